@@ -1,0 +1,23 @@
+"""`list` and `path`: look at what is packaged."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, cast
+
+import typer
+
+from cotdistill.errors import MisuseError, did_you_mean
+from cotdistill.files.bundle import FOLDERS, Folder, bundle_folder
+
+
+def path(
+    part: Annotated[str, typer.Argument(help="task_configs, dataset_info, templates or studies")],
+) -> None:
+    """Print the real folder of a packaged part, for --include_path or dataset_dir.
+
+    Example: lm_eval --include_path "$(cotdistill path task_configs)" --tasks AIME ...
+    """
+    if part not in FOLDERS:
+        raise MisuseError(f"cotdistill path: no part '{part}'; {did_you_mean(part, FOLDERS)}")
+    sys.stdout.write(f"{bundle_folder(cast(Folder, part))}\n")

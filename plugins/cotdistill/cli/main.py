@@ -1,0 +1,73 @@
+"""The command line: a table of verbs, each imported only when it is called.
+
+The overview must answer in a quarter of a second, so nothing but this table stands behind it. A
+verb is a row of VERBS: its name, where its function is, and the line that the overview shows. The
+function's own docstring is the verb's `--help`, with an example.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from cotdistill import __version__
+from cotdistill.errors import MisuseError, UserError, did_you_mean
+
+VERBS: dict[str, tuple[str, str]] = {
+    "list": ("cotdistill.cli.look:list_", "show what is packaged: studies, datasets, tasks ..."),
+    "path": ("cotdistill.cli.look:path", "print the real folder of a packaged part"),
+}
+
+_INTERRUPTED = 130
+
+
+def overview() -> str:
+    """Return the text of `cotdistill --help`."""
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {name:<{width}}  {line}" for name, (_, line) in VERBS.items())
+    return (
+        "usage: cotdistill VERB ...   (cotdistill VERB --help for one verb, with an example)\n\n"
+        "Distil chain-of-thought reasoning into small language models on stock LLaMA-Factory\n"
+        "and lm-evaluation-harness.\n\n"
+        f"{verbs}\n\n"
+        "example:\n"
+        "  cotdistill generate quickstart -o runs/quickstart && cotdistill run runs/quickstart\n"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit status: 0 fine, 1 faults found, 2 misuse."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help", "help"):
+        sys.stdout.write(overview())
+        return 0 if given else MisuseError.exit_code
+    if given[0] in ("-V", "--version"):
+        sys.stdout.write(f"cotdistill {__version__}\n")
+        return 0
+    try:
+        return _call(given[0], given[1:])
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return _INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe went away, as `| head` does
+        sys.stderr.close()
+        return 0
+
+
+def _call(verb: str, arguments: list[str]) -> int:
+    if verb not in VERBS:
+        raise MisuseError(f"cotdistill: no verb '{verb}'; {did_you_mean(verb, list(VERBS))}")
+    import typer
+
+    module, function = VERBS[verb][0].split(":")
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command(name=verb)(getattr(importlib.import_module(module), function))
+    try:
+        app(args=arguments, prog_name=f"cotdistill {verb}", standalone_mode=True)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else int(bool(leaving.code))
+    return 0

@@ -1,0 +1,1 @@
+"""Places, not meaning: where things lie and how they are read and written whole."""

@@ -1,0 +1,82 @@
+"""Write a file whole or not at all: a temporary name beside it, then a rename."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from cotdistill.errors import Fault, FaultsError
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[IO[str]]:
+    """Open a UTF-8 text file that appears under its name only when the block ends well.
+
+    Raises:
+        FaultsError: the folder cannot be written or the disk is full; nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}~")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("x", encoding="utf-8", newline="\n") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise FaultsError(_disk_fault(path, error)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write one text whole; see `written_whole`."""
+    with written_whole(path) as stream:
+        stream.write(text)
+
+
+def write_if_changed(path: Path, text: str) -> bool:
+    """Write only if the file's text differs, so that time stamps keep their meaning for `run`.
+
+    Returns whether it wrote.
+    """
+    if path.is_file() and path.read_bytes() == text.encode("utf-8"):
+        return False
+    write_text(path, text)
+    return True
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, read in pieces.
+
+    Raises:
+        FaultsError: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise FaultsError(Fault(str(path), f"cannot be read ({error.strerror})")) from error
+    return digest.hexdigest()
+
+
+def _disk_fault(path: Path, error: OSError) -> Fault:
+    remedies = {
+        errno.ENOSPC: ("the disk is full", "free some space and run it again"),
+        errno.EDQUOT: ("the disk quota is used up", "free some space and run it again"),
+        errno.EROFS: ("the file system is read-only", "choose another folder"),
+        errno.EACCES: ("the folder may not be written", "choose another folder or its owner"),
+        errno.EPERM: ("the folder may not be written", "choose another folder or its owner"),
+        errno.ENOTDIR: ("a part of the path is a file", "choose another folder"),
+    }
+    wrong, remedy = remedies.get(error.errno or 0, (error.strerror or str(error), ""))
+    return Fault(str(path), f"cannot be written: {wrong}", "", remedy)

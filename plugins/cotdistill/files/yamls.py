@@ -1,0 +1,114 @@
+"""YAML in and out: safe, strict about twice-used keys, and written so that every reader agrees.
+
+PyYAML reads `1e-05` as text and `no` as false; LLaMA-Factory's reader does not. What is written
+here reads the same in both: floats carry a point (`1.0e-05`), words that look like booleans are
+quoted, nothing is folded, and the order of keys is kept.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cotdistill.errors import Fault, FaultsError
+
+
+class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """A safe loader that refuses a key used twice in one mapping."""
+
+
+def _strict_mapping(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: dict[str, int] = {}
+    for key, _ in node.value:
+        if key.tag == "tag:yaml.org,2002:merge":
+            continue
+        line = key.start_mark.line + 1
+        if isinstance(key, yaml.ScalarNode) and seen.setdefault(key.value, line) != line:
+            raise yaml.constructor.ConstructorError(
+                None,
+                None,
+                f"the key '{key.value}' stands twice, first in line {seen[key.value]}",
+                key.start_mark,
+            )
+    loader.flatten_mapping(node)
+    return {
+        loader.construct_object(key, deep=True): loader.construct_object(value, deep=True)
+        for key, value in node.value
+    }
+
+
+_StrictLoader.add_constructor("tag:yaml.org,2002:map", _strict_mapping)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Lists indented under their key, as people write them."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
+        super().increase_indent(flow, False)
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        return True
+
+
+def parse_yaml(text: str, place: str) -> Any:
+    """Return what a YAML text holds.
+
+    Raises:
+        FaultsError: it is not YAML or uses a key twice; the place carries the line.
+    """
+    try:
+        return yaml.load(text, Loader=_StrictLoader)  # derives from the safe loader
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise FaultsError(Fault(f"{place}{line}", f"not YAML ({error.problem})")) from error
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise FaultsError(Fault(place, f"not YAML ({_one_line(error)})")) from error
+
+
+def read_yaml(path: Path) -> Any:
+    """Return what a YAML file holds.
+
+    Raises:
+        FaultsError: the file is missing, not UTF-8, or not YAML.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FaultsError(Fault(str(path), "not UTF-8", "a YAML file")) from error
+    except OSError as error:
+        raise FaultsError(Fault(str(path), f"cannot be read ({error.strerror})")) from error
+    return parse_yaml(text, str(path))
+
+
+def dump_yaml(value: Any) -> str:
+    """Return a value as YAML whose every scalar reads back as the same type.
+
+    >>> print(dump_yaml({"learning_rate": 1e-5, "eval_strategy": "no", "steps": 3}), end="")
+    learning_rate: 1.0e-05
+    eval_strategy: 'no'
+    steps: 3
+    """
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000)
+
+
+def yaml_scalar(value: Any) -> str:
+    """Return one value as it stands after `key: ` in a YAML file, on one line.
+
+    >>> yaml_scalar(1e-5), yaml_scalar("no"), yaml_scalar(None), yaml_scalar(["a", 1])
+    ('1.0e-05', "'no'", 'null', '[a, 1]')
+    """
+    text = yaml.dump(
+        value,
+        Dumper=_Dumper,
+        default_flow_style=True,
+        allow_unicode=True,
+        width=1_000_000,
+        sort_keys=False,
+    )
+    return text.removesuffix("\n").removesuffix("\n...").replace("\n", " ")
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

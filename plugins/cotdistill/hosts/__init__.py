@@ -1,0 +1,1 @@
+"""One module for each other program; each host is imported inside functions only."""

@@ -1,0 +1,1 @@
+"""The science: pure functions over text and numbers; no disk, clock, network or host."""

@@ -1,0 +1,1 @@
+"""One use each: compose the layers below, decide nothing new."""
