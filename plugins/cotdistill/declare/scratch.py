@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from cotdistill.declare.shape import Shape
 
 SCRATCH_TEMPLATE = "chatml"
 """The LLaMA-Factory template whose bytes a scratch student's chat template writes."""
@@ -14,20 +16,18 @@ SMALLEST_VOCABULARY = 256 + len(SPECIAL_TOKENS)
 """Every byte has a token, so any evaluation prompt can be written."""
 
 
-class Scratch(BaseModel):
+class Scratch(Shape):
     """A random student of one architecture, with a byte-level BPE trained on its arm's text.
 
-    >>> Scratch(hidden_size=64, heads=2).intermediate_size
-    256
+    >>> Scratch(architecture="qwen2", layers=1).hidden_size
+    128
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     architecture: Literal["llama", "qwen2"] = "llama"
     hidden_size: int = Field(default=128, ge=8)
     layers: int = Field(default=2, ge=1)
     heads: int = Field(default=4, ge=1)
-    intermediate_size: int = Field(default=0, ge=0, description="0 means 4 x hidden_size")
+    intermediate_size: int = Field(default=512, ge=8)
     vocab_size: int = Field(
         default=512,
         ge=SMALLEST_VOCABULARY,
@@ -35,15 +35,6 @@ class Scratch(BaseModel):
     )
     context: int = Field(default=512, ge=8, description="tokens a prompt and its answer may have")
     seed: int = Field(default=0, ge=0, description="of the first weights")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _widen(cls, given: object) -> object:
-        if isinstance(given, dict) and not given.get("intermediate_size"):
-            hidden = given.get("hidden_size", cls.model_fields["hidden_size"].default)
-            if isinstance(hidden, int):
-                return {**given, "intermediate_size": 4 * hidden}
-        return given
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> Self:
