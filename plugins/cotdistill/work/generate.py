@@ -61,6 +61,18 @@ def generate(name_or_path: str, folder: Path | None = None, sets: Sequence[str] 
     """
     study, place = load_study(name_or_path, sets)
     root = (folder or Path("runs") / study.name).resolve()
+    files = checked_files(study, place, root)
+    before = read_manifest(root) if (root / "manifest.jsonl").is_file() else []
+    manifest = _write(study, root, files)
+    return _difference(study, root, before, manifest)
+
+
+def checked_files(study: Study, place: str, root: Path) -> list[tuple[Run, Layout, RunFiles]]:
+    """Return the files of every run of a study after all that can be checked; writes nothing.
+
+    Raises:
+        FaultsError: all faults of names, batches, rows and training arguments.
+    """
     resolved = resolve(study, place)
     _check_rows(study, root)
     files: list[tuple[Run, Layout, RunFiles]] = []
@@ -72,9 +84,7 @@ def generate(name_or_path: str, folder: Path | None = None, sets: Sequence[str] 
         files.append((run, layout, made))
     if faults:
         raise FaultsError(faults)
-    before = read_manifest(root) if (root / "manifest.jsonl").is_file() else []
-    manifest = _write(study, root, files)
-    return _difference(study, root, before, manifest)
+    return files
 
 
 def read_manifest(root: Path) -> list[ManifestLine]:

@@ -171,14 +171,13 @@ def _arm_faults(study: Study, place: str) -> Iterator[Fault]:
 
 def puzzle_faults(arm: PuzzleArm, where: str) -> Iterator[Fault]:
     """Yield what is wrong with a puzzle arm's family and level."""
-    from cotdistill.reason.puzzles import FAMILIES, LEVELS
+    from cotdistill.reason.puzzles import FAMILIES, STEPS
 
     if arm.puzzles not in FAMILIES:
         hint = did_you_mean(arm.puzzles, list(FAMILIES))
         yield Fault(where, f"unknown puzzles '{arm.puzzles}'", "", hint)
-    if arm.level not in LEVELS:
-        known = ", ".join(str(level) for level in LEVELS)
-        yield Fault(where, f"unknown level {arm.level!r}", f"one of {known}")
+    if arm.level != "answer-only" and not 0 <= arm.level <= STEPS:
+        yield Fault(where, f"unknown level {arm.level}", f"answer-only, or 1 to {STEPS}")
 
 
 def _recipe_faults(study: Study, place: str, learners: list[str]) -> Iterator[Fault]:
