@@ -17,6 +17,7 @@ from cotdistill.errors import MisuseError, UserError, did_you_mean
 VERBS: dict[str, tuple[str, str]] = {
     "list": ("cotdistill.cli.look:list_", "show what is packaged: studies, datasets, tasks ..."),
     "path": ("cotdistill.cli.look:path", "print the real folder of a packaged part"),
+    "report": ("cotdistill.cli.report:report", "scores with intervals: a table, CSV, Markdown"),
 }
 
 _INTERRUPTED = 130
