@@ -1,0 +1,176 @@
+"""What `task_configs/hooks.py` hands to lm-eval: documents in, verdicts on responses out.
+
+lm-eval calls these by name from a task's YAML file:
+
+    custom_dataset: !function hooks.load_questions      # the documents, one a question
+    filter_list: [... filter_fn: !function hooks.keep_all]   # every repeat reaches the grader
+    process_results: !function hooks.grade_responses    # metrics of one document
+
+Nothing of lm-eval is imported here, so the same functions grade a sample file again later.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from cotdistill.files.store import read_split
+from cotdistill.reason import votes
+from cotdistill.reason.loops import loops
+
+if TYPE_CHECKING:
+    from cotdistill.reason.grade import Grade  # type: ignore[import-not-found,unused-ignore]
+
+Document = dict[str, Any]
+Metrics = dict[str, Any]
+
+
+def load_questions(
+    benchmark: str,
+    splits: Sequence[str] = ("test",),
+    subject: str | None = None,
+    **_of_the_host: Any,
+) -> dict[str, Any]:
+    """Return the documents of a task as lm-eval wants them: split name → Dataset."""
+    from datasets import Dataset
+
+    return {
+        split: Dataset.from_list(
+            [
+                document(row)
+                for row in read_split(benchmark, split)
+                if subject in (None, row["meta"].get("subject"))
+            ]
+        )
+        for split in splits
+    }
+
+
+def document(row: Document) -> Document:
+    """Return a prepared question as a document: without the rationale unless it can be a shot."""
+    return row if row["split"] != "test" else {**row, "rationale": None}
+
+
+def keep_all(responses: Sequence[Sequence[str]], documents: Sequence[Document]) -> Any:  # noqa: ARG001
+    """Pass every repeat on; lm-eval's default filter would keep the first one only."""
+    return responses
+
+
+def grade_responses(document: Document, results: Sequence[Any]) -> Metrics:
+    """Return every metric of one document: what its samples got right, and how they failed.
+
+    Shapes: results holds one response, or one list of all repeats where `keep_all` is the filter.
+    A response of None (a server's empty message) is graded as the empty text.
+    """
+    first = results[0]
+    responses = [r or "" for r in (first if isinstance(first, list | tuple) else [first])]
+    grades = [_grade(document, response) for response in responses]
+    correct = [verdict.correct for verdict in grades]
+    metrics: Metrics = {
+        "exact_match": votes.share_correct(correct),
+        "answered": [_logged(verdict) for verdict in grades],
+        "no_answer": _share(grades, "no_answer"),
+        "cut_off": _share(grades, "cut_off"),
+        "undecided": _share(grades, "undecided"),
+        "repetition_loop": sum(map(loops, responses)) / len(responses),
+        **_lengths(responses),
+        **_strata(document, votes.share_correct(correct)),
+    }
+    if len(responses) > 1:
+        metrics |= _over_samples(document, responses, grades)
+    return metrics
+
+
+def share_answered(documents: Sequence[list[dict[str, Any]]]) -> float:
+    """Aggregate `answered`: the share of all responses in which an answer was found."""
+    found = [verdict["answer"] is not None for verdicts in documents for verdict in verdicts]
+    return sum(found) / len(found) if found else 0.0
+
+
+def _grade(document: Document, response: str) -> Grade:
+    from cotdistill.reason.grade import grade  # type: ignore[import-not-found,unused-ignore]
+
+    meta = document.get("meta") or {}
+    return grade(
+        response,
+        document["gold"],
+        kind=document["kind"],
+        options=_options(document),
+        tolerance=meta.get("tolerance"),
+    )
+
+
+def _options(document: Document) -> dict[str, str] | None:
+    """Options as they were: Arrow gives every row the union of all letters, empty ones as None."""
+    given = document.get("options") or {}
+    return {letter: text for letter, text in given.items() if text is not None} or None
+
+
+def _logged(verdict: Grade) -> dict[str, Any]:
+    return {
+        "outcome": verdict.outcome,
+        "answer": verdict.answer,
+        "rule": verdict.rule,
+        "span": list(verdict.span) if verdict.span else None,
+    }
+
+
+def _share(grades: Sequence[Grade], outcome: str) -> float:
+    return sum(verdict.outcome == outcome for verdict in grades) / len(grades)
+
+
+def _lengths(responses: Sequence[str]) -> Metrics:
+    count = len(responses)
+    lengths: Metrics = {
+        "characters": sum(map(len, responses)) / count,
+        "words": sum(len(response.split()) for response in responses) / count,
+    }
+    if name := os.environ.get("COTDISTILL_TOKENIZER"):
+        encode = _tokenizer(name)
+        lengths["tokens"] = sum(len(encode(response)) for response in responses) / count
+    return lengths
+
+
+@functools.cache
+def _tokenizer(name: str) -> Any:
+    from transformers import AutoTokenizer
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(name)  # type: ignore[no-untyped-call]
+    return functools.partial(tokenizer.encode, add_special_tokens=False)
+
+
+def _strata(document: Document, score: float) -> Metrics:
+    """Scores by level, subject and answer type: a key that a document lacks does not count it."""
+    meta = document.get("meta") or {}
+    return {
+        f"exact_match_{axis}_{_word(meta[axis])}": score
+        for axis in ("level", "subject", "answer_type")
+        if meta.get(axis) is not None
+    }
+
+
+def _word(value: Any) -> str:
+    """A value as a part of a metric's name: "Counting & Probability" → counting_probability."""
+    return "_".join(re.findall(r"[a-z0-9]+", str(value).lower()))
+
+
+def _over_samples(document: Document, responses: Sequence[str], grades: Sequence[Grade]) -> Metrics:
+    """avg@k, pass@k, maj@k for the powers of two up to all samples, and whether they all agree."""
+    from cotdistill.reason.grade import equivalent  # type: ignore[import-not-found,unused-ignore]
+
+    same = functools.cache(
+        lambda a, b: (
+            equivalent(a, b, kind=document["kind"], options=_options(document)).equal is True
+        )
+    )
+    correct = [verdict.correct for verdict in grades]
+    classes = votes.classes_of([verdict.answer for verdict in grades], same)
+    metrics: Metrics = {f"avg@{len(correct)}": votes.share_correct(correct)}
+    for k in votes.steps_up_to(len(correct)):
+        metrics[f"pass@{k}"] = votes.pass_at(correct, k)
+        metrics[f"maj@{k}"] = float(votes.majority_correct(classes, correct, k))
+    metrics["identical"] = float(len(set(responses)) == 1)
+    return metrics
