@@ -17,6 +17,7 @@ from cotdistill.errors import MisuseError, UserError, did_you_mean
 VERBS: dict[str, tuple[str, str]] = {
     "list": ("cotdistill.cli.look:list_", "show what is packaged: studies, datasets, tasks ..."),
     "path": ("cotdistill.cli.look:path", "print the real folder of a packaged part"),
+    "prepare": ("cotdistill.cli.prepare:prepare", "fetch a benchmark, or read it from a file"),
 }
 
 _INTERRUPTED = 130
