@@ -18,7 +18,8 @@ import jinja2
 import jinja2.sandbox
 import pydantic
 
-from cotdistill.declare.record import Kind, Question
+from cotdistill.declare.record import Question
+from cotdistill.reason.equal import Kind
 from cotdistill.reason.readings import READINGS, stem_and_choices
 
 

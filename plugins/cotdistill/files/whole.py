@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -34,6 +35,30 @@ def written_whole(path: Path) -> Iterator[IO[str]]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def folder_written_whole(path: Path) -> Iterator[Path]:
+    """Give an empty folder to fill; it takes the name `path` only when the block ends well.
+
+    A folder that already has the name is replaced then, and stays as it was otherwise.
+
+    Raises:
+        FaultsError: the folder cannot be written or the disk is full; nothing is left behind.
+    """
+    name = f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}"
+    filling, replaced = path.with_name(f".{name}~"), path.with_name(f".{name}.replaced~")
+    try:
+        filling.mkdir(parents=True)
+        yield filling
+        if path.exists():
+            path.replace(replaced)
+        filling.replace(path)
+    except OSError as error:
+        raise FaultsError(_disk_fault(path, error)) from error
+    finally:
+        for left in (filling, replaced):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

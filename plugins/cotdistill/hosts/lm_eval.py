@@ -17,7 +17,7 @@ import itertools
 import os
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cotdistill.declare.reading import questions_of
 from cotdistill.errors import DataError, Fault
@@ -29,12 +29,11 @@ from cotdistill.files.store import (
     read_split,
     split_file,
 )
-from cotdistill.hosts.hub import UnreachableError, hub_rows
+from cotdistill.hosts.hub import UnreachableError, benchmark_rows
 from cotdistill.reason import votes
+from cotdistill.reason.equal import equivalent
+from cotdistill.reason.grade import Grade, grade
 from cotdistill.reason.loops import loops
-
-if TYPE_CHECKING:
-    from cotdistill.reason.grade import Grade  # type: ignore[import-not-found,unused-ignore]
 
 Document = dict[str, Any]
 Metrics = dict[str, Any]
@@ -58,7 +57,7 @@ def load_questions(
         NotPreparedError: neither has the questions; one line says which command brings them.
         DataError: what is there is not the benchmark, or has no question of that subject.
     """
-    from datasets import Dataset  # type: ignore[import-untyped]
+    from datasets import Dataset
 
     return {
         split: Dataset.from_list(
@@ -91,7 +90,9 @@ def _rows(benchmark: str, split: str) -> Iterable[Document]:
     if declared.hub is None or split not in declared.hub.splits:
         raise NotPreparedError(not_prepared(benchmark, split))
     try:
-        return questions_of(declared, split, hub_rows(declared.hub, split), declared.hub.id).rows
+        return questions_of(
+            declared, split, benchmark_rows(declared.hub, split), declared.hub.id
+        ).rows
     except UnreachableError as error:
         raise NotPreparedError(not_prepared(benchmark, split, f"hub: {error}")) from None
 
@@ -127,8 +128,6 @@ def grade_responses(document: Document, results: Sequence[Any]) -> Metrics:
 
 
 def _grade(document: Document, response: str) -> Grade:
-    from cotdistill.reason.grade import grade  # type: ignore[import-not-found,unused-ignore]
-
     meta = document.get("meta") or {}
     return grade(
         response,
@@ -195,8 +194,6 @@ def _word(value: Any) -> str:
 
 def _over_samples(document: Document, responses: Sequence[str], grades: Sequence[Grade]) -> Metrics:
     """avg@k, pass@k, maj@k for the powers of two up to all samples, and whether they all agree."""
-    from cotdistill.reason.grade import equivalent  # type: ignore[import-not-found,unused-ignore]
-
     same = functools.cache(
         lambda a, b: (
             equivalent(a, b, kind=document["kind"], options=_options(document)).equal is True

@@ -14,7 +14,7 @@ from cotdistill.files.benchmarks import benchmark
 from cotdistill.files.rows import Row, read_rows
 from cotdistill.files.store import split_file, write_split
 from cotdistill.files.whole import sha256_of
-from cotdistill.hosts.hub import UnreachableError, hub_rows, revision_of
+from cotdistill.hosts.hub import UnreachableError, benchmark_rows, revision_of
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def _from_hub(declared: Benchmark, split: str, any_size: bool) -> Prepared:
     place = f"{hub.id}:{hub.splits[split]}"
     try:
         facts = {"source": {"hub": hub.id, "revision": revision_of(hub), "configs": hub.configs}}
-        return _write(declared, split, hub_rows(hub, split), place, facts, any_size)
+        return _write(declared, split, benchmark_rows(hub, split), place, facts, any_size)
     except UnreachableError as error:
         remedy = f"with a copy at hand: cotdistill prepare {declared.name} --from FILE"
         raise DataError(Fault(place, f"cannot be fetched ({error})", "", remedy)) from error
