@@ -33,12 +33,13 @@ def list_(
     """
     from cotdistill.cli.tables import show_table
     from cotdistill.work.catalogue_tables import TABLES
+    from cotdistill.work.table import markdown_of
 
     if what not in TABLES:
         hint = did_you_mean(what, list(TABLES))
         raise MisuseError(f"cotdistill list: nothing called '{what}'; {hint}")
     table = TABLES[what]()
     if markdown:
-        sys.stdout.write(table.as_markdown() + "\n")
+        sys.stdout.write(markdown_of(table) + "\n")
     else:
         show_table(table)
