@@ -88,4 +88,5 @@ def _plain_name(path: Path) -> str:
 
 def _about_template(path: Path) -> str:
     first = _first_comment(path.read_text(encoding="utf-8"))
-    return re.sub(r"\s*{{.*?}}", " ...", first) if first else ""
+    about = re.sub(r"\s*{{.*?}}", " a run", first.split(": ")[0])
+    return about.rstrip(".")
