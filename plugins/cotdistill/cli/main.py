@@ -15,6 +15,7 @@ from cotdistill import __version__
 from cotdistill.errors import MisuseError, UserError, did_you_mean
 
 VERBS: dict[str, tuple[str, str]] = {
+    "eval": ("cotdistill.cli.evaluate:evaluate", "as lm_eval, with our tasks only and guards"),
     "generate": ("cotdistill.cli.generate:generate", "write the run folder of a study"),
     "schema": ("cotdistill.cli.generate:schema", "print the JSON Schema of study files"),
     "check": (
@@ -75,9 +76,12 @@ def _call(verb: str, arguments: list[str]) -> int:
 
     module, function = VERBS[verb][0].split(":")
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(name=verb)(getattr(importlib.import_module(module), function))
+    called = getattr(importlib.import_module(module), function)
+    app.command(name=verb, context_settings=getattr(called, "context_settings", None))(called)
     try:
         app(args=arguments, prog_name=f"cotdistill {verb}", standalone_mode=True)
+    except UserError:  # missing data is a SystemExit too, for the sake of the stock lm_eval
+        raise
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(bool(leaving.code))
     return 0
