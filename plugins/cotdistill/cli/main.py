@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from cotdistill import __version__
 from cotdistill.errors import MisuseError, UserError, did_you_mean
@@ -19,8 +20,12 @@ VERBS: dict[str, tuple[str, str]] = {
     "schema": ("cotdistill.cli.generate:schema", "print the JSON Schema of study files"),
     "list": ("cotdistill.cli.look:list_", "show what is packaged: studies, datasets, tasks ..."),
     "path": ("cotdistill.cli.look:path", "print the real folder of a packaged part"),
+    "run": ("cotdistill.cli.run:run", "do everything a run folder says, and go on after a kill"),
     "report": ("cotdistill.cli.report:report", "scores with intervals: a table, CSV, Markdown"),
 }
+
+HIDDEN = {"step": "cotdistill.cli.step:step"}
+"""Verbs for programs, not for people: functions that take their words and return a status."""
 
 _INTERRUPTED = 130
 
@@ -61,14 +66,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
+def _function(place: str) -> Callable[..., Any]:
+    module, name = place.split(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function
+
+
 def _call(verb: str, arguments: list[str]) -> int:
+    if verb in HIDDEN:
+        return int(_function(HIDDEN[verb])(arguments))
     if verb not in VERBS:
         raise MisuseError(f"cotdistill: no verb '{verb}'; {did_you_mean(verb, list(VERBS))}")
     import typer
 
-    module, function = VERBS[verb][0].split(":")
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(name=verb)(getattr(importlib.import_module(module), function))
+    app.command(name=verb)(_function(VERBS[verb][0]))
     try:
         app(args=arguments, prog_name=f"cotdistill {verb}", standalone_mode=True)
     except SystemExit as leaving:

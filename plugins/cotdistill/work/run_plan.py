@@ -119,8 +119,10 @@ def _reason(folder: Path, jobs: Jobs, job: Job, pending: dict[JobId, str]) -> st
     now = made_from(folder, jobs, job) or {}
     for part, value in done.made_from.items():
         if part in now and now[part] != value:
-            return f"{job.file or 'its declaration'} changed" if part == "settings" else (
-                f"{part.replace('/', ' ')} was made again"
+            return (
+                f"{job.file or 'its declaration'} changed"
+                if part == "settings"
+                else (f"{part.replace('/', ' ')} was made again")
             )
     if now and set(now) != set(done.made_from):
         return "it waits for other jobs than it did"
