@@ -31,14 +31,15 @@ def list_(
 
     Example: cotdistill list students
     """
-    from cotdistill.cli.tables import print_table
+    from cotdistill.cli.tables import show_table
     from cotdistill.work.catalogue_tables import TABLES
+    from cotdistill.work.table import markdown_of
 
     if what not in TABLES:
         hint = did_you_mean(what, list(TABLES))
         raise MisuseError(f"cotdistill list: nothing called '{what}'; {hint}")
     table = TABLES[what]()
     if markdown:
-        sys.stdout.write(table.as_markdown() + "\n")
+        sys.stdout.write(markdown_of(table) + "\n")
     else:
-        print_table(table.columns, table.rows)
+        show_table(table)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from cotdistill import __version__
 from cotdistill.declare.arm import FileArm, MixedArm, PuzzleArm
 from cotdistill.declare.study import ScratchStudent, Study, read_study
 from cotdistill.errors import DataError, Fault, StudyError, did_you_mean
@@ -61,7 +62,7 @@ def arm_digest(study: Study, arm: str) -> str:
         for source in sources_of(study, arm)
         if source.path is not None
     ]
-    text = json.dumps([said, files], sort_keys=True)
+    text = json.dumps([said, files, __version__], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from cotdistill.files.bundle import bundle_files, bundle_folder
@@ -12,29 +11,7 @@ from cotdistill.files.catalogue import datasets, students
 from cotdistill.files.task_names import declared_names
 from cotdistill.files.yamls import read_yaml
 from cotdistill.work.load_study import shipped_studies
-
-
-@dataclass(frozen=True)
-class Table:
-    """A heading and rows of text, one column each."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def as_markdown(self) -> str:
-        """Return the table as Markdown.
-
-        >>> print(Table(("name", "rows"), (("gsm8k", "7,473"),)).as_markdown())
-        | name | rows |
-        | --- | --- |
-        | gsm8k | 7,473 |
-        """
-        lines = [self.columns, ("---",) * len(self.columns), *self.rows]
-        return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+from cotdistill.work.table import Table
 
 
 def studies_table() -> Table:
@@ -111,4 +88,5 @@ def _plain_name(path: Path) -> str:
 
 def _about_template(path: Path) -> str:
     first = _first_comment(path.read_text(encoding="utf-8"))
-    return re.sub(r"\s*{{.*?}}", " ...", first) if first else ""
+    about = re.sub(r"\s*{{.*?}}", " a run", first.split(": ")[0])
+    return about.rstrip(".")
