@@ -85,7 +85,9 @@ def write_arm(study: Study, arm: str, folder: Path) -> Path:
     digest = arm_digest(study, arm)
     if is_current(path, digest):
         return path
-    missing = [source for source in sources_of(study, arm) if source.path and not is_at_hand(source)]
+    missing = [
+        source for source in sources_of(study, arm) if source.path and not is_at_hand(source)
+    ]
     if missing:
         raise DataError(_missing_file(source.name, source.path) for source in missing)
     ledger_path(path).unlink(missing_ok=True)  # a file without a ledger is not a finished file
@@ -146,4 +148,3 @@ def _missing_file(arm: str, path: Path | None) -> Fault:
         "the dataset's file in the study's data_folder",
         "fetch it and say --set data_folder=FOLDER",
     )
-

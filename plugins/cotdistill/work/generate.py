@@ -252,9 +252,7 @@ def _difference(
     )
 
 
-def _stale(
-    root: Path, old: dict[str, ManifestLine], changed: list[ManifestLine]
-) -> Iterator[str]:
+def _stale(root: Path, old: dict[str, ManifestLine], changed: list[ManifestLine]) -> Iterator[str]:
     for line in changed:
         was, is_now = old[line["run"]]["sha256"], line["sha256"]
         retrain = any(was.get(key) != is_now[key] for key in ("train", "data", "student"))
@@ -267,4 +265,3 @@ def _stale(
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-

@@ -81,9 +81,7 @@ def train_command(study: Study, recipe: Recipe, file: Path, accelerate_file: Pat
 
 def export_command(study: Study, file: Path) -> Command:
     """Return the command that merges one run's adapter."""
-    return Command(
-        prefixed(study, "export", ["llamafactory-cli", "export", str(file)]), {}, 0
-    )
+    return Command(prefixed(study, "export", ["llamafactory-cli", "export", str(file)]), {}, 0)
 
 
 def evaluate_command(study: Study, file: Path) -> Command:
