@@ -1,0 +1,214 @@
+"""Read a choice letter: in brackets, after "option", before "is correct", or by its option's text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+
+from cotdistill.reason.answer_pieces import sentence_end
+
+Reading = tuple[str, int, int]
+
+_LETTERS = "A-J"
+_OPENING = r"[\s*_`\"'“‘$\\~]*"
+_AT_START = re.compile(
+    rf"{_OPENING}(?:(?:answer|correct|option|choice|letter|alternative|opción|réponse|option is|choice is|either)\s+"
+    rf"(?:choice\s|option\s)?)?{_OPENING}(?:\\?boxed\{{)?(?:\\?(?:text|textbf|mathrm|mathbf|bf)\s?\{{)?\\?"
+    rf"(?P<open>[(\[{{<（]?)\\?\s?\*{{0,2}}(?P<letter>[{_LETTERS}]|[a-j])\b(?!['’]\w)\*{{0,2}}\s?\\?(?P<close>[)\]}}>）]?)",
+    re.IGNORECASE,
+)
+_BRACKETED = re.compile(rf"(?<![\w\\])[(\[（]\s?(?P<letter>[{_LETTERS}a-j])\s?[)\]）]")
+_NAMED = re.compile(
+    rf"\b(?:option|choice|letter|answer|alternative|pick|choose|select|go with|matches|matching|is|be)\s+"
+    rf"[*\"'(\[$]{{0,3}}(?P<letter>[{_LETTERS}])(?=[\s.,;:)\]*\"'$]|$)(?!\s[a-z])",
+    re.IGNORECASE,
+)
+_JUDGED = re.compile(
+    rf"(?<![\w\\])[*\"'(\[$]{{0,3}}(?P<letter>[{_LETTERS}])[*\"')\]$]{{0,3}}\s+(?:is|was|would be|must be|seems)\s+"
+    r"(?:therefore\s|thus\s|the\s|our\s|clearly\s|most\s|likely\s|probably\s|indeed\s|also\s){0,3}"
+    r"(?:correct|right|true|best|answer|most|only|choice|valid)\b"
+)
+_NOT_AFTER = re.compile(
+    r"[*\"')\]$.:]{0,3}\s+(?:\w+\s){0,3}?(?:is|are|was|can|could|seems?|must|does|would)"
+    r"(?:\s?n['’]t|\s?not|\snever)?\s?(?:\w+\s){0,2}?(?:wrong|incorrect|false|not|impossible|ruled out|eliminated|invalid|too)\b"
+    r"|[*\"')\]$.:]{0,3}\s+(?:is|does|can|would)(?:n['’]t|\snot|not)\b",
+    re.IGNORECASE,
+)
+_NOT_BEFORE = re.compile(
+    r"(?:\bnot|n['’]t(?: be)?|\bneither|\bnor|\bexcept|\bthan|\brule out|\beliminate|\bexclude|\bwhy|\bunlike)\s+"
+    r"(?:\w+\s){0,1}[*\"'(\[$]{0,3}$",
+    re.IGNORECASE,
+)
+_ANOTHER = re.compile(
+    rf"[*\"')\]}}$.]{{0,3}}\s?(?:,\s?(?:and|or)?|/|;|\band\b|\bor\b|&|\\text\{{\s?(?:and|or)\s?\}})\s*"
+    rf"(?:option\s|choice\s)?[*\"'$]{{0,2}}(?:[(\[][{_LETTERS}a-j][)\]]|[{_LETTERS}](?=[\s.,;)*]|$)(?!\s(?:is|are|was|has|can)\b)(?!['’]))"
+)
+_EITHER = re.compile(r"\b(?:either|both|neither|between|any of|all of|one of)\b", re.IGNORECASE)
+_WORDY = re.compile(r"\s+[a-z(]")
+_STILL_A_CHOICE = re.compile(
+    r"\s+(?:is|was|because|since|as|and|due|given|based|for|which|option|choice|\(|—|-)(?:\b|(?=\())",
+    re.IGNORECASE,
+)
+
+
+def letter_stated(
+    text: str, start: int, end: int, options: Mapping[str, str] | None
+) -> Reading | None:
+    """Read the one letter that a statement gives; an enumeration gives none.
+
+    >>> letter_stated("24 km, so A is wrong and B is right", 0, 35, None)
+    ('B', 25, 26)
+    >>> letter_stated("(A), (B), (C), or (D)", 0, 21, None)
+    """
+    first = _AT_START.match(text, start, end)
+    if first is not None and _is_choice(text, first, start, end, options):
+        if _ANOTHER.match(text, first.end(), end) or _EITHER.search(
+            text, start, first.start("letter")
+        ):
+            return None
+        if not _NOT_AFTER.match(text, first.end("letter"), end):
+            return first["letter"].upper(), *first.span("letter")
+    if _EITHER.match(text, start, end):
+        return None
+    said = _only(letters_said(text, start, end, options))
+    return said or (by_option_text(text, start, end, options) if options else None)
+
+
+def letters_said(
+    text: str, start: int, end: int, options: Mapping[str, str] | None
+) -> list[Reading]:
+    """Return the letters a stretch of prose names as choices and does not deny, in order.
+
+    When one is called right ("B is right"), only those called right count.
+    """
+    judged = [
+        _reading(found)
+        for found in _JUDGED.finditer(text, start, end)
+        if _known(found["letter"], options) and not _NOT_BEFORE.search(text, start, found.start())
+    ]
+    if judged:
+        return judged
+    named: dict[int, Reading] = {}
+    for pattern in (_BRACKETED, _NAMED):
+        for found in pattern.finditer(text, start, end):
+            letter = found["letter"]
+            if not _known(letter, options) or (pattern is _NAMED and not letter.isupper()):
+                continue
+            if _NOT_BEFORE.search(text, max(start, found.start() - 40), found.start("letter")):
+                continue
+            if _NOT_AFTER.match(text, found.end("letter"), end):
+                continue
+            named.setdefault(found.start("letter"), _reading(found))
+    return [named[at] for at in sorted(named)]
+
+
+def letter_in_prose(
+    text: str, start: int, end: int, options: Mapping[str, str] | None
+) -> Reading | None:
+    """Look through the last sentences, from the end, for one that names a single letter."""
+    whole = _AT_START.match(text, start, end)
+    if whole is not None and _opens_as_choice(text, whole, start, end, options):
+        return whole["letter"].upper(), *whole.span("letter")
+    for begin, stop in sentences_backwards(text, start, end):
+        said = letters_said(text, begin, stop, options)
+        if said:
+            return _only(said)
+        if options and (found := by_option_text(text, begin, stop, options)):
+            return found
+    return None
+
+
+def by_option_text(
+    text: str, start: int, end: int, options: Mapping[str, str] | None
+) -> Reading | None:
+    """Find the one option whose text the stretch says, without its letter.
+
+    >>> by_option_text("It is the blue ball.", 0, 20, {"A": "red ball", "B": "blue ball"})
+    ('B', 0, 20)
+    """
+    if not options:
+        return None
+    said = _plain(text[start:end])
+    held = {letter: f" {_plain(option)} " for letter, option in options.items()}
+    hits = [letter for letter, option in held.items() if option.strip() and option in f" {said} "]
+    # An option that is part of a longer option that was said does not count.
+    hits = [
+        letter
+        for letter in hits
+        if not any(held[letter] != held[other] and held[letter] in held[other] for other in hits)
+    ]
+    return (hits[0].upper(), start, end) if len(hits) == 1 else None
+
+
+def sentences_backwards(
+    text: str, start: int, end: int, most: int = 6
+) -> Iterator[tuple[int, int]]:
+    """Yield the last sentences of text[start:end], the last one first, looking at 3,000 characters."""
+    at = max(start, end - 3_000)
+    found: list[tuple[int, int]] = []
+    while at < end:
+        stop = sentence_end(text, at, end)
+        if text[at:stop].strip():
+            found.append((at, stop))
+        at = stop + 1
+    yield from reversed(found[-most:])
+
+
+def _is_choice(
+    text: str, found: re.Match[str], start: int, end: int, options: Mapping[str, str] | None
+) -> bool:
+    letter = found["letter"]
+    if not _known(letter, options):
+        return False
+    if found["close"] and (found["open"] or found["close"] in ")]"):
+        return True
+    rest = text[found.end("letter") : end].strip(" .*_`\"'$}):")
+    if not rest:
+        return letter.isupper() or not text[start : found.start()].strip()
+    if letter.islower():
+        return False
+    after = text[found.end("letter") : found.end("letter") + 1]
+    if after.isspace():
+        if letter in "AI":
+            return (
+                _STILL_A_CHOICE.match(text, found.end("letter"), end) is not None and letter != "I"
+            )
+        return True
+    return after in ".,:;)*_`\"'$—-/}!" or after in "。，：；）"
+
+
+def _opens_as_choice(
+    text: str, found: re.Match[str], start: int, end: int, options: Mapping[str, str] | None
+) -> bool:
+    """Whether the whole text opens with its choice: "D", "(D) text", "B. Because ..."."""
+    if not _is_choice(text, found, start, end, options):
+        return False
+    after = text[found.end() : found.end() + 1]
+    rest = text[found.end() : end].strip(" .*_`\"'$}):")
+    if not rest:
+        return True
+    if _ANOTHER.match(text, found.end(), end) or _NOT_AFTER.match(text, found.end("letter"), end):
+        return False
+    return bool(found["close"]) and len(rest) < 200 or after in ".:,。，："
+
+
+def _known(letter: str, options: Mapping[str, str] | None) -> bool:
+    return options is None or letter.upper() in options or letter in options
+
+
+def _reading(found: re.Match[str]) -> Reading:
+    return found["letter"].upper(), *found.span("letter")
+
+
+def _only(said: list[Reading]) -> Reading | None:
+    return said[-1] if said and len({letter for letter, _, _ in said}) == 1 else None
+
+
+@lru_cache(maxsize=4096)
+def _plain(text: str) -> str:
+    return " ".join(
+        re.sub(
+            r"\\(?:text|mathrm|textbf)|[^\w%./\-+]|(?<!\d)\.|\.(?!\d)", " ", text[:2_000].lower()
+        ).split()
+    )
