@@ -1,4 +1,4 @@
-"""A study becomes a run folder: the same bytes, all files meant, nothing written when it is wrong."""
+"""A study becomes a run folder: the same bytes, all files as meant, nothing where it is wrong."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def list_(
 
     Example: cotdistill list students
     """
-    from cotdistill.cli.tables import print_table
+    from cotdistill.cli.tables import show_table
     from cotdistill.work.catalogue_tables import TABLES
 
     if what not in TABLES:
@@ -41,4 +41,4 @@ def list_(
     if markdown:
         sys.stdout.write(table.as_markdown() + "\n")
     else:
-        print_table(table.columns, table.rows)
+        show_table(table)

@@ -8,12 +8,11 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, get_args
+from typing import Any
 
 import pydantic
 
-Kind = Literal["auto", "number", "expression", "letter", "boolean", "date", "text"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+from cotdistill.reason.equal import Kind
 
 
 class Question(pydantic.BaseModel):

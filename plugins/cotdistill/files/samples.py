@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from cotdistill.files.rows import Row, read_rows
 _STAMP = r"(?P<stamp>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)"
 _SAMPLES = re.compile(rf"samples_(?P<task>.+?)(?:_{_STAMP})?\.jsonl")
 _RESULTS = re.compile(rf"results_{_STAMP}\.json|(?P<stem>.+)_(?P<later>\d{{4}}-\d\d-\d\dT.+)\.json")
-_OURS = re.compile(r"\.(?:rescored|judged)\.")
+_OURS = re.compile(r"\.(?:rescored|judged)(?:-\d+)?\.")
 _ID_KEYS = ("id", "unique_id", "question_id", "problem_id", "idx")
 _QUESTION_KEYS = ("question", "problem", "Question", "query", "input", "prompt", "instruction")
 _TARGET_IS_ANSWER = 200
@@ -60,6 +60,19 @@ class Sample:
     target: str
     metrics: dict[str, Any]
     hashes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> str:
+        """What tells this question from others in any run: a digest of its words, or its key.
+
+        An id may differ between two copies of a benchmark and a row's number may be wrong
+        (lm-eval issue 4084); the words are the same.
+        """
+        named = any(isinstance(self.doc.get(name), str) for name in _QUESTION_KEYS)
+        if not named:
+            return self.key
+        words = " ".join(self.question.split())
+        return hashlib.sha256(words.encode(errors="surrogatepass")).hexdigest()[:16]
 
     @property
     def question(self) -> str:
@@ -246,23 +259,6 @@ def _sample(row: Row, place: str, task: str) -> Sample:
         metrics={name: row[name] for name in names},
         hashes={name: str(row[name]) for name in ("doc_hash", "prompt_hash") if name in row},
     )
-
-
-def distinct_keys(keys: Sequence[str], questions: Sequence[str]) -> list[str]:
-    """Return keys that tell questions apart, where a data set uses one id for several questions.
-
-    >>> distinct_keys(["1", "2"], ["a", "b"])
-    ['1', '2']
-    """
-    texts: dict[str, set[str]] = {}
-    for key, question in zip(keys, questions, strict=True):
-        texts.setdefault(key, set()).add(question)
-    return [
-        key
-        if len(texts[key]) == 1
-        else f"{key}-{hashlib.sha256(question.encode()).hexdigest()[:8]}"
-        for key, question in zip(keys, questions, strict=True)
-    ]
 
 
 def _all_samples(place: Path) -> list[SampleFile]:

@@ -5,6 +5,7 @@ lm-eval calls these by name from a task's YAML file:
     custom_dataset: !function hooks.load_questions      # the documents, one a question
     filter_list: [... filter_fn: !function hooks.keep_all]   # every repeat reaches the grader
     process_results: !function hooks.grade_responses    # metrics of one document
+    metric_list: !function hooks.METRICS                # how each is summed up
 
 Nothing of lm-eval is imported here, so the same functions grade a sample file again later.
 """
@@ -12,20 +13,32 @@ Nothing of lm-eval is imported here, so the same functions grade a sample file a
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from cotdistill.files.store import read_split
+from cotdistill.declare.reading import questions_of
+from cotdistill.errors import DataError, Fault
+from cotdistill.files.benchmarks import benchmark as declared_benchmark
+from cotdistill.files.store import (
+    NotPreparedError,
+    not_prepared,
+    prepared_splits,
+    read_split,
+    split_file,
+)
+from cotdistill.hosts.hub import UnreachableError, benchmark_rows
 from cotdistill.reason import votes
+from cotdistill.reason.equal import equivalent
+from cotdistill.reason.grade import Grade, grade
 from cotdistill.reason.loops import loops
-
-if TYPE_CHECKING:
-    from cotdistill.reason.grade import Grade  # type: ignore[import-not-found,unused-ignore]
 
 Document = dict[str, Any]
 Metrics = dict[str, Any]
+
+_SHOTS = 64  # worked examples that a split gives at most; nobody's context holds more
 
 
 def load_questions(
@@ -34,24 +47,54 @@ def load_questions(
     subject: str | None = None,
     **_of_the_host: Any,
 ) -> dict[str, Any]:
-    """Return the documents of a task as lm-eval wants them: split name → Dataset."""
+    """Return the documents of a task as lm-eval wants them: split name → Dataset.
+
+    They come from where `cotdistill prepare` put them, else from the hub; a split that only gives
+    worked examples is read no further than lm-eval could ask for. The host passes all of its model
+    arguments too, which do not matter here.
+
+    Raises:
+        NotPreparedError: neither has the questions; one line says which command brings them.
+        DataError: what is there is not the benchmark, or has no question of that subject.
+    """
     from datasets import Dataset
 
     return {
         split: Dataset.from_list(
-            [
-                document(row)
-                for row in read_split(benchmark, split)
-                if subject in (None, row["meta"].get("subject"))
-            ]
+            documents(benchmark, split, subject, None if split == "test" else _SHOTS)
         )
         for split in splits
     }
 
 
-def document(row: Document) -> Document:
-    """Return a prepared question as a document: without the rationale unless it can be a shot."""
-    return row if row["split"] != "test" else {**row, "rationale": None}
+def documents(
+    benchmark: str, split: str, subject: str | None = None, at_most: int | None = None
+) -> list[Document]:
+    """Return the questions of one split as documents; test ones leave out their rationale."""
+    rows = _rows(benchmark, split)
+    chosen = (row for row in rows if subject is None or row["meta"].get("subject") == subject)
+    found = list(itertools.islice(chosen, at_most))
+    if not found:
+        wrong = f"no {split} question" + (f" of subject {subject}" if subject else "")
+        remedy = f"type: cotdistill prepare {benchmark}"
+        raise DataError(Fault(str(split_file(benchmark, split)), wrong, "at least one", remedy))
+    if split == "test":
+        found = [{**row, "rationale": None} for row in found]
+    return found
+
+
+def _rows(benchmark: str, split: str) -> Iterable[Document]:
+    if split in prepared_splits(benchmark):
+        return read_split(benchmark, split)
+    declared = declared_benchmark(benchmark)
+    if declared.hub is None or split not in declared.hub.splits:
+        raise NotPreparedError(not_prepared(benchmark, split))
+    try:
+        return questions_of(
+            declared, split, benchmark_rows(declared.hub, split), declared.hub.id
+        ).rows
+    except UnreachableError as error:
+        raise NotPreparedError(not_prepared(benchmark, split, f"hub: {error}")) from None
 
 
 def keep_all(responses: Sequence[Sequence[str]], documents: Sequence[Document]) -> Any:  # noqa: ARG001
@@ -84,15 +127,7 @@ def grade_responses(document: Document, results: Sequence[Any]) -> Metrics:
     return metrics
 
 
-def share_answered(documents: Sequence[list[dict[str, Any]]]) -> float:
-    """Aggregate `answered`: the share of all responses in which an answer was found."""
-    found = [verdict["answer"] is not None for verdicts in documents for verdict in verdicts]
-    return sum(found) / len(found) if found else 0.0
-
-
 def _grade(document: Document, response: str) -> Grade:
-    from cotdistill.reason.grade import grade  # type: ignore[import-not-found,unused-ignore]
-
     meta = document.get("meta") or {}
     return grade(
         response,
@@ -159,8 +194,6 @@ def _word(value: Any) -> str:
 
 def _over_samples(document: Document, responses: Sequence[str], grades: Sequence[Grade]) -> Metrics:
     """avg@k, pass@k, maj@k for the powers of two up to all samples, and whether they all agree."""
-    from cotdistill.reason.grade import equivalent  # type: ignore[import-not-found,unused-ignore]
-
     same = functools.cache(
         lambda a, b: (
             equivalent(a, b, kind=document["kind"], options=_options(document)).equal is True
@@ -174,3 +207,40 @@ def _over_samples(document: Document, responses: Sequence[str], grades: Sequence
         metrics[f"maj@{k}"] = float(votes.majority_correct(classes, correct, k))
     metrics["identical"] = float(len(set(responses)) == 1)
     return metrics
+
+
+def share_answered(documents: Sequence[list[dict[str, Any]]]) -> float:
+    """Aggregate `answered`: the share of all responses in which an answer was found."""
+    found = [verdict["answer"] is not None for verdicts in documents for verdict in verdicts]
+    return sum(found) / len(found) if found else 0.0
+
+
+def _metrics() -> tuple[dict[str, Any], ...]:
+    """Every metric that `grade_responses` can return: one that no document has is not reported."""
+    samples = [1 << power for power in range(8)]
+    strata = {
+        "level": range(1, 6),
+        "subject": [
+            "algebra", "combinatorics", "counting_probability", "geometry", "intermediate_algebra",
+            "number_theory", "prealgebra", "precalculus",
+        ],
+        "answer_type": [
+            "numerical", "expression", "tuple", "interval", "equation", "bool", "integer", "float",
+            "list", "list_of_integer", "list_of_float", "option",
+        ],
+    }  # fmt: skip
+    better: dict[str, bool | None] = {"exact_match": True}
+    better |= {f"{name}@{k}": True for name in ("avg", "pass", "maj") for k in samples}
+    better |= {f"exact_match_{axis}_{value}": True for axis in strata for value in strata[axis]}
+    better |= dict.fromkeys(
+        ("no_answer", "cut_off", "undecided", "repetition_loop", "identical"), False
+    )
+    better |= dict.fromkeys(("characters", "words", "tokens"))
+    answered = {"metric": "answered", "aggregation": share_answered, "higher_is_better": True}
+    return answered, *(
+        {"metric": name, "aggregation": "mean", "higher_is_better": higher}
+        for name, higher in better.items()
+    )
+
+
+METRICS = _metrics()

@@ -31,7 +31,7 @@ _FAULTS_SHOWN = 5
 
 @dataclass(frozen=True)
 class Source:
-    """Where the rows of one plain arm come from; `path` is None where a hub or a rule makes them."""
+    """Where a plain arm's rows come from; `path` is None where a hub or a rule makes them."""
 
     name: str
     path: Path | None

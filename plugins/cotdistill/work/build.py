@@ -1,4 +1,4 @@
-"""Build what a run needs before it can train: the rows of its arm, the model of a scratch student."""
+"""Build what a run needs before it can train: its arm's rows, and its student if from scratch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def study_of(folder: Path) -> Study:
 
 
 def has_data_file(study: Study, arm: str) -> bool:
-    """Return whether an arm gets a file of its own; a plain hub dataset is left to LLaMA-Factory."""
+    """Return whether an arm gets a file; a plain hub dataset is left to LLaMA-Factory."""
     declared = study.arms[arm]
     if isinstance(declared, FileArm | PuzzleArm | MixedArm):
         return True

@@ -50,10 +50,16 @@ def studies_table() -> Table:
 def datasets_table() -> Table:
     """List the registered datasets."""
     rows = [
-        (name, entry.hf_hub_url or f"file {entry.file_name}", entry.licence, entry.about)
+        (
+            name,
+            entry.hf_hub_url or f"file {entry.file_name}",
+            f"{entry.about.rows:,}" if entry.about.rows else "",
+            entry.about.licence,
+            entry.about.source,
+        )
         for name, entry in datasets().items()
     ]
-    return Table(("dataset", "from", "licence", "about"), tuple(rows))
+    return Table(("dataset", "from", "rows", "licence", "source"), tuple(rows))
 
 
 def students_table() -> Table:

@@ -150,7 +150,7 @@ def _write(
         write_if_changed(layout.eval_file, made.evaluate.text)
         if made.export:
             write_if_changed(layout.export_file, made.export.text)
-        manifest.append(_manifest_line(run, layout, made, made_from))
+        manifest.append(_manifest_line(run, made, made_from))
     _remove_orphans(root, {run.name for run, _, _ in files})
     write_if_changed(root / "Snakefile", render("run/Snakefile.j2", {"study": study.name}))
     write_if_changed(root / "manifest.jsonl", "".join(map(row_line, manifest)))
@@ -177,9 +177,7 @@ def _registration(study: Study, root: Path, arm: str) -> dict[str, Any]:
     return datasets()[declared.dataset].as_entry()  # type: ignore[union-attr]
 
 
-def _manifest_line(
-    run: Run, layout: Layout, made: RunFiles, made_from: dict[str, str]
-) -> ManifestLine:
+def _manifest_line(run: Run, made: RunFiles, made_from: dict[str, str]) -> ManifestLine:
     # An arm is known by a hash of what it is made from, which is the same before and after `run`
     # has made it. Its ledger has the hash of the rows themselves.
     data = f"data/{run.arm}.jsonl" if run.arm in made_from else None

@@ -6,7 +6,6 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,7 @@ from typing import Any
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.whole import write_text
 from cotdistill.work.collect import Results, RunResult, Score, collect
-
-
-@dataclass(frozen=True)
-class Table:
-    """A title, the column names, the cells as text, and lines to be read below."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...]
+from cotdistill.work.table import Table
 
 
 def report(folder: Path) -> tuple[Table, list[Path]]:
