@@ -11,16 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cotdistill.declare.trace import is_trace_row, trace_of
+from cotdistill.reason.readings import stem_and_choices
 from cotdistill.reason.trace import Provenance, Trace, trace_id
 
 Row = Mapping[str, Any]
-
-_KINDS = {
-    "svamp": "number", "gsm8k": "number", "asdiv": "number", "math": "expression",
-    "aqua": "letter", "mathqa": "letter", "csqa": "letter", "obqa": "letter",
-    "date_understanding": "letter", "tracking_shuffled_objects": "letter",
-    "strategyqa": "boolean", "last_letter": "text",
-}  # fmt: skip
 
 
 class MissingColumnError(ValueError):
@@ -31,13 +25,16 @@ class MissingColumnError(ValueError):
 class Told:
     """What a file's name, its registration or the user says of all of its rows.
 
-    `golds` maps the words of a question to its gold answer, for files that hold none.
+    `golds` maps the words of a question to its gold answer, for files that hold none. `choices`
+    says that questions carry their choices in the text.
     """
 
     dataset: str = "unknown"
     split: str = "train"
     prompt: str | None = None
     response: str | None = None
+    kind: str = "auto"
+    choices: bool = False
     provenance: Provenance = field(default_factory=Provenance)
     golds: Mapping[str, str] = field(default_factory=dict)
     answer_only: bool = False
@@ -90,11 +87,19 @@ def _trace(
         question,
         _answer(gold),
         rationale,
-        _KINDS.get(told.dataset, "auto"),
+        told.kind,
+        _choices(question) if told.choices else None,
         answer=None if answer is None else _answer(answer),
         meta=kept,
         provenance=told.provenance,
     )
+
+
+def _choices(question: str) -> dict[str, str] | None:
+    try:
+        return stem_and_choices(question)[1]
+    except ValueError:
+        return None
 
 
 def _text(value: Any, name: str) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_args
 
-from cotdistill.declare.record import KINDS
 from cotdistill.errors import did_you_mean
+from cotdistill.reason.equal import Kind
 from cotdistill.reason.trace import Provenance, Trace
 
 Row = dict[str, Any]
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _TEXTS = ("id", "dataset", "split", "question", "gold", "rationale")
 _FIELDS = tuple(each.name for each in fields(Trace))
