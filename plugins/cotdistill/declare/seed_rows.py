@@ -6,15 +6,19 @@ A row's shape is told by its keys. What its keys do not say (dataset, teacher, l
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cotdistill.declare.trace import is_trace_row, trace_of
+from cotdistill.reason.overlap import bare
 from cotdistill.reason.readings import stem_and_choices
 from cotdistill.reason.trace import Provenance, Trace, trace_id
 
 Row = Mapping[str, Any]
+
+_WORD = re.compile(r"\w+")
 
 
 class MissingColumnError(ValueError):
@@ -54,8 +58,12 @@ class RowShape:
 
 
 def words_key(question: str) -> str:
-    """Return the words of a question, by which files that lack ids are joined."""
-    return " ".join(question.split())
+    r"""Return the words of a question, by which files that lack ids are joined.
+
+    >>> words_key("Q: Is it? Answer choices: A: y") == words_key("Is it? Answer Choices:\nA. y")
+    True
+    """
+    return " ".join(_WORD.findall(bare(question).lower()))
 
 
 def shape_of(row: Row, told: Told = Told()) -> RowShape | None:  # noqa: B008

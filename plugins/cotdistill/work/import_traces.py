@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,19 +20,7 @@ from cotdistill.reason.trace import Trace
 from cotdistill.work.sources import Source
 
 _FAULTS_SHOWN = 20
-
-
-@dataclass
-class Imported:
-    """What was found in one source; `refused` counts rows by reason."""
-
-    source: Source
-    shapes: Counter[str] = field(default_factory=Counter)
-    rows: int = 0
-    traces: int = 0
-    questions: int = 0
-    with_gold: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
+_REFUSALS_KEPT = 1000
 
 
 @dataclass(frozen=True)
@@ -44,8 +33,28 @@ class Refusal:
     row: Any
 
 
-def traces_in(source: Source, *, limit_shape: bool = True) -> Iterator[tuple[Trace | Refusal, str]]:
-    """Yield each trace or refusal of a source with the name of its row's shape.
+@dataclass
+class Imported:
+    """What was found in one source; `refused` counts rows by reason, `refusals` shows the first.
+
+    `rows_of_traces` holds, for each trace written, the number of its row in the source.
+    """
+
+    source: Source
+    shapes: Counter[str] = field(default_factory=Counter)
+    rows: int = 0
+    traces: int = 0
+    questions: int = 0
+    with_gold: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    refusals: list[Refusal] = field(default_factory=list)
+    rows_of_traces: array[int] = field(default_factory=lambda: array("l"))
+
+
+def traces_in(
+    source: Source, *, limit_shape: bool = True
+) -> Iterator[tuple[int, Trace | Refusal, str]]:
+    """Yield row number, trace or refusal, and the name of the row's shape.
 
     The first row that can be read decides the shape; rows of another are refused as mixed.
 
@@ -56,26 +65,26 @@ def traces_in(source: Source, *, limit_shape: bool = True) -> Iterator[tuple[Tra
     for number, row in numbered_rows(source.path):
         place = f"{source.path.name}:{number}"
         if isinstance(row, BadRow):
-            yield Refusal(place, "unreadable_row", row.why, row.text), ""
+            yield number, Refusal(place, "unreadable_row", row.why, row.text), ""
             continue
         shape = shape_of(row, source.told)
         first = first or shape
         if shape is None or (limit_shape and first is not None and shape.name != first.name):
             known = first.name if first else "any known shape"
             why = f"keys {', '.join(row)}; not of the file's shape ({known})"
-            yield Refusal(place, "missing_column", why[:200], row), ""
+            yield number, Refusal(place, "missing_column", why[:200], row), ""
             continue
         try:
             traces = shape.read(row, source.told)
         except (MissingColumnError, KeyError, TypeError, ValueError) as error:
             why = f"no column {error}" if isinstance(error, KeyError) else str(error)
-            yield Refusal(place, "missing_column", why, row), shape.name
+            yield number, Refusal(place, "missing_column", why, row), shape.name
             continue
         for trace in traces:
             if shape.name != "trace":
                 trace = replace(trace, provenance=replace(trace.provenance, source=place))
             is_question = shape.questions and not trace.rationale.strip()
-            yield trace, f"{shape.name}, questions" if is_question else shape.name
+            yield number, trace, f"{shape.name}, questions" if is_question else shape.name
 
 
 def import_source(source: Source, out: Path, *, skip_bad: bool = True) -> Imported:
@@ -93,11 +102,13 @@ def import_source(source: Source, out: Path, *, skip_bad: bool = True) -> Import
     faults: list[Fault] = []
     counts: Counter[str] = Counter()
     with _writers(paths) as opened:
-        for found, shape in traces_in(source):
+        for number, found, shape in traces_in(source):
             if isinstance(found, Refusal):
                 report.refused[found.rule] += 1
                 if found.rule == "unreadable_row" and not skip_bad and len(faults) < _FAULTS_SHOWN:
                     faults.append(_bad_line(found, source.path))
+                if len(report.refusals) < _REFUSALS_KEPT:
+                    report.refusals.append(found)
                 line = {
                     "place": found.place,
                     "rule": found.rule,
@@ -110,6 +121,8 @@ def import_source(source: Source, out: Path, *, skip_bad: bool = True) -> Import
                 report.with_gold += bool(found.gold)
                 kind = "questions" if shape.endswith(", questions") else "traces"
                 line = _question_row(found) if kind == "questions" else trace_row(found)
+                if kind == "traces":
+                    report.rows_of_traces.append(number)
             counts[kind] += 1
             opened[kind].write(row_line(line))
         if faults:

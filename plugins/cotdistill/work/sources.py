@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cotdistill.declare.dataset import Registration
-from cotdistill.declare.seed_rows import Told, words_key
+from cotdistill.declare.seed_rows import Told, shape_of, words_key
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.benchmarks import benchmark, benchmark_names
 from cotdistill.files.catalogue import datasets
@@ -50,11 +50,12 @@ class Source:
     told: Told
 
 
-def find_sources(paths: Sequence[Path], told: Told | None = None) -> list[Source]:
+def find_sources(paths: Sequence[Path], golds: Sequence[Path] = ()) -> list[Source]:
     """Return what there is to read in files and folders, in the order of their names.
 
     A file that a registration names is read by its columns, once for each registration; Mentor-KD's
-    files are known by their names; of others the rows tell their shape. `told` overrules.
+    files are known by their names; of others the rows tell their shape. Rows without a gold get the
+    one that a file of `golds`, or an answer-only or human file beside, has for their question.
 
     Raises:
         DataError: a path is missing, or there is no file to read.
@@ -71,12 +72,9 @@ def find_sources(paths: Sequence[Path], told: Told | None = None) -> list[Source
     if not files:
         raise DataError(Fault(str(paths[0]), "no .json, .jsonl or .parquet file in it"))
     registered = _registered_by_file()
-    sources = [
-        _with_kind(source)
-        for path in files
-        for source in ([Source(path.stem, path, told)] if told else _known(path, registered))
-    ]
-    return [_with_golds(source, registered) for source in sources]
+    sources = [_with_kind(source) for path in files for source in _known(path, registered)]
+    given = {key: gold for path in golds for key, gold in _golds_of(path).items()}
+    return [_with_golds(source, registered, given) for source in sources]
 
 
 def _registered_by_file() -> dict[str, list[Registration]]:
@@ -136,25 +134,38 @@ def _with_kind(source: Source) -> Source:
     return replace(source, told=replace(source.told, kind=known.kind, choices=known.inline))
 
 
-def _with_golds(source: Source, registered: Mapping[str, list[Registration]]) -> Source:
-    """Give a file without golds those of the answer-only or human file beside it."""
+def _with_golds(
+    source: Source, registered: Mapping[str, list[Registration]], given: Mapping[str, str]
+) -> Source:
+    """Give a file without golds those that are given, or those of a file beside it."""
     told = source.told
-    cells = registered.get(source.path.name, [])
-    if not cells or told.answer_only or told.prompt == "problem":
+    if told.answer_only or told.prompt == "problem":
         return source
-    golds: dict[str, str] = {}
-    for path in sorted(source.path.parent.iterdir()):
+    golds = dict(given)
+    cells = registered.get(source.path.name, [])
+    for path in sorted(source.path.parent.iterdir()) if cells else []:
         for registration in registered.get(path.name, []):
             cell, mine = registration.about.cell, cells[0].about.cell
             if cell is None or mine is None or cell.questions != mine.questions:
                 continue
-            if cell.format == "answer-only" or cell.teacher == "human":
-                golds = (
-                    {**_golds_in(path), **golds}
-                    if cell.teacher == "human"
-                    else {**golds, **_golds_in(path)}
-                )
-    return replace(source, told=replace(told, golds=golds))
+            if cell.format == "answer-only":
+                golds |= _golds_in(path)
+            elif cell.teacher == "human":
+                golds = _golds_in(path) | golds
+    return replace(source, told=replace(told, golds=golds)) if golds else source
+
+
+def _golds_of(path: Path) -> dict[str, str]:
+    """Return gold by question of any file whose rows have both."""
+    golds = {}
+    for _, row in numbered_rows(path):
+        shape = None if isinstance(row, BadRow) else shape_of(row)
+        if shape is None or isinstance(row, BadRow):
+            continue
+        for trace in shape.read(row, Told()):
+            if trace.gold:
+                golds[words_key(trace.question)] = trace.gold
+    return golds
 
 
 def _golds_in(path: Path) -> dict[str, str]:
