@@ -145,7 +145,7 @@ def detail_of(trace: Trace, name: str) -> str:
     """
     rule = RULES[NAMES.index(name)]
     if rule.find is not None:
-        return rule.find(trace) or rule.about
+        return rule.find(trace) or "the text breaks off without an answer"
     if name in ("wrong_answer", "undecided_answer"):
         return f"gold {trace.gold}, said {defects_answer.answer_said(trace)}"
     if name == "finish_reason":

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cotdistill.files.rows import row_line
-from cotdistill.files.shards import Journal, lines_of
+from cotdistill.files.shards import Journal
 from cotdistill.files.whole import written_whole
 from cotdistill.reason.overlap import RULES as OVERLAPS
 from cotdistill.reason.overlap import bare, overlaps, shared_run
@@ -21,7 +21,7 @@ from cotdistill.reason.verdict import BIT, RULES, detail_of
 from cotdistill.reason.words import words_of
 from cotdistill.work.held_out import held_out_questions
 from cotdistill.work.readied import Readied, readied
-from cotdistill.work.scan import ScanSettings, held_out_index, key_of, traced, write_held_out
+from cotdistill.work.scan import ScanSettings, held_out_index, key_of, write_held_out
 from cotdistill.work.survey import Progress, Survey, joined_bits, survey
 from cotdistill.work.workers import Engine
 
@@ -186,7 +186,7 @@ class _Look:
     def finding(self, row: int, rule: str) -> Finding:
         """Return one rule on one row in full."""
         if rule == "unreadable_row":
-            return Finding(rule, self.place(row), self._why(row))
+            return Finding(rule, self.place(row), self.surveyed.why_unreadable(row))
         (trace,) = self.surveyed.traces([row])
         if rule in OVERLAPS:
             return self._overlap(row, rule, trace)
@@ -204,19 +204,6 @@ class _Look:
                 number = refusal.place.rpartition(":")[2]
                 place = f"{file.given}:{number}"
                 yield {"rule": refusal.rule, "place": place, "detail": refusal.why}
-
-    def _why(self, row: int) -> str:
-        ((file, start, _),) = self.surveyed.places([row])
-        shard = next(
-            shard
-            for shard in self.surveyed.shards
-            if shard.file == file and shard.start <= start < max(shard.end, 1)
-        )
-        for place, _, raw in lines_of(shard):
-            if place == start:
-                bad = traced(raw)
-                return getattr(bad, "why", "")
-        return ""
 
     def _overlap(self, row: int, rule: str, trace: Trace) -> Finding:
         assert self.settings.held_out is not None

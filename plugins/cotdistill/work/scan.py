@@ -52,6 +52,7 @@ class ScanSettings:
     tokenizer: str | None = None
     finish_reasons: tuple[str, ...] = ()
     near: bool = True
+    sound: bool = True
 
 
 @dataclass(frozen=True)

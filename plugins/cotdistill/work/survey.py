@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cotdistill.files.shards import Journal, Shard, shards_of
+from cotdistill.files.lines import BadRow
+from cotdistill.files.shards import Journal, Shard, lines_of, shards_of
 from cotdistill.reason.equal import Kind, equivalent
 from cotdistill.reason.joined import Mask, repeated, two_golds
 from cotdistill.reason.near import BANDS, candidates, first_alike, likeness
@@ -25,6 +26,7 @@ from cotdistill.work.scan import (
     load_column,
     readable_rows,
     scan,
+    traced,
 )
 from cotdistill.work.workers import Engine, run_tasks
 
@@ -47,6 +49,7 @@ class Survey:
     rows_of_shard: NDArray[np.int64]
     file: NDArray[np.int32]
     line: NDArray[np.int64]
+    first_lines: tuple[int, ...]
     bits: NDArray[np.uint64]
 
     def column(self, name: str) -> NDArray[Any]:
@@ -60,6 +63,13 @@ class Survey:
     def traces(self, rows: Sequence[int]) -> list[Trace]:
         """Read some rows, which must be readable."""
         return list(readable_rows(self.paths, self.places(rows)))
+
+    def why_unreadable(self, row: int) -> str:
+        """Return why a row's line could not be read."""
+        shard = self.shards[int(np.searchsorted(np.cumsum(self.rows_of_shard), row, side="right"))]
+        start = int(self.column("place")[row])
+        bad = next(traced(raw) for place, _, raw in lines_of(shard) if place == start)
+        return bad.why if isinstance(bad, BadRow) else ""
 
     def places(self, rows: Sequence[int]) -> list[tuple[int, int, int]]:
         """Return file, start and length of some rows."""
@@ -100,6 +110,7 @@ def survey(
         rows,
         np.repeat(np.array([shard.file for shard in shards], dtype=np.int32), rows),
         np.concatenate(local_lines).astype(np.int64) + np.repeat(np.array(bases), rows),
+        tuple(bases),
         load_column(pieces, "bits"),
     )
 
