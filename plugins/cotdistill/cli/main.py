@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "schema": ("cotdistill.cli.generate:schema", "print the JSON Schema of study files"),
     "list": ("cotdistill.cli.look:list_", "show what is packaged: studies, datasets, tasks ..."),
     "path": ("cotdistill.cli.look:path", "print the real folder of a packaged part"),
+    "judge": ("cotdistill.cli.judge:judge", "a language model's second opinion, audited"),
     "compare": ("cotdistill.cli.compare:compare", "paired tests between runs, and what they prove"),
     "rescore": ("cotdistill.cli.rescore:rescore", "grade logged samples again, without a model"),
     "report": ("cotdistill.cli.report:report", "scores with intervals: a table, CSV, Markdown"),

@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from cotdistill.declare.arm import DatasetArm, FileArm, MixedArm, PuzzleArm
+from cotdistill.declare.arm import FileArm, MixedArm, PuzzleArm
 from cotdistill.declare.study import ScratchStudent, Study, read_study
 from cotdistill.errors import DataError, Fault, StudyError, did_you_mean
 from cotdistill.files.ledger import Ledger, LedgerFile, ledger_path, read_ledger, write_ledger
