@@ -270,7 +270,6 @@ def test_a_killed_judge_loses_nothing_and_repeats_nothing(tmp_path: Path) -> Non
         kept = cache.read_bytes().count(b"\n")
         with cache.open("ab") as stream:
             stream.write(b'{"key": "torn')
-        before = len(script.bodies)
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert 8 <= kept < 40
     assert 40 <= len(script.bodies) <= 42  # those under way at the kill are asked twice

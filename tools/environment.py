@@ -1,4 +1,4 @@
-"""Make `.venv` with everything that the demo, the tests and the checks need; do nothing if it is there.
+"""Make `.venv` with all that the demo, the tests and the checks need; do nothing if it is there.
 
 Only the standard library: this runs before anything is installed. What was installed is noted in
 the environment itself, so a second call costs a tenth of a second, and a changed pyproject.toml or
@@ -91,7 +91,7 @@ def make_venv() -> None:
 
 def main(extras: tuple[str, ...]) -> None:
     """Bring the environment up to date with the project's files."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 -- an older Python is just what is looked for
         stop(f"Python {sys.version.split()[0]} is too old; cotdistill needs 3.11 or newer")
     want = wanted(extras)
     if NOTE.is_file() and NOTE.read_text() == want and PYTHON.exists():

@@ -17,11 +17,16 @@ from cotdistill.errors import MisuseError, UserError, did_you_mean
 VERBS: dict[str, tuple[str, str]] = {
     "generate": ("cotdistill.cli.generate:generate", "write the run folder of a study"),
     "schema": ("cotdistill.cli.generate:schema", "print the JSON Schema of study files"),
+    "check": (
+        "cotdistill.cli.check:check",
+        "find every fault of a study or a run folder",
+    ),
     "list": ("cotdistill.cli.look:list_", "show what is packaged: studies, datasets, tasks ..."),
     "path": ("cotdistill.cli.look:path", "print the real folder of a packaged part"),
+    "prepare": ("cotdistill.cli.prepare:prepare", "fetch a benchmark, or read it from a file"),
+    "rescore": ("cotdistill.cli.rescore:rescore", "grade logged samples again, without a model"),
     "judge": ("cotdistill.cli.judge:judge", "a language model's second opinion, audited"),
     "compare": ("cotdistill.cli.compare:compare", "paired tests between runs, and what they prove"),
-    "rescore": ("cotdistill.cli.rescore:rescore", "grade logged samples again, without a model"),
     "report": ("cotdistill.cli.report:report", "scores with intervals: a table, CSV, Markdown"),
 }
 

@@ -37,7 +37,10 @@ def _checked_name(name: str) -> str:
 
 
 class NamedStudent(Shape):
-    """A student given by a hub id or local path, with what the catalogue would say of it."""
+    """A student given by its catalogue name, hub id or local path; a bare name is its model.
+
+    What is not said is taken from the catalogue, where the model stands in it.
+    """
 
     name: str | None = None
     model: str
@@ -128,7 +131,7 @@ class Study(Shape):
     schema_version: int = SCHEMA_VERSION
     name: str
     about: str = ""
-    students: list[str | Student] = Field(min_length=1)
+    students: list[Student] = Field(min_length=1)
     arms: dict[str, Arm] = Field(min_length=1)
     recipes: dict[str, Recipe] = Field(min_length=1)
     seeds: list[int] = Field(default=[42], min_length=1)
@@ -139,6 +142,13 @@ class Study(Shape):
     data_folder: str | None = None  # where registered datasets that are local files lie
 
     _name_is_a_file_name = field_validator("name")(_checked_name)
+
+    @field_validator("students", mode="before")
+    @classmethod
+    def _a_name_is_a_model(cls, students: Any) -> Any:
+        if not isinstance(students, list):
+            return students
+        return [{"model": entry} if isinstance(entry, str) else entry for entry in students]
 
     @field_validator("arms", "recipes")
     @classmethod

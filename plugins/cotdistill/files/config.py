@@ -72,7 +72,9 @@ def render_config(
 def _line(key: str, value: Any) -> str:
     if isinstance(value, dict | list) and value:
         return dump_yaml({key: value}).removesuffix("\n")
-    return f"{key}: {_scalar(type(value), value) if _is_plain(value) else yaml_scalar(value)}"
+    return (
+        f"{key}: {_scalar(type(value).__name__, value) if _is_plain(value) else yaml_scalar(value)}"
+    )
 
 
 def _is_plain(value: Any) -> bool:
@@ -80,5 +82,5 @@ def _is_plain(value: Any) -> bool:
 
 
 @functools.lru_cache(maxsize=4096)
-def _scalar(_kind: type, value: Any) -> str:  # the type is in the key because 1 == 1.0 == True
+def _scalar(_kind: str, value: Any) -> str:  # the type is in the key because 1 == 1.0 == True
     return yaml_scalar(value)

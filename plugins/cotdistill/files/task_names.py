@@ -27,9 +27,9 @@ def packaged_tasks(more: Iterable[Path] = ()) -> dict[str, Path]:
 
 
 def declared_names(text: str) -> list[str]:
-    """Return the names that one task file's text declares.
+    r"""Return the names that one task file's text declares.
 
-    >>> declared_names("task: AIME\\ntag: [maths, hard]\\n")
+    >>> declared_names("task: AIME\ntag: [maths, hard]\n")
     ['AIME', 'maths', 'hard']
     """
     names = [match.group(2) for match in _NAMED.finditer(text)]

@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from cotdistill.errors import Fault, FaultsError, did_you_mean
@@ -41,6 +42,14 @@ for place, kind, arguments in asked:
     except Exception as error:
         found.append([place, type(error).__name__, str(error)])
 print("\\n" + json.dumps(found))
+"""
+
+_READ_ENTRIES = """
+import dataclasses, json, sys
+folder, *names = json.load(sys.stdin)
+from llamafactory.data.parser import get_dataset_list
+read = [dataclasses.asdict(entry) for entry in get_dataset_list(names, folder)]
+print("\\n" + json.dumps(dict(zip(names, read))))
 """
 
 
@@ -78,13 +87,35 @@ def accepted_by_llamafactory(
     Raises:
         FaultsError: LLaMA-Factory cannot be run there.
     """
+    answers: list[tuple[str, str, str]] = _answer(python, _DEEP_CHECK, list(asked))
+    return [
+        Fault(place, f"LLaMA-Factory refuses it ({kind}: {' '.join(text.split())})")
+        for place, kind, text in answers
+    ]
+
+
+def registrations_as_read(
+    names: Sequence[str], dataset_dir: Path, python: Sequence[str] = (sys.executable,)
+) -> dict[str, dict[str, Any]]:
+    """Return what LLaMA-Factory's own parser makes of entries of a `dataset_info.json`.
+
+    A column that it was not told of is None; `load_from` is "hf_hub" or "file".
+
+    Raises:
+        FaultsError: LLaMA-Factory cannot be run there, or does not know an entry.
+    """
+    read: dict[str, dict[str, Any]] = _answer(python, _READ_ENTRIES, [str(dataset_dir), *names])
+    return read
+
+
+def _answer(python: Sequence[str], code: str, question: Any) -> Any:
     environment = {
         "LLAMAFACTORY_VERBOSITY": "ERROR",
         "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0],
     }
     done = subprocess.run(
-        [*python, "-c", _DEEP_CHECK],
-        input=json.dumps(list(asked)),
+        [*python, "-c", code],
+        input=json.dumps(question),
         capture_output=True,
         text=True,
         check=False,
@@ -92,15 +123,9 @@ def accepted_by_llamafactory(
     )
     if done.returncode != 0:
         last = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
-        raise FaultsError(
-            Fault(" ".join(python), f"LLaMA-Factory cannot be asked ({last})", "",
-                  "see `cotdistill doctor`")
-        )  # fmt: skip
-    answers: list[tuple[str, str, str]] = json.loads(done.stdout.splitlines()[-1])
-    return [
-        Fault(place, f"LLaMA-Factory refuses it ({kind}: {' '.join(text.split())})")
-        for place, kind, text in answers
-    ]
+        wrong = f"LLaMA-Factory cannot be asked ({last})"
+        raise FaultsError(Fault(" ".join(python), wrong, "", "see `cotdistill doctor`"))
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 @functools.cache

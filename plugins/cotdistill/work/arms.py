@@ -1,8 +1,8 @@
 """The rows of an arm: read from where they are, checked, and brought to one shape.
 
-The shape is alpaca's with LLaMA-Factory's own names: `instruction`, `output`, and `system` where a
-source has one. A row that lacks a mapped column is a fault with its number, never a dropped row:
-LLaMA-Factory drops such rows with a warning that nobody reads.
+The shape is alpaca's with LLaMA-Factory's own names: `system` (empty where a source has none),
+`instruction`, `output`. A row that lacks a mapped column is a fault with its number, never a
+dropped row: LLaMA-Factory drops such rows with a warning that nobody reads.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FAULTS_SHOWN = 5
 
 @dataclass(frozen=True)
 class Source:
-    """Where the rows of one plain arm come from; `path` is None where a hub or a rule makes them."""
+    """Where a plain arm's rows come from; `path` is None where a hub or a rule makes them."""
 
     name: str
     path: Path | None
@@ -80,7 +80,7 @@ def arm_rows(study: Study, name: str) -> Iterator[Row]:
     elif isinstance(arm, PuzzleArm):
         level = 0 if arm.level == "answer-only" else arm.level
         for puzzle in draw_puzzles(arm.puzzles, level, arm.rows, arm.seed, "train"):
-            yield {"instruction": puzzle.question, "output": puzzle.rationale}
+            yield {"system": "", "instruction": puzzle.question, "output": puzzle.rationale}
     else:
         yield from _source_rows(study, source_of(study, name))
 
@@ -181,11 +181,9 @@ def _pair(row: Row, columns: Columns) -> tuple[Row, str]:
             kind = "no" if value is None else "no text in"
             return {}, f"{kind} column '{column}'"
     more = row.get(columns.query) if columns.query else None
-    pair = {"instruction": f"{question}\n{more}" if more else question, "output": answer}
     system = row.get(columns.system) if columns.system else None
-    if system:
-        pair["system"] = system
-    return pair, ""
+    instruction = f"{question}\n{more}" if more else question
+    return {"system": system or "", "instruction": instruction, "output": answer}, ""
 
 
 def _single_turn(turns: list[Any], row: Row) -> tuple[Row, str]:
@@ -198,13 +196,10 @@ def _single_turn(turns: list[Any], row: Row) -> tuple[Row, str]:
         if not isinstance(text, str):
             return {}, f"a turn without text ({json.dumps(turn, ensure_ascii=False)[:60]})"
         said.append((role, text))
-    system = row.get("system") if isinstance(row.get("system"), str) else None
+    system = row.get("system") if isinstance(row.get("system"), str) else ""
     if said and said[0][0] == "system":
         system, said = said[0][1], said[1:]
     roles = [role for role, _ in said]
     if roles not in (["user", "assistant"], ["human", "gpt"]):
         return {}, f"{len(said)} turns ({', '.join(map(str, roles))}); one question, one answer"
-    pair: Row = {"instruction": said[0][1], "output": said[1][1]}
-    if system:
-        pair["system"] = system
-    return pair, ""
+    return {"system": system, "instruction": said[0][1], "output": said[1][1]}, ""

@@ -1,4 +1,4 @@
-"""Build what a run needs before it can train: the rows of its arm, the model of a scratch student."""
+"""Build what a run needs before it can train: its arm's rows, and its student if from scratch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from cotdistill import __version__
 from cotdistill.declare.arm import FileArm, MixedArm, PuzzleArm
 from cotdistill.declare.study import ScratchStudent, Study, read_study
 from cotdistill.errors import DataError, Fault, StudyError, did_you_mean
@@ -36,7 +37,7 @@ def study_of(folder: Path) -> Study:
 
 
 def has_data_file(study: Study, arm: str) -> bool:
-    """Return whether an arm gets a file of its own; a plain hub dataset is left to LLaMA-Factory."""
+    """Return whether an arm gets a file; a plain hub dataset is left to LLaMA-Factory."""
     declared = study.arms[arm]
     if isinstance(declared, FileArm | PuzzleArm | MixedArm):
         return True
@@ -61,7 +62,7 @@ def arm_digest(study: Study, arm: str) -> str:
         for source in sources_of(study, arm)
         if source.path is not None
     ]
-    text = json.dumps([said, files], sort_keys=True)
+    text = json.dumps([said, files, __version__], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -85,7 +86,9 @@ def write_arm(study: Study, arm: str, folder: Path) -> Path:
     digest = arm_digest(study, arm)
     if is_current(path, digest):
         return path
-    missing = [source for source in sources_of(study, arm) if source.path and not is_at_hand(source)]
+    missing = [
+        source for source in sources_of(study, arm) if source.path and not is_at_hand(source)
+    ]
     if missing:
         raise DataError(_missing_file(source.name, source.path) for source in missing)
     ledger_path(path).unlink(missing_ok=True)  # a file without a ledger is not a finished file
@@ -146,4 +149,3 @@ def _missing_file(arm: str, path: Path | None) -> Fault:
         "the dataset's file in the study's data_folder",
         "fetch it and say --set data_folder=FOLDER",
     )
-

@@ -61,6 +61,18 @@ def generate(name_or_path: str, folder: Path | None = None, sets: Sequence[str] 
     """
     study, place = load_study(name_or_path, sets)
     root = (folder or Path("runs") / study.name).resolve()
+    files = checked_files(study, place, root)
+    before = read_manifest(root) if (root / "manifest.jsonl").is_file() else []
+    manifest = _write(study, root, files)
+    return _difference(study, root, before, manifest)
+
+
+def checked_files(study: Study, place: str, root: Path) -> list[tuple[Run, Layout, RunFiles]]:
+    """Return the files of every run of a study after all that can be checked; writes nothing.
+
+    Raises:
+        FaultsError: all faults of names, batches, rows and training arguments.
+    """
     resolved = resolve(study, place)
     _check_rows(study, root)
     files: list[tuple[Run, Layout, RunFiles]] = []
@@ -72,9 +84,7 @@ def generate(name_or_path: str, folder: Path | None = None, sets: Sequence[str] 
         files.append((run, layout, made))
     if faults:
         raise FaultsError(faults)
-    before = read_manifest(root) if (root / "manifest.jsonl").is_file() else []
-    manifest = _write(study, root, files)
-    return _difference(study, root, before, manifest)
+    return files
 
 
 def read_manifest(root: Path) -> list[ManifestLine]:
@@ -140,7 +150,7 @@ def _write(
         write_if_changed(layout.eval_file, made.evaluate.text)
         if made.export:
             write_if_changed(layout.export_file, made.export.text)
-        manifest.append(_manifest_line(run, layout, made, made_from))
+        manifest.append(_manifest_line(run, made, made_from))
     _remove_orphans(root, {run.name for run, _, _ in files})
     write_if_changed(root / "Snakefile", render("run/Snakefile.j2", {"study": study.name}))
     write_if_changed(root / "manifest.jsonl", "".join(map(row_line, manifest)))
@@ -167,9 +177,7 @@ def _registration(study: Study, root: Path, arm: str) -> dict[str, Any]:
     return datasets()[declared.dataset].as_entry()  # type: ignore[union-attr]
 
 
-def _manifest_line(
-    run: Run, layout: Layout, made: RunFiles, made_from: dict[str, str]
-) -> ManifestLine:
+def _manifest_line(run: Run, made: RunFiles, made_from: dict[str, str]) -> ManifestLine:
     # An arm is known by a hash of what it is made from, which is the same before and after `run`
     # has made it. Its ledger has the hash of the rows themselves.
     data = f"data/{run.arm}.jsonl" if run.arm in made_from else None
@@ -242,9 +250,7 @@ def _difference(
     )
 
 
-def _stale(
-    root: Path, old: dict[str, ManifestLine], changed: list[ManifestLine]
-) -> Iterator[str]:
+def _stale(root: Path, old: dict[str, ManifestLine], changed: list[ManifestLine]) -> Iterator[str]:
     for line in changed:
         was, is_now = old[line["run"]]["sha256"], line["sha256"]
         retrain = any(was.get(key) != is_now[key] for key in ("train", "data", "student"))
@@ -257,4 +263,3 @@ def _stale(
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-

@@ -76,18 +76,12 @@ def train_command(study: Study, recipe: Recipe, file: Path, accelerate_file: Pat
         words += ["--num_processes", str(hardware.devices)]
         words += ["--num_machines", str(hardware.nodes)]
         words += ["-m", "llamafactory.launcher", str(file)]
-    if hardware.gpus == 0:
-        env["CUDA_VISIBLE_DEVICES"] = ""
     return Command(prefixed(study, "train", words), env, hardware.gpus)
 
 
 def export_command(study: Study, file: Path) -> Command:
     """Return the command that merges one run's adapter."""
-    return Command(
-        prefixed(study, "export", ["llamafactory-cli", "export", str(file)]),
-        {"CUDA_VISIBLE_DEVICES": ""},
-        0,
-    )
+    return Command(prefixed(study, "export", ["llamafactory-cli", "export", str(file)]), {}, 0)
 
 
 def evaluate_command(study: Study, file: Path) -> Command:
@@ -102,6 +96,5 @@ def evaluate_command(study: Study, file: Path) -> Command:
         given = study.evaluation.model_args
         sizes = (given.get(f"{way}_parallel_size", 1) for way in ("tensor", "data", "pipeline"))
         gpus = math.prod(size for size in sizes if isinstance(size, int))
-    env = {} if gpus else {"CUDA_VISIBLE_DEVICES": ""}
     words = ["lm-eval", "run", "--config", str(file)]
-    return Command(prefixed(study, "evaluate", words), env, gpus)
+    return Command(prefixed(study, "evaluate", words), {}, gpus)

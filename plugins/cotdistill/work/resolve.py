@@ -15,7 +15,6 @@ from cotdistill.declare.catalogue import student_called
 from cotdistill.declare.scratch import SCRATCH_TEMPLATE, Scratch
 from cotdistill.declare.student import Student as CatalogueStudent
 from cotdistill.declare.study import (
-    NamedStudent,
     Recipe,
     ScratchStudent,
     Student,
@@ -116,34 +115,26 @@ def _learners(study: Study, place: str, faults: list[Fault]) -> list[Learner]:
     return learners
 
 
-def _learner(entry: str | Student, known: dict[str, CatalogueStudent], place: str) -> Learner:
+def _learner(entry: Student, known: dict[str, CatalogueStudent], place: str) -> Learner:
     if isinstance(entry, ScratchStudent):
         return Learner(entry.name, None, SCRATCH_TEMPLATE, None, None, entry.scratch)
-    given = entry if isinstance(entry, NamedStudent) else None
-    if given is None:
-        found: CatalogueStudent | None = student_called(str(entry), known, place)
+    if entry.template is None:
+        found: CatalogueStudent | None = student_called(entry.model, known, place)
     else:
-        found = next((s for s in known.values() if given.model in (s.name, s.model)), None)
-    template = (given and given.template) or (found and found.template)
-    if not template:
-        raise StudyError(
-            Fault(
-                place,
-                f"'{given.model if given else entry}' is not in the catalogue of students",
-                "a mapping with 'model' and 'template'",
-                "name its LLaMA-Factory template",
-            )
+        found = next((s for s in known.values() if entry.model in (s.name, s.model)), None)
+    if found is None:
+        name = entry.name or entry.model.rstrip("/").split("/")[-1]
+        template = str(entry.template)
+        return Learner(
+            name, entry.model, template, entry.default_system, entry.enable_thinking, None
         )
-    model = found.model if found else given.model if given else str(entry)
-    name = (given and given.name) or (found.name if found else model.rstrip("/").split("/")[-1])
-    system = given.default_system if given else None
-    thinking = given.enable_thinking if given else None
+    system, thinking = entry.default_system, entry.enable_thinking
     return Learner(
-        name,
-        model,
-        template,
-        system if system is not None else found.default_system if found else None,
-        thinking if thinking is not None else found.enable_thinking if found else None,
+        entry.name or found.name,
+        found.model,
+        entry.template or found.template,
+        found.default_system if system is None else system,
+        found.enable_thinking if thinking is None else thinking,
         None,
     )
 
@@ -171,14 +162,13 @@ def _arm_faults(study: Study, place: str) -> Iterator[Fault]:
 
 def puzzle_faults(arm: PuzzleArm, where: str) -> Iterator[Fault]:
     """Yield what is wrong with a puzzle arm's family and level."""
-    from cotdistill.reason.puzzles import FAMILIES, LEVELS
+    from cotdistill.reason.puzzles import FAMILIES, STEPS
 
     if arm.puzzles not in FAMILIES:
         hint = did_you_mean(arm.puzzles, list(FAMILIES))
         yield Fault(where, f"unknown puzzles '{arm.puzzles}'", "", hint)
-    if arm.level not in LEVELS:
-        known = ", ".join(str(level) for level in LEVELS)
-        yield Fault(where, f"unknown level {arm.level!r}", f"one of {known}")
+    if arm.level != "answer-only" and not 0 <= arm.level <= STEPS:
+        yield Fault(where, f"unknown level {arm.level}", f"answer-only, or 1 to {STEPS}")
 
 
 def _recipe_faults(study: Study, place: str, learners: list[str]) -> Iterator[Fault]:

@@ -12,3 +12,19 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
+
+
+def markdown_of(table: Table) -> str:
+    """Return a table as Markdown, without its notes.
+
+    >>> print(markdown_of(Table(("name", "rows"), (("gsm8k", "7,473"),))))
+    | name | rows |
+    | --- | --- |
+    | gsm8k | 7,473 |
+    """
+    lines = [table.columns, ("---",) * len(table.columns), *table.rows]
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
