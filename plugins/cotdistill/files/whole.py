@@ -111,6 +111,17 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def free_name(path: Path) -> Path:
+    """Return the path, or the first numbered one beside it that nothing lies under."""
+    number = 2
+    free = path
+    while free.exists():
+        stem, _, suffix = path.name.rpartition(".")
+        free = path.with_name(f"{stem}-{number}.{suffix}")
+        number += 1
+    return free
+
+
 def _disk_fault(path: Path, error: OSError) -> Fault:
     remedies = {
         errno.ENOSPC: ("the disk is full", "free some space and run it again"),
