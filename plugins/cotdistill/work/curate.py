@@ -293,8 +293,10 @@ def _kept_outputs(
         rows = _join([Path(task.kept) for task in tasks], out)
         return [LedgerFile.of(out, rows, name=out.name)]
     outputs = []
-    for place, file in enumerate(files):
-        path = out.with_name(f"{out.stem}.{file.given.stem}.jsonl")
+    stems = [file.given.stem for file in files]
+    for place, stem in enumerate(stems):
+        name = stem if stems.count(stem) == 1 else f"{stem}-{place + 1}"
+        path = out.with_name(f"{out.stem}.{name}.jsonl")
         rows = _join([Path(task.kept) for task in tasks if task.shard.file == place], path)
         outputs.append(LedgerFile.of(path, rows, name=path.name))
     return outputs
