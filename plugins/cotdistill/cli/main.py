@@ -30,6 +30,11 @@ VERBS: dict[str, tuple[str, str]] = {
     "prepare": ("cotdistill.cli.prepare:prepare", "fetch a benchmark, or read it from a file"),
     "rescore": ("cotdistill.cli.rescore:rescore", "grade logged samples again, without a model"),
     "judge": ("cotdistill.cli.judge:judge", "a language model's second opinion, audited"),
+    "import-traces": ("cotdistill.cli.corpus:import_traces", "read a seed's files as traces"),
+    "lint": ("cotdistill.cli.corpus:lint", "find the defects of training data, rule by rule"),
+    "filter": ("cotdistill.cli.corpus:filter_", "keep right, sound, clean, unseen traces"),
+    "mix": ("cotdistill.cli.corpus:mix", "mix trace files by weights into a training set"),
+    "granularity": ("cotdistill.cli.corpus:granularity", "measure levels, and whether they rise"),
     "compare": ("cotdistill.cli.compare:compare", "paired tests between runs, and what they prove"),
     "report": ("cotdistill.cli.report:report", "scores with intervals: a table, CSV, Markdown"),
 }
