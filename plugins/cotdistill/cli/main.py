@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from cotdistill import __version__
 from cotdistill.errors import MisuseError, UserError, did_you_mean
 
 VERBS: dict[str, tuple[str, str]] = {
+    "eval": ("cotdistill.cli.evaluate:evaluate", "as lm_eval, with our tasks only and guards"),
     "generate": ("cotdistill.cli.generate:generate", "write the run folder of a study"),
+    "run": ("cotdistill.cli.run:run", "do everything a run folder says, and go on after a kill"),
     "schema": ("cotdistill.cli.generate:schema", "print the JSON Schema of study files"),
     "check": (
         "cotdistill.cli.check:check",
@@ -29,6 +32,9 @@ VERBS: dict[str, tuple[str, str]] = {
     "compare": ("cotdistill.cli.compare:compare", "paired tests between runs, and what they prove"),
     "report": ("cotdistill.cli.report:report", "scores with intervals: a table, CSV, Markdown"),
 }
+
+HIDDEN = {"step": "cotdistill.cli.step:step"}
+"""Verbs for programs, not for people: functions that take their words and return a status."""
 
 _INTERRUPTED = 130
 
@@ -69,16 +75,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
+def _function(place: str) -> Callable[..., Any]:
+    module, name = place.split(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function
+
+
 def _call(verb: str, arguments: list[str]) -> int:
+    if verb in HIDDEN:
+        return int(_function(HIDDEN[verb])(arguments))
     if verb not in VERBS:
         raise MisuseError(f"cotdistill: no verb '{verb}'; {did_you_mean(verb, list(VERBS))}")
     import typer
 
-    module, function = VERBS[verb][0].split(":")
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(name=verb)(getattr(importlib.import_module(module), function))
+    called = _function(VERBS[verb][0])
+    app.command(name=verb, context_settings=getattr(called, "context_settings", None))(called)
     try:
         app(args=arguments, prog_name=f"cotdistill {verb}", standalone_mode=True)
+    except UserError:  # missing data is a SystemExit too, for the sake of the stock lm_eval
+        raise
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(bool(leaving.code))
     return 0

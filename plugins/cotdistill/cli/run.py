@@ -1,4 +1,4 @@
-"""`run` and the hidden `step`: do what a run folder says."""
+"""`run`: do what a run folder says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import typer
 from cotdistill.errors import MisuseError
 
 if TYPE_CHECKING:
-    from cotdistill.work.run import Ran
+    from collections.abc import Callable
+
+    from cotdistill.work.run import Ran, Tell
     from cotdistill.work.watch import Event
 
 _QUIET_SECONDS = 30.0
@@ -28,7 +30,7 @@ def run(
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, help="jobs at once (default: GPUs + 1; without a GPU cores, at most 4)"),
+        typer.Option(min=1, help="jobs at once (default: GPUs + 1, or cores up to 4)"),
     ] = None,
     only: Annotated[
         list[str] | None,
@@ -73,31 +75,14 @@ def run(
         raise typer.Exit(1)
 
 
-def step(
-    stage: Annotated[str, typer.Argument(help="prepare, train, export, evaluate or collect")],
-    name: Annotated[str, typer.Argument(help="the run's or arm's name")],
-    folder: Annotated[Path, typer.Option(help="the run folder")] = Path(),
-    inside: Annotated[bool, typer.Option(hidden=True)] = False,
-) -> None:
-    """Do one job of a run folder; the Snakefile's rules call this.
-
-    Example: cotdistill step train tiny--long--full--s42 --folder runs/gap
-    """
-    from cotdistill.work.step import inside as do_inside
-    from cotdistill.work.step import run_step
-
-    if inside:
-        do_inside(folder, stage, name)
-        return
-    raise typer.Exit(run_step(folder, stage, name))
-
-
 def _summarise(ran: Ran) -> None:
     for failure in ran.failures:
         _say(str(failure))
     if ran.moved:
-        _say(f"results of earlier settings were moved: {', '.join(ran.moved[:3])}"
-             + (f" and {len(ran.moved) - 3} more" if len(ran.moved) > 3 else ""))
+        _say(
+            f"results of earlier settings were moved: {', '.join(ran.moved[:3])}"
+            + (f" and {len(ran.moved) - 3} more" if len(ran.moved) > 3 else "")
+        )
     parts = [f"{len(ran.done)} jobs finished in {ran.seconds:.1f} s"]
     parts += [f"{len(ran.before)} were finished before"] if ran.before else []
     parts += [f"{len(ran.failures)} failed"] if ran.failures else []
@@ -105,7 +90,7 @@ def _summarise(ran: Ran) -> None:
     _say(", ".join(parts))
 
 
-def _with_progress(work):
+def _with_progress(work: Callable[[Tell], Ran]) -> Ran:
     if not sys.stderr.isatty():
         return work(_Lines())
     from rich.console import Console

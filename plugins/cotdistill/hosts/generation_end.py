@@ -47,9 +47,9 @@ def _end_token(model: Path) -> str:
 
 
 def _number_of(model: Path, token: str) -> int:
-    for number, added in _read(model / "tokenizer_config.json").get(
-        "added_tokens_decoder", {}
-    ).items():
+    for number, added in (
+        _read(model / "tokenizer_config.json").get("added_tokens_decoder", {}).items()
+    ):
         if added.get("content") == token:
             return int(number)
     path = model / "tokenizer.json"

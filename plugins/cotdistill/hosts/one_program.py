@@ -71,7 +71,7 @@ def run_program(
     locks: Sequence[int],
     is_orphaned: Callable[[], bool],
 ) -> int:
-    """Run a program in `folder`, its output in `log`, and return its exit status as subprocess does.
+    """Run a program in `folder` with its output in `log`; return its status as subprocess does.
 
     Raises:
         StoppedError: it was stopped before its end: `is_orphaned` said so, or a signal came.
@@ -93,7 +93,7 @@ def run_program(
             stderr=subprocess.STDOUT,
             pass_fds=tuple(locks),
             start_new_session=True,
-            preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509 - there is one thread only
+            preexec_fn=die_with_parent(os.getpid()),
         )
         try:
             pause = 0.002
@@ -114,6 +114,6 @@ def run_program(
 
 
 def _ended(pid: int) -> bool:
-    """Whether a child has ended; it stays a zombie, so that its group's number is not used again."""
+    """Whether a child has ended; it stays a zombie, so that its number is not used again."""
     look_only = os.WEXITED | os.WNOHANG | os.WNOWAIT
     return os.waitid(os.P_PID, pid, look_only) is not None

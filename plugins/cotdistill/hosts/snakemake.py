@@ -50,7 +50,7 @@ def is_cluster(extra: Sequence[str]) -> bool:
     >>> is_cluster(["--executor", "slurm"]), is_cluster(["-e", "local"]), is_cluster(["--verbose"])
     (True, False, False)
     """
-    for word, value in zip(extra, [*extra[1:], ""], strict=True):
+    for word, value in zip(extra, [*extra[1:], ""], strict=False):
         name, _, attached = word.partition("=")
         if name in ("--executor", "-e"):
             return (attached or value) != "local"

@@ -14,7 +14,7 @@ _TAIL = 4096
 
 @dataclass(frozen=True)
 class TrainingNow:
-    """Where a training stands: steps done and in all, last loss, time left as the host prints it."""
+    """Where a training stands: steps done and in all, last loss, time left in the host's words."""
 
     step: int
     steps: int

@@ -74,7 +74,7 @@ def _digit_sum(steps: Sequence[str]) -> str:
 def _under_cup(steps: Sequence[str]) -> str:
     under = _CUPS[0]
     for swap in steps:
-        one, other = swap.split(" and ")
+        one, other = swap
         under = {one: other, other: one}.get(under, under)
     return under
 
@@ -88,17 +88,17 @@ FAMILIES: dict[str, _Family] = {
         kind="number",
         about="running sums of six digits, of which only the last digit is kept",
         choices=tuple("0123456789"),
-        joint=", then add ",
-        asked="Start at 0, then add {steps}. What is the last digit?",
+        joint=", ",
+        asked="Start at 0. Add {steps}. What is the last digit?",
         state=_digit_sum,
         line_says=lambda before, own: _digit_sum([*before, *own]),
     ),
     "ball": _Family(
         kind="letter",
         about="where a ball is after six swaps of four cups",
-        choices=tuple(f"{one} and {other}" for one in _CUPS for other in _CUPS if one != other),
-        joint=", then swap ",
-        asked="The ball is under cup A, then swap {steps}. Under which cup is the ball?",
+        choices=tuple(one + other for one in _CUPS for other in _CUPS if one != other),
+        joint=", ",
+        asked="The ball is under cup A. Swap {steps}. Under which cup is the ball?",
         state=_under_cup,
         line_says=lambda before, own: _under_cup([*before, *own]),
     ),
@@ -106,7 +106,7 @@ FAMILIES: dict[str, _Family] = {
         kind="text",
         about="the last letters of six words, written together",
         choices=_WORDS,
-        joint=", then of ",
+        joint=", ",
         asked="Take the last letters of {steps}. What do they spell?",
         state=_last_letters,
         line_says=lambda _, own: _last_letters(own),
@@ -165,7 +165,7 @@ def _rationale(family: _Family, steps: tuple[str, ...], level: int) -> str:
     for number in range(level):
         start, end = STEPS * number // level, STEPS * (number + 1) // level
         said = family.line_says(steps[:start], steps[start:end])
-        lines.append(f"{family.joint.join(steps[start:end])} gives {said}")
+        lines.append(f"{family.joint.join(steps[start:end])} ={said}")
     return "\n".join([*lines, f"The answer is {family.state(steps)}."])
 
 

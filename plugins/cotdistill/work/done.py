@@ -103,7 +103,7 @@ def made_from(folder: Path, jobs: Jobs, job: Job) -> dict[str, str] | None:
 
 
 def move_to_stale(folder: Path, relative: str) -> str | None:
-    """Move what lies at a relative path to `stale/`; return its new place, or None if none lay there.
+    """Move what lies at a relative path to `stale/`; return its new place, or None if none was.
 
     Nothing that a run made is ever deleted to make room for another.
     """

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from cotdistill.errors import DataError, Fault
+from cotdistill.errors import DataError, Fault, MisuseError, did_you_mean
 from cotdistill.files.rows import Row, read_rows
 
 Stage = Literal["prepare", "train", "export", "evaluate", "collect"]
@@ -66,7 +66,9 @@ def read_jobs(folder: Path) -> Jobs:
     """
     path = folder / "manifest.jsonl"
     if not path.is_file():
-        there = "not a run folder (it has no manifest.jsonl)" if folder.is_dir() else "no such folder"
+        there = (
+            "not a run folder (it has no manifest.jsonl)" if folder.is_dir() else "no such folder"
+        )
         remedy = f"make one: cotdistill generate STUDY -o {folder}"
         raise DataError(Fault(str(folder), there, "what `cotdistill generate` writes", remedy))
     jobs: Jobs = {}
@@ -90,9 +92,20 @@ def read_jobs(folder: Path) -> Jobs:
     collect = Job("collect", COLLECT, output="report", needs=scored)
     order = {stage: number for number, stage in enumerate(STAGES)}
     return {
-        job.id: job
-        for job in sorted([*jobs.values(), collect], key=lambda job: order[job.stage])
+        job.id: job for job in sorted([*jobs.values(), collect], key=lambda job: order[job.stage])
     }
+
+
+def stage_of(word: str) -> Stage:
+    """Return a word as a stage.
+
+    Raises:
+        MisuseError: there is no such stage.
+    """
+    for stage in STAGES:
+        if stage == word:
+            return stage
+    raise MisuseError(f"no stage '{word}'; {did_you_mean(word, STAGES)}")
 
 
 def marker_of(job: JobId) -> str:

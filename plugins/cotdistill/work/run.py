@@ -66,12 +66,14 @@ class Failure:
     lines: tuple[str, ...]
 
     def __str__(self) -> str:
-        return "\n".join([f"{self.job} failed; its log: {self.log}", *("    " + x for x in self.lines)])
+        return "\n".join(
+            [f"{self.job} failed; its log: {self.log}", *("    " + x for x in self.lines)]
+        )
 
 
 @dataclass(frozen=True)
 class Ran:
-    """What a run did: jobs done now, jobs done before, jobs that failed or had to wait for those."""
+    """What a run did: jobs done now, jobs done before, failed, and never came to run."""
 
     done: tuple[JobId, ...]
     before: tuple[JobId, ...]
@@ -124,7 +126,9 @@ def run(folder: Path, options: RunOptions, tell: Tell) -> Ran:
                 break
             moved += retire(folder, jobs, plan.outdated)
             _one_round(folder, plan, options, watch, tell)
-    failures = tuple(_failure(folder, jobs[job], attempt.message) for job, attempt in watch.failed.items())
+    failures = tuple(
+        _failure(folder, jobs[job], attempt.message) for job, attempt in watch.failed.items()
+    )
     return Ran(
         done=tuple(watch.finished),
         before=tuple(job for job in done_before if job not in watch.finished),
@@ -222,11 +226,15 @@ def _machine_faults(todo: Sequence[Job], options: RunOptions) -> Iterator[Fault]
             yield fault
     here = devices_here()
     if options.gpus is not None and options.gpus > len(here):
-        yield Fault(f"--gpus {options.gpus}", f"this machine shows {len(here)}", "", "ask for fewer")
+        yield Fault(
+            f"--gpus {options.gpus}", f"this machine shows {len(here)}", "", "ask for fewer"
+        )
     devices = len(_devices(options))
     if short := [job for job in todo if job.gpus > devices]:
         most = max(short, key=lambda job: job.gpus)
-        wrong = f"{len(short)} jobs need more GPUs than the {devices} here: {most} needs {most.gpus}"
+        wrong = (
+            f"{len(short)} jobs need more GPUs than the {devices} here: {most} needs {most.gpus}"
+        )
         remedy = "generate with --set hardware.gpus=" + str(devices)
         yield Fault("cotdistill run", wrong, "", f"{remedy}, or run on a machine that has them")
 

@@ -37,7 +37,7 @@ from cotdistill.work.done import (
     write_done,
 )
 from cotdistill.work.failures import lines_that_matter
-from cotdistill.work.jobs import STAGES, Job, Stage, log_of, read_jobs
+from cotdistill.work.jobs import Job, log_of, read_jobs, stage_of
 from cotdistill.work.room import Room, make_room
 
 RUN_PROCESS = "COTDISTILL_RUN_PROCESS"
@@ -69,7 +69,7 @@ def run_step(folder: Path, stage: str, name: str) -> int:
     """
     folder = folder.resolve()
     jobs = read_jobs(folder)
-    job = jobs.get((_stage(stage), name))
+    job = jobs.get((stage_of(stage), name))
     if job is None:
         hint = did_you_mean(name, [n for s, n in jobs if s == stage])
         raise MisuseError(f"{folder}: no {stage} job '{name}'; {hint}")
@@ -92,24 +92,6 @@ def run_step(folder: Path, stage: str, name: str) -> int:
             return _attempt(_Setting(folder, job, parts, stream, (lock,), is_orphaned))
     finally:
         free_lock(lock)
-
-
-def inside(folder: Path, stage: str, name: str) -> None:
-    """Do the work of a job that has no host program: build an arm or a student, or the report."""
-    folder = folder.resolve()
-    job = read_jobs(folder)[(_stage(stage), name)]
-    if job.stage == "collect":
-        from cotdistill.work.collect import collect
-
-        collect(folder)
-    elif job.student is not None:
-        from cotdistill.work.build import build_student
-
-        build_student(folder, job.student, job.arm or "")
-    else:
-        from cotdistill.work.build import build_arm
-
-        build_arm(folder, job.arm or name)
 
 
 def _attempt(at: _Setting) -> int:
@@ -194,7 +176,7 @@ def _devices(at: _Setting) -> Devices:
 
 
 def _outcome_fault(folder: Path, job: Job) -> str:
-    """Return why a host's exit status 0 is not believed, or an empty text; mends exported models."""
+    """Return why a host's exit status 0 is not believed, or an empty text; mends exports."""
     output = folder / (job.output or "")
     match job.stage:
         case "train":
@@ -280,13 +262,6 @@ def _watch() -> Callable[[], bool]:
 
 def _mark(folder: Path, job: Job) -> str:
     return f"{folder}::{job.stage}/{job.name}"
-
-
-def _stage(word: str) -> Stage:
-    for stage in STAGES:
-        if stage == word:
-            return stage
-    raise MisuseError(f"no stage '{word}'; {did_you_mean(word, STAGES)}")
 
 
 def _now() -> str:

@@ -74,7 +74,9 @@ class Watch:
     def place(self, job: JobId) -> str:
         """Return where a running job stands; a training with its step, loss and time left."""
         known = self.jobs[job]
-        now = training_now(self.folder / known.output) if job[0] == "train" and known.output else None
+        now = (
+            training_now(self.folder / known.output) if job[0] == "train" and known.output else None
+        )
         return f"{known} {now}" if now else str(known)
 
     def _forget(self, job: JobId) -> None:
