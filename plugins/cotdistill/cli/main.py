@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
         "cotdistill.cli.check:check",
         "find every fault of a study or a run folder",
     ),
+    "plan": ("cotdistill.cli.plan:plan", "what a study will cost, and what it can show"),
     "list": ("cotdistill.cli.look:list_", "show what is packaged: studies, datasets, tasks ..."),
     "path": ("cotdistill.cli.look:path", "print the real folder of a packaged part"),
     "prepare": ("cotdistill.cli.prepare:prepare", "fetch a benchmark, or read it from a file"),
