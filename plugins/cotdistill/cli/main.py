@@ -27,8 +27,9 @@ VERBS: dict[str, tuple[str, str]] = {
     "list": ("cotdistill.cli.look:list_", "show what is packaged: studies, datasets, tasks ..."),
     "path": ("cotdistill.cli.look:path", "print the real folder of a packaged part"),
     "prepare": ("cotdistill.cli.prepare:prepare", "fetch a benchmark, or read it from a file"),
-    "compare": ("cotdistill.cli.compare:compare", "paired tests between runs, and what they prove"),
     "rescore": ("cotdistill.cli.rescore:rescore", "grade logged samples again, without a model"),
+    "judge": ("cotdistill.cli.judge:judge", "a language model's second opinion, audited"),
+    "compare": ("cotdistill.cli.compare:compare", "paired tests between runs, and what they prove"),
     "report": ("cotdistill.cli.report:report", "scores with intervals: a table, CSV, Markdown"),
 }
 

@@ -50,7 +50,7 @@ class Atoms(Brackets):
         ):
             return False  # 5 sec, 5 min
         return (look.sort in _STARTS and look.sort != "num") or (
-            look.sort == "bar" and not self.bars
+            look.sort == "bar" and not self.bars and not self.inside_set
         )
 
     def beside(self, node: Node) -> Node:
@@ -161,7 +161,8 @@ class Atoms(Brackets):
             return self.matrix()
         if look.sort == "skip":
             self.take()
-            return Node("const", name="reals" if self.flat() == "R" else "other numbers")
+            letter = self.flat()
+            return Node("const", name="reals" if letter == "R" else f"numbers {letter}")
         if look.sort == "cmd":
             return self.command()
         raise UnreadableError(f"unexpected {look.text!r}")
