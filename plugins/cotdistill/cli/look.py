@@ -21,3 +21,25 @@ def path(
     if part not in FOLDERS:
         raise MisuseError(f"cotdistill path: no part '{part}'; {did_you_mean(part, FOLDERS)}")
     sys.stdout.write(f"{bundle_folder(cast(Folder, part))}\n")
+
+
+def list_(
+    what: Annotated[str, typer.Argument(help="studies, datasets, tasks, templates or students")],
+    markdown: Annotated[bool, typer.Option("--markdown", help="print a Markdown table")] = False,
+) -> None:
+    """List what is packaged, with what it is for.
+
+    Example: cotdistill list students
+    """
+    from cotdistill.cli.tables import show_table
+    from cotdistill.work.catalogue_tables import TABLES
+    from cotdistill.work.table import markdown_of
+
+    if what not in TABLES:
+        hint = did_you_mean(what, list(TABLES))
+        raise MisuseError(f"cotdistill list: nothing called '{what}'; {hint}")
+    table = TABLES[what]()
+    if markdown:
+        sys.stdout.write(markdown_of(table) + "\n")
+    else:
+        show_table(table)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from cotdistill import __version__
 from cotdistill.errors import MisuseError, UserError, did_you_mean
@@ -17,7 +18,27 @@ from cotdistill.errors import MisuseError, UserError, did_you_mean
 VERBS: dict[str, tuple[str, str]] = {
     "list": ("cotdistill.cli.look:list_", "show what is packaged: studies, datasets, tasks ..."),
     "path": ("cotdistill.cli.look:path", "print the real folder of a packaged part"),
+    "doctor": ("cotdistill.cli.doctor:doctor", "whether each stage's environment will work"),
+    "check": ("cotdistill.cli.check:check", "find every fault of a study or a run folder"),
+    "schema": ("cotdistill.cli.generate:schema", "print the JSON Schema of study files"),
+    "prepare": ("cotdistill.cli.prepare:prepare", "fetch a benchmark, or read it from a file"),
+    "import-traces": ("cotdistill.cli.corpus:import_traces", "read a seed's files as traces"),
+    "lint": ("cotdistill.cli.corpus:lint", "find the defects of training data, rule by rule"),
+    "filter": ("cotdistill.cli.corpus:filter_", "keep right, sound, clean, unseen traces"),
+    "mix": ("cotdistill.cli.corpus:mix", "mix trace files by weights into a training set"),
+    "granularity": ("cotdistill.cli.corpus:granularity", "measure levels, and whether they rise"),
+    "generate": ("cotdistill.cli.generate:generate", "write the run folder of a study"),
+    "plan": ("cotdistill.cli.plan:plan", "what a study will cost, and what it can show"),
+    "run": ("cotdistill.cli.run:run", "do everything a run folder says, and go on after a kill"),
+    "eval": ("cotdistill.cli.evaluate:evaluate", "as lm_eval, with our tasks only and guards"),
+    "report": ("cotdistill.cli.report:report", "scores with intervals: a table, CSV, Markdown"),
+    "compare": ("cotdistill.cli.compare:compare", "paired tests between runs, and what they prove"),
+    "rescore": ("cotdistill.cli.rescore:rescore", "grade logged samples again, without a model"),
+    "judge": ("cotdistill.cli.judge:judge", "a language model's second opinion, audited"),
 }
+
+HIDDEN = {"step": "cotdistill.cli.step:step"}
+"""Verbs for programs, not for people: functions that take their words and return a status."""
 
 _INTERRUPTED = 130
 
@@ -58,16 +79,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
+def _function(place: str) -> Callable[..., Any]:
+    module, name = place.split(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function
+
+
 def _call(verb: str, arguments: list[str]) -> int:
+    if verb in HIDDEN:
+        return int(_function(HIDDEN[verb])(arguments))
     if verb not in VERBS:
         raise MisuseError(f"cotdistill: no verb '{verb}'; {did_you_mean(verb, list(VERBS))}")
     import typer
 
-    module, function = VERBS[verb][0].split(":")
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(name=verb)(getattr(importlib.import_module(module), function))
+    called = _function(VERBS[verb][0])
+    app.command(name=verb, context_settings=getattr(called, "context_settings", None))(called)
     try:
         app(args=arguments, prog_name=f"cotdistill {verb}", standalone_mode=True)
+    except UserError:  # missing data is a SystemExit too, for the sake of the stock lm_eval
+        raise
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(bool(leaving.code))
     return 0

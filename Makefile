@@ -1,0 +1,36 @@
+# make demo    set up, then train and compare small students on made-up puzzles (no GPU, no model hub)
+# make test    set up, then run the tests
+# make check   lint + types + tests
+# make bench   benchmarks: tables of ratios, nothing is asserted
+# make setup   only set up .venv; make clean removes it
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types check bench clean
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' $(MAKEFILE_LIST)
+
+setup:
+	@$(PYTHON) tools/environment.py
+
+demo: setup
+	@$(BIN)/cotdistill generate quickstart -o runs/quickstart
+	@$(BIN)/cotdistill run runs/quickstart --jobs 2
+
+test: setup
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+
+lint: setup
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: setup
+	@$(BIN)/mypy
+
+check: lint types test
+
+clean:
+	rm -rf .venv

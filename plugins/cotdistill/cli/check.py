@@ -1,0 +1,48 @@
+"""`check`: every fault of what is packaged, of a study, or of a run folder."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+
+def check(
+    what: Annotated[
+        str | None, typer.Argument(help="study name, study file or run folder [default: package]")
+    ] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value of a study; repeatable")
+    ] = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="also ask LLaMA-Factory itself (seconds)")
+    ] = False,
+    show_mask: Annotated[
+        int, typer.Option("--show-mask", help="show N rows of every arm as they are trained on")
+    ] = 0,
+) -> None:
+    """Check a study, a run folder, or all that is packaged; every fault is told at once.
+
+    Example: cotdistill check runs/gap --deep --show-mask 2
+    """
+    from cotdistill.work.check import check as find_faults
+
+    found = find_faults(what, sets or [], deep, show_mask)
+    for report in found.rows:
+        sys.stdout.write(
+            f"{report.run}: {report.rows:,} rows, {report.tokens:,} tokens, "
+            f"{report.trained_tokens:,} trained on, longest {report.longest:,} "
+            f"(cutoff_len {report.cutoff_len:,})\n"
+        )
+        for number, row in enumerate(report.shown, start=1):
+            sys.stdout.write(f"  row {number}\n")
+            for trained, text in row:
+                sys.stdout.write(f"    {'trained' if trained else 'prompt '} | {text!r}\n")
+    for fault in found.faults:
+        sys.stdout.write(f"{fault}\n")
+    for line in found.looked_at:
+        sys.stderr.write(f"checked {line}\n")
+    sys.stderr.write(f"{len(found.faults) or 'no'} fault{'s' * (len(found.faults) != 1)}\n")
+    if found.faults:
+        raise typer.Exit(1)

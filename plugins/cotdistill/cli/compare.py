@@ -1,0 +1,48 @@
+"""`compare`: paired tests between runs that answered the same questions."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cotdistill.cli.tables import show_table
+
+
+class Verdicts(StrEnum):
+    """Whose verdicts are compared."""
+
+    RUN = "run"
+    RESCORED = "rescored"
+    JUDGED = "judged"
+
+
+def compare(
+    places: Annotated[
+        list[Path],
+        typer.Argument(metavar="A B...", help="folders or samples files, the baseline first"),
+    ],
+    task: Annotated[str | None, typer.Option(help="only this task, by its whole name")] = None,
+    verdicts: Annotated[
+        Verdicts, typer.Option(help="as logged by the run, or as made by rescore or judge")
+    ] = Verdicts.RUN,
+    all_pairs: Annotated[bool, typer.Option(help="compare all, not only with the first")] = False,
+    flips: Annotated[int, typer.Option(min=0, help="flipped questions to show a comparison")] = 0,
+    anyway: Annotated[bool, typer.Option(help="compare although settings differ")] = False,
+) -> None:
+    """Compare runs question by question: difference, interval, exact test, what it can prove.
+
+    Example: cotdistill compare scores/answers--s42 scores/level1--s42 --flips 5
+    """
+    from cotdistill.work.compare import compare as compare_runs
+    from cotdistill.work.compare import comparison_table
+
+    found, warnings = compare_runs(
+        places, task=task, source=verdicts.value, all_pairs=all_pairs, anyway=anyway
+    )
+    for warning in warnings:
+        sys.stderr.write(f"warning: {warning}\n")
+    show_table(comparison_table(found, flips))

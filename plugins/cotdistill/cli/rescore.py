@@ -1,0 +1,40 @@
+"""`rescore`: grade the samples of an old run again, without a model."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cotdistill.cli.tables import show_table
+
+
+def rescore(
+    places: Annotated[
+        list[Path], typer.Argument(metavar="SAMPLES...", help="samples_*.jsonl files or folders")
+    ],
+    task: Annotated[str | None, typer.Option(help="only this task, by its whole name")] = None,
+    run: Annotated[
+        str | None, typer.Option(help="the time in the file's name; the newest one otherwise")
+    ] = None,
+    golds: Annotated[
+        Path | None, typer.Option(help="rows of question and gold, for documents without answers")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes; one a core")] = None,
+) -> None:
+    """Grade logged samples again with today's grader and show what changed, by rule.
+
+    Example: cotdistill rescore scores/ --task AIME
+    """
+    from cotdistill.work.rescore import rescore as grade_again
+    from cotdistill.work.rescore_tables import rule_table, score_changes
+
+    done = grade_again(places, task=task, stamp=run, golds=golds, workers=workers)
+    show_table(score_changes(done))
+    sys.stdout.write("\n")
+    show_table(rule_table(done))
+    for one in done:
+        for path in one.written:
+            sys.stderr.write(f"wrote {path}\n")

@@ -1,0 +1,137 @@
+"""`run`: do what a run folder says."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cotdistill.errors import MisuseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cotdistill.work.run import Ran, Tell
+    from cotdistill.work.watch import Event
+
+_QUIET_SECONDS = 30.0
+
+
+def run(
+    folder: Annotated[Path, typer.Argument(help="a run folder that `cotdistill generate` wrote")],
+    snakemake: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- SNAKEMAKE...]", help="words for snakemake")
+    ] = None,
+    gpus: Annotated[
+        int | None, typer.Option(min=0, help="how many GPUs to use (default: all that are visible)")
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="jobs at once (default: GPUs + 1, or cores up to 4)"),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="a stage (prepare, train, export, evaluate, collect) or a run's pattern"),
+    ] = None,
+    keep_going: Annotated[bool, typer.Option(help="go on with other jobs after a failure")] = False,
+    dry_run: Annotated[bool, typer.Option(help="say what would run and why; do nothing")] = False,
+) -> None:
+    """Do everything a run folder says: prepare, train, export, evaluate, collect.
+
+    What is finished is not done again; after a kill the same command goes on where it was.
+
+    Example: cotdistill run runs/gap --gpus 4 --only 'qwen*'
+    Example: cotdistill run runs/gap --jobs 50 -- --executor slurm
+    """
+    from cotdistill.work.run import RunOptions, planned
+    from cotdistill.work.run import run as run_all
+
+    options = RunOptions(
+        only=tuple(only or ()),
+        gpus=gpus,
+        jobs=jobs,
+        keep_going=keep_going,
+        snakemake=tuple(snakemake or ()),
+    )
+    if snakemake and not snakemake[0].startswith("-"):
+        raise MisuseError(f"cotdistill run: '{snakemake[0]}'; one folder, then -- for snakemake")
+    if dry_run:
+        plan = planned(folder, options)
+        width = max((len(" ".join(job)) for job in plan.pending), default=0)
+        for job, reason in plan.pending.items():
+            sys.stdout.write(f"{' '.join(job):<{width}}  {reason}\n")
+        _say(f"{len(plan.pending)} jobs would run, {len(plan.finished)} are finished")
+        return
+    try:
+        ran = _with_progress(lambda tell: run_all(folder, options, tell))
+    except KeyboardInterrupt:
+        _say("stopped; the same command goes on from here")
+        raise typer.Exit(130) from None
+    _summarise(ran)
+    if ran.failures or ran.left:
+        raise typer.Exit(1)
+
+
+def _summarise(ran: Ran) -> None:
+    for failure in ran.failures:
+        _say(str(failure))
+    if ran.moved:
+        _say(
+            f"results of earlier settings were moved: {', '.join(ran.moved[:3])}"
+            + (f" and {len(ran.moved) - 3} more" if len(ran.moved) > 3 else "")
+        )
+    parts = [f"{len(ran.done)} jobs finished in {ran.seconds:.1f} s"]
+    parts += [f"{len(ran.before)} were finished before"] if ran.before else []
+    parts += [f"{len(ran.failures)} failed"] if ran.failures else []
+    parts += [f"{len(ran.left)} are left"] if ran.left else []
+    _say(", ".join(parts))
+
+
+def _with_progress(work: Callable[[Tell], Ran]) -> Ran:
+    if not sys.stderr.isatty():
+        return work(_Lines())
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+
+        def tell(events: list[Event], line: str) -> None:
+            for event in events:
+                if _is_worth_a_line(event):
+                    console.print(Text(str(event)))
+            live.update(Text(line, no_wrap=True, overflow="ellipsis"))
+
+        return work(tell)
+
+
+class _Lines:
+    """Plain lines: one for each event, and one on where things stand when nothing was said."""
+
+    def __init__(self) -> None:
+        self.last = time.monotonic()
+        self.line = ""
+
+    def __call__(self, events: list[Event], line: str) -> None:
+        said = [event for event in events if _is_worth_a_line(event)]
+        for event in said:
+            _say(str(event))
+        quiet = time.monotonic() - self.last >= _QUIET_SECONDS
+        if quiet and line != self.line:
+            _say(line)
+            self.line = line
+        if said or quiet:
+            self.last = time.monotonic()
+
+
+def _is_worth_a_line(event: Event) -> bool:
+    return event.what != "started" or event.job.stage in ("train", "evaluate")
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()

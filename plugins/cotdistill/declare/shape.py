@@ -1,0 +1,94 @@
+"""The base of every declared shape, and how a mapping that does not fit is explained.
+
+Shapes are frozen and forbid unknown keys. `read_shape` turns everything pydantic objects to into
+faults that name the file, the key, and where a key is unknown the nearest known one.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cotdistill.errors import Fault, FaultsError, did_you_mean
+
+
+class Shape(BaseModel):
+    """A declared shape: unknown keys are faults and a value never changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+ShapeT = TypeVar("ShapeT", bound=Shape)
+
+
+def read_shape(
+    shape: type[ShapeT], value: object, place: str, error: type[FaultsError] = FaultsError
+) -> ShapeT:
+    """Return a mapping as a checked shape.
+
+    Raises:
+        FaultsError: (or the given kind of it) with every fault; the place is `file:key.key`.
+    """
+    if not isinstance(value, dict):
+        kind = "nothing" if value is None else f"a {type(value).__name__}"
+        raise error(Fault(place, f"{kind}", "a mapping of keys to values"))
+    try:
+        return shape.model_validate(value)
+    except ValidationError as invalid:
+        raise error(_fault(shape, place, dict(item)) for item in invalid.errors()) from invalid
+
+
+def _fault(shape: type[Shape], place: str, item: dict[str, Any]) -> Fault:
+    # Tags of unions ("scratch", "file" ...) stand in pydantic's path but not in the user's file.
+    path = [str(part) for part in item["loc"] if not str(part).startswith("<")]
+    where = f"{place}:{'.'.join(path)}" if path else place
+    match item["type"]:
+        case "extra_forbidden":
+            known = _keys_at(shape, item["loc"][:-1])
+            parent = f"{place}:{'.'.join(path[:-1])}" if path[:-1] else place
+            return Fault(parent, f"unknown key '{path[-1]}'", "", did_you_mean(path[-1], known))
+        case "missing":
+            parent = f"{place}:{'.'.join(path[:-1])}" if path[:-1] else place
+            return Fault(parent, f"the key '{path[-1]}' is missing")
+        case "value_error":
+            return Fault(where, str(item["ctx"]["error"]))
+    message = item["msg"].removeprefix("Input should be ")
+    shown = repr(item["input"])
+    return Fault(where, shown if len(shown) < 80 else shown[:77] + "...", message)
+
+
+def _keys_at(shape: type[Shape], path: tuple[int | str, ...]) -> list[str]:
+    """List the keys of the shape that a path through nested shapes leads to."""
+    options: list[Any] = [shape]
+    for part in path:
+        following: list[Any] = []
+        for option in options:
+            if _is_shape(option):
+                if str(part).startswith("<"):
+                    following.append(option)
+                elif part in option.model_fields:
+                    following += _shapes_in(option.model_fields[str(part)].annotation)
+        tag = str(part).strip("<>")
+        named = [option for option in options if _is_shape(option) and option.__name__ == tag]
+        options = named or following or options
+    keys: list[str] = []
+    for option in options:
+        if _is_shape(option):
+            keys += [key for key in option.model_fields if key not in keys]
+    return keys
+
+
+def _is_shape(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Shape)
+
+
+def _shapes_in(annotation: Any) -> list[Any]:
+    if _is_shape(annotation):
+        return [annotation]
+    if get_origin(annotation) in (Union, types.UnionType, list, dict, tuple) or get_args(
+        annotation
+    ):
+        return [shape for part in get_args(annotation) for shape in _shapes_in(part)]
+    return []

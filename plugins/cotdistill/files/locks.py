@@ -1,0 +1,58 @@
+"""Locks that a kill cannot leave behind: the kernel drops an flock with its last holder.
+
+A lock file is never deleted; what counts is whether somebody holds it. Its text says who took it
+last, for messages only. A child that inherits the descriptor holds the lock too, so that a lock
+taken for a job stays taken while the job's program lives, even if whoever started it is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from pathlib import Path
+
+from cotdistill.errors import Fault, FaultsError
+
+
+def take_lock(path: Path, holder: str) -> int | None:
+    """Take the lock of a file without waiting; return its descriptor, or None if it is taken.
+
+    The lock lasts until the descriptor, and every copy that a child inherited, is closed.
+
+    Raises:
+        FaultsError: the file cannot be written, or its file system has no locks.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        wrong = f"cannot be written ({error.strerror})"
+        raise FaultsError(Fault(str(path), wrong, "", "choose a folder you may write")) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return None
+        wrong = f"cannot be locked ({error.strerror})"
+        remedy = "put the run folder on a file system with locks"
+        raise FaultsError(Fault(str(path), wrong, "", remedy)) from error
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, holder.encode("utf-8"), 0)
+    return descriptor
+
+
+def free_lock(descriptor: int) -> None:
+    """Give a lock back, as far as this process holds it."""
+    with contextlib.suppress(OSError):
+        os.close(descriptor)
+
+
+def lock_holder(path: Path) -> str:
+    """Return what the last taker of a lock wrote into it, or an empty text."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,124 @@
+"""Snakemake as a program of its own: its command line, its dead lock, its start and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cotdistill.errors import Fault, FaultsError
+from cotdistill.hosts.processes import PROC, die_with_parent
+
+_PROGRAM = (sys.executable, "-P", "-m", "snakemake")
+
+
+def snakemake_command(
+    folder: Path,
+    targets: Sequence[str],
+    jobs: int,
+    gpus: int | None,
+    keep_going: bool,
+    extra: Sequence[str] = (),
+) -> list[str]:
+    """Return the command line that makes `targets` in a run folder.
+
+    Which records count was decided before (`work/run_plan.py`), so Snakemake is told to look at
+    missing files only: no time stamps, and no marks of files that a kill left unfinished, because
+    ours appear whole or not at all. `gpus` is None on a cluster, which deals out GPUs itself.
+    """
+    on_cluster = gpus is None
+    return [
+        *_PROGRAM,
+        *("--snakefile", str(folder / "Snakefile"), "--directory", str(folder)),
+        *(("--jobs", str(jobs)) if on_cluster else ("--cores", str(jobs))),
+        *(() if on_cluster else ("--resources", f"gpu={gpus}")),
+        *("--scheduler", "greedy", "--rerun-triggers", "mtime", "--ignore-incomplete"),
+        *(() if on_cluster else ("--latency-wait", "2")),
+        *(("--keep-going",) if keep_going else ()),
+        *extra,
+        *("--", *targets),
+    ]
+
+
+def is_cluster(extra: Sequence[str]) -> bool:
+    """Whether the arguments for Snakemake send jobs elsewhere.
+
+    >>> is_cluster(["--executor", "slurm"]), is_cluster(["-e", "local"]), is_cluster(["--verbose"])
+    (True, False, False)
+    """
+    for word, value in zip(extra, [*extra[1:], ""], strict=False):
+        name, _, attached = word.partition("=")
+        if name in ("--executor", "-e"):
+            return (attached or value) != "local"
+        if name in ("--profile", "--workflow-profile"):
+            return True
+    return False
+
+
+def snakemake_fault() -> Fault | None:
+    """Return what is missing for `cotdistill run`, or None."""
+    if importlib.util.find_spec("snakemake") is not None:
+        return None
+    remedy = 'pip install "cotdistill[run]"'
+    return Fault("cotdistill run", "Snakemake is not installed in this environment", "", remedy)
+
+
+def start_snakemake(
+    command: Sequence[str], env: Mapping[str, str], folder: Path, log: Path
+) -> subprocess.Popen[bytes]:
+    """Start Snakemake in a session of its own; it is killed with this process, however that dies.
+
+    Must be called from the main thread, with whose end the kernel connects the kill.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as stream:
+        return subprocess.Popen(
+            list(command),
+            env=dict(env),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=die_with_parent(os.getpid()),
+        )
+
+
+def clear_dead_lock(folder: Path) -> bool:
+    """Remove the lock that a killed Snakemake left in a folder; return whether there was one.
+
+    Raises:
+        FaultsError: a living Snakemake, started by hand, works in the folder.
+    """
+    locks = folder / ".snakemake" / "locks"
+    if not locks.is_dir() or not any(locks.iterdir()):
+        return False
+    if pid := _living_snakemake(folder):
+        wrong = f"a snakemake that was started by hand (pid {pid}) is working here"
+        raise FaultsError(Fault(str(folder), wrong, "", f"wait for it, or stop it: kill {pid}"))
+    place = ("--snakefile", str(folder / "Snakefile"), "--directory", str(folder))
+    done = subprocess.run(
+        [*_PROGRAM, *place, "--cores", "1", "--unlock"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        wrong = f"snakemake --unlock failed ({said})"
+        raise FaultsError(Fault(str(folder), wrong, "", f"look at {locks}"))
+    return True
+
+
+def _living_snakemake(folder: Path) -> int | None:
+    for entry in sorted(PROC.glob("[0-9]*"), key=lambda path: int(path.name)):
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes()
+            if b"snakemake" in words and (entry / "cwd").resolve() == folder:
+                return int(entry.name)
+    return None

@@ -1,0 +1,220 @@
+"""Whether two students differ, or only seem to: paired tests, many comparisons, what can be seen.
+
+Both students answered the same questions, so everything here works on pairs; a test of two
+separate shares throws that away. Intervals are in `interval`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from statistics import NormalDist
+
+import numpy as np
+
+from cotdistill.errors import DataError, Fault
+
+_EXACT_CELLS = 50_000_000
+_DRAWS = 20_000
+_NORMAL = NormalDist()
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Return the exact two-sided p-value that two students are equally often right alone.
+
+    Only questions that one got right and the other wrong say anything; under "no difference" each
+    such question falls to either side like a fair coin.
+
+    Units: counts of questions in, a probability out. No discordant question gives 1.
+    Source: McNemar 1947; exact binomial form, Fay 2010, doi:10.1093/biostatistics/kxp050.
+
+    Raises:
+        DataError: a count is negative.
+
+    >>> mcnemar(9, 1)
+    0.021484375
+    """
+    if min(only_first, only_second) < 0:
+        raise DataError(Fault("pairs", f"{only_first} and {only_second}", "counts of questions"))
+    discordant = only_first + only_second
+    fewer = min(only_first, only_second)
+    tail = term = 1
+    for times in range(1, fewer + 1):  # integers: 0.5 ** n would underflow
+        term = term * (discordant - times + 1) // times
+        tail += term
+    return min(1.0, 2 * tail / (1 << discordant))
+
+
+def paired_permutation(differences: Sequence[float], *, seed: int = 0) -> float:
+    """Return the two-sided p-value that the mean difference of paired scores is nought.
+
+    Under "no difference" the two students' labels could be swapped on any question, so each
+    difference keeps its size and takes either sign. Scores of k answers lie on a grid, on which
+    the distribution of all 2^n sign patterns is computed exactly; other values are drawn
+    (`seed`), and the p-value then counts the pattern that was seen as one draw more.
+
+    Shapes: differences [questions], second student minus first.
+    Source: Fisher 1935, sec. 21; Phipson and Smyth 2010, doi:10.2202/1544-6115.1585.
+
+    Raises:
+        DataError: there are no differences.
+
+    >>> paired_permutation([1, 1, 1, 1, 1, -1, 0, 0]) == mcnemar(5, 1)
+    True
+    """
+    if not differences:
+        raise DataError(Fault("pairs", "no questions", "at least one"))
+    sizes = [abs(value) for value in differences if value]
+    if not sizes:
+        return 1.0
+    steps = _on_a_grid(differences)
+    if steps is not None and sum(map(abs, steps)) * len(sizes) <= _EXACT_CELLS:
+        return _exact_sign_flips([step for step in steps if step])
+    return _drawn_sign_flips(np.array(sizes), abs(math.fsum(differences)), seed)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted so that the chance of any false finding stays under the level.
+
+    Source: Holm 1979, Scandinavian Journal of Statistics 6, 65-70.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    adjusted = [1.0] * len(p_values)
+    highest = 0.0
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = highest
+    return adjusted
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted so that the share of false findings stays under the level.
+
+    Source: Benjamini and Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x.
+
+    >>> benjamini_hochberg([0.01, 0.04, 0.03])
+    [0.03, 0.04, 0.04]
+    """
+    count = len(p_values)
+    order = sorted(range(count), key=lambda place: p_values[place], reverse=True)
+    adjusted = [1.0] * count
+    lowest = 1.0
+    for rank, place in enumerate(order):
+        lowest = min(lowest, p_values[place] * count / (count - rank))
+        adjusted[place] = lowest
+    return adjusted
+
+
+def fewest_flips(level: float = 0.05) -> int:
+    """Return how many questions must flip, all the same way, before McNemar's test sees it.
+
+    >>> fewest_flips()
+    6
+    """
+    flips = 1
+    while mcnemar(flips, 0) >= level:
+        flips += 1
+    return flips
+
+
+def least_significant(questions: int, discordant: int, level: float = 0.05) -> float | None:
+    """Return the smallest difference in score that these flips could have shown, or None.
+
+    Units: `discordant` counts the questions on which the students differ; out comes a fraction of
+        all questions.
+
+    >>> least_significant(40, 12)
+    0.2
+    >>> least_significant(40, 4) is None
+    True
+    """
+    for surplus in range(discordant % 2, discordant + 1, 2):
+        if mcnemar((discordant + surplus) // 2, (discordant - surplus) // 2) < level:
+            return surplus / questions
+    return None
+
+
+def detectable(
+    questions: int, spread: float, *, power: float = 0.8, level: float = 0.05, tests: int = 1
+) -> float:
+    """Return the smallest true difference that a paired comparison finds with a given power.
+
+    Units: `spread` is the standard deviation over questions of the difference in score; for one
+        answer a question it is at most the square root of the share of questions that differ.
+        `tests` shares the level among so many comparisons.
+    Source: the two-sided z formula, Miller 2024, arXiv:2411.00640, sec. 5.
+
+    Raises:
+        DataError: there are no questions.
+
+    >>> round(detectable(40, 0.5), 3)
+    0.221
+    """
+    if questions < 1:
+        raise DataError(Fault("plan", f"{questions} questions", "at least one"))
+    z = _NORMAL.inv_cdf(1 - level / tests / 2) + _NORMAL.inv_cdf(power)
+    return z * spread / math.sqrt(questions)
+
+
+def kappa(
+    both: int | Fraction,
+    only_first: int | Fraction,
+    only_second: int | Fraction,
+    neither: int | Fraction,
+) -> float | None:
+    """Return Cohen's kappa of two judges' yes/no verdicts, None where chance explains all.
+
+    Units: counts, or counts weighed up from a sample.
+
+    Source: Cohen 1960, doi:10.1177/001316446002000104.
+
+    >>> kappa(20, 5, 10, 15)
+    0.4
+    """
+    count = both + only_first + only_second + neither
+    if not count:
+        return None
+    agreed = Fraction(both + neither) / count
+    first, second = Fraction(both + only_first) / count, Fraction(both + only_second) / count
+    chance = first * second + (1 - first) * (1 - second)
+    return float((agreed - chance) / (1 - chance)) if chance != 1 else None
+
+
+def _on_a_grid(differences: Sequence[float]) -> list[int] | None:
+    """Return the differences as whole steps of one size, or None where there is no such size."""
+    parts = [Fraction(value).limit_denominator(4096) for value in differences]
+    if any(abs(float(part) - value) > 1e-9 for part, value in zip(parts, differences, strict=True)):
+        return None
+    step = math.lcm(*(part.denominator for part in parts))
+    return [int(part * step) for part in parts] if step <= 1_000_000 else None
+
+
+def _exact_sign_flips(steps: list[int]) -> float:
+    """Add one question at a time to the distribution of the sum over all sign patterns."""
+    seen = abs(sum(steps))
+    reach = sum(map(abs, steps))
+    chances = np.zeros(2 * reach + 1)
+    chances[reach] = 1.0
+    for step in map(abs, steps):
+        moved = np.zeros_like(chances)
+        moved[step:] += chances[: len(chances) - step]
+        moved[: len(chances) - step] += chances[step:]
+        chances = moved / 2
+    sums = np.abs(np.arange(-reach, reach + 1))
+    return min(1.0, float(chances[sums >= seen].sum()))
+
+
+def _drawn_sign_flips(sizes: np.ndarray, seen: float, seed: int) -> float:
+    generator = np.random.Generator(np.random.PCG64(seed))
+    piece = max(1, 2_000_000 // len(sizes))
+    reached = done = 0
+    while done < _DRAWS:
+        now = min(piece, _DRAWS - done)
+        signs = generator.integers(0, 2, size=(now, len(sizes)), dtype=np.int8) * 2 - 1
+        reached += int((np.abs(signs @ sizes) >= seen * (1 - 1e-12)).sum())
+        done += now
+    return (reached + 1) / (_DRAWS + 1)

@@ -1,0 +1,59 @@
+"""Small studies that the tests vary, and the rule that no test reaches a network."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+Study = dict[str, Any]
+
+SMALL: Study = {
+    "name": "small",
+    "students": [{"name": "tiny", "scratch": {"hidden_size": 32, "heads": 2, "layers": 1}}],
+    "arms": {
+        "answer-only": {"puzzles": "digit-sum", "level": "answer-only", "rows": 40, "seed": 1},
+        "fine": {"puzzles": "digit-sum", "level": 6, "rows": 40, "seed": 1},
+    },
+    "recipes": {
+        "full": {
+            "max_steps": 2,
+            "learning_rate": 2.0e-3,
+            "precision": "fp32",
+            "global_batch": 8,
+            "per_device_batch": 8,
+            "cutoff_len": 256,
+        }
+    },
+    "evaluation": {"tasks": ["cot_gsm8k"], "limit": 2},
+    "hardware": {"gpus": 0},
+}
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def small_study() -> Study:
+    """A study of one tiny scratch student and two arms of puzzles, to be varied."""
+    return copy.deepcopy(SMALL)
+
+
+@pytest.fixture
+def study_file(tmp_path: Path) -> Callable[[Study], Path]:
+    """Write a study into a file and return its path."""
+
+    def write(study: Study) -> Path:
+        path = tmp_path / "study-file.yaml"
+        path.write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
+        return path
+
+    return write
