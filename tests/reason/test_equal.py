@@ -132,7 +132,8 @@ def test_kinds_read_what_they_are_told_to() -> None:
 
 ANSWERS = [
     "7", "-12", "3.5", "1250", r"\frac{3}{7}", r"-\frac{2}{9}", r"2\sqrt{5}", r"\frac{\sqrt{3}}{2}",
-    r"5\pi",    "4-3i", "(2,-7)", "1, 4, 9", r"\{3, 8\}", "[0, 6)", r"(-\infty, 2) \cup (5, \infty)",
+    r"5\pi", "4-3i", "(2,-7)", "1, 4, 9", r"\{3, 8\}", "[0, 6)",
+    r"(-\infty, 2) \cup (5, \infty)",
     "x^2-4x+1", "k=4n+2",
     r"\begin{pmatrix} 2 & 0 \\ 1 & 5 \end{pmatrix}", r"\text{Lena}", r"35^\circ",
     "112_3", r"40\%", "y=3x-8",

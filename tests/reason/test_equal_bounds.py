@@ -29,7 +29,8 @@ def hostile_pairs() -> list[tuple[str, str, str]]:
 # What a hostile pair truly is, where it is equal; no other may be called so.
 EQUAL = (
     "large set reversed", "binomial identity", "long fraction", "nested braces, short",
-    "gcd of monsters",    "control characters", "regex bait, text", "regex bait, option", "right to left", "sum, endless",
+    "gcd of monsters", "control characters", "regex bait, text", "regex bait, option",
+    "right to left", "sum, endless",
     "factorial, large", "percent signs", "nested brackets", "integral", "limit", "combining marks",
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ from cotdistill.reason.equal_exact import exact
 from cotdistill.reason.equal_number import Written, agree, written
 from cotdistill.reason.equal_numeric import Work, decimal_value, identical
 from cotdistill.reason.equal_symbolic import proven
-from cotdistill.reason.equal_tree import Node, symbols, walk
+from cotdistill.reason.equal_tree import Node, symbols
 
 _TIERS = ("text", "exact", "rounding", "structure", "numeric", "symbolic")
 
