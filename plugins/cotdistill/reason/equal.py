@@ -23,6 +23,8 @@ No tier runs text as a program. The policy, tested both ways in tests/reason/tes
                brackets and matrices in their own; an interval's brackets count.
     names      x = 5 is 5; y = 5 is not x = 5; f(x) = 2x is f(t) = 2t. Equations may be moved and
                scaled. A chain ends in its last exact part: k = 1/3 = 0.33... is 1/3.
+    commas     1,234 is 1234, or a list of two where the other side is one; 2,74 is a list, but 2.74
+               for a gold with decimals.
     bases      Digits and base must be the same; the base may be left out on one side.
     zeros      033 is 33; nothing is not 0.
     times      4:30 p.m. is 4:30; 12:00 is not 1:00; 3:2 is a ratio, 6:4 the same one.
@@ -53,8 +55,11 @@ Kind = Literal["auto", "number", "expression", "letter", "boolean", "date", "tex
 
 _FIGURES = re.compile(r"[\d\s.,:]+")
 _COMMAS = re.compile(r"\d,\d{3}(?!\d)")
+_COMMA = re.compile(r"[-+]?\d+,\d{1,2}")
 _WORDY = re.compile(r"(?:[A-Za-z]{2,}|\b[aAI]\b|[\s.,;:!?'\"()\-&])+")
-_UNIT_LETTER = re.compile(r"(.*\d)\s(?:m|g|s|h|L|l|N|J|W|V|A|K|C|F)(?:\^?\{?[23]\}?)?(?:/s)?")
+_UNIT_LETTER = re.compile(
+    r"(.*\d)\s((?:m|g|s|h|L|l|N|J|W|V|A|K|C|F)(?:\^?\{?[23]\}?)?(?:\s?/\s?(?:s|h|m|min|kg)(?:\^?\{?[23]\}?)?)?)"
+)
 _TEXT_DATE = re.compile(
     r"\d{1,4}[/.\-]\d{1,2}[/.\-]\d{1,4}|.*[A-Za-z]{3}.*\d{4}|\d{1,2}.*[A-Za-z]{3}.*"
 )
@@ -100,6 +105,13 @@ class _Reading:
             found.append(None if said is None else number(said))
         return [tree for tree in found if tree is not None]
 
+    @cached_property
+    def trees_with_unit(self) -> list[Node]:
+        """The same, where a single letter at the end may be a unit: 5 m."""
+        ended = _UNIT_LETTER.fullmatch(self.text)
+        extra = parse(rf"{ended[1]}\text{{{ended[2]}}}") if ended else None
+        return self.trees if extra is None else [*self.trees, extra]
+
 
 @lru_cache(maxsize=16_384)
 def _read(text: str) -> _Reading:
@@ -130,8 +142,10 @@ def equivalent(
     if len(a) > MOST_CHARACTERS or len(b) > MOST_CHARACTERS:
         return Equivalence(True, "text") if a.strip() == b.strip() else Equivalence(None, "bounds")
     answer, gold = _read(a), _read(b)
-    if answer.number and gold.number and kind not in ("letter", "date") and not options:
-        return _numbers(answer.number, gold.number, tolerance)
+    if gold.number and kind not in ("letter", "date") and not options:
+        mine = answer.number or _decimal_comma(answer.text, gold.number)
+        if mine:
+            return _numbers(mine, gold.number, tolerance)
     if not answer.text or not gold.text:
         return Equivalence(False, "empty")
     if options or kind == "letter" or (kind == "auto" and _is_choice(gold)):
@@ -139,6 +153,11 @@ def equivalent(
     if answer.text == gold.text or compact(answer.text) == compact(gold.text):
         return Equivalence(True, "text")
     return _by_kind(answer, gold, kind) or _by_tree(answer, gold, tolerance)
+
+
+def _decimal_comma(text: str, gold: Written) -> Written | None:
+    """Read 2,74 as 2.74, but only for a gold that has decimals: 2,74 is else a list."""
+    return plain(text.replace(",", ".")) if gold.places and _COMMA.fullmatch(text) else None
 
 
 def _numbers(a: Written, b: Written, tolerance: float | None) -> Equivalence:
@@ -206,11 +225,13 @@ def _by_tree(answer: _Reading, gold: _Reading, tolerance: float | None) -> Equiv
         "text",
         False if answer.wordy or gold.wordy or _FIGURES.fullmatch(answer.text) else None,
     )
-    trees = answer.trees
-    if plain(gold.text) and not answer.number and (bare := _UNIT_LETTER.fullmatch(answer.text)):
-        trees = [*trees, *_read(bare[1]).trees]  # 5 m for a gold of 5, never 6m for 6
-    for mine in trees:
-        for theirs in gold.trees:
+    mine_read, gold_read = answer.trees, gold.trees
+    if gold.number or any(tree.head == "unit" for tree in gold_read):
+        mine_read = answer.trees_with_unit  # 5 m for a gold of 5, never 6m for 6
+    if any(tree.head == "unit" for tree in mine_read):
+        gold_read = gold.trees_with_unit
+    for mine in mine_read:
+        for theirs in gold_read:
             comparison = Comparison(tolerance)
             found = comparison.same(mine, theirs)
             if found is True or said is None or tier == "text":

@@ -50,7 +50,7 @@ class Atoms(Brackets):
         ):
             return False  # 5 sec, 5 min
         return (look.sort in _STARTS and look.sort != "num") or (
-            look.sort == "bar" and not self.bars
+            look.sort == "bar" and not self.bars and not self.inside_set
         )
 
     def beside(self, node: Node) -> Node:
@@ -161,7 +161,8 @@ class Atoms(Brackets):
             return self.matrix()
         if look.sort == "skip":
             self.take()
-            return Node("const", name="reals" if self.flat() == "R" else "other numbers")
+            letter = self.flat()
+            return Node("const", name="reals" if letter == "R" else f"numbers {letter}")
         if look.sort == "cmd":
             return self.command()
         raise UnreadableError(f"unexpected {look.text!r}")
@@ -169,12 +170,13 @@ class Atoms(Brackets):
     def written(self) -> Node:
         """Read a written number: whole, decimal, repeating, or mixed (1 1/2)."""
         text = self.take().text
+        raised = text.lower().partition("e")[2].lstrip("+-0")
+        if len(raised) > 3 or (len(raised) == 3 and raised > "400"):
+            raise TooBigError("too big an exponent")
         try:
             value = Fraction(text)
         except (ValueError, OverflowError) as wrong:
             raise UnreadableError("not a number") from wrong
-        if "e" in text.lower() and abs(int(text.lower().partition("e")[2])) > 400:
-            raise TooBigError("too big an exponent")
         if "." in text and self.look.text in ("\\overline", "\\bar", "\\dot"):
             return self.repeating(text)
         if "." in text or "e" in text.lower():

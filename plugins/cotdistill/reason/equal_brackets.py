@@ -9,6 +9,7 @@ from cotdistill.reason.equal_tree import MOST_DEPTH, Node, TooBigError, Unreadab
 
 _ACCENTS = ("\\overline", "\\bar", "\\hat", "\\vec", "\\tilde", "\\dot", "\\widehat",
             "\\overrightarrow", "\\overarc", "\\widetilde", "\\mathring")  # fmt: skip
+_IMAGINARY = Node("const", name="i")
 _BIG = {"\\sum": "sum", "\\prod": "prod", "\\int": "int", "\\lim": "lim"}
 
 
@@ -74,8 +75,10 @@ class Brackets:
         if self.inside_set and (self.look.sort == "bar" or self.look.text == ":") and members:
             self.take()  # { x | condition } is its condition
             self.inside_set = False
-            node, closed = self.sequence(), self.take()
-            members, between, opened = [node], [], "{"
+            node = self.sequence()
+            if self.take().text != "\\}":
+                raise UnreadableError("a set that never closes")
+            members, between, opened, closed = [node], [], "{", Token("close", "}", False)
         elif self.look.sort == "op" and self.look.text in ("over", "choose") and len(members) == 1:
             how = self.take().text
             members = [
@@ -98,7 +101,7 @@ class Brackets:
         self.deeper()
         try:
             if name == "\\frac":
-                return Node("div", (self.argument(whole=False), self.argument(whole=False)))
+                return self.fraction()
             if name == "\\binom":
                 return Node(
                     "fn", (self.argument(whole=False), self.argument(whole=False)), "binomial"
@@ -118,6 +121,14 @@ class Brackets:
         finally:
             self.depth -= 1
 
+    def fraction(self) -> Node:
+        r"""Read the two groups of `\frac`; `\frac{d}{dx}` is the derivative of what follows."""
+        top, bottom = self.argument(whole=False), self.argument(whole=False)
+        letter = Node("sym", name="d")
+        if top == letter and bottom.head == "mul" and bottom.args[0] == letter:
+            return Node("big", (self.term(), bottom.args[1]), "derivative")
+        return Node("div", (top, bottom))
+
     def big(self, name: str) -> Node:
         """Read a sum, product, integral or limit: its bounds, then the term it works on."""
         low: Node | None = None
@@ -130,6 +141,8 @@ class Brackets:
                 self.take()
                 high = self.group()
         body = self.term()
+        if low is not None and low.head == "chain" and low.args[0] == _IMAGINARY:
+            body, low = (_counted(part) for part in (body, low))
         bounds = tuple(part for part in (low, high) if part is not None)
         return Node("big", (body, *bounds), name)
 
@@ -162,6 +175,13 @@ class Brackets:
         return Node(
             "matrix", tuple(Node("row", tuple(row)) for row in rows), "v" if name[0] == "v" else ""
         )
+
+
+def _counted(node: Node) -> Node:
+    """Read i as the index of a sum, not as the imaginary unit."""
+    if node == _IMAGINARY:
+        return Node("sym", name="i")
+    return Node(node.head, tuple(map(_counted, node.args)), node.name, node.number)
 
 
 def _bracketed(opened: str, closed: str, members: list[Node], between: list[str]) -> Node:

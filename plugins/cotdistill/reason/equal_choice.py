@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from cotdistill.reason.equal_text import as_words
 
 _DRESSED = re.compile(
-    r"\\(?:text|mathrm|textbf|mathbf|mbox|textrm)\s*\{\s*(.*?)\s*\}|[*$`]|\\[()\[\]]"
+    r"\\+(?:text[a-z]*|math[a-z]+|mbox|boxed|fbox|boldsymbol|displaystyle|left|right)(?![a-zA-Z])"
+    r"|\\+[()\[\]]|[*$`{}]"
 )
 _LETTER = re.compile(
     r"(?:the\s+)?(?:correct\s+)?(?:option|choice|answer|ans)?\s*(?:is|:)?\s*"
@@ -29,8 +30,8 @@ def choice_letter(text: str) -> tuple[str, str] | None:
     >>> choice_letter("A cat"), choice_letter("blue")
     (None, None)
     """
-    bare = _DRESSED.sub(lambda found: found[1] or "", text).strip()
-    match = _LETTER.fullmatch(bare) if len(bare) <= 2000 else None
+    bare = _DRESSED.sub("", text).strip()
+    match = _LETTER.fullmatch(bare)
     if match is None:
         return None
     return (match[1] or match[2]).upper(), (match[3] or match[4] or "").strip()

@@ -47,7 +47,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _SPACED_THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3}(?: \d{3})+)(?![\d]| \d)")
-_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?![\d])(?:\.\d+)?")
+_UNIT_LETTERS = "mgshlLNJWVKPA"  # in a text command behind a number
 
 
 def tokens(text: str, *, thousands: bool = True) -> list[Token]:
@@ -85,6 +85,8 @@ def _cut(text: str, found: list[Token], *, words: bool, thousands: bool) -> None
         elif sort == "char" and sign.isspace():
             spaced = True
             continue
+        elif sign == "." and found and found[-1].sort == "word":
+            continue  # an abbreviation: Rs. 620
         elif sort == "num":
             at = match.start() + _number(sign, found, spaced, thousands)
         elif sort == "letters":
@@ -128,11 +130,8 @@ def _letters(run: str, found: list[Token], spaced: bool, words: bool) -> None:
     elif run in GREEK:
         found.append(Token("sym", run, spaced))
     elif len(run) == 1:
-        found.append(
-            Token("sym", run, spaced)
-            if not (words and low in "gmslh" and found and found[-1].sort == "num")
-            else Token("word", run, spaced)
-        )
+        unit = words and run in _UNIT_LETTERS and found and found[-1].sort in ("num", "close")
+        found.append(Token("word" if unit else "sym", run, spaced))
     elif words or low in PLAIN_UNITS or (len(run) > 3 and not run.isupper()):
         head = next(
             (name for name in ("sin", "cos", "tan", "log", "ln") if run.startswith(name)), ""

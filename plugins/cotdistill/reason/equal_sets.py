@@ -119,6 +119,9 @@ def _pieces(node: Node, work: Work) -> list[Piece] | None:
         return _piece(_BELOW, _INFINITE, False, False, work)
     if node.head == "tuple" and len(node.args) == 2:
         return _piece(*node.args, node.name[0] == "[", node.name[1] == "]", work)
+    if node.head == "list" and all(is_real_set(part) for part in node.args):
+        both = _pieces(Node("inter", node.args), work)  # x > 2, x < 5
+        return both or _pieces(Node("union", node.args), work)
     if node.head in ("set", "list"):
         return _joined([_piece(part, part, True, True, work) for part in node.args])
     if node.head == "union":

@@ -13,6 +13,7 @@ from cotdistill.reason.equal_text import as_words
 from cotdistill.reason.equal_tree import Node, TooBigError, number, walk
 from cotdistill.reason.equal_units import worth
 
+_SET_LIKE = ("union", "inter", "minus", "tuple", "set", "list", "chain", "const")
 _MOST_QUESTIONS = 4000  # comparisons of parts for one pair
 
 
@@ -66,6 +67,8 @@ class Comparison:
     def _signs(self, a: Node, b: Node) -> bool | None | _NotMine:
         """Plus-minus signs make a list of two."""
         if not any(_has_signs(side) and side.head not in ("list", "set") for side in (a, b)):
+            return _NOT_MINE
+        if "chain" in (a.head, b.head):
             return _NOT_MINE
         self.asked.used("structure")
         one, two = (
@@ -126,6 +129,10 @@ class Comparison:
         if not is_real_set(a) and not is_real_set(b):
             return _NOT_MINE
         self.asked.used("structure")
+        if a.head == b.head == "const":
+            return False
+        if any(side.head not in _SET_LIKE for side in (a, b)):
+            return False
         said = same_sets(a, b, self._same, self.asked.work)
         if said is not None or a.head != b.head or a.name != b.name or len(a.args) != len(b.args):
             return said

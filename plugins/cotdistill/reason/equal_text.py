@@ -54,9 +54,11 @@ _SPACES = re.compile(
     r"(?<!\\)\\[,;:> ]|~|\\(?:quad|qquad|enspace|thinspace|hspace\{[^{}]*\})(?![a-zA-Z])|\s+"
 )
 _FENCES = re.compile(r"(?<!\\)\\[()\[\]]")
+_ORDINAL = re.compile(r"(?<=\d)\s?(?:\^?\{?(?:\\(?:text|mathrm|textrm)\{)?)(?:st|nd|rd|th)\}{0,2}$")
+_BOXED = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{(.*)\}", re.DOTALL)
 _DRESS = re.compile(r"[\\$*<`~{]")
 _POWER = re.compile(r"\w\s?\*\*\s?[\w({]")  # 2**3 is no bold type
-_DOUBLE = re.compile(r"\\\\(?=[a-zA-Z]{2})")
+_DOUBLE = re.compile(r"\\\\(?=[a-zA-Z]{2}|[!,;$%{}])")
 _LABEL = re.compile(r"(?:(?:final|correct|the)\s+)*answer\s*(?:is|:|=)+\s*", re.IGNORECASE)
 _MARKUP = re.compile(
     r"\*\*|^\*|\*$|__(?=\S)|</?(?:answer|b|i|strong|em)>|<\|[a-z_]+\|>|</s>|`+", re.IGNORECASE
@@ -81,14 +83,27 @@ def tidy(text: str) -> str:
         text = _plain_signs(text)
     text = _CONTROL.sub(" ", text).strip()
     if not _DRESS.search(text):
-        return _ends(" ".join(text.split()))
+        return _ORDINAL.sub("", _ends(" ".join(text.split())))
     if not _POWER.search(text):
         text = _MARKUP.sub("", text)
     if "\\\\" in text and "\\begin" not in text:
         text = _DOUBLE.sub(r"\\", text)
     text = _THIN_IN_NUMBER.sub("", text)
     text = _FENCES.sub(" ", _SIZES.sub(" ", text)).replace("\\!", "")
-    return _ends(_SPACES.sub(" ", _undollar(text)).strip())
+    text = _ends(_SPACES.sub(" ", _undollar(text)).strip())
+    text = _ORDINAL.sub("", text)
+    boxed = _BOXED.fullmatch(text)
+    return tidy(boxed[1]) if boxed and _balanced(boxed[1]) else text
+
+
+def _balanced(text: str) -> bool:
+    """Whether no brace closes before it opens."""
+    depth = 0
+    for sign in text.replace("\\{", "").replace("\\}", ""):
+        depth += {"{": 1, "}": -1}.get(sign, 0)
+        if depth < 0:
+            return False
+    return depth == 0
 
 
 def _ends(text: str) -> str:
@@ -164,7 +179,9 @@ def squeezed(text: str) -> str:
     >>> squeezed(r"\text{east} "), squeezed("e-e-e-i"), squeezed("1 2")
     ('east', 'eeei', '1 2')
     """
-    flat = _TEXT_COMMAND.sub("", text).replace("{", "").replace("}", "")
+    flat = _TEXT_COMMAND.sub("", text)
+    if not re.search(r"[\\^_/]", flat):
+        flat = flat.replace("{", "").replace("}", "")
     flat = compact(flat)
     if re.fullmatch(r"[A-Za-z](?:[ \-.][A-Za-z])+", flat):
         flat = re.sub(r"[ \-.]", "", flat)

@@ -12,6 +12,7 @@ _TIME = re.compile(
 )
 _MONTH_WORDS = "jan feb mar apr may jun jul aug sep oct nov dec"
 _MONTHS = {month: at for at, month in enumerate(_MONTH_WORDS.split(), 1)}
+_NAMED = {"noon": "12 PM", "midnight": "12 AM", "midday": "12 PM"}
 _NUMERIC = re.compile(r"(\d{1,4})\s?([/.\-])\s?(\d{1,2})\s?\2\s?(\d{1,4})")
 _WORDED = re.compile(
     r"(?:(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?,?\s+)?"
@@ -32,7 +33,7 @@ def same_time(a: str, b: str) -> bool | None:
     >>> same_time("12:00", "1:00"), same_time("4:30 am", "4:30 pm"), same_time("3", "4")
     (False, False, None)
     """
-    one, two = _TIME.fullmatch(a), _TIME.fullmatch(b)
+    one, two = (_TIME.fullmatch(_NAMED.get(side.lower(), side)) for side in (a, b))
     if one is None or two is None:
         return None
     halves = [bool(time[4] or time[5]) for time in (one, two)]
