@@ -66,7 +66,7 @@ for step in range(first + 1, steps + 1):
         for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
             with zipfile.ZipFile(f"{place}/{name}", "w") as archive:
                 archive.writestr("data", "x")
-        now = {"global_step": step, "max_steps": steps}
+        now = {"global_step": step, "max_steps": steps, "epoch": step / settings["save"]}
         json.dump(now, open(place + "/trainer_state.json", "w"))
 weights(output, state)
 json.dump({"train_runtime": 1.5, "train_loss": 0.5}, open(output + "/train_results.json", "w"))

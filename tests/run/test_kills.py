@@ -158,7 +158,9 @@ def test_a_living_snakemake_started_by_hand_is_not_robbed_of_its_lock(
     finally:
         by_hand.kill()
         by_hand.wait()
-    eventually(lambda: "stopped" in (study.folder / ".cotdistill/attempts/train/one.json").read_text())
+    eventually(
+        lambda: "stopped" in (study.folder / ".cotdistill/attempts/train/one.json").read_text()
+    )
 
     study.runs["one"]["steps"] = 2
     study.write()
