@@ -248,7 +248,7 @@ def test_a_dry_run_asks_nothing_and_counts_the_same(tmp_path: Path) -> None:
     place = samples(tmp_path, *[(r"\boxed{x}", str(n)) for n in range(5)])
     _, spent, _, script = run(place, lambda *_: RIGHT, dry_run=True)
     assert (spent.asked, len(script.bodies)) == (5, 0)
-    assert spent.prompt_tokens > 5 * 100
+    assert 5 * 100 < spent.prompt_tokens < 5 * 1000
 
 
 def test_a_killed_judge_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
@@ -321,7 +321,10 @@ def test_the_seeds_files_are_written_with_their_keys(tmp_path: Path) -> None:
 
 
 def test_many_requests_come_back_under_their_own_names() -> None:
-    requests = (Request(str(n), {"messages": [{"content": str(n)}]}) for n in range(200))
+    requests = (
+        Request(str(n), json.dumps({"messages": [{"content": str(n)}]}).encode())
+        for n in range(200)
+    )
     taken: dict[str, Reply] = {}
     with serving(lambda body, _: body["messages"][0]["content"]) as script:
         ask_all(

@@ -57,10 +57,10 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Request:
-    """One thing to ask: a name to find the reply by, and the body that is sent."""
+    """One thing to ask: a name to find the reply by, and the JSON that is sent."""
 
     name: str
-    body: dict[str, Any]
+    body: bytes
 
 
 @dataclass(frozen=True)
@@ -148,14 +148,13 @@ class _Conversation:
     async def _ask(self, session: aiohttp.ClientSession, request: Request) -> Reply:
         import aiohttp
 
-        data = json.dumps(request.body).encode()
         failure = ""
         for attempt in range(self._endpoint.attempts):
             while (wait := self._not_before - self._clock()) > 0:
                 await asyncio.sleep(wait)
             asked: float | None = None
             try:
-                async with session.post(self._endpoint.address, data=data) as response:
+                async with session.post(self._endpoint.address, data=request.body) as response:
                     body = await response.read()
                     if response.status == 200:
                         reply = _read_reply(body)

@@ -171,10 +171,10 @@ def body_of(sample: Sample, response: str, gold: str, asker: Judge) -> dict[str,
     }
 
 
-def content_key(body: Mapping[str, Any]) -> str:
-    """Return the name under which the answer to a body is kept: a digest of all of it."""
-    text = json.dumps(body, sort_keys=True, ensure_ascii=True)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+def request_of(body: Mapping[str, Any]) -> Request:
+    """Return a request whose name is a digest of everything that is sent."""
+    data = json.dumps(body, sort_keys=True, ensure_ascii=True).encode("ascii")
+    return Request(hashlib.sha256(data).hexdigest(), data)
 
 
 def _graded(file: SampleFile, golds: Mapping[str, str], asker: Judge) -> list[Item]:
@@ -222,25 +222,24 @@ def _requests(
     sent = estimated = 0
     for file, items in graded:
         for _, body in _asked_bodies(file, items, asker, golds):
-            key = content_key(body)
-            if key in journal or key in under_way:
+            request = request_of(body)
+            if request.name in journal or request.name in under_way:
                 spent.known += 1
                 continue
-            request = Request(key, body)
             used = max(spent.prompt_tokens + spent.reply_tokens, estimated)
             full = budget.requests is not None and sent >= budget.requests
             dear = budget.tokens is not None and used + _tokens(request) > budget.tokens
             if full or dear:
                 spent.left += 1
                 continue
-            under_way.add(key)
+            under_way.add(request.name)
             sent += 1
             estimated += _tokens(request)
             yield request
 
 
 def _tokens(request: Request) -> int:
-    return len(request.body["messages"][0]["content"]) // _CHARACTERS_A_TOKEN
+    return len(request.body) // _CHARACTERS_A_TOKEN
 
 
 def _keep(journal: Journal, spent: Spent, request: Request, reply: Reply) -> None:
@@ -262,7 +261,7 @@ def _with_opinions(
 ) -> Iterator[Item]:
     opinions: dict[int, Opinion] = {}
     for place, body in _asked_bodies(file, items, asker, golds):
-        held = journal.get(content_key(body))
+        held = journal.get(request_of(body).name)
         if held is not None:
             opinions[place] = read_opinion(held["text"])
     for place, item in enumerate(items):
