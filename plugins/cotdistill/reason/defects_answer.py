@@ -18,7 +18,7 @@ _OPENING_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _OPTION_SAID = re.compile(r"\(?\b([A-J])[).:]\s*([^\n,;]{2,60})")
 # One equation in whole numbers that stands by itself, such as `3 + 4 - 2 = 5` or `$3 * 4 = $12`.
 _PLAIN = re.compile(
-    r"(?<![\w.,/%)$+*×÷=-])(?<![/%)+*×÷=-] )\$?(\d{1,9}) ?([-+*/x×÷]) ?\$?(\d{1,9})"
+    r"[\s(](?<![/%)+*×÷=-][\s(])\$?(\d{1,9}) ?([-+*/x×÷]) ?\$?(\d{1,9})"
     r"((?: ?[+-] ?\$?\d{1,9})*) ?= ?\$?(\d{1,12})(?![\d%/]|[.,:]\d| ?[-+*/x×÷=(^])"
 )
 _YES_NO = frozenset({"yes", "no", "true", "false"})
@@ -167,7 +167,7 @@ def last_box(text: str) -> str | None:
 
 def _plainly_true(text: str) -> bool:
     """Whether every equation is one in whole numbers that holds, so that none has to be parsed."""
-    plain = _PLAIN.findall(text)
+    plain = _PLAIN.findall(f" {text}")
     return len(plain) == text.count("=") and all(map(_holds, plain))
 
 
