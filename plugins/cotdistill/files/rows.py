@@ -12,6 +12,8 @@ from cotdistill.files.whole import written_whole
 
 Row = dict[str, Any]
 
+_encoded = json.JSONEncoder(ensure_ascii=False).encode  # `dumps` would make one for every row
+
 
 def read_rows(path: Path) -> Iterator[Row]:
     """Yield the rows of a `.jsonl` file (streamed) or of a `.json` array, in file order.
@@ -47,7 +49,7 @@ def row_line(row: Row) -> str:
     >>> row_line({"question": "π?", "answer": 3})
     '{"question": "π?", "answer": 3}\n'
     """
-    return json.dumps(row, ensure_ascii=False) + "\n"
+    return _encoded(row) + "\n"
 
 
 def _lines(path: Path) -> Iterator[Row]:
