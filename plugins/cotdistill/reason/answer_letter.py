@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
-from cotdistill.reason.answer_pieces import sentence_end
+from cotdistill.reason.answer_pieces import sentence_end, trimmed
 
 Reading = tuple[str, int, int]
 
 _LETTERS = "A-J"
-_OPENING = r"[\s*_`\"'“‘$\\~]*"
+_OPENING = r"[\s*_`\"'“‘$\\~]{0,8}"
 _AT_START = re.compile(
     rf"{_OPENING}(?:(?:answer|correct|option|choice|letter|alternative|opción|réponse|option is"
     rf"|choice is|either)\s+"
@@ -123,6 +123,7 @@ def letter_in_prose(
     text: str, start: int, end: int, options: Mapping[str, str] | None
 ) -> Reading | None:
     """Look through the last sentences, from the end, for one that names a single letter."""
+    start, end = trimmed(text, start, end)
     whole = _AT_START.match(text, start, end)
     if whole is not None and _opens_as_choice(text, whole, start, end, options):
         return whole["letter"].upper(), *whole.span("letter")

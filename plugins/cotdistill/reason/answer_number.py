@@ -33,7 +33,8 @@ _WORD = (
 )
 NUMBER_WORD = re.compile(rf"\b(?:{_WORD})(?:[\s-](?:and\s)?(?:{_WORD}))*\b", re.IGNORECASE)
 _LEAD = re.compile(
-    r"(?:[\s*_`\"“(\[]|US(?=\s?\$)|Rs\.?|USD|EUR|\\(?:text|mathrm|mathbf|textbf)\{|\\[,;! ]|a total of|a|an|only|just|about"
+    r"(?:[\s*_`\"“(\[]|US(?=\s?\$)|Rs\.?|USD|EUR|\\(?:text|mathrm|mathbf|textbf)\{|\\[,;! ]"
+    r"|a total of|a|an|only|just|about"
     r"|approximately|around|roughly|exactly|nearly|almost|over|at least|at most|the number"
     r"|[A-Za-z](?:_\w)?\s?=)*",
     re.IGNORECASE,
