@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 
-from cotdistill.reason.answer_pieces import sentence_end, trimmed
+from cotdistill.reason.answer_pieces import sentences_backwards, trimmed
 
 Reading = tuple[str, int, int]
 
@@ -156,20 +156,6 @@ def by_option_text(
         if not any(held[letter] != held[other] and held[letter] in held[other] for other in hits)
     ]
     return (hits[0].upper(), start, end) if len(hits) == 1 else None
-
-
-def sentences_backwards(
-    text: str, start: int, end: int, most: int = 6
-) -> Iterator[tuple[int, int]]:
-    """Yield the last sentences of the last 3,000 characters of text[start:end], the last first."""
-    at = max(start, end - 3_000)
-    found: list[tuple[int, int]] = []
-    while at < end:
-        stop = sentence_end(text, at, end)
-        if text[at:stop].strip():
-            found.append((at, stop))
-        at = stop + 1
-    yield from reversed(found[-most:])
 
 
 def _is_choice(
