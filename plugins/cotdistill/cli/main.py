@@ -16,19 +16,26 @@ from cotdistill import __version__
 from cotdistill.errors import MisuseError, UserError, did_you_mean
 
 VERBS: dict[str, tuple[str, str]] = {
-    "generate": ("cotdistill.cli.generate:generate", "write the run folder of a study"),
-    "run": ("cotdistill.cli.run:run", "do everything a run folder says, and go on after a kill"),
-    "schema": ("cotdistill.cli.generate:schema", "print the JSON Schema of study files"),
-    "check": (
-        "cotdistill.cli.check:check",
-        "find every fault of a study or a run folder",
-    ),
     "list": ("cotdistill.cli.look:list_", "show what is packaged: studies, datasets, tasks ..."),
     "path": ("cotdistill.cli.look:path", "print the real folder of a packaged part"),
+    "doctor": ("cotdistill.cli.doctor:doctor", "whether each stage's environment will work"),
+    "check": ("cotdistill.cli.check:check", "find every fault of a study or a run folder"),
+    "schema": ("cotdistill.cli.generate:schema", "print the JSON Schema of study files"),
     "prepare": ("cotdistill.cli.prepare:prepare", "fetch a benchmark, or read it from a file"),
+    "import-traces": ("cotdistill.cli.corpus:import_traces", "read a seed's files as traces"),
+    "grade": ("cotdistill.cli.grade:grade", "say of every row whether its answer is right"),
+    "lint": ("cotdistill.cli.corpus:lint", "find the defects of training data, rule by rule"),
+    "filter": ("cotdistill.cli.corpus:filter_", "keep right, sound, clean, unseen traces"),
+    "mix": ("cotdistill.cli.corpus:mix", "mix trace files by weights into a training set"),
+    "granularity": ("cotdistill.cli.corpus:granularity", "measure levels, and whether they rise"),
+    "generate": ("cotdistill.cli.generate:generate", "write the run folder of a study"),
+    "plan": ("cotdistill.cli.plan:plan", "what a study will cost, and what it can show"),
+    "run": ("cotdistill.cli.run:run", "do everything a run folder says, and go on after a kill"),
+    "eval": ("cotdistill.cli.evaluate:evaluate", "as lm_eval, with our tasks only and guards"),
+    "report": ("cotdistill.cli.report:report", "scores with intervals: a table, CSV, Markdown"),
     "compare": ("cotdistill.cli.compare:compare", "paired tests between runs, and what they prove"),
     "rescore": ("cotdistill.cli.rescore:rescore", "grade logged samples again, without a model"),
-    "report": ("cotdistill.cli.report:report", "scores with intervals: a table, CSV, Markdown"),
+    "judge": ("cotdistill.cli.judge:judge", "a language model's second opinion, audited"),
 }
 
 HIDDEN = {"step": "cotdistill.cli.step:step"}
@@ -87,9 +94,12 @@ def _call(verb: str, arguments: list[str]) -> int:
     import typer
 
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(name=verb)(_function(VERBS[verb][0]))
+    called = _function(VERBS[verb][0])
+    app.command(name=verb, context_settings=getattr(called, "context_settings", None))(called)
     try:
         app(args=arguments, prog_name=f"cotdistill {verb}", standalone_mode=True)
+    except UserError:  # missing data is a SystemExit too, for the sake of the stock lm_eval
+        raise
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(bool(leaving.code))
     return 0

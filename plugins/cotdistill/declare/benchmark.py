@@ -59,7 +59,9 @@ class Benchmark(_Declared):
     """One named benchmark.
 
     `rows` are the known sizes of each split, the hub's first; `kind` is how its golds compare.
-    `inline` says that its questions carry their choices in the text, to be taken apart.
+    `inline` says that its questions carry their choices in the text, to be taken apart; `gold` is
+    the last reading of every shape's gold. `examples` are made-up rows in the hub's shape, on which
+    the tasks are checked where the data is not at hand.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Benchmark(_Declared):
     rows: dict[str, tuple[int, ...]]
     shapes: tuple[Shape, ...]
     gold: str = "gold"
+    examples: tuple[dict[str, Any], ...] = pydantic.Field(min_length=1)
 
     def question(self, row: Mapping[str, Any], split: str) -> dict[str, Any]:
         """Return one source row as a question record without its id.
@@ -129,7 +132,7 @@ def _value(expression: str, row: Mapping[str, Any]) -> Any:
 def _named(what: str, expression: str, row: Mapping[str, Any]) -> Any:
     try:
         return _value(expression, row)
-    except jinja2.UndefinedError as error:
+    except jinja2.TemplateRuntimeError as error:
         raise ValueError(f"{what}: {error}") from error
     except (ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
         raise ValueError(f"{what}: {error}") from error

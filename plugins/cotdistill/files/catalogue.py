@@ -16,6 +16,7 @@ from cotdistill.files.yamls import read_yaml
 
 HUB_DATASETS = "dataset_info.json"
 CELLS = "cot_factors.json"
+MADE_BY_USERS = "micota.json"
 
 
 def students() -> dict[str, Student]:
@@ -31,9 +32,10 @@ def students() -> dict[str, Student]:
 
 
 def datasets() -> dict[str, Registration]:
-    """Return the packaged registrations by name: hub datasets, then the CoT-factors cells.
+    """Return the packaged registrations by name: hub datasets, then files that users have.
 
-    The cells are files that users have; their `file_name` is relative to the user's data folder.
+    The CoT-factors cells and MiCoTA's rationales are such files; their `file_name` is relative to
+    the user's data folder.
 
     Raises:
         FaultsError: a packaged file is missing or broken.
@@ -55,8 +57,10 @@ def _students() -> Mapping[str, Student]:
 @functools.cache
 def _datasets() -> Mapping[str, Registration]:
     folder = bundle_folder("dataset_info")
-    found = read_registrations(folder / HUB_DATASETS)
-    return {**found, **read_registrations(folder / CELLS)}
+    found: dict[str, Registration] = {}
+    for name in (HUB_DATASETS, CELLS, MADE_BY_USERS):
+        found |= read_registrations(folder / name)
+    return found
 
 
 def read_registrations(path: Path) -> dict[str, Registration]:

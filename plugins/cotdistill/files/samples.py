@@ -74,6 +74,14 @@ class Sample:
         words = " ".join(self.question.split())
         return hashlib.sha256(words.encode(errors="surrogatepass")).hexdigest()[:16]
 
+    def numbers(self) -> dict[str, float]:
+        """The metrics of this row that are numbers, named `metric,filter` as in a results file."""
+        return {
+            f"{name},{self.filter}": float(value)
+            for name, value in self.metrics.items()
+            if isinstance(value, bool | int | float)
+        }
+
     @property
     def question(self) -> str:
         """The question's own text, or the prompt where the document names none."""

@@ -66,11 +66,22 @@ def write_split(dataset: str, split: str, rows: Iterable[Row], facts: dict[str, 
     """Write one split, then its line of the ledger, and return how many rows it has."""
     path = split_file(dataset, split)
     count = write_rows(path, rows)
-    ledger = read_ledger(dataset)
-    ledger[split] = {"rows": count, "sha256": sha256_of(path), **facts}
-    text = json.dumps({"dataset": dataset, "splits": ledger}, indent=2, ensure_ascii=False)
-    write_text(path.with_name("ledger.json"), text + "\n")
+    _enter(dataset, split, {"rows": count, "sha256": sha256_of(path), **facts})
     return count
+
+
+def borrow_split(dataset: str, split: str, path: Path, facts: dict[str, Any]) -> None:
+    """Make a split that lies elsewhere one of this folder's, by a link; facts are its ledger's."""
+    here = split_file(dataset, split)
+    here.parent.mkdir(parents=True, exist_ok=True)
+    here.symlink_to(path.resolve())
+    _enter(dataset, split, facts)
+
+
+def _enter(dataset: str, split: str, facts: dict[str, Any]) -> None:
+    ledger = {**read_ledger(dataset), split: facts}
+    text = json.dumps({"dataset": dataset, "splits": ledger}, indent=2, ensure_ascii=False)
+    write_text(split_file(dataset, split).with_name("ledger.json"), text + "\n")
 
 
 def read_split(dataset: str, split: str) -> Iterator[Row]:

@@ -10,7 +10,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from cotdistill.errors import Fault, FaultsError
 
@@ -22,10 +22,27 @@ def written_whole(path: Path) -> Iterator[IO[str]]:
     Raises:
         FaultsError: the folder cannot be written or the disk is full; nothing is left behind.
     """
+    with _appearing(path, "x", encoding="utf-8", newline="\n") as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def written_bytes(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file of bytes that appears under its name only when the block ends well.
+
+    Raises:
+        FaultsError: the folder cannot be written or the disk is full; nothing is left behind.
+    """
+    with _appearing(path, "xb") as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def _appearing(path: Path, mode: str, **how: str) -> Iterator[IO[Any]]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}~")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("x", encoding="utf-8", newline="\n") as stream:
+        with temporary.open(mode, **how) as stream:  # type: ignore[call-overload]
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -92,6 +109,17 @@ def sha256_of(path: Path) -> str:
     except OSError as error:
         raise FaultsError(Fault(str(path), f"cannot be read ({error.strerror})")) from error
     return digest.hexdigest()
+
+
+def free_name(path: Path) -> Path:
+    """Return the path, or the first numbered one beside it that nothing lies under."""
+    number = 2
+    free = path
+    while free.exists():
+        stem, _, suffix = path.name.rpartition(".")
+        free = path.with_name(f"{stem}-{number}.{suffix}")
+        number += 1
+    return free
 
 
 def _disk_fault(path: Path, error: OSError) -> Fault:

@@ -15,6 +15,10 @@ import yaml
 from cotdistill.errors import Fault, FaultsError
 
 
+class FunctionName(str):
+    """What stood after `!function` in one of lm-eval's task files: a dotted name."""
+
+
 class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """A safe loader that refuses a key used twice in one mapping."""
 
@@ -42,6 +46,15 @@ def _strict_mapping(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
 _StrictLoader.add_constructor("tag:yaml.org,2002:map", _strict_mapping)
 
 
+class _TaskLoader(_StrictLoader):
+    """The strict loader that also knows `!function`, as lm-eval writes it; the name is kept."""
+
+
+_TaskLoader.add_constructor(
+    "!function", lambda loader, node: FunctionName(loader.construct_scalar(node))
+)
+
+
 class _Dumper(yaml.SafeDumper):
     """Lists indented under their key, as people write them."""
 
@@ -52,14 +65,15 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def parse_yaml(text: str, place: str) -> Any:
-    """Return what a YAML text holds.
+def parse_yaml(text: str, place: str, *, functions: bool = False) -> Any:
+    """Return what a YAML text holds; with `functions`, lm-eval's `!function` tags are names.
 
     Raises:
         FaultsError: it is not YAML or uses a key twice; the place carries the line.
     """
     try:
-        return yaml.load(text, Loader=_StrictLoader)  # derives from the safe loader
+        # both derive from the safe loader
+        return yaml.load(text, Loader=_TaskLoader if functions else _StrictLoader)
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise FaultsError(Fault(f"{place}{line}", f"not YAML ({error.problem})")) from error
@@ -67,8 +81,8 @@ def parse_yaml(text: str, place: str) -> Any:
         raise FaultsError(Fault(place, f"not YAML ({_one_line(error)})")) from error
 
 
-def read_yaml(path: Path) -> Any:
-    """Return what a YAML file holds.
+def read_yaml(path: Path, *, functions: bool = False) -> Any:
+    """Return what a YAML file holds; see `parse_yaml`.
 
     Raises:
         FaultsError: the file is missing, not UTF-8, or not YAML.
@@ -79,7 +93,7 @@ def read_yaml(path: Path) -> Any:
         raise FaultsError(Fault(str(path), "not UTF-8", "a YAML file")) from error
     except OSError as error:
         raise FaultsError(Fault(str(path), f"cannot be read ({error.strerror})")) from error
-    return parse_yaml(text, str(path))
+    return parse_yaml(text, str(path), functions=functions)
 
 
 def dump_yaml(value: Any) -> str:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 _PADDING, _TURN_START, _TURN_END = SPECIAL_TOKENS
-_PIECES = r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s"
-_ROLES = "system\nuser\nassistant\n"
+_PIECES = r"[ \n]?[-+=]?(?:\p{L}+|\p{N})|[ \n]?[^\s\p{L}\p{N}]+|\s"
+_ROLES = ("system", "user", "assistant")
 _CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
@@ -73,6 +73,7 @@ def _trained_tokenizer(scratch: Scratch, texts: Iterable[str]) -> PreTrainedToke
         additional_special_tokens=[_TURN_START],
         chat_template=_CHAT_TEMPLATE,
         model_max_length=scratch.context,
+        model_input_names=["input_ids", "attention_mask"],
         clean_up_tokenization_spaces=False,
     )
     return tokenizer
@@ -84,7 +85,7 @@ def _met_in_training(texts: Iterable[str]) -> Iterator[str]:
     for text in texts:
         empty = False
         yield text
-        yield _ROLES
+        yield from _ROLES
     if empty:
         raise DataError(Fault("scratch", "no text to train the tokenizer on", "at least one row"))
 
@@ -102,6 +103,7 @@ def _random_model(scratch: Scratch, tokenizer: PreTrainedTokenizerFast) -> PreTr
         num_key_value_heads=scratch.heads,
         intermediate_size=scratch.intermediate_size,
         max_position_embeddings=scratch.context,
+        initializer_range=scratch.hidden_size**-0.5,
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,

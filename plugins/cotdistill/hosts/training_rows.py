@@ -2,12 +2,13 @@
 
 This file runs on its own as a script in that environment, whose Python may not know cotdistill:
 
-    python training_rows.py < asked.json
+    python -P training_rows.py < asked.json
 
-`asked` is a list of {"arguments": a training file's mapping, "show": rows to show}. For each the
-answer is one line of JSON behind a mark: counts of rows, truncated prompts and answers, rows without
-loss, lengths, and the trained text of a few rows; or what went wrong. Each row is tokenised twice, once at the file's cutoff_len and once
-without a limit, because LLaMA-Factory truncates in silence (infer_seqlen in its data/processor).
+`asked` is a list of {"arguments": a training file's mapping, "show": rows to show}. For each, the
+answer is one line of JSON behind a mark: counts of rows, truncated prompts and answers, rows
+without loss, lengths, and the trained text of a few rows; or what went wrong. Each row is tokenised
+twice, once at the file's cutoff_len and once without a limit, because LLaMA-Factory truncates in
+silence (infer_seqlen in its data/processor).
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ import importlib.util
 import re
 from pathlib import Path
 
+from cotdistill.files.task_names import declared_names
+
 
 @functools.cache
 def upstream_task_exists(name: str) -> bool:
@@ -32,3 +34,17 @@ def upstream_task_exists(name: str) -> bool:
             if wanted in text and said.search(text):
                 return True
     return False
+
+
+@functools.cache
+def upstream_names() -> frozenset[str]:
+    """Return every task, group and tag that the installed lm-eval declares; empty without it."""
+    spec = importlib.util.find_spec("lm_eval")
+    if spec is None or not spec.submodule_search_locations:
+        return frozenset()
+    tasks = Path(next(iter(spec.submodule_search_locations))) / "tasks"
+    return frozenset(
+        name
+        for path in tasks.rglob("*.yaml")
+        for name in declared_names(path.read_text(encoding="utf-8", errors="replace"))
+    )

@@ -10,14 +10,15 @@ readers of each kind.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from cotdistill.reason.answer_expression import expression_in_prose, expression_stated
 from cotdistill.reason.answer_letter import letter_in_prose, letter_stated, sentences_backwards
-from cotdistill.reason.answer_marks import Statement, delimited, phrased
-from cotdistill.reason.answer_number import NUMBER, best_number, number_stated
+from cotdistill.reason.answer_marks import Statement, delimited
+from cotdistill.reason.answer_number import NUMBER_WORD, best_number, number_stated
+from cotdistill.reason.answer_phrases import phrased
 from cotdistill.reason.answer_pieces import has_prose, trimmed
 from cotdistill.reason.answer_region import answer_region, ending_of
 from cotdistill.reason.answer_word import (
@@ -32,14 +33,16 @@ from cotdistill.reason.equal import Kind
 Outcome = Literal["found", "no_answer", "cut_off"]
 Options = Mapping[str, str]
 
-_CONCLUDES = re.compile(
-    r"[\s*_#>-]*(?:therefore|thus|so|hence|in total|finally|consequently|as a result|in conclusion|altogether"
-    r"|overall|in all|this means|that means|we (?:get|find|have|conclude)|conclusion)\b",
-    re.IGNORECASE,
+# What a bare answer does not hold: lines, other scripts' prose, an unclosed box, a label.
+_UNBARE = re.compile(
+    r"\n|boxed|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0400-\u04ff\u0600-\u06ff]"
+    r"|[A-Za-z]{2,}\s?:\s|[.!?]\s+[A-Z]"
 )
+_DIGIT_OR_WORD = re.compile(rf"\d|\\(?:frac|sqrt|pi)|{NUMBER_WORD.pattern}", re.IGNORECASE)
 _PLEASANTRY = re.compile(
-    r"[\s*]*(?:i hope|hope this|let me know|please let|feel free|is there anything|thank|good luck|great job"
-    r"|congratulations|note that|if you have)",
+    r"[\s*]*(?:i hope|hope this|let me know|please let|feel free|is there anything|thank|good luck"
+    r"|great job"
+    r"|congratulations|note that|if you have|(?:that|this) took)",
     re.IGNORECASE,
 )
 
@@ -153,11 +156,11 @@ def _bare(text: str, start: int, end: int, kind: Kind, options: Options | None) 
     if end - start > 300:
         return None
     begin, stop = trimmed(text, start, end)
-    if begin >= stop or has_prose(text, begin, stop) or "\n" in text[begin:stop]:
+    if begin >= stop or has_prose(text, begin, stop) or _UNBARE.search(text, begin, stop):
         return None
     if kind in ("letter", "boolean", "date"):
         return _stated(text, Statement(begin, stop, "line"), kind, options)
-    if kind == "number" and not NUMBER.search(text, begin, stop):
+    if kind == "number" and not _DIGIT_OR_WORD.search(text, begin, stop):
         return None
     if kind == "text":
         return _reading(text, text_stated(text, begin, stop))
@@ -189,23 +192,16 @@ def _in_prose(
 
 
 def _number_in_prose(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """The number of the concluding sentence: the last that concludes, else the last of all."""
+    """The number of the last sentence that has one, of the last two."""
     sentences = [
         span
         for span in sentences_backwards(text, start, end)
         if not _PLEASANTRY.match(text, span[0], span[1])
     ]
-    for begin, stop in _concluding_first(text, sentences):
+    for begin, stop in sentences[:2]:
         if number := best_number(text, begin, stop):
             return number
     return None
-
-
-def _concluding_first(text: str, sentences: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    for begin, stop in sentences[:2]:
-        if _CONCLUDES.match(text, begin, stop):
-            yield begin, stop
-    yield from sentences[:2]
 
 
 def _reading(text: str, span: tuple[int, int] | None) -> _Reading | None:

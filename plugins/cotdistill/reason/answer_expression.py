@@ -1,4 +1,4 @@
-"""Read an expression out of a statement or the last sentences: what is mathematics, what is prose."""
+"""Read an expression out of a statement or a last sentence: what is mathematics, what is prose."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ Span = tuple[int, int]
 
 _JOINT = re.compile(r"\s*(?:,?\s*\b(?:and|or)\b|,|;|=|\\cup|\\quad)\s*", re.IGNORECASE)
 _ASIDE = re.compile(
-    r",?\s+(?:because|since|where|when|which|as|so|for all|for any|for every|if|who|whose|after|before|per|by"
+    r",?\s+(?:because|since|where|when|which|as|so|for all|for any|for every|if|who|whose|after"
+    r"|before|per|by"
     r"|whenever|assuming|given)\b"
     r"|\.\s",
     re.IGNORECASE,
 )
 _WHOLE = 300  # characters: a longer text is not an answer and nothing else
 _EQUATION_AFTER = re.compile(r"[^.!?\n]*[=≈]\s*")
+_IS = re.compile(r"\b(?:is|are|equals?|be|becomes|为|是)\s|:\s|比例为|为(?=[\d(])")
 _BALANCED_START = re.compile(r"[\s*_`\"“]*")
 
 
@@ -64,8 +66,17 @@ def expression_in_prose(text: str, start: int, end: int) -> Span | None:
         pieces = mathematics_pieces(text, first, last)
         if pieces:
             return _run_of(text, pieces, last)
-        return best_number(text, first, last)
+        return _predicate(text, first, last) or best_number(text, first, last)
     return None
+
+
+def _predicate(text: str, start: int, end: int) -> Span | None:
+    """What stands behind the last "is" or colon of a sentence, when that is not prose."""
+    verbs = list(_IS.finditer(text, start, end))
+    if not verbs:
+        return None
+    begin, stop = trimmed(text, verbs[-1].end(), end)
+    return (begin, stop) if begin < stop and not has_prose(text, begin, stop) else None
 
 
 def mathematics_pieces(text: str, start: int, end: int) -> list[tuple[int, int, int, int]]:

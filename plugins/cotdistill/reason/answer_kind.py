@@ -6,16 +6,19 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from cotdistill.reason.answer_marks import delimited, phrased
+from cotdistill.reason.answer_marks import delimited
 from cotdistill.reason.answer_number import NUMBER
+from cotdistill.reason.answer_phrases import phrased
 from cotdistill.reason.answer_pieces import trimmed
 from cotdistill.reason.answer_word import DATE
 from cotdistill.reason.equal import Kind
 
 _LETTER = re.compile(
-    r"\$?\\?(?:text|mathrm|textbf)?\{?\s?(?:option |choice )?(?:\(\s?([A-Ja-j])\s?\)|([A-J]))\s?\}?\$?[.):]?"
+    r"\$?\\?(?:text|mathrm|textbf)?\{?\s?(?:[Oo]ption |[Cc]hoice )?(?:\(\s?([A-Ja-j])\s?\)"
+    r"|([A-J]))\s?\}?\$?[.):]?"
 )
 _LETTER_AND_TEXT = re.compile(r"(?:\(([A-J])\)|([A-J])[):.])\s+\S.{0,200}")
+_PAIR = re.compile(r"[-−]?\d+,\d{1,2}|[-−]?\d{4,},\d+")  # 1,2: two numbers, not one
 _BOOLEAN = re.compile(r"(?:true|false|yes|no)\.?", re.IGNORECASE)
 _MATHEMATICS = re.compile(r"[\\$^=<>{}\[\]≤≥∞√π]|\d|^[A-Za-z]$|[a-z]\([a-z]\)|\w\s?[-+*/]\s?\w")
 
@@ -60,7 +63,7 @@ def kind_of(answer: str) -> Kind:
         return "boolean"
     if DATE.fullmatch(answer):
         return "date"
-    if NUMBER.fullmatch(answer.strip("$ ")):
+    if NUMBER.fullmatch(answer.strip("$ ")) and not _PAIR.fullmatch(answer.strip("$ ")):
         return "number"
     if _MATHEMATICS.search(answer[:2_000]):
         return "expression"

@@ -1,4 +1,4 @@
-"""Read a choice letter: in brackets, after "option", before "is correct", or by its option's text."""
+"""Read a choice letter: in brackets, after "option", before "is correct", by its option's text."""
 
 from __future__ import annotations
 
@@ -6,48 +6,64 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
-from cotdistill.reason.answer_pieces import sentence_end
+from cotdistill.reason.answer_pieces import sentence_end, trimmed
 
 Reading = tuple[str, int, int]
 
 _LETTERS = "A-J"
-_OPENING = r"[\s*_`\"'“‘$\\~]*"
+_OPENING = r"[\s*_`\"'“‘$\\~]{0,8}"
 _AT_START = re.compile(
-    rf"{_OPENING}(?:(?:answer|correct|option|choice|letter|alternative|opción|réponse|option is|choice is|either)\s+"
-    rf"(?:choice\s|option\s)?)?{_OPENING}(?:\\?boxed\{{)?(?:\\?(?:text|textbf|mathrm|mathbf|bf)\s?\{{)?\\?"
-    rf"(?P<open>[(\[{{<（]?)\\?\s?\*{{0,2}}(?P<letter>[{_LETTERS}]|[a-j])\b(?!['’]\w)\*{{0,2}}\s?\\?(?P<close>[)\]}}>）]?)",
+    rf"{_OPENING}(?:(?:answer|correct|option|choice|letter|alternative|opción|réponse|option is"
+    rf"|choice is|either)\s+"
+    rf"(?:choice\s|option\s)?)?{_OPENING}(?:\\?boxed\{{)?(?:\\?(?:text|textbf|mathrm|mathbf"
+    rf"|bf)\s?\{{)?\\?"
+    rf"(?P<open>[(\[{{<（]?)\\?\s?\*{{0,2}}(?P<letter>[{_LETTERS}]"
+    rf"|[a-j])\b(?!['’]\w)\*{{0,2}}\s?\\?(?P<close>[)\]}}>）]?)",
     re.IGNORECASE,
 )
 _BRACKETED = re.compile(rf"(?<![\w\\])[(\[（]\s?(?P<letter>[{_LETTERS}a-j])\s?[)\]）]")
 _NAMED = re.compile(
-    rf"\b(?:option|choice|letter|answer|alternative|pick|choose|select|go with|matches|matching|is|be)\s+"
-    rf"[*\"'(\[$]{{0,3}}(?P<letter>[{_LETTERS}])(?=[\s.,;:)\]*\"'$]|$)(?!\s[a-z])",
-    re.IGNORECASE,
+    r"\b(?i:option(?=\s)|choice|letter|answer|alternative|pick|choose|select|go(?:ing)? with"
+    r"|matches|matching|is|be|it['’]s"
+    r"|to|i\.e\.,?|say|namely)\s+[*\"'(\[$]{0,3}"
+    r"(?P<letter>[B-HJ]|[AI](?!\s[a-z]))(?=[\s.,;:)\]*\"'$]|$)"
+)
+_CLOSING = re.compile(
+    rf"\b(?i:hence|thus|so|therefore|imo|oa|ans|answer|correct answer|correct option|option|choice)"
+    rf"[\s,.:;=\-–—]{{0,3}}[(\[*]{{0,2}}(?P<letter>[{_LETTERS}])[)\]*]{{0,2}}(?=[\s.!]*$|\s?[=:]"
+    rf"|[.,;)]\s)"
 )
 _JUDGED = re.compile(
-    rf"(?<![\w\\])[*\"'(\[$]{{0,3}}(?P<letter>[{_LETTERS}])[*\"')\]$]{{0,3}}\s+(?:is|was|would be|must be|seems)\s+"
+    rf"(?<![\w\\])[*\"'(\[$]{{0,3}}(?P<letter>[{_LETTERS}])[*\"')\]$]{{0,3}}\s+(?:is|was|would be"
+    rf"|must be|seems)\s+"
     r"(?:therefore\s|thus\s|the\s|our\s|clearly\s|most\s|likely\s|probably\s|indeed\s|also\s){0,3}"
     r"(?:correct|right|true|best|answer|most|only|choice|valid)\b"
 )
 _NOT_AFTER = re.compile(
-    r"[*\"')\]$.:]{0,3}\s+(?:\w+\s){0,3}?(?:is|are|was|can|could|seems?|must|does|would)"
-    r"(?:\s?n['’]t|\s?not|\snever)?\s?(?:\w+\s){0,2}?(?:wrong|incorrect|false|not|impossible|ruled out|eliminated|invalid|too)\b"
+    r"[*\"')\]$.:]{0,3}\s+(?:(?!because|since|as|and|so)\w+\s){0,3}?(?:is|are|was|can|could|seems?"
+    r"|must|does|would)"
+    r"(?:\s?n['’]t|\s?not|\snever)?\s?(?:\w+\s){0,2}?(?:wrong|incorrect|false|not|impossible"
+    r"|ruled out|eliminated|invalid|too)\b"
     r"|[*\"')\]$.:]{0,3}\s+(?:is|does|can|would)(?:n['’]t|\snot|not)\b",
     re.IGNORECASE,
 )
 _NOT_BEFORE = re.compile(
-    r"(?:\bnot|n['’]t(?: be)?|\bneither|\bnor|\bexcept|\bthan|\brule out|\beliminate|\bexclude|\bwhy|\bunlike)\s+"
+    r"(?:\bnot|n['’]t(?: be)?|\bneither|\bnor|\bexcept|\bthan|\brule out|\beliminate|\bexclude"
+    r"|\bwhy|\bunlike)\s+"
     r"(?:\w+\s){0,1}[*\"'(\[$]{0,3}$",
     re.IGNORECASE,
 )
 _ANOTHER = re.compile(
-    rf"[*\"')\]}}$.]{{0,3}}\s?(?:,\s?(?:and|or)?|/|;|\band\b|\bor\b|&|\\text\{{\s?(?:and|or)\s?\}})\s*"
-    rf"(?:option\s|choice\s)?[*\"'$]{{0,2}}(?:[(\[][{_LETTERS}a-j][)\]]|[{_LETTERS}](?=[\s.,;)*]|$)(?!\s(?:is|are|was|has|can)\b)(?!['’]))"
+    rf"[*\"')\]}}$.]{{0,3}}\s?(?:,\s?(?:and|or)?|/|;|\band\b|\bor\b|&|\\text\{{\s?(?:and"
+    rf"|or)\s?\}})\s*"
+    rf"(?:option\s|choice\s)?[*\"'$]{{0,2}}(?:[(\[][{_LETTERS}a-j][)\]]|[{_LETTERS}](?=[\s.,;)*]"
+    rf"|$)(?!\s(?:is|are|was|has|can)\b)(?!['’]))"
 )
 _EITHER = re.compile(r"\b(?:either|both|neither|between|any of|all of|one of)\b", re.IGNORECASE)
 _WORDY = re.compile(r"\s+[a-z(]")
 _STILL_A_CHOICE = re.compile(
-    r"\s+(?:is|was|because|since|as|and|due|given|based|for|which|option|choice|\(|—|-)(?:\b|(?=\())",
+    r"\s+(?:is|was|because|since|as|and|due|given|based|for|which|option|choice|\(|—|-)(?:\b"
+    r"|(?=\())",
     re.IGNORECASE,
 )
 
@@ -90,10 +106,10 @@ def letters_said(
     if judged:
         return judged
     named: dict[int, Reading] = {}
-    for pattern in (_BRACKETED, _NAMED):
+    for pattern in (_BRACKETED, _NAMED, _CLOSING):
         for found in pattern.finditer(text, start, end):
             letter = found["letter"]
-            if not _known(letter, options) or (pattern is _NAMED and not letter.isupper()):
+            if not _known(letter, options) or (pattern is not _BRACKETED and not letter.isupper()):
                 continue
             if _NOT_BEFORE.search(text, max(start, found.start() - 40), found.start("letter")):
                 continue
@@ -107,6 +123,7 @@ def letter_in_prose(
     text: str, start: int, end: int, options: Mapping[str, str] | None
 ) -> Reading | None:
     """Look through the last sentences, from the end, for one that names a single letter."""
+    start, end = trimmed(text, start, end)
     whole = _AT_START.match(text, start, end)
     if whole is not None and _opens_as_choice(text, whole, start, end, options):
         return whole["letter"].upper(), *whole.span("letter")
@@ -144,7 +161,7 @@ def by_option_text(
 def sentences_backwards(
     text: str, start: int, end: int, most: int = 6
 ) -> Iterator[tuple[int, int]]:
-    """Yield the last sentences of text[start:end], the last one first, looking at 3,000 characters."""
+    """Yield the last sentences of the last 3,000 characters of text[start:end], the last first."""
     at = max(start, end - 3_000)
     found: list[tuple[int, int]] = []
     while at < end:
@@ -190,7 +207,9 @@ def _opens_as_choice(
         return True
     if _ANOTHER.match(text, found.end(), end) or _NOT_AFTER.match(text, found.end("letter"), end):
         return False
-    return bool(found["close"]) and len(rest) < 200 or after in ".:,。，："
+    if found["close"] and len(rest) < 200:
+        return True
+    return after in ".:,。，：\n"
 
 
 def _known(letter: str, options: Mapping[str, str] | None) -> bool:

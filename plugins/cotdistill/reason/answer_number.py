@@ -9,15 +9,20 @@ from cotdistill.reason.answer_pieces import mathematics_at, trimmed
 Span = tuple[int, int]
 
 _DIGITS = (
-    r"(?:\d{1,3}(?:(?:,|\{,\}|,?\\!|\\,|,\\!|[\u00a0\u2009\u202f ](?=\d{3}(?!\d)))\d{3})+(?!\d)(?:\.\d+)?"
+    r"(?:\d{1,3}(?:(?:,|\{,\}|,?\\!|\\,|,\\!"
+    r"|[\u00a0\u2009\u202f ](?=\d{3}(?!\d)))\d{3})+(?!\d)(?:\.\d+)?"
     r"|\d+(?:[.,]\d+)?|\.\d+)"
 )
-_TIMES_TEN = r"(?:\s?(?:\\times|×|x|\*|\\cdot)\s?10\s?\^\s?\{?[-+−]?\d{1,4}\}?|[eE][-+]?\d{1,4}(?![A-Za-z\d]))"
+_TIMES_TEN = (
+    r"(?:\s?(?:\\times|×|x|\*|\\cdot)\s?10\s?\^\s?\{?[-+−]?\d{1,4}\}?"
+    r"|[eE][-+]?\d{1,4}(?![A-Za-z\d]))"
+)
 _FRACTION = r"\\[dtc]?frac\s?(?:\{[^{}]{1,40}\}|\d)\s?(?:\{[^{}]{1,40}\}|\d)"
-_MONEY = r"(?:\\?[$€£¥₹]|US\$|Rs\.?|USD|EUR)\s?"
+_MONEY = r"(?:\\?[$€£¥₹])\s?"
 NUMBER = re.compile(
-    rf"(?<![\w.\\])(?:[-−–+]\s?)?(?:{_MONEY})?(?:[-−]\s?)?"
-    rf"(?:{_FRACTION}|{_DIGITS}{_TIMES_TEN}?(?:\s?{_FRACTION}|\s\d+\s?/\s?\d+(?!\d)|\s?/\s?\d+(?:\.\d+)?(?!\d))?"
+    rf"(?<![A-Za-z0-9_\\])(?<!\d\.)(?:[-−–+]\s?)?(?:{_MONEY})?(?:[-−]\s?)?"
+    rf"(?:{_FRACTION}|{_DIGITS}{_TIMES_TEN}?(?:\s?{_FRACTION}|\s\d+\s?/\s?\d+(?!\d)"
+    rf"|\s?/\s?\d+(?:\.\d+)?(?!\d))?"
     r"[½⅓⅔¼¾⅕⅛⅜⅝⅞]?|[½⅓⅔¼¾⅕⅛⅜⅝⅞])"
     r"(?:\s?\\?%|\s?percent\b|\s?°|\^\\?circ)?"
 )
@@ -28,21 +33,34 @@ _WORD = (
 )
 NUMBER_WORD = re.compile(rf"\b(?:{_WORD})(?:[\s-](?:and\s)?(?:{_WORD}))*\b", re.IGNORECASE)
 _LEAD = re.compile(
-    r"(?:[\s*_`\"“(\[]|\\(?:text|mathrm|mathbf|textbf)\{|\\[,;! ]|a total of|a|an|only|just|about"
+    r"(?:[\s*_`\"“(\[]|US(?=\s?\$)|Rs\.?|USD|EUR|\\(?:text|mathrm|mathbf|textbf)\{|\\[,;! ]"
+    r"|a total of|a|an|only|just|about"
     r"|approximately|around|roughly|exactly|nearly|almost|over|at least|at most|the number"
     r"|[A-Za-z](?:_\w)?\s?=)*",
     re.IGNORECASE,
 )
-_LATER = re.compile(
-    r"(?:,|;|\.|\))?\s(?:so|thus|hence|therefore|i\.e\.|that is|which (?:is|equals|gives|makes|means)"
-    r"|giving|making|resulting in|for a total of|in total|or)\b|-->|→"
+# "5 or 7", "5, 6 and 7": no one number is stated, so what is read is all of it.
+_MORE = re.compile(
+    rf"(?:\s[A-Za-z]{{1,12}})?(?:(?:,\s|,?\s(?:and|or|to)\s)(?:{_MONEY})?{_DIGITS})+(?=[\s.]*$"
+    rf"|\s?[A-Za-z]*[\s.]*$)"
 )
+_EITHER_BEFORE = re.compile(rf"(?:{_DIGITS}|{_FRACTION})(?:\s[A-Za-z]{{1,12}})?\s(?:or|to)\s[$]?$")
+_LATER = re.compile(
+    r"(?:,|;|\.|\))?\s(?:so|thus|hence|therefore|i\.e\.|that is|which (?:is|equals|gives|makes"
+    r"|means|rounds(?:\s(?:up|down|off))?\sto)"
+    r"|giving|making|resulting in|for a total of)\b|-->|→"
+)
+_TURN = re.compile(r"(?<=[\w%)]) (?=(?:Therefore|So|Thus|Hence|In total|Finally)\b)")
+_BECAUSE = re.compile(r",?\s(?:because|since|as(?=\s\d))\s")
 _EQUALS = re.compile(r"[=≈]|\\approx|\b(?:equals|is equal to)\b")
 # What stands before a number that is told, not found: "in 3 days", "the 3 boys", "per 4".
 _GIVEN_BEFORE = re.compile(
-    r"\b(?:in|after|for|per|every|each|within|during|than|from|at|on|with|by|before|until|since|the|these|those|"
-    r"all|his|her|their|its|between|among|into|out of|divided by|remaining|last|first|next|of the|if|when|and his|"
-    r"step|day|week|year|grade|level|number)(?:\s(?:the|all|these|those|his|her|their|its|remaining|last|first"
+    r"\b(?:in|after|for|per|every|each|within|during|than|from|at|on|with|by|before|until|since"
+    r"|the|these|those|"
+    r"all|his|her|their|its|between|among|into|out of|divided by|remaining|last|first|next|of the"
+    r"|if|when|and his|"
+    r"to\s\w+|step|day|week|year|grade|level|number)(?:\s(?:the|all|these|those|his|her|their|its"
+    r"|remaining|last|first"
     r"|next|other|only|a|just))*\s?[$(]?$",
     re.IGNORECASE,
 )
@@ -72,7 +90,8 @@ def number_stated(text: str, start: int, end: int) -> Span | None:
     if first is not None:
         if _is_longer_expression(text, first.end(), end):
             return _whole_expression(text, begin, end)
-        return first.span()
+        more = _MORE.match(text, first.end(), end)
+        return (first.start(), more.end()) if more else first.span()
     inner = _mathematics_in(text, begin, end)
     return inner or best_number(text, begin, end)
 
@@ -85,6 +104,11 @@ def best_number(text: str, start: int, end: int) -> Span | None:
     >>> text[begin:stop]
     '$26'
     """
+    for turn in _TURN.finditer(text, start, end):
+        start = turn.end()  # "6 x 2 = 12 So she has ...": a new sentence without a full stop
+    reason = _BECAUSE.search(text, start, end)
+    if reason is not None and NUMBER.search(text, start, reason.start()):
+        end = reason.start()
     chained = _concluded(text, start, end)
     if chained is not None:
         return chained
@@ -95,12 +119,20 @@ def best_number(text: str, start: int, end: int) -> Span | None:
     said = [
         span for span in found if not _GIVEN_BEFORE.search(text, max(start, span[0] - 40), span[0])
     ]
-    return (said or found)[-1]
+    chosen = (said or found)[-1]
+    if _EITHER_BEFORE.search(text, max(start, chosen[0] - 40), chosen[0]):
+        return None
+    return chosen
 
 
 def _concluded(text: str, start: int, end: int) -> Span | None:
-    """The number behind the last `=`, or behind the last ", so" when no number follows a later one."""
-    marks = [mark.end() for mark in _EQUALS.finditer(text, start, end)]
+    """The number behind the last `=` or ", so", whichever comes later."""
+    laters = [at.end() for at in _LATER.finditer(text, start, end)]
+    marks = [at.end() for at in _EQUALS.finditer(text, start, end)]
+    if laters and (not marks or laters[-1] > marks[-1]):
+        found = NUMBER.search(text, laters[-1], end)
+        if found is not None:
+            return best_number(text, laters[-1], end)
     for at in reversed(marks):
         blank = _LEAD.match(text, at, end)
         begin = blank.end() if blank else at
@@ -110,13 +142,6 @@ def _concluded(text: str, start: int, end: int) -> Span | None:
         number = NUMBER.match(text, begin, end)
         if number is not None:
             return number.span()
-    laters = [mark for mark in _LATER.finditer(text, start, end)]
-    for later in reversed(laters):
-        if "or" in later.group().split():
-            continue
-        numbers = [number.span() for number in NUMBER.finditer(text, later.end(), end)]
-        if numbers:
-            return numbers[0] if len(numbers) == 1 else best_number(text, later.end(), end)
     return None
 
 
@@ -127,7 +152,7 @@ def _last_of_chain(text: str, start: int, end: int) -> Span | None:
 
 def _is_longer_expression(text: str, after: int, end: int) -> bool:
     return (
-        re.compile(r"\s?(?:\\sqrt|\\pi|π|√|[*^+−/]|\\cdot|\\times|[-]\s?\d|!|\()").match(
+        re.compile(r"\s?(?:\\sqrt|\\pi|π|√|[*^+−/]|\\cdot|\\times|[-]\s?\d|!)|\(").match(
             text, after, end
         )
         is not None

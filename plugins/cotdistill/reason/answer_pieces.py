@@ -11,7 +11,8 @@ SENTENCE = 600  # characters: no answer is stated in a longer sentence
 
 _END = re.compile(r"[.!?](?=[\s\"'”’*)\]}<_$]|$)|[。！？]|\n")
 _ABBREVIATION = re.compile(
-    r"(?:\b(?:i\.e|e\.g|approx|rs|vs|etc|mr|mrs|ms|dr|st|no|a\.m|p\.m|a|p|cf|resp|eq|fig|ex)|\b[ap]\.m)$",
+    r"(?:\b(?:i\.e|e\.g|approx|rs|vs|etc|mr|mrs|ms|dr|st|no|a\.m|p\.m|a|p|cf|resp|eq|fig|ex)"
+    r"|\b[ap]\.m)$",
     re.IGNORECASE,
 )
 _MARKUP_BEFORE = re.compile(r"[\s*_`:：\"“”'‘’>~]*")
@@ -79,10 +80,8 @@ def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     ):
         start += 1
     while start < end and text[end - 1] in ' \t\r\n*_`"“”.。,;；:!！~\u200b':
-        if text[end - 1] in "!" and end - 2 >= start and text[end - 2].isalnum():
-            # a factorial keeps its sign; an exclamation does not
-            if text[end - 2].isdigit():
-                break
+        if text[end - 1] == "!" and end - 2 >= start and text[end - 2].isdigit():
+            break  # a factorial keeps its sign; an exclamation does not
         if text[end - 1] in ",;:! " and end - 2 >= start and text[end - 2] == "\\":
             end -= 1  # a LaTeX space, whole
         end -= 1

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from cotdistill.reason.loops import loops
+
 Ending = Literal["natural", "cut", "loop"]
 
 _THINK_NAMES = "think|thinking|thought|thoughts|reasoning|analysis|scratchpad"
@@ -40,12 +42,11 @@ _ANSWER_LINE = re.compile(r"^[ \t]{0,4}A:[ \t]{0,4}\S", re.MULTILINE)
 _DANGLING = re.compile(
     r"(?:[=+*/<>,:;&(\[{\\×÷·≈^_~-]"
     r"|\b(?:the|a|an|is|are|was|of|and|or|to|by|in|on|for|with|that|which|we|so|then|from|as|at|if"
-    r"|have|has|per|than|therefore|thus|because|since|it|this|there|each|he|she|they))$",
-    re.IGNORECASE,
+    r"|have|has|per|than|therefore|thus|because|since|it|this|there|each|he|she|they))$"
 )
 _CLOSERS = frozenset(".!?。！？…)]}$\"'”’*`>|%°️✓✔")
 _LAST_SENTENCES = 2_000
-_LOOP_SEED = 24
+_CUT_LENGTH = 400
 _LOOP_WINDOW = 6_000
 
 
@@ -78,9 +79,10 @@ def ending_of(text: str, start: int, end: int) -> Ending:
     ['natural', 'cut', 'loop']
     """
     tail = text[max(start, end - _LOOP_WINDOW) : end].rstrip()
-    if _loops(tail):
+    if loops(tail, copies=3, shortest=96):
         return "loop"
-    return "cut" if _breaks_off(tail[-_LAST_SENTENCES:]) else "natural"
+    ends_line = text[end - 1 : end] == "\n"
+    return "cut" if _breaks_off(tail[-_LAST_SENTENCES:], ends_line) else "natural"
 
 
 def _outside_thinking(text: str) -> tuple[int, int, bool]:
@@ -116,37 +118,19 @@ def _between_chat_tokens(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _before_run_on(text: str, start: int, end: int) -> int:
-    previous, opened_with_question = start, False
+    previous, has_head, has_question = start, False, False
     for mark in _RUN_ON.finditer(text, start, end):
-        if not text[start : mark.start()].strip():
-            opened_with_question = True
-        elif _STATES.search(text, previous, mark.start()) or (
-            not opened_with_question and _ANSWER_LINE.search(text, previous, mark.start())
+        has_head = has_head or bool(text[previous : mark.start()].strip())
+        if has_head and (
+            _STATES.search(text, previous, mark.start())
+            or (not has_question and _ANSWER_LINE.search(text, previous, mark.start()))
         ):
             return mark.start()
-        else:
-            opened_with_question = True
-        previous = mark.end()
+        previous, has_question = mark.end(), True
     return end
 
 
-def _loops(tail: str) -> bool:
-    """Whether the tail is one piece said over and over; the last round may be incomplete."""
-    if len(tail) < 4 * _LOOP_SEED:
-        return False
-    seed = tail[-_LOOP_SEED:]
-    before = tail.rfind(seed, 0, len(tail) - 1)
-    if before < 0:
-        return False
-    period = len(tail) - _LOOP_SEED - before
-    rounds = 1
-    block = tail[-period:]
-    while tail.endswith(block, 0, len(tail) - rounds * period):
-        rounds += 1
-    return rounds >= 3 and rounds * period >= 4 * _LOOP_SEED
-
-
-def _breaks_off(tail: str) -> bool:
+def _breaks_off(tail: str, ends_line: bool) -> bool:
     if not tail:
         return False
     if _leaves_open(tail):
@@ -156,7 +140,12 @@ def _breaks_off(tail: str) -> bool:
     last_line = tail[tail.rfind("\n") + 1 :]
     if _DANGLING.search(tail, max(0, len(tail) - 12)):
         return True
-    # No full stop: only telling where the text otherwise writes them.
+    # No full stop: only telling in a long text (outputs are cut at hundreds of tokens) that
+    # otherwise writes them.
+    if len(tail) < _CUT_LENGTH:
+        return False
+    if ends_line:  # who is cut off does not get to end the line
+        return False
     earlier = tail[: len(tail) - len(last_line)].rstrip()
     if earlier:
         return earlier[-1] in ".。" and (len(last_line) > 60 or ". " in last_line)

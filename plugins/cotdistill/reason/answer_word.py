@@ -14,23 +14,38 @@ _BOTH = re.compile(r"\b(?:true|yes)\s?(?:or|/)\s?(?:false|no)\b", re.IGNORECASE)
 _NO_OF = re.compile(r"no\s+(?=[a-z])", re.IGNORECASE)  # "no reason", "no other" are not an answer
 _TURNED = re.compile(r"\b(?:not|n['’]t|never|neither)\s(?:\w+\s)?$", re.IGNORECASE)
 _CLAIM = re.compile(
-    r"\b(?:statement|claim|assertion|it|this|that|proposition|hypothesis|conjecture|which)\s(?:is|are|was|must be)\s"
-    r"(?:therefore\s|thus\s|indeed\s|clearly\s|also\s|hence\s|always\s|generally\s|actually\s|likely\s|probably\s)?"
+    r"\b(?:statement|claim|assertion|it|this|that|proposition|hypothesis|conjecture|which)\s(?:is"
+    r"|are|was|must be)\s"
+    r"(?:therefore\s|thus\s|indeed\s|clearly\s|also\s|hence\s|always\s|generally\s|actually\s"
+    r"|likely\s|probably\s)?"
     r"(?P<said>true|false|correct|incorrect)\b",
     re.IGNORECASE,
 )
 _MONTH = (
-    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
+    r"|sept?(?:ember)?"
     r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
 )
 DATE = re.compile(
     rf"(?<![\d/])(?:\d{{1,4}}\s?[/.-]\s?\d{{1,2}}\s?[/.-]\s?\d{{2,4}}(?![\d/])"
-    rf"|{_MONTH}\s\d{{1,2}}(?:st|nd|rd|th)?(?:,?\s\d{{4}})?|\d{{1,2}}(?:st|nd|rd|th)?\s(?:of\s)?{_MONTH}(?:,?\s\d{{4}})?)",
+    rf"|{_MONTH}\s\d{{1,2}}(?:st|nd|rd|th)?(?:,?\s\d{{4}})?|\d{{1,2}}(?:st|nd|rd"
+    rf"|th)?\s(?:of\s)?{_MONTH}(?:,?\s\d{{4}})?)",
     re.IGNORECASE,
 )
 _QUOTED = re.compile(r"[\"“'‘*`]{1,3}(?P<said>[^\"”*`\n]{1,80}?)[\"”'’*`]{1,3}(?=[\s.,;:!?)]|$)")
+_FEW = 4  # words
+_PLEASANTRY = re.compile(
+    r"[\s*]*(?:i hope|hope this|let me know|please let|feel free|is there anything|thank|sure)\b",
+    re.IGNORECASE,
+)
+_PUT_QUOTED = re.compile(
+    r"(?:\b(?:is|are|gets?|gives|us|be|word|string|letters|result|as)|[:=])\s{0,2}"
+    r"[\"“'‘*`]{1,3}(?P<said>[^\"”*`\n]{1,80}?)[\"”'’*`]{1,3}(?=[\s.,;:!?)]|$)"
+)
+_PUT = re.compile(r":\s|\b(?:is|are|gets?|gives|us|word|have|becomes|forms?|as)\s|[=→]\s?|->\s?")
 _PUT_FIRST = re.compile(
-    r"\s*(?:that\s)?(?:the\s(?:answer|string|word|name|result)\s(?:is|are)|called|named|spelled|:)\s*[:\"“]?",
+    r"\s*(?:that\s)?(?:the\s(?:answer|string|word|name|result)\s(?:is|are)|called|named|spelled"
+    r"|:)\s*[:\"“]?",
     re.IGNORECASE,
 )
 
@@ -102,12 +117,24 @@ def text_stated(text: str, start: int, end: int) -> Span | None:
 
 
 def text_in_prose(text: str, start: int, end: int) -> Span | None:
-    """Take a whole short text, or else the last thing its last sentence quotes."""
-    begin, stop = trimmed(text, start, end)
-    if begin < stop and stop - begin <= 100 and "\n" not in text[begin:stop]:
-        return begin, stop
-    for first, last in sentences_backwards(text, start, end, most=1):
-        quoted = [found.span("said") for found in _QUOTED.finditer(text, first, last)]
-        if quoted:
-            return quoted[-1]
-    return None
+    """Read what the last sentence puts behind "is" or a colon, a short last line or a quotation."""
+    sentences = [
+        trimmed(text, first, last)
+        for first, last in sentences_backwards(text, start, end)
+        if not _PLEASANTRY.match(text, first, last)
+    ]
+    if not sentences:
+        return None
+    first, last = sentences[0]
+    quoted = [*_PUT_QUOTED.finditer(text, first, last)]
+    if quoted:
+        return quoted[-1].span("said")
+    for verb in reversed([*_PUT.finditer(text, first, last)]):
+        begin, stop = trimmed(text, verb.end(), last)
+        if begin < stop and len(text[begin:stop].split()) <= _FEW:
+            return begin, stop
+        break
+    if len(text[first:last].split()) <= _FEW and first < last:
+        return first, last
+    said = [*_QUOTED.finditer(text, first, last)]
+    return said[-1].span("said") if said else None

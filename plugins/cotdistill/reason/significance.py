@@ -160,8 +160,15 @@ def detectable(
     return z * spread / math.sqrt(questions)
 
 
-def kappa(both: int, only_first: int, only_second: int, neither: int) -> float | None:
+def kappa(
+    both: int | Fraction,
+    only_first: int | Fraction,
+    only_second: int | Fraction,
+    neither: int | Fraction,
+) -> float | None:
     """Return Cohen's kappa of two judges' yes/no verdicts, None where chance explains all.
+
+    Units: counts, or counts weighed up from a sample.
 
     Source: Cohen 1960, doi:10.1177/001316446002000104.
 
@@ -171,8 +178,8 @@ def kappa(both: int, only_first: int, only_second: int, neither: int) -> float |
     count = both + only_first + only_second + neither
     if not count:
         return None
-    agreed = Fraction(both + neither, count)
-    first, second = Fraction(both + only_first, count), Fraction(both + only_second, count)
+    agreed = Fraction(both + neither) / count
+    first, second = Fraction(both + only_first) / count, Fraction(both + only_second) / count
     chance = first * second + (1 - first) * (1 - second)
     return float((agreed - chance) / (1 - chance)) if chance != 1 else None
 

@@ -100,8 +100,9 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
         ]
         faults += _accepted(asked)
         looked_at.append("training files by LLaMA-Factory's own parser")
-        rows, unread = row_reports(study, root, _one_a_view(manifest), show)
-        faults += unread
+        ready, unmade = made_students(root, _one_a_view(manifest))
+        rows, unread = row_reports(study, root, ready, show)
+        faults += [*unmade, *unread]
         faults += [fault for report in rows for fault in report.faults()]
         looked_at.append(f"{len(rows)} arms as their students would see them")
     faults += _missing_rows(study, root)
@@ -141,6 +142,18 @@ def _missing_rows(study: Study, root: Path) -> list[Fault]:
         for arm in study.trained_arms()
         if has_data_file(study, arm) and not (root / "data" / f"{arm}.jsonl").is_file()
     ]
+
+
+def made_students(root: Path, lines: list[ManifestLine]) -> tuple[list[ManifestLine], list[Fault]]:
+    """Return the runs whose student is there, and a fault for each scratch student that is not."""
+    unmade = {
+        line["files"]["student"]: line
+        for line in lines
+        if line["files"]["student"] and not (root / line["files"]["student"]).is_dir()
+    }
+    ready = [line for line in lines if line["files"]["student"] not in unmade]
+    remedy = f"cotdistill run {root} --only prepare"
+    return ready, [Fault(str(root / name), "is not made yet", "", remedy) for name in unmade]
 
 
 def _one_a_view(manifest: list[ManifestLine]) -> list[ManifestLine]:

@@ -49,19 +49,18 @@ def question_facts(file: SampleFile, source: Source = "run") -> dict[str, Fact]:
     chosen = _chosen(file)
     found: dict[str, Fact] = {}
     for sample in read_samples(file):
-        numbers = {
-            f"{name},{sample.filter}": value
-            for name, value in sample.metrics.items()
-            if isinstance(value, bool | int | float)
-        }
-        chosen = chosen or primary_metric(numbers)
-        if chosen is None or sample.filter != chosen[1] or sample.identity in found:
+        if sample.identity in found:
             continue
-        value = made.get(sample.key) if made is not None else numbers.get(",".join(chosen))
-        if value is None:
-            continue
-        prompt = sample.hashes.get("prompt_hash", "")
-        found[sample.identity] = Fact(float(value), len(sample.responses), prompt, sample.question)
+        if made is not None:
+            value = made.get(sample.key)
+        else:
+            numbers = sample.numbers()
+            chosen = chosen or primary_metric(numbers)
+            value = numbers.get(",".join(chosen)) if chosen else None
+        if value is not None:
+            prompt = sample.hashes.get("prompt_hash", "")
+            count = len(sample.responses)
+            found[sample.identity] = Fact(float(value), count, prompt, sample.question)
     if not found:
         wrong = "no question has a score"
         remedy = "grade it: cotdistill rescore; then --verdicts rescored"

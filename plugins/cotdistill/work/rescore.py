@@ -20,7 +20,7 @@ from cotdistill.files.samples import (
     read_results,
     read_samples,
 )
-from cotdistill.files.whole import sha256_of, write_if_changed, written_whole
+from cotdistill.files.whole import free_name, sha256_of, write_if_changed, written_whole
 from cotdistill.reason.interval import Interval, score_interval
 from cotdistill.work.collect import primary_metric
 from cotdistill.work.regrade import NO_GOLD, Verdict, regrade, same_question, task_of
@@ -99,7 +99,9 @@ def _rescore_file(file: SampleFile, golds: Mapping[str, str], workers: int | Non
     report = Rescored(file)
     chosen = _old_choice(file)
     values: list[float] = []
-    out = _free(file.path.with_name(f"verdicts_{file.task}_{file.stamp or 'run'}.rescored.jsonl"))
+    out = free_name(
+        file.path.with_name(f"verdicts_{file.task}_{file.stamp or 'run'}.rescored.jsonl")
+    )
     with written_whole(out) as stream:
         first, second = tee(_one_a_question(file, report, chosen))
         graded = regrade((task_of(sample, golds) for sample in first), workers)
@@ -114,7 +116,9 @@ def _rescore_file(file: SampleFile, golds: Mapping[str, str], workers: int | Non
             raise DataError(Fault(str(file.path), wrong, "", remedy))
     _finish_before(report)
     report.score = score_interval(values)
-    results = _free(file.path.with_name(f"results_{file.stamp or 'run'}.{file.task}.rescored.json"))
+    results = free_name(
+        file.path.with_name(f"results_{file.stamp or 'run'}.{file.task}.rescored.json")
+    )
     write_if_changed(results, json.dumps(_results(report, chosen), ensure_ascii=False, indent=2))
     report.written = (results, out)
     return report
@@ -153,11 +157,7 @@ def _one_a_question(
 
 def old_value(sample: Sample, chosen: tuple[str, str] | None) -> float | None:
     """Return the value that the old run gave a sample, by its main metric."""
-    numbers = {
-        f"{name},{sample.filter}": float(value)
-        for name, value in sample.metrics.items()
-        if isinstance(value, bool | int | float)
-    }
+    numbers = sample.numbers()
     named = chosen[0] if chosen else None
     if named is None:
         metric = primary_metric(numbers)
@@ -238,14 +238,3 @@ def _results(report: Rescored, chosen: tuple[str, str] | None) -> dict[str, Any]
         },
         **{key: value for key, value in old.items() if key not in ("results", "groups")},
     }
-
-
-def _free(path: Path) -> Path:
-    """Return the path, or the first numbered one beside it that nothing lies under."""
-    number = 2
-    free = path
-    while free.exists():
-        stem, _, suffix = path.name.rpartition(".")
-        free = path.with_name(f"{stem}-{number}.{suffix}")
-        number += 1
-    return free

@@ -1,0 +1,239 @@
+"""How fast samples are graded again and reported, and what share of a server the judge can use.
+
+    python benchmarks/results.py rescore [SAMPLES...]   # samples a file; default 10000 100000
+    python benchmarks/results.py report [SAMPLES...]
+    python benchmarks/results.py judge                  # a loopback server that answers in 50 ms
+
+`rescore` and `report` make their own samples: questions with numbers, fractions and expressions,
+answered in a few hundred words. `judge` measures the server's ceiling in the same run, with bare
+sockets that know no HTTP client, and prints the judge's requests per second as a share of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+STAMP = "2026-01-02T03-04-05.678901"
+WORDS = "we add the parts and then divide by what is left so that the total comes out".split()
+REPLY = json.dumps(
+    {
+        "choices": [
+            {
+                "message": {"content": '{"verdict": "wrong", "reason": "differs"}'},
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {"prompt_tokens": 300, "completion_tokens": 12},
+    }
+).encode()
+
+
+def write_samples(folder: Path, count: int, run: str) -> Path:
+    """Write a results file and its samples, about 1,200 characters a response."""
+    chance = random.Random(f"{run}{count}")
+    out = folder / run / "model"
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"samples_made_{STAMP}.jsonl"
+    right = 0
+    with path.open("w", encoding="utf-8") as stream:
+        for number in range(count):
+            gold, said, correct = answer(chance)
+            right += correct
+            words = " ".join(chance.choices(WORDS, k=230))
+            close = rf"\boxed{{{said}}}" if chance.random() < 0.8 else f"The answer is {said}."
+            doc = {"id": f"made-{number}", "question": f"Question {number}: what is it?"}
+            row = {
+                "doc_id": number,
+                "doc": doc | {"gold": gold, "kind": "auto"},
+                "target": gold,
+                "arguments": {"gen_args_0": {"arg_0": doc["question"], "arg_1": {}}},
+                "resps": [[f"{words}\n{close}"]],
+                "filtered_resps": [""],
+                "filter": "none",
+                "metrics": ["exact_match"],
+                "doc_hash": f"h{number}",
+                "prompt_hash": f"p{number}",
+                "exact_match": float(correct),
+            }
+            stream.write(json.dumps(row) + "\n")
+    held = {
+        "results": {"made": {"exact_match,none": right / count, "alias": "made"}},
+        "n-samples": {"made": {"effective": count}},
+        "total_evaluation_time_seconds": "60",
+    }
+    (out / f"results_{STAMP}.json").write_text(json.dumps(held), encoding="utf-8")
+    return path
+
+
+def answer(chance: random.Random) -> tuple[str, str, bool]:
+    """Return a gold answer, what is said, and whether the two are equal."""
+    a, b = chance.randint(2, 999), chance.randint(2, 99)
+    correct = chance.random() < 0.6
+    kind = chance.random()
+    wrong = 0 if correct else 1
+    if kind < 0.6:
+        return str(a * b), f"{a * b + wrong:,}", correct
+    if kind < 0.8:
+        return rf"\frac{{{a}}}{{1009}}", f"{a + wrong}/1009", correct
+    return rf"{a}x+{b}", rf"{b}+{a + wrong}x", correct
+
+
+def timed(command: list[str]) -> tuple[float, float, float]:
+    """Return wall seconds, CPU seconds and peak MiB of a command and its children."""
+    code = (
+        "import resource, subprocess, sys, time; start = time.perf_counter(); "
+        "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, "
+        "stderr=subprocess.DEVNULL); used = resource.getrusage(resource.RUSAGE_CHILDREN); "
+        "print(time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command], check=True, capture_output=True, text=True
+    )
+    wall, cpu, peak = map(float, done.stdout.split())
+    return wall, cpu, peak
+
+
+def bench_rescore(counts: list[int]) -> None:
+    """Print the time of `cotdistill rescore` by number of samples."""
+    print(f"{'samples':>8} {'wall s':>8} {'CPU s':>8} {'peak MiB':>9} {'samples/s':>10}")
+    for count in counts:
+        with tempfile.TemporaryDirectory() as folder:
+            write_samples(Path(folder), count, "run")
+            command = [sys.executable, "-m", "cotdistill", "rescore", folder]
+            wall, cpu, peak = timed(command)
+            print(f"{count:8,} {wall:8.1f} {cpu:8.1f} {peak:9.0f} {count / wall:10,.0f}")
+
+
+def bench_report(counts: list[int]) -> None:
+    """Print the time of `cotdistill report` by number of samples, spread over ten runs."""
+    print(f"{'samples':>8} {'wall s':>8} {'CPU s':>8} {'peak MiB':>9} {'page MiB':>9}")
+    for count in counts:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            with (folder / "manifest.jsonl").open("w", encoding="utf-8") as stream:
+                for number in range(10):
+                    run = f"tiny--arm{number}--full--s1"
+                    write_samples(folder / "scores", count // 10, run)
+                    line = {"run": run, "student": "tiny", "arm": f"arm{number}", "recipe": "full"}
+                    line |= {"seed": 1}  # type: ignore[dict-item]
+                    outputs = {"train": f"checkpoints/{run}", "evaluate": f"scores/{run}"}
+                    stream.write(json.dumps(line | {"outputs": outputs}) + "\n")
+                    trained = folder / "checkpoints" / run
+                    trained.mkdir(parents=True)
+                    held = {"train_loss": 0.5, "train_runtime": 60.0}
+                    (trained / "all_results.json").write_text(json.dumps(held))
+            wall, cpu, peak = timed([sys.executable, "-m", "cotdistill", "report", name])
+            page = folder / "report" / "report.html"
+            size = page.stat().st_size / 2**20 if page.is_file() else 0.0
+            print(f"{count:8,} {wall:8.1f} {cpu:8.1f} {peak:9.0f} {size:9.2f}")
+
+
+def serve(connection: multiprocessing.connection.Connection, delay: float) -> None:
+    """Answer every request after a delay, with as little work as can be."""
+    head = (
+        f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(REPLY)}\r\n\r\n"
+    )
+    reply = head.encode() + REPLY
+
+    class Answer(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.transport = transport
+            self.held = b""
+
+        def data_received(self, data: bytes) -> None:
+            self.held += data
+            headers, found, body = self.held.partition(b"\r\n\r\n")
+            if not found:
+                return
+            length = int(headers.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+            if len(body) >= length:
+                self.held = body[length:]
+                loop.call_later(delay, self.transport.write, reply)  # type: ignore[attr-defined]
+
+    async def main() -> None:
+        server = await loop.create_server(Answer, "127.0.0.1", 0, backlog=1024)
+        connection.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+
+
+async def ceiling(port: int, body: bytes, concurrency: int, count: int) -> float:
+    """Return the requests per second that bare sockets get out of the server."""
+    request = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+    left = iter(range(count))
+
+    async def work() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in left:
+            writer.write(request)
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(len(REPLY))
+        writer.close()
+
+    start = time.perf_counter()
+    await asyncio.gather(*(work() for _ in range(concurrency)))
+    return count / (time.perf_counter() - start)
+
+
+def bench_judge() -> None:
+    """Print the judge's requests per second beside the ceiling, by concurrency."""
+    from cotdistill.files.samples import find_samples
+    from cotdistill.hosts.endpoint import Endpoint
+    from cotdistill.work import judge as stage
+
+    mine, theirs = multiprocessing.Pipe()
+    server = multiprocessing.Process(target=serve, args=(theirs, 0.05), daemon=True)
+    server.start()
+    port = mine.recv()
+    heads = ("concurrency", "judge req/s", "ceiling req/s", "share", "possible", "CPU ms/request")
+    print("  ".join(f"{head:>14}" for head in heads))
+    with tempfile.TemporaryDirectory() as name:
+        for concurrency in (8, 64, 256):
+            count = concurrency * 40
+            folder = Path(name) / str(concurrency)
+            write_samples(folder, count, "run")
+            asker = stage.Judge("bench", audit=1.0)  # every row is asked about
+            (file,) = find_samples([folder])
+            (sample,) = [one for one, _ in zip(stage.single_samples(file), range(1), strict=False)]
+            body = json.dumps(stage.body_of(sample, sample.responses[0], "1", asker)).encode()
+            bare = asyncio.run(ceiling(port, body, concurrency, count))
+            seconds: list[float] = []
+            used: list[float] = []
+            ask = stage.endpoint_asker(Endpoint(f"http://127.0.0.1:{port}/v1", None, concurrency))
+
+            def clocked(requests, take, ask=ask, seconds=seconds, used=used):  # type: ignore[no-untyped-def]
+                start, cpu = time.perf_counter(), time.process_time()
+                ask(requests, take)
+                seconds.append(time.perf_counter() - start)
+                used.append(time.process_time() - cpu)
+
+            _, spent = stage.judge([folder], asker, clocked, folder / "cache.jsonl")
+            rate = spent.asked / seconds[0]
+            cells = [str(concurrency), f"{rate:,.0f}", f"{bare:,.0f}", f"{rate / bare:.0%}"]
+            cells += [f"{concurrency / 0.05:,.0f}", f"{1000 * used[0] / spent.asked:.2f}"]
+            print("  ".join(f"{cell:>14}" for cell in cells))
+    server.terminate()
+    server.join()
+
+
+if __name__ == "__main__":
+    which, *rest = sys.argv[1:] or ["rescore"]
+    sizes = [int(text) for text in rest] or [10_000, 100_000]
+    {"rescore": bench_rescore, "report": bench_report, "judge": lambda _: bench_judge()}[which](
+        sizes
+    )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"(the benchmark itself: {peak:.0f} MiB)")

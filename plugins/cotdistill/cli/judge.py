@@ -1,0 +1,74 @@
+"""`judge`: a second opinion from a language model, with the judge judged too."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cotdistill.cli.tables import show_table
+
+
+def judge(
+    places: Annotated[
+        list[Path], typer.Argument(metavar="SAMPLES...", help="samples_*.jsonl files or folders")
+    ],
+    endpoint: Annotated[str, typer.Option(help="OpenAI-compatible address, ending in /v1")],
+    model: Annotated[str, typer.Option(help="the model's name at the endpoint")],
+    task: Annotated[str | None, typer.Option(help="only this task, by its whole name")] = None,
+    run: Annotated[str | None, typer.Option(help="the time in the file's name")] = None,
+    golds: Annotated[Path | None, typer.Option(help="rows of question and gold")] = None,
+    audit: Annotated[
+        float, typer.Option(min=0, max=1, help="share of right answers to ask about")
+    ] = 0.1,
+    skip_cut_off: Annotated[bool, typer.Option(help="do not ask about cut-off responses")] = False,
+    max_tokens: Annotated[int, typer.Option(min=1, help="longest reply of the judge")] = 512,
+    concurrency: Annotated[int, typer.Option(min=1, help="requests at a time")] = 32,
+    timeout: Annotated[float, typer.Option(min=1, help="seconds a request")] = 300,
+    budget_requests: Annotated[int | None, typer.Option(min=0)] = None,
+    budget_tokens: Annotated[int | None, typer.Option(min=0)] = None,
+    cache: Annotated[Path | None, typer.Option(help="where answers are kept")] = None,
+    key_env: Annotated[
+        str, typer.Option(help="environment variable of the key")
+    ] = "OPENAI_API_KEY",
+    dry_run: Annotated[bool, typer.Option(help="count the calls, ask nothing")] = False,
+) -> None:
+    """Grade samples, ask a language model about what is not right, and audit what is.
+
+    Example: cotdistill judge scores/ --endpoint http://127.0.0.1:8000/v1 --model Qwen3-32B
+    """
+    from cotdistill.hosts.endpoint import Endpoint
+    from cotdistill.work.agreement import agreement, agreement_table
+    from cotdistill.work.judge import Budget, Judge, endpoint_asker
+    from cotdistill.work.judge import judge as ask_judge
+    from cotdistill.work.judge_files import write_judged
+    from cotdistill.work.rescore import read_golds
+
+    where = Endpoint(endpoint, os.environ.get(key_env), concurrency, timeout)
+    known = read_golds(golds) if golds else {}
+    kept = cache or (places[0] if places[0].is_dir() else places[0].parent) / "judge_cache.jsonl"
+    judged, spent = ask_judge(
+        places,
+        Judge(model, audit, max_tokens=max_tokens, skip_cut_off=skip_cut_off),
+        endpoint_asker(where),
+        kept,
+        task=task,
+        stamp=run,
+        golds=known,
+        budget=Budget(budget_requests, budget_tokens),
+        dry_run=dry_run,
+    )
+    if dry_run:
+        sys.stdout.write(
+            f"{spent.asked:,} calls to make, {spent.known:,} known from before; about "
+            f"{spent.prompt_tokens:,} prompt tokens, at most {spent.reply_tokens:,} reply tokens\n"
+        )
+        return
+    found = [agreement(one) for one in judged]
+    show_table(agreement_table(found, spent))
+    for one, agreed in zip(judged, found, strict=True):
+        for path in write_judged(one, agreed, known):
+            sys.stderr.write(f"wrote {path}\n")

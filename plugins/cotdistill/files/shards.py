@@ -1,0 +1,91 @@
+"""Big JSON Lines files in pieces: where to cut, how to read a piece, and which pieces are done.
+
+A shard is a range of bytes; the lines that begin in it are its lines, so that shards can be read by
+different processes and nothing is read twice. A journal is a folder in which each finished shard
+leaves one whole file: what is there is done, and an interrupted job goes on with the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cotdistill.files.lines import BadRow, whole_line
+from cotdistill.files.whole import write_text
+
+SHARD_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The lines of one file that begin in a range of bytes."""
+
+    number: int
+    file: int
+    path: str
+    start: int
+    end: int
+
+
+def shards_of(paths: Sequence[Path], shard_bytes: int = SHARD_BYTES) -> list[Shard]:
+    """Cut files into shards of about equal bytes, in the order of the files."""
+    shards: list[Shard] = []
+    for file, path in enumerate(paths):
+        size = path.stat().st_size
+        for start in range(0, max(size, 1), shard_bytes):
+            end = min(start + shard_bytes, size)
+            shards.append(Shard(len(shards), file, str(path), start, end))
+    return shards
+
+
+def lines_of(shard: Shard) -> Iterator[tuple[int, int, bytes | BadRow]]:
+    """Yield place in the file, length in bytes, and the line without its end; blank ones too."""
+    with Path(shard.path).open("rb") as stream:
+        if shard.start:
+            stream.seek(shard.start - 1)
+            whole_line(stream)  # the line that begins in the shard before, or just its end
+        while (place := stream.tell()) < shard.end:
+            line = whole_line(stream)
+            if isinstance(line, BadRow):
+                yield place, stream.tell() - place, line
+                continue
+            text = line.removeprefix(b"\xef\xbb\xbf") if place == 0 else line
+            yield place + len(line) - len(text), len(text), text.rstrip(b"\r\n")
+
+
+@dataclass(frozen=True)
+class Journal:
+    """A folder of finished pieces of one job."""
+
+    folder: Path
+
+    @classmethod
+    def opened(cls, folder: Path, job: Mapping[str, Any]) -> Journal:
+        """Return the journal of just this job; pieces of another job in the folder are removed."""
+        told = json.dumps(job, sort_keys=True, ensure_ascii=False)
+        mark = folder / f"job-{hashlib.sha256(told.encode()).hexdigest()[:24]}.json"
+        if not mark.is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            write_text(mark, told + "\n")
+        return cls(folder)
+
+    def piece(self, name: str) -> Path:
+        """Return where a piece lies or will lie."""
+        return self.folder / name
+
+    def close(self) -> None:
+        """Remove all pieces: the job is done and its outputs are whole."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def read_at(path: Path, places: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+    """Yield the bytes at each (start, length) of a file."""
+    with path.open("rb") as stream:
+        for start, length in places:
+            stream.seek(start)
+            yield stream.read(length)

@@ -1,0 +1,173 @@
+"""lm-eval's own command line, run in this process with three of its names held for a while.
+
+The index reads our tasks only, requests are looked at before anything is generated, every response
+is kept as it comes in, and the results are looked at before they are written. Nothing of lm-eval
+is changed on disk, and what it parses, prints and writes is its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from unittest import mock
+
+from cotdistill.files.unfinished import Unfinished, request_key
+
+
+@dataclass(frozen=True)
+class Request:
+    """One prompt as it will be sent: its text, its length in tokens (None: unknown), settings."""
+
+    task: str
+    prompt: str
+    tokens: int | None
+    settings: dict[str, Any]
+    context: int | None
+
+
+class Watcher(Protocol):
+    """What `cotdistill eval` wants to be asked and told while lm-eval runs."""
+
+    def before(self, arguments: dict[str, Any]) -> Path | None:
+        """Look at the parsed arguments; return where to keep responses until the run ends."""
+
+    def requests(self, requests: Sequence[Request]) -> None:
+        """Look at all requests before the first is sent; raise to stop."""
+
+    def after(self, results: dict[str, Any]) -> None:
+        """Look at the results before lm-eval writes them."""
+
+
+def run_lm_eval(
+    arguments: Sequence[str], folders: Sequence[Path], *, with_upstream: bool, watcher: Watcher
+) -> None:
+    """Run `lm_eval ARGUMENTS` with the tasks of our folders.
+
+    Raises:
+        SystemExit: as lm-eval's own argument parser leaves.
+    """
+    import lm_eval  # type: ignore[import-untyped]
+    import lm_eval.__main__  # type: ignore[import-untyped]
+    import lm_eval.evaluator  # type: ignore[import-untyped]
+    import lm_eval.tasks  # type: ignore[import-untyped]
+
+    real_manager, real_simple = lm_eval.tasks.TaskManager, lm_eval.simple_evaluate
+    real_evaluate = lm_eval.evaluator.evaluate
+    kept: list[Unfinished] = []
+
+    def manager(include_path: Any = None, **given: Any) -> Any:
+        theirs = include_path if isinstance(include_path, list | tuple) else [include_path]
+        paths = dict.fromkeys([*map(str, folders), *(str(path) for path in theirs if path)])
+        return real_manager(
+            include_path=list(paths), **{**given, "include_defaults": with_upstream}
+        )
+
+    def simple(**given: Any) -> Any:
+        place = watcher.before(given)
+        with contextlib.ExitStack() as stack:
+            if place is not None:
+                kept.append(stack.enter_context(Unfinished(place)))
+            results = real_simple(**given)
+        if results is not None:
+            watcher.after(results)
+        return results
+
+    def evaluate(lm: Any, *given: Any, **named: Any) -> Any:
+        with _watched(lm, watcher, kept[0] if kept else None):
+            return real_evaluate(lm, *given, **named)
+
+    with (
+        mock.patch.object(sys, "argv", ["lm_eval", *arguments]),
+        mock.patch.object(lm_eval.tasks, "TaskManager", manager),
+        mock.patch.object(lm_eval, "simple_evaluate", simple, create=True),
+        mock.patch.object(lm_eval.evaluator, "evaluate", evaluate),
+    ):
+        lm_eval.__main__.cli_evaluate()
+    for unfinished in kept:
+        unfinished.remove()
+
+
+@contextlib.contextmanager
+def _watched(lm: Any, watcher: Watcher, unfinished: Unfinished | None) -> Iterator[None]:
+    generate: Callable[..., list[str]] = lm.generate_until
+    model = getattr(lm, "lm", lm)  # under --use_cache the model is inside
+
+    def generate_watched(requests: Sequence[Any], **given: Any) -> list[str]:
+        watcher.requests(_as_sent(model, requests))
+        if unfinished is None:
+            return generate(requests, **given)
+        return _resumed(requests, unfinished, model, lambda rest: generate(rest, **given))
+
+    lm.generate_until = generate_watched
+    try:
+        yield
+    finally:
+        del lm.generate_until
+
+
+def _as_sent(model: Any, requests: Sequence[Any]) -> list[Request]:
+    """Every different request once; tokens are counted where the backend itself counts them."""
+    encode = getattr(model, "tok_encode", None)
+    if not getattr(model, "tokenized_requests", True) or not getattr(model, "tokenizer", None):
+        encode = None
+    context = getattr(model, "max_length", None) if encode else None
+    seen: dict[str, Request] = {}
+    for request in requests:
+        prompt, settings = request.args[:2]
+        text = str(getattr(prompt, "prompt", prompt))
+        key = request_key(text, settings)
+        if key not in seen:
+            tokens = len(encode(text)) if encode else None
+            seen[key] = Request(request.task_name or "", text, tokens, settings, context)
+    return list(seen.values())
+
+
+def _resumed(
+    requests: Sequence[Any],
+    unfinished: Unfinished,
+    model: Any,
+    generate: Callable[[list[Any]], list[str]],
+) -> list[str]:
+    """Answer from what is kept, generate the rest, and keep each new response as it comes in."""
+    keys = [request_key(*_said(request)) for request in requests]
+    responses = [unfinished.take(key) for key in keys]
+    rest = [number for number, response in enumerate(responses) if response is None]
+    if len(rest) < len(requests):
+        sys.stderr.write(f"{len(requests) - len(rest)} responses kept from before are used again\n")
+    if not rest:
+        return [response or "" for response in responses]
+    waiting = Counter(keys[number] for number in rest)
+    by_prompt = {_said(requests[number])[0]: keys[number] for number in rest}
+    hook = model.cache_hook
+
+    class _Keeper:
+        """Stands where lm-eval's response cache hooks in, and passes on to it."""
+
+        def add_partial(self, kind: str, request: Any, response: Any) -> None:
+            hook.add_partial(kind, request, response)
+            context = str(getattr(request[0], "prompt", request[0]))
+            key = request_key(context, request[1])
+            # vLLM reports settings of its own making: the prompt alone then says which it was
+            key = key if waiting[key] else by_prompt.get(context, key)
+            if response is not None and waiting[key] > 0:
+                waiting[key] -= 1
+                unfinished.add(key, response)
+
+    model.set_cache_hook(_Keeper())
+    try:
+        generated = generate([requests[number] for number in rest])
+    finally:
+        model.set_cache_hook(hook)
+    for number, response in zip(rest, generated, strict=True):
+        responses[number] = response
+    return [response if response is not None else "" for response in responses]
+
+
+def _said(request: Any) -> tuple[str, Any]:
+    prompt, settings = request.args[:2]
+    return str(getattr(prompt, "prompt", prompt)), settings

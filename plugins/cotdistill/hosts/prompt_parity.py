@@ -1,0 +1,282 @@
+"""Is the prompt that a checkpoint is evaluated with the one that it was trained with?
+
+Both prompts come from the hosts' own code: LLaMA-Factory's template encodes the training turn,
+lm-eval's hf backend renders and encodes the evaluation turn. Only LLaMA-Factory's `default`,
+`alpaca` and a few more templates replace the chat template that is saved with a checkpoint; for the
+others lm-eval uses the tokenizer's own, which may add a system prompt, a date, or a thought.
+
+Run as a script it writes the training prompt into a checkpoint as its chat template, so that every
+evaluation, and every server, uses it from then on:
+
+    python -m cotdistill.hosts.prompt_parity CHECKPOINT TRAIN.yaml
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import logging
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+from cotdistill.errors import Fault
+from cotdistill.files.yamls import read_yaml
+
+_USER = "What is 1 + 1?\n\nWork it out step by step, then give the final answer inside \\boxed{}."
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The settings of a LLaMA-Factory file that shape its prompts; `response` is a typical one.
+
+    A response with think tags and one without get different prompts from a reasoning template.
+    """
+
+    template: str | None
+    default_system: str | None = None
+    enable_thinking: bool | None = True
+    system: str | None = None
+    response: str = "It is 2."
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The settings of an lm-eval run that shape its prompts."""
+
+    chat: bool = True
+    system_instruction: str | None = None
+    enable_thinking: bool | None = None
+    add_bos_token: bool | None = None
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One prompt as a host sends it: its text with special tokens, and its token ids."""
+
+    text: str
+    ids: tuple[int, ...]
+
+
+def trained_of(train: Mapping[str, Any], response: str = "It is 2.") -> Trained:
+    """Return what a LLaMA-Factory file says of prompts; its own defaults where it is silent.
+
+    >>> trained_of({"template": "qwen", "default_system": ""})
+    Trained(template='qwen', default_system='', enable_thinking=True, system=None, \
+response='It is 2.')
+    """
+    return Trained(
+        template=train.get("template"),
+        default_system=train.get("default_system"),
+        enable_thinking=train.get("enable_thinking", True),
+        response=response,
+    )
+
+
+def evaluated_of(evaluation: Mapping[str, Any]) -> Evaluated:
+    """Return what an `lm-eval run --config` file says of prompts.
+
+    >>> evaluated_of({"apply_chat_template": True, "model_args": {"enable_thinking": False}})
+    Evaluated(chat=True, system_instruction=None, enable_thinking=False, add_bos_token=None)
+    """
+    model_args = evaluation.get("model_args") or {}
+    return Evaluated(
+        chat=bool(evaluation.get("apply_chat_template")),
+        system_instruction=evaluation.get("system_instruction"),
+        enable_thinking=model_args.get("enable_thinking"),
+        add_bos_token=model_args.get("add_bos_token"),
+    )
+
+
+def training_prompt(tokenizer: Any, trained: Trained, user: str = _USER) -> Prompt:
+    """Return the prompt of a training turn; training changes the tokenizer, and so does this."""
+    template = _template(tokenizer, trained)
+    messages = [
+        {"role": "user", "content": user},
+        {"role": "assistant", "content": trained.response},
+    ]
+    ((ids, _),) = template.encode_multiturn(tokenizer, messages, trained.system, None)
+    return _prompt(tokenizer, ids)
+
+
+def evaluation_prompt(tokenizer: Any, evaluated: Evaluated, user: str = _USER) -> Prompt:
+    """Return the prompt that lm-eval's hf backend sends for a zero-shot task."""
+    from lm_eval.models.huggingface import HFLM  # type: ignore[import-untyped]
+
+    thinking = {"enable_thinking": evaluated.enable_thinking}
+    model = SimpleNamespace(
+        tokenizer=tokenizer,
+        chat_template_args={} if evaluated.enable_thinking is None else thinking,
+        backend="causal",
+        add_bos_token=evaluated.add_bos_token,
+    )
+    text = user
+    if evaluated.chat:
+        messages = [{"role": "user", "content": user}]
+        if evaluated.system_instruction:
+            messages.insert(0, {"role": "system", "content": evaluated.system_instruction})
+        text = HFLM.apply_chat_template(model, messages)
+    elif evaluated.system_instruction:
+        text = f"{evaluated.system_instruction}\n\n{user}"
+    ids, _ = HFLM.tok_batch_encode(model, [text])
+    return _prompt(tokenizer, ids[0].tolist())
+
+
+def parity_fault(
+    place: str, tokenizer: Any, trained: Trained, evaluated: Evaluated
+) -> Fault | None:
+    """Return where the two prompts differ and which setting mends it, or None if they are equal.
+
+    The tokenizer must be one that training would load (or has saved); it is not changed.
+    """
+    tokenizer = copy.deepcopy(tokenizer)
+    wanted = training_prompt(tokenizer, trained)
+    got = evaluation_prompt(tokenizer, evaluated)
+    if got.text == wanted.text:
+        return None
+    at = next(
+        (i for i, (a, b) in enumerate(zip(wanted.text, got.text, strict=False)) if a != b),
+        min(len(wanted.text), len(got.text)),
+    )
+    return Fault(
+        place,
+        f"the evaluation prompt differs from the training prompt at character {at}: "
+        f"{_around(got.text, at)}",
+        f"{_around(wanted.text, at)} as template '{trained.template}' trained it",
+        _remedy(tokenizer, trained, evaluated, wanted),
+    )
+
+
+def install_training_template(checkpoint: Path, trained: Trained) -> None:
+    """Write the training prompt into a checkpoint's tokenizer as its chat template.
+
+    Raises:
+        ValueError: LLaMA-Factory cannot say this template in Jinja.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint)  # type: ignore[no-untyped-call]
+    tokenizer.chat_template = training_chat_template(tokenizer, trained)
+    tokenizer.save_pretrained(checkpoint)
+
+
+def training_chat_template(tokenizer: Any, trained: Trained) -> str:
+    """Return the training prompt as a Jinja chat template, an empty thought included.
+
+    Raises:
+        ValueError: LLaMA-Factory cannot say this template in Jinja.
+    """
+    from llamafactory.data.template import ReasoningTemplate, Template
+
+    template = _template(tokenizer, trained)
+    # LLaMA-Factory leaves backslashes as they are, and Jinja reads \b of \boxed as a backspace
+    with mock.patch.object(Template, "_jinja_escape", staticmethod(_escaped)):
+        jinja = str(template._get_jinja_template(tokenizer))
+    if trained.system:
+        said = _escaped(trained.system)
+        jinja = f"{{% set system_message = '{said}' %}}" + jinja
+    thought = "".join(template.thought_words)
+    tagged = any(word.strip() in trained.response for word in template.thought_words)
+    kept = tagged and trained.enable_thinking is not False  # false takes the thoughts out
+    if isinstance(template, ReasoningTemplate) and not trained.enable_thinking and not kept:
+        jinja += "{% if add_generation_prompt %}{{ " + repr(thought) + " }}{% endif %}"
+    return jinja
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def _template(tokenizer: Any, trained: Trained) -> Any:
+    """A LLaMA-Factory template set up for one file; its registry keeps the original unchanged."""
+    from llamafactory.data import template as registry
+
+    arguments = SimpleNamespace(
+        template=trained.template,
+        default_system=trained.default_system,
+        enable_thinking=trained.enable_thinking,
+        preserve_thinking=False,
+        train_on_prompt=False,
+        tool_format=None,
+    )
+    fresh = {}
+    if trained.template in registry.TEMPLATES:
+        fresh = {trained.template: copy.deepcopy(registry.TEMPLATES[trained.template])}
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with mock.patch.dict(registry.TEMPLATES, fresh):
+            return registry.get_template_and_fix_tokenizer(tokenizer, arguments)
+    finally:
+        logging.disable(before)
+
+
+def _remedy(tokenizer: Any, trained: Trained, evaluated: Evaluated, wanted: Prompt) -> str:
+    """The fewest settings that make the prompts equal, else the way through the checkpoint."""
+    systems = dict.fromkeys(
+        [evaluated.system_instruction, None, trained.system, trained.default_system]
+    )
+    template_system = _template(copy.deepcopy(tokenizer), trained).default_system
+    candidates = [
+        replace(evaluated, chat=chat, system_instruction=system or None, enable_thinking=thinking,
+                add_bos_token=bos)
+        for chat, system, thinking, bos in itertools.product(
+            (True, False), [*systems, template_system],
+            (evaluated.enable_thinking, None, False), (evaluated.add_bos_token, None, False, True),
+        )
+    ]  # fmt: skip
+    said = []
+    for candidate in sorted(candidates, key=lambda one: len(_changes(evaluated, one))):
+        if evaluation_prompt(tokenizer, candidate).text == wanted.text:
+            said = _changes(evaluated, candidate)
+            break
+    if said:
+        return "set " + " and ".join(said)
+    return (
+        "write the training prompt into the checkpoint: "
+        "python -m cotdistill.hosts.prompt_parity CHECKPOINT TRAIN.yaml"
+    )
+
+
+def _changes(before: Evaluated, after: Evaluated) -> list[str]:
+    said = []
+    if after.chat != before.chat:
+        said.append("--apply_chat_template" if after.chat else "no --apply_chat_template")
+    if after.system_instruction != before.system_instruction:
+        said.append(
+            f"--system_instruction {after.system_instruction!r}"
+            if after.system_instruction
+            else "no --system_instruction"
+        )
+    for name in ("enable_thinking", "add_bos_token"):
+        if getattr(after, name) != getattr(before, name):
+            said.append(f"--model_args {name}={getattr(after, name)}")
+    return said
+
+
+def _prompt(tokenizer: Any, ids: list[int]) -> Prompt:
+    text = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    return Prompt(text, tuple(ids))
+
+
+def _around(text: str, at: int) -> str:
+    return repr(text[max(0, at - 10) : at + 40])
+
+
+def main(arguments: list[str]) -> int:
+    """Write the training prompt of a LLaMA-Factory file into a checkpoint."""
+    if len(arguments) != 2:
+        sys.stderr.write("usage: python -m cotdistill.hosts.prompt_parity CHECKPOINT TRAIN.yaml\n")
+        return 2
+    checkpoint, train = map(Path, arguments)
+    install_training_template(checkpoint, trained_of(read_yaml(train)))
+    sys.stdout.write(f"{checkpoint}: its chat template is now the one of {train}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,98 @@
+"""What a training costs before it is run: steps, operations, memory, each by a stated formula."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+Method = Literal["full", "lora", "qlora"]
+
+_WEIGHTS = {
+    "full": 2.0,  # bytes a parameter: bf16
+    "lora": 2.0,
+    "qlora": 0.56,  # 4 bits and their double-quantised scales: Dettmers 2023, arXiv:2305.14314
+}
+_GRADIENTS = 2.0  # bf16; trained weights only
+_OPTIMISER = 12.0  # fp32 master weights and both of Adam's moments
+_ADAPTERS = 0.01  # share of the weights that LoRA trains, about
+_ACTIVATION_BYTES = 34  # a token, layer and hidden unit, recomputed layer by layer
+_LOGIT_BYTES = 10  # a token and vocabulary entry: bf16 logits, fp32 copy and gradient
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One device: what it can do at best, how much of that training gets, what it holds.
+
+    Units: tera-operations a second (dense bf16); a fraction; GiB.
+    """
+
+    teraflops: float = 312.0
+    utilisation: float = 0.35
+    memory: float = 80.0
+
+
+def training_steps(
+    rows: int, global_batch: int, epochs: float | None, max_steps: int | None
+) -> int:
+    """Return optimiser steps, as the trainer counts them: the last, smaller batch counts.
+
+    >>> training_steps(5383, 8, 2, None)
+    1346
+    >>> training_steps(8000, 32, None, 400)
+    400
+    """
+    if max_steps is not None:
+        return max_steps
+    return math.ceil(math.ceil(rows / global_batch) * (epochs or 0.0))
+
+
+def training_seconds(parameters: float, tokens: float, method: Method, machine: Machine) -> float:
+    """Return device seconds for so many tokens (padding counts).
+
+    Formula: 6 operations a parameter and token (2 forward, 4 backward), 2 more for gradient
+        checkpointing; with frozen weights their own gradient (2) is not computed.
+    Source: Kaplan et al. 2020, arXiv:2001.08361, sec. 2.1.
+    Units: parameters in billions.
+
+    >>> round(training_seconds(7.0, 1e9, "full", Machine()) / 3600, 1)
+    142.5
+    """
+    a_token = {"full": 8.0, "lora": 6.0, "qlora": 6.0}[method]
+    return a_token * parameters * 1e9 * tokens / (machine.teraflops * 1e12 * machine.utilisation)
+
+
+def training_memory(
+    parameters: float,
+    method: Method,
+    devices: int,
+    deepspeed: str | None,
+    tokens_at_once: int,
+    vocabulary: int = 152_000,
+) -> float:
+    """Return GiB a device: weights, gradients, optimiser, checkpointed activations, logits.
+
+    Formula: bytes a parameter by method, divided over devices as ZeRO does it; activations of one
+        layer recomputed at a time with one kept input a layer, for a hidden size and a depth of
+        the usual shape (12 · layers · hidden² parameters, hidden = 128 · layers); the logits.
+    Source: Rajbhandari et al. 2020, arXiv:1910.02054; Korthikanti et al. 2022, arXiv:2205.05198.
+    Units: parameters in billions; `tokens_at_once` is per-device batch × cutoff.
+
+    >>> round(training_memory(0.5, "full", 1, None, 2048))
+    11
+    """
+    trained = 1.0 if method == "full" else _ADAPTERS
+    weights = _WEIGHTS[method] / (devices if deepspeed in ("z3", "z3-offload") else 1)
+    gradients = trained * _GRADIENTS / (devices if deepspeed else 1)
+    optimiser = trained * _OPTIMISER / (devices if deepspeed else 1)
+    if deepspeed in ("z2-offload", "z3-offload"):
+        optimiser = 0.0  # held in the host's memory
+    if deepspeed == "z3-offload":
+        weights = 0.0
+    own = parameters * 1e9 * (weights + gradients + optimiser)
+    layers = math.cbrt(parameters * 1e9 / (12 * 128**2))
+    hidden = 128 * layers
+    activations = tokens_at_once * hidden * (_ACTIVATION_BYTES + 2 * layers)
+    logits = tokens_at_once * vocabulary * _LOGIT_BYTES
+    return (own + activations + logits) / _GIB

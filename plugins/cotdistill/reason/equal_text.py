@@ -1,0 +1,188 @@
+"""Answers as text: typography, LaTeX dress, and the comparison of words."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_SIGNS = {
+    "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "﹣": "-", "－": "-", "×": r"\times ",
+    "✕": r"\times ",
+    "÷": "/", "∕": "/", "⁄": "/", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "•": r"\cdot ",
+    "∗": "*",
+    "≤": r"\le ", "≦": r"\le ", "⩽": r"\le ", "≥": r"\ge ", "≧": r"\ge ", "⩾": r"\ge ",
+    "≠": r"\ne ",
+    "≈": r"\approx ", "≃": r"\approx ", "≅": r"\approx ", "∞": r"\infty ", "√": r"\sqrt ",
+    "∛": r"\sqrt[3]", "°": r"^\circ ", "º": r"^\circ ", "∘": r"^\circ ", "˚": r"^\circ ",
+    "∪": r"\cup ", "∩": r"\cap ",
+    "∈": r"\in ", "∖": r"\setminus ", "±": r"\pm ", "∓": r"\mp ", "ℝ": r"\mathbb{R}",
+    "ℤ": r"\mathbb{Z}", "∅": r"\emptyset ", "∠": r"\angle ", "△": r"\triangle ",
+    "→": r"\rightarrow ",
+    "←": r"\leftarrow ", "⇒": r"\Rightarrow ", "′": "'", "’": "'", "‘": "'", "“": '"', "”": '"',
+    "〈": r"\langle ",
+    "〉": r"\rangle ", "⟨": r"\langle ", "⟩": r"\rangle ", "⌊": r"\lfloor ", "⌋": r"\rfloor ",
+    "⌈": r"\lceil ", "⌉": r"\rceil ", "∑": r"\sum ", "∏": r"\prod ", "∫": r"\int ",
+    "…": r"\ldots ",
+    "、": ",", "，": ",", "；": ";", "。": ".", "：": ":", "％": "%", "（": "(", "）": ")",
+    "【": "[",
+    "】": "]",
+    "\u200b": "", "\u200c": "", "\u200d": "", "\u2060": "", "\ufeff": "", "\u2061": "",
+    "\u2062": " ",
+    "α": r"\alpha ", "β": r"\beta ", "γ": r"\gamma ", "δ": r"\delta ", "ε": r"\epsilon ",
+    "θ": r"\theta ",
+    "λ": r"\lambda ", "μ": r"\mu ", "µ": r"\mu ", "π": r"\pi ", "ρ": r"\rho ", "σ": r"\sigma ",
+    "τ": r"\tau ",
+    "φ": r"\phi ", "ϕ": r"\phi ", "ψ": r"\psi ", "ω": r"\omega ", "Δ": r"\Delta ",
+    "Ω": r"\Omega ", "Σ": r"\Sigma ",
+}  # fmt: skip
+_RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n", strict=True))
+_LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋ₙ", "0123456789+-n", strict=True))
+_RAISED_RUN = re.compile("[" + "".join(_RAISED) + "]+")
+_LOWERED_RUN = re.compile("[" + "".join(_LOWERED) + "]+")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+_SIZES = re.compile(
+    r"\\(?:left|right|[bB]igg?[lrm]?|middle)(?![a-zA-Z])\s*\.?(?=\s*)"
+    r"|\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|boldmath|hfill|hline|noindent|"
+    r"centering|strut|large|Large|LARGE|huge|Huge|small|normalsize)(?![a-zA-Z])"
+)
+_THIN_IN_NUMBER = re.compile(
+    r"(?<=\d)(?:,\\!\s*|\{,\}(?:\\!)?\s*|\\,|\\!|\\;|\\ (?=\d{3}))(?=\d{3}(?!\d))"
+)
+_SPACES = re.compile(
+    r"(?<!\\)\\[,;:> ]|~|\\(?:quad|qquad|enspace|thinspace|hspace\{[^{}]*\})(?![a-zA-Z])|\s+"
+)
+_FENCES = re.compile(r"(?<!\\)\\[()\[\]]")
+_ORDINAL = re.compile(r"(?<=\d)\s?(?:\^?\{?(?:\\(?:text|mathrm|textrm)\{)?)(?:st|nd|rd|th)\}{0,2}$")
+_BOXED = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{(.*)\}", re.DOTALL)
+_DRESS = re.compile(r"[\\$*<`~{]")
+_POWER = re.compile(r"\w\s?\*\*\s?[\w({]")  # 2**3 is no bold type
+_DOUBLE = re.compile(r"\\\\(?=[a-zA-Z]{2}|[!,;$%{}])")
+_LABEL = re.compile(r"(?:(?:final|correct|the)\s+)*answer\s*(?:is|:|=)+\s*", re.IGNORECASE)
+_MARKUP = re.compile(
+    r"\*\*|^\*|\*$|__(?=\S)|</?(?:answer|b|i|strong|em)>|<\|[a-z_]+\|>|</s>|`+", re.IGNORECASE
+)
+
+_ARTICLES = re.compile(r"\b(?:the|a|an)\b")
+_TEXT_COMMAND = re.compile(
+    r"\\(?:text|mbox|mathrm|mathbf|mathit|mathsf|textbf|textit|textrm|textnormal|emph|operatorname)\b\s*"
+)
+_PUNCTUATION = re.compile(r"[^\w\s+\-*/=<>^.\\]|(?<!\d)\.|\.(?!\d)|_")
+
+
+def tidy(text: str) -> str:
+    r"""Undress an answer: one kind of sign for each meaning, no sizes, no delimiters, no full stop.
+
+    >>> tidy(r"$\left(3,\,−\dfrac{1}{2}\right)$.")
+    '(3, -\\dfrac{1}{2} )'
+    >>> tidy(r"11,\!111"), tidy("5½"), tidy(" **x²** ")
+    ('11111', '5\\frac{1}{2}', 'x^{2}')
+    """
+    if not text.isascii():
+        text = _plain_signs(text)
+    text = _CONTROL.sub(" ", text).strip()
+    if not _DRESS.search(text):
+        return _ORDINAL.sub("", _ends(" ".join(text.split())))
+    if not _POWER.search(text):
+        text = _MARKUP.sub("", text)
+    if "\\\\" in text and "\\begin" not in text:
+        text = _DOUBLE.sub(r"\\", text)
+    text = _THIN_IN_NUMBER.sub("", text)
+    text = _FENCES.sub(" ", _SIZES.sub(" ", text)).replace("\\!", "")
+    text = _ends(_SPACES.sub(" ", _undollar(text)).strip())
+    text = _ORDINAL.sub("", text)
+    boxed = _BOXED.fullmatch(text)
+    return tidy(boxed[1]) if boxed and _balanced(boxed[1]) else text
+
+
+def _balanced(text: str) -> bool:
+    """Whether no brace closes before it opens."""
+    depth = 0
+    for sign in text.replace("\\{", "").replace("\\}", ""):
+        depth += {"{": 1, "}": -1}.get(sign, 0)
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def _ends(text: str) -> str:
+    text = _LABEL.sub("", text, count=1) if text[:1].isalpha() and _LABEL.match(text) else text
+    while text and (text[-1] in ".,;:\\" or text[0] in ",;:" or text[-1].isspace()):
+        if text.endswith("\\") or text[-1] in ".,;: ":
+            text = text[:-1].rstrip()
+        else:
+            text = text[1:].lstrip()
+    return text
+
+
+def _undollar(text: str) -> str:
+    r"""Take away `$` as a delimiter, keep it (as `\$`) as money."""
+    if "$" not in text:
+        return text
+    bare = text.replace("\\$", "")
+    if bare.count("$") % 2:
+        return re.sub(r"(?<!\\)\$(?=\s*[\d.])", r"\\$", text, count=1).replace("$$", " ")
+    return re.sub(r"(?<!\\)\$", " ", text)
+
+
+def _plain_signs(text: str) -> str:
+    text = _RAISED_RUN.sub(lambda run: "^{" + "".join(_RAISED[c] for c in run[0]) + "}", text)
+    text = _LOWERED_RUN.sub(lambda run: "_{" + "".join(_LOWERED[c] for c in run[0]) + "}", text)
+    return _NOT_ASCII.sub(lambda sign: _plain_sign(sign[0]), text)
+
+
+def _plain_sign(sign: str) -> str:
+    if sign in _SIGNS:
+        return _SIGNS[sign]
+    flat = unicodedata.normalize("NFKC", sign)
+    if "⁄" in flat:  # a vulgar fraction
+        top, _, bottom = flat.partition("⁄")
+        return rf"\frac{{{top}}}{{{bottom}}}" if bottom else flat
+    if len(flat) == 1 and unicodedata.category(flat) == "Nd":
+        return str(unicodedata.digit(flat))
+    return flat
+
+
+def as_words(text: str) -> str:
+    r"""Reduce a text answer to lower-case words without dress, articles or punctuation.
+
+    >>> as_words(r"\text{The  East.}"), as_words("United States of America!")
+    ('east', 'united states of america')
+    """
+    flat = _TEXT_COMMAND.sub(" ", text.casefold())
+    flat = _PUNCTUATION.sub(" ", flat)
+    words = _ARTICLES.sub(" ", flat).split()
+    return " ".join(words) if words else " ".join(flat.split())
+
+
+def compact(text: str) -> str:
+    r"""Leave out the spaces that mean nothing, keeping those between two digits or two letters.
+
+    >>> compact("2 n - 2"), compact("1 2"), compact("a b")
+    ('2n-2', '1 2', 'a b')
+    """
+    return re.sub(" ", _space_kept, text)
+
+
+def _space_kept(match: re.Match[str]) -> str:
+    before, after = match.string[match.start() - 1], match.string[match.end() : match.end() + 1]
+    digits = before.isdigit() and (after.isdigit() or after == ".")
+    return " " if digits or (before.isalpha() and after.isalpha()) else ""
+
+
+def squeezed(text: str) -> str:
+    r"""Leave only what can matter in a text that is not read: no text commands, braces or spaces.
+
+    Digits never run together: a space between two of them stays.
+
+    >>> squeezed(r"\text{east} "), squeezed("e-e-e-i"), squeezed("1 2")
+    ('east', 'eeei', '1 2')
+    """
+    flat = _TEXT_COMMAND.sub("", text)
+    if not re.search(r"[\\^_/]", flat):
+        flat = flat.replace("{", "").replace("}", "")
+    flat = compact(flat)
+    if re.fullmatch(r"[A-Za-z](?:[ \-.][A-Za-z])+", flat):
+        flat = re.sub(r"[ \-.]", "", flat)
+    return re.sub(r"(?<=[A-Za-z]) (?=[A-Za-z])", "", flat)

@@ -1,0 +1,129 @@
+"""A trace: a question plus one rationale, its answer, and where it came from.
+
+What a student is trained on is `target`: the rationale as it was written, and the answer behind it
+where the rationale does not state it itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_STATED = re.compile(
+    r"answer\s+(?:choice\s+|option\s+)?(?:is|was|will be|would be|:)"
+    r"|\\boxed|####|answer\*{0,2}\s*[:=]",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a rationale came from; None is unknown."""
+
+    teacher: str | None = None
+    revision: str | None = None
+    level: int | None = None
+    format: str | None = None
+    prompt_hash: str | None = None
+    decoding: Mapping[str, Any] | None = None
+    finish_reason: str | None = None
+    tokens: int | None = None
+    licence: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One question with one rationale.
+
+    `gold` is empty where it is unknown; `answer` is what the source says that the rationale
+    concludes, None where it says nothing beside the rationale itself.
+    """
+
+    id: str
+    dataset: str
+    split: str
+    question: str
+    gold: str
+    rationale: str
+    kind: str = "auto"
+    options: Mapping[str, str] | None = None
+    answer: str | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Provenance = Provenance()
+
+
+def trace_id(dataset: str, question: str, rationale: str) -> str:
+    r"""Return an id that depends on the words of question and rationale, not on file or order.
+
+    >>> trace_id("toy", "1+1?", "It is 2.") == trace_id("toy", "1+1? ", "It  is 2.\n")
+    True
+    >>> trace_id("toy", "1+1?", "It is 2.")
+    'toy-cfe29f43bcc2-6e2662c5'
+    """
+    asked, said = (
+        hashlib.sha256(" ".join(text.split()).encode()).hexdigest()
+        for text in (question, rationale)
+    )
+    return f"{dataset}-{asked[:12]}-{said[:8]}"
+
+
+def states_an_answer(rationale: str) -> bool:
+    r"""Whether a rationale says which answer it gives: "the answer is", a box, `####`.
+
+    >>> states_an_answer("Half of 8 is 4. The answer is 4"), states_an_answer("8 / 2 = 4")
+    (True, False)
+    """
+    return "nswer is " in rationale or _STATED.search(rationale) is not None
+
+
+def target(trace: Trace) -> str:
+    r"""Return the text that a student is trained to write.
+
+    >>> target(Trace("1", "toy", "train", "8 / 2?", "4", "It is half of 8.", answer="4"))
+    'It is half of 8.\nThe answer is 4'
+    """
+    if trace.answer and not states_an_answer(trace.rationale):
+        said = trace.rationale.rstrip()
+        return f"{said}\nThe answer is {trace.answer}" if said else f"The answer is {trace.answer}"
+    return trace.rationale
+
+
+def alpaca_row(trace: Trace) -> dict[str, Any]:
+    """Return a trace as LLaMA-Factory's alpaca rows.
+
+    >>> alpaca_row(Trace("1", "toy", "train", "8 / 2?", "4", "The answer is 4"))
+    {'instruction': '8 / 2?', 'input': '', 'output': 'The answer is 4'}
+    """
+    return {"instruction": trace.question, "input": "", "output": target(trace)}
+
+
+def sharegpt_row(trace: Trace) -> dict[str, Any]:
+    """Return a trace as LLaMA-Factory's sharegpt rows.
+
+    >>> sharegpt_row(Trace("1", "toy", "train", "8 / 2?", "4", "It is 4"))["conversations"][1]
+    {'from': 'gpt', 'value': 'It is 4'}
+    """
+    return {
+        "conversations": [
+            {"from": "human", "value": trace.question},
+            {"from": "gpt", "value": target(trace)},
+        ]
+    }
+
+
+def messages_row(trace: Trace) -> dict[str, Any]:
+    """Return a trace as OpenAI messages.
+
+    >>> messages_row(Trace("1", "toy", "train", "8 / 2?", "4", "The answer is 4"))["messages"][0]
+    {'role': 'user', 'content': '8 / 2?'}
+    """
+    return {
+        "messages": [
+            {"role": "user", "content": trace.question},
+            {"role": "assistant", "content": target(trace)},
+        ]
+    }
