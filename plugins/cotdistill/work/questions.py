@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from cotdistill.errors import FaultsError
-from cotdistill.files.store import prepared_splits
+from cotdistill.errors import Fault, FaultsError
+from cotdistill.files.store import not_prepared, prepared_splits
 from cotdistill.files.task_names import packaged_tasks
 from cotdistill.work.prepare import prepare
 
@@ -47,9 +47,13 @@ def bring_questions(tasks: Iterable[str], folders: Sequence[Path] = ()) -> list[
     Raises:
         FaultsError: for each that cannot be had, the command that would bring it.
     """
-    brought, faults = [], []
+    brought: list[str] = []
+    faults: list[Fault] = []
     for name in benchmarks_behind(tasks, folders):
         if "test" in prepared_splits(name):
+            continue
+        if faults:  # one hub serves them all, and each refusal takes it half a minute
+            faults.append(not_prepared(name, "test"))
             continue
         try:
             prepare(name, None, "test")
