@@ -130,4 +130,4 @@ def test_the_verb_prints_the_table_on_stdout(folder: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[0].split()[:3] == ["arm", "task", "score"]
     assert "level1" in done.stdout
-    assert done.stderr.count("wrote") == 2
+    assert done.stderr.count("wrote") == 6

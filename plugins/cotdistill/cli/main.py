@@ -23,6 +23,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "schema": ("cotdistill.cli.generate:schema", "print the JSON Schema of study files"),
     "prepare": ("cotdistill.cli.prepare:prepare", "fetch a benchmark, or read it from a file"),
     "import-traces": ("cotdistill.cli.corpus:import_traces", "read a seed's files as traces"),
+    "grade": ("cotdistill.cli.grade:grade", "say of every row whether its answer is right"),
     "lint": ("cotdistill.cli.corpus:lint", "find the defects of training data, rule by rule"),
     "filter": ("cotdistill.cli.corpus:filter_", "keep right, sound, clean, unseen traces"),
     "mix": ("cotdistill.cli.corpus:mix", "mix trace files by weights into a training set"),

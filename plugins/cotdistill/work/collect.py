@@ -42,6 +42,8 @@ class Score:
     characters: float | None
     cut_off: float | None
     evaluate_seconds: float | None
+    results: Path
+    samples: SampleFile | None = None
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def _scores(folder: Path) -> tuple[Score, ...]:
         stamp = path.stem.rpartition("_")[2]
         samples = _samples_of(path.parent, stamp)
         for task, numbers in held["results"].items():
-            score = _score(task, numbers, held, samples.get(task))
+            score = _score(task, numbers, held, path, samples.get(task))
             if score is not None:
                 found[task] = score
     return tuple(found.values())
@@ -139,7 +141,7 @@ def _samples_of(folder: Path, stamp: str) -> dict[str, SampleFile]:
 
 
 def _score(
-    task: str, numbers: Mapping[str, Any], held: Row, samples: SampleFile | None
+    task: str, numbers: Mapping[str, Any], held: Row, path: Path, samples: SampleFile | None
 ) -> Score | None:
     chosen = primary_metric(numbers)
     if chosen is None:
@@ -164,6 +166,8 @@ def _score(
         characters=_number(numbers.get(f"characters,{chosen_filter}"), characters),
         cut_off=_number(numbers.get(f"cut_off,{chosen_filter}")),
         evaluate_seconds=_number(seconds),
+        results=path,
+        samples=samples,
     )
 
 

@@ -12,12 +12,18 @@ from typing import Any
 
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.whole import write_text
+from cotdistill.work.browse import browse
 from cotdistill.work.collect import Results, RunResult, Score, collect
+from cotdistill.work.matrix import as_latex, matrix
+from cotdistill.work.page import page
+from cotdistill.work.study_figures import study_figures
 from cotdistill.work.table import Table
 
 
-def report(folder: Path) -> tuple[Table, list[Path]]:
-    """Read a run folder, write `report/report.csv` and `report/report.md`, return the table.
+def report(folder: Path, baseline: str | None = None) -> tuple[Table, list[Path]]:
+    """Read a run folder, write everything under `report/`, return the table and the files.
+
+    `baseline` is the arm that the others are tested against.
 
     Raises:
         DataError: the folder is not a run folder, or nothing in it has finished.
@@ -29,9 +35,19 @@ def report(folder: Path) -> tuple[Table, list[Path]]:
         remedy = f"run it: cotdistill run {folder}"
         raise DataError(Fault(str(folder), f"no finished run ({states})", "", remedy))
     made = folder / "report"
-    written = [made / "report.csv", made / "report.md"]
-    write_text(written[0], as_csv(results))
-    write_text(written[1], as_markdown(table, f"Results of {folder.resolve().name}"))
+    held = matrix(results, baseline)
+    name = folder.resolve().name
+    figures = study_figures(results, held)
+    texts = {
+        made / "report.csv": as_csv(results),
+        made / "report.md": as_markdown(table, f"Results of {name}"),
+        made / "report.tex": as_latex(held, f"Results of {name}"),
+        **{made / "figures" / f"{figure.name}.svg": figure.svg for figure in figures},
+        made / "report.html": page(results, held, table, figures, browse(results)),
+    }
+    for path, text in texts.items():
+        write_text(path, text)
+    written = list(texts)
     return table, written
 
 
