@@ -194,7 +194,7 @@ def test_a_mix_has_exact_counts_and_a_ledger(
         json.loads(line)
         for line in (tmp_path / "run" / "data" / "mixed.jsonl").read_text().splitlines()
     ]
-    fine = [row for row in rows if "gives" in row["output"]]
+    fine = [row for row in rows if "\n" in row["output"]]
     assert (len(rows), len(fine)) == (33, 26)  # 0.8 of 33 is 26.4
     ledger = json.loads((tmp_path / "run" / "data" / "mixed.ledger.json").read_text())
     assert ledger["counts"] == {"kept": 33}
@@ -283,6 +283,24 @@ def test_a_bad_data_file_gets_a_clear_line_and_writes_nothing(
     assert main(["generate", str(study_file(small_study)), "-o", str(tmp_path / "run")]) == 1
     assert line in said(capsys)
     assert not (tmp_path / "run").exists()
+
+
+def test_rows_that_lack_a_column_are_dropped_only_where_asked_and_counted(
+    small_study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    (tmp_path / "d.jsonl").write_text(
+        '{"question": "q1", "answer": "a1"}\n{"question": "q2"}\n{"question": "q3", "answer": 4}\n'
+    )
+    small_study["arms"] = {"a": {"file": "d.jsonl", "missing": "drop"}}
+    made(small_study, study_file, tmp_path / "run")
+    (row,) = (tmp_path / "run" / "data" / "a.jsonl").read_text().splitlines()
+    assert json.loads(row) == {"system": "", "instruction": "q1", "output": "a1"}
+    ledger = json.loads((tmp_path / "run" / "data" / "a.ledger.json").read_text())
+    assert ledger["counts"] == {
+        "kept": 1,
+        "no column 'answer'": 1,
+        "no text in column 'answer'": 1,
+    }
 
 
 def test_a_folder_with_a_blank_is_refused_where_torchrun_would_break(

@@ -10,6 +10,9 @@ from typing import Annotated
 import typer
 
 
+_NAMED = 8
+
+
 def generate(
     study: Annotated[str, typer.Argument(help="name of a shipped study, or a study file")],
     output: Annotated[
@@ -35,10 +38,14 @@ def generate(
     ):
         if count:
             talk(f"{len(count)} run{'s' * (len(count) > 1)} {what}\n")
-    for output_path in done.stale:
+    for output_path in done.stale[:_NAMED]:
         talk(f"stale: {output_path} was made from files that have changed\n")
-    for arm in done.to_prepare:
-        talk(f"the rows of arm '{arm}' are not at hand; `cotdistill run` will fetch them\n")
+    if len(done.stale) > _NAMED:
+        talk(f"stale: {len(done.stale) - _NAMED} more\n")
+    if done.to_prepare:
+        named = ", ".join(done.to_prepare[:_NAMED])
+        more = f" and {len(done.to_prepare) - _NAMED} more" * (len(done.to_prepare) > _NAMED)
+        talk(f"rows not at hand yet, `cotdistill run` gets them: {named}{more}\n")
     sys.stdout.write(f"{_shown(done.folder)}\n")
 
 

@@ -16,22 +16,26 @@ from cotdistill import __version__
 from cotdistill.errors import MisuseError, UserError, did_you_mean
 
 VERBS: dict[str, tuple[str, str]] = {
-    "eval": ("cotdistill.cli.evaluate:evaluate", "as lm_eval, with our tasks only and guards"),
-    "generate": ("cotdistill.cli.generate:generate", "write the run folder of a study"),
-    "run": ("cotdistill.cli.run:run", "do everything a run folder says, and go on after a kill"),
-    "schema": ("cotdistill.cli.generate:schema", "print the JSON Schema of study files"),
-    "check": (
-        "cotdistill.cli.check:check",
-        "find every fault of a study or a run folder",
-    ),
-    "plan": ("cotdistill.cli.plan:plan", "what a study will cost, and what it can show"),
     "list": ("cotdistill.cli.look:list_", "show what is packaged: studies, datasets, tasks ..."),
     "path": ("cotdistill.cli.look:path", "print the real folder of a packaged part"),
+    "doctor": ("cotdistill.cli.doctor:doctor", "whether each stage's environment will work"),
+    "check": ("cotdistill.cli.check:check", "find every fault of a study or a run folder"),
+    "schema": ("cotdistill.cli.generate:schema", "print the JSON Schema of study files"),
     "prepare": ("cotdistill.cli.prepare:prepare", "fetch a benchmark, or read it from a file"),
+    "import-traces": ("cotdistill.cli.corpus:import_traces", "read a seed's files as traces"),
+    "grade": ("cotdistill.cli.grade:grade", "say of every row whether its answer is right"),
+    "lint": ("cotdistill.cli.corpus:lint", "find the defects of training data, rule by rule"),
+    "filter": ("cotdistill.cli.corpus:filter_", "keep right, sound, clean, unseen traces"),
+    "mix": ("cotdistill.cli.corpus:mix", "mix trace files by weights into a training set"),
+    "granularity": ("cotdistill.cli.corpus:granularity", "measure levels, and whether they rise"),
+    "generate": ("cotdistill.cli.generate:generate", "write the run folder of a study"),
+    "plan": ("cotdistill.cli.plan:plan", "what a study will cost, and what it can show"),
+    "run": ("cotdistill.cli.run:run", "do everything a run folder says, and go on after a kill"),
+    "eval": ("cotdistill.cli.evaluate:evaluate", "as lm_eval, with our tasks only and guards"),
+    "report": ("cotdistill.cli.report:report", "scores with intervals: a table, CSV, Markdown"),
+    "compare": ("cotdistill.cli.compare:compare", "paired tests between runs, and what they prove"),
     "rescore": ("cotdistill.cli.rescore:rescore", "grade logged samples again, without a model"),
     "judge": ("cotdistill.cli.judge:judge", "a language model's second opinion, audited"),
-    "compare": ("cotdistill.cli.compare:compare", "paired tests between runs, and what they prove"),
-    "report": ("cotdistill.cli.report:report", "scores with intervals: a table, CSV, Markdown"),
 }
 
 HIDDEN = {"step": "cotdistill.cli.step:step"}

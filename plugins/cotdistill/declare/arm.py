@@ -19,6 +19,7 @@ class DatasetArm(_Source):
 
     dataset: str
     folder: str | None = None
+    missing: Literal["refuse", "drop"] = "refuse"  # rows that lack a mapped column
 
 
 class Columns(Shape):
@@ -35,6 +36,7 @@ class FileArm(_Source):
 
     file: str
     columns: Columns = Columns()
+    missing: Literal["refuse", "drop"] = "refuse"  # rows that lack a mapped column
 
 
 class MixedArm(_Source):

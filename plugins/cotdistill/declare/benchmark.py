@@ -132,7 +132,7 @@ def _value(expression: str, row: Mapping[str, Any]) -> Any:
 def _named(what: str, expression: str, row: Mapping[str, Any]) -> Any:
     try:
         return _value(expression, row)
-    except jinja2.UndefinedError as error:
+    except jinja2.TemplateRuntimeError as error:
         raise ValueError(f"{what}: {error}") from error
     except (ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
         raise ValueError(f"{what}: {error}") from error

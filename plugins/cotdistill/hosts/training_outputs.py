@@ -48,7 +48,8 @@ def last_whole_checkpoint(output: Path, ranks: int = 1) -> Path | None:
 
     It must hold the weights and everything that the next step depends on: the optimizer, the
     schedule, and the random state of each of `ranks` processes. It must not be the training's last
-    one either: from there the host would train nothing and overwrite its results with zeros.
+    one: from there the host would train nothing and overwrite its results with zeros. And it must
+    not lie inside a later epoch, from where the host goes on with other rows.
     """
     for path in reversed(checkpoints(output)):
         if _resumable(path, ranks):
@@ -64,7 +65,7 @@ def _resumable(path: Path, ranks: int) -> bool:
     try:
         state = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
         step = state["global_step"]
-        if step >= state["max_steps"]:
+        if step >= state["max_steps"] or not _between_epochs(state["epoch"]):
             return False
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -77,6 +78,19 @@ def _resumable(path: Path, ranks: int) -> bool:
     if random_states < max(1, ranks) or not (by_deepspeed or any(_weights(path))):
         return False
     return all(_whole(entry) for entry in path.rglob("*") if entry.is_file())
+
+
+def _between_epochs(epoch: float) -> bool:
+    """Whether the host goes on from here with the rows that an uninterrupted training takes.
+
+    Inside the first epoch and at the end of any it does. Inside a later one it does not: the data
+    loader that skips the rows already seen starts to count epochs at 0, and so shuffles like the
+    first epoch (measured with accelerate 1.11, docs/run.md).
+
+    >>> [_between_epochs(epoch) for epoch in (0.4, 1.0, 1.6, 3.0)]
+    [True, True, False, True]
+    """
+    return epoch <= 1 or abs(epoch - round(epoch)) < 1e-6
 
 
 def _weights(folder: Path) -> list[Path]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 
-from cotdistill.reason.answer_pieces import sentence_end
+from cotdistill.reason.answer_pieces import sentences_backwards, trimmed
 
 Reading = tuple[str, int, int]
 
 _LETTERS = "A-J"
-_OPENING = r"[\s*_`\"'“‘$\\~]*"
+_OPENING = r"[\s*_`\"'“‘$\\~]{0,8}"
 _AT_START = re.compile(
     rf"{_OPENING}(?:(?:answer|correct|option|choice|letter|alternative|opción|réponse|option is"
     rf"|choice is|either)\s+"
@@ -123,6 +123,7 @@ def letter_in_prose(
     text: str, start: int, end: int, options: Mapping[str, str] | None
 ) -> Reading | None:
     """Look through the last sentences, from the end, for one that names a single letter."""
+    start, end = trimmed(text, start, end)
     whole = _AT_START.match(text, start, end)
     if whole is not None and _opens_as_choice(text, whole, start, end, options):
         return whole["letter"].upper(), *whole.span("letter")
@@ -155,20 +156,6 @@ def by_option_text(
         if not any(held[letter] != held[other] and held[letter] in held[other] for other in hits)
     ]
     return (hits[0].upper(), start, end) if len(hits) == 1 else None
-
-
-def sentences_backwards(
-    text: str, start: int, end: int, most: int = 6
-) -> Iterator[tuple[int, int]]:
-    """Yield the last sentences of the last 3,000 characters of text[start:end], the last first."""
-    at = max(start, end - 3_000)
-    found: list[tuple[int, int]] = []
-    while at < end:
-        stop = sentence_end(text, at, end)
-        if text[at:stop].strip():
-            found.append((at, stop))
-        at = stop + 1
-    yield from reversed(found[-most:])
 
 
 def _is_choice(

@@ -29,13 +29,9 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _BETWEEN_BOXES = re.compile(
-    r"[\s$.]*(?:\\\)|\\\]|\$)?[\s,;]*(?:\\q?quad)?[\s~]*(?:\\text\{\s*(?:,?\s*(?:and|or))?\s*\}"
-    r"|and|or|,|;|&"
-    r"|\\q?quad|\\,)?[\s,;]*(?:\\q?quad)?[\s~]*(?:[A-Za-z](?:_\{?\w{1,3}\}?)?\s*=\s*)?(?:\\\(|\\\["
-    r"|\$)?"
-    r"\s*(?:[A-Za-z](?:_\{?\w{1,3}\}?)?\s*=\s*)?\\?"
+    r"(?:[\s$.,;&~]|\\[)\](\[,;! ]|\\q?quad|\\text\{\s?,?\s?(?:and|or)?\s?\}|\b(?:and|or)\b"
+    r"|[A-Za-z](?:_\{?\w{1,3}\}?)?\s?=)*\\?"
 )
-
 _JOINT = re.compile(r"\b(?:and|or)\b|[,;&]|quad")
 
 _HASH = re.compile(r"####\s{0,4}[:：]?\s{0,4}")

@@ -9,7 +9,7 @@ from cotdistill.reason.answer_pieces import mathematics_at, trimmed
 Span = tuple[int, int]
 
 _DIGITS = (
-    r"(?:\d{1,3}(?:(?:,|\{,\}|,?\\!|\\,|,\\!"
+    r"(?:\d{1,3}(?:(?:,|\{,\}|,?\\!\s?|\\,"
     r"|[\u00a0\u2009\u202f ](?=\d{3}(?!\d)))\d{3})+(?!\d)(?:\.\d+)?"
     r"|\d+(?:[.,]\d+)?|\.\d+)"
 )
@@ -33,7 +33,8 @@ _WORD = (
 )
 NUMBER_WORD = re.compile(rf"\b(?:{_WORD})(?:[\s-](?:and\s)?(?:{_WORD}))*\b", re.IGNORECASE)
 _LEAD = re.compile(
-    r"(?:[\s*_`\"“(\[]|US(?=\s?\$)|Rs\.?|USD|EUR|\\(?:text|mathrm|mathbf|textbf)\{|\\[,;! ]|a total of|a|an|only|just|about"
+    r"(?:[\s*_`\"“(\[]|US(?=\s?\$)|Rs\.?|USD|EUR|\\(?:text|mathrm|mathbf|textbf)\{|\\[,;! ]"
+    r"|a total of|a|an|only|just|about"
     r"|approximately|around|roughly|exactly|nearly|almost|over|at least|at most|the number"
     r"|[A-Za-z](?:_\w)?\s?=)*",
     re.IGNORECASE,
@@ -43,6 +44,8 @@ _MORE = re.compile(
     rf"(?:\s[A-Za-z]{{1,12}})?(?:(?:,\s|,?\s(?:and|or|to)\s)(?:{_MONEY})?{_DIGITS})+(?=[\s.]*$"
     rf"|\s?[A-Za-z]*[\s.]*$)"
 )
+# "24 / 4" is what was to be worked out, not what came of it.
+_UNFINISHED = re.compile(r"\D{0,3}\d+\s/\s\d+")
 _EITHER_BEFORE = re.compile(rf"(?:{_DIGITS}|{_FRACTION})(?:\s[A-Za-z]{{1,12}})?\s(?:or|to)\s[$]?$")
 _LATER = re.compile(
     r"(?:,|;|\.|\))?\s(?:so|thus|hence|therefore|i\.e\.|that is|which (?:is|equals|gives|makes"
@@ -119,6 +122,8 @@ def best_number(text: str, start: int, end: int) -> Span | None:
         span for span in found if not _GIVEN_BEFORE.search(text, max(start, span[0] - 40), span[0])
     ]
     chosen = (said or found)[-1]
+    if _UNFINISHED.fullmatch(text, *chosen):
+        return None
     if _EITHER_BEFORE.search(text, max(start, chosen[0] - 40), chosen[0]):
         return None
     return chosen

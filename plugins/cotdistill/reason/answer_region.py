@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from cotdistill.reason.loops import loops
+
 Ending = Literal["natural", "cut", "loop"]
 
 _THINK_NAMES = "think|thinking|thought|thoughts|reasoning|analysis|scratchpad"
@@ -45,7 +47,6 @@ _DANGLING = re.compile(
 _CLOSERS = frozenset(".!?。！？…)]}$\"'”’*`>|%°️✓✔")
 _LAST_SENTENCES = 2_000
 _CUT_LENGTH = 400
-_LOOP_SEED = 24
 _LOOP_WINDOW = 6_000
 
 
@@ -78,7 +79,7 @@ def ending_of(text: str, start: int, end: int) -> Ending:
     ['natural', 'cut', 'loop']
     """
     tail = text[max(start, end - _LOOP_WINDOW) : end].rstrip()
-    if _loops(tail):
+    if loops(tail, copies=3, shortest=96):
         return "loop"
     ends_line = text[end - 1 : end] == "\n"
     return "cut" if _breaks_off(tail[-_LAST_SENTENCES:], ends_line) else "natural"
@@ -127,22 +128,6 @@ def _before_run_on(text: str, start: int, end: int) -> int:
             return mark.start()
         previous, has_question = mark.end(), True
     return end
-
-
-def _loops(tail: str) -> bool:
-    """Whether the tail is one piece said over and over; the last round may be incomplete."""
-    if len(tail) < 4 * _LOOP_SEED:
-        return False
-    seed = tail[-_LOOP_SEED:]
-    before = tail.rfind(seed, 0, len(tail) - 1)
-    if before < 0:
-        return False
-    period = len(tail) - _LOOP_SEED - before
-    rounds = 1
-    block = tail[-period:]
-    while tail.endswith(block, 0, len(tail) - rounds * period):
-        rounds += 1
-    return rounds >= 3 and rounds * period >= 4 * _LOOP_SEED
 
 
 def _breaks_off(tail: str, ends_line: bool) -> bool:

@@ -170,12 +170,13 @@ class Atoms(Brackets):
     def written(self) -> Node:
         """Read a written number: whole, decimal, repeating, or mixed (1 1/2)."""
         text = self.take().text
+        raised = text.lower().partition("e")[2].lstrip("+-0")
+        if len(raised) > 3 or (len(raised) == 3 and raised > "400"):
+            raise TooBigError("too big an exponent")
         try:
             value = Fraction(text)
         except (ValueError, OverflowError) as wrong:
             raise UnreadableError("not a number") from wrong
-        if "e" in text.lower() and abs(int(text.lower().partition("e")[2])) > 400:
-            raise TooBigError("too big an exponent")
         if "." in text and self.look.text in ("\\overline", "\\bar", "\\dot"):
             return self.repeating(text)
         if "." in text or "e" in text.lower():

@@ -9,7 +9,7 @@ from cotdistill.reason.equal_exact import exact
 from cotdistill.reason.equal_number import Written, agree, written
 from cotdistill.reason.equal_numeric import Work, decimal_value, identical
 from cotdistill.reason.equal_symbolic import proven
-from cotdistill.reason.equal_tree import Node, symbols, walk
+from cotdistill.reason.equal_tree import Node, symbols
 
 _TIERS = ("text", "exact", "rounding", "structure", "numeric", "symbolic")
 
@@ -54,7 +54,10 @@ def same_value(a: Node, b: Node, asked: Asked) -> bool | None:
 
 
 def _endless(node: Node) -> bool:
-    return any(part.head == "const" and part.name not in ("pi", "e", "i") for part in walk(node))
+    """Whether a value is infinite, or a set of numbers; the bounds of a sum may well be."""
+    if node.head == "const":
+        return node.name not in ("pi", "e", "i")
+    return node.head != "big" and any(map(_endless, node.args))
 
 
 def _near(one: Fraction, two: Fraction, asked: Asked) -> bool:

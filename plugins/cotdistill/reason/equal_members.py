@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import product
 
-from cotdistill.reason.equal_tree import MOST_SIGNS, Node, TooBigError, negative, walk
+from cotdistill.reason.equal_exact import exact
+from cotdistill.reason.equal_tree import MOST_SIGNS, Node, TooBigError, negative, number, walk
 
 Same = Callable[[Node, Node], bool | None]
 HOLDERS = ("list", "set", "tuple", "matrix")
+_MOST_NODES = 400  # of one cell of a product
 _MOST_CELLS = 144  # of a matrix that is worked out
 
 
@@ -200,4 +202,10 @@ def _times(left: Node, right: Node, whole: Node) -> Node:
 
 
 def _dotted(row: tuple[Node, ...], column: tuple[Node, ...]) -> Node:
-    return Node("add", tuple(Node("mul", pair) for pair in zip(row, column, strict=True)))
+    cell = Node("add", tuple(Node("mul", pair) for pair in zip(row, column, strict=True)))
+    value = exact(cell)
+    if value is not None:
+        return number(value)
+    if len(walk(cell)) > _MOST_NODES:
+        raise TooBigError("too big a matrix product")
+    return cell

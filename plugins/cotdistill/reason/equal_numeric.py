@@ -18,6 +18,8 @@ _GOLDEN = Fraction(618033988749894848204586834365638, 10**33)
 _STEPPED = frozenset(("floor", "ceil", "factorial", "binomial", "mod", "gcd", "lcm"))
 MOST_WORK = 9000  # weighted steps for one pair; about 0.2 s at the very worst
 _FIRST_DIGITS = 50
+_LAST_DIGITS = 150
+_LARGEST_PEAK = 10**40  # up to which a value lost in the noise of 150 digits is 0
 _SURE_DIGITS = 30  # left after cancellation, that must agree
 _ENOUGH = 3  # agreeing points that make two expressions equal
 _PLENTY = 5  # agreeing points after which no more are asked
@@ -101,7 +103,7 @@ def _value(
 
 
 def _difference(a: Node, b: Node, at: dict[str, Fraction], real: bool, work: Work) -> bool | None:
-    digits = _FIRST_DIGITS
+    digits, earlier = _FIRST_DIGITS, None
     for _ in range(3):
         (one, peak_one), (two, peak_two) = (_value(side, at, digits, real, work) for side in (a, b))
         ctx = work.context(digits)
@@ -109,16 +111,17 @@ def _difference(a: Node, b: Node, at: dict[str, Fraction], real: bool, work: Wor
         if peak == 0:
             return True
         noise = peak * ctx.mpf(10) ** (8 - digits)
-        if gap > noise:
-            return False
+        if gap > noise or (earlier and abs(gap - earlier) * 100 < gap):
+            return False  # a gap that more digits leave as it is
         size = max(abs(one), abs(two))
         lost = int(ctx.log10(peak / size)) if size > noise else digits
         if digits - lost >= _SURE_DIGITS:
             return True
-        if digits >= 150:
-            return True if size <= noise else None
-        digits = min(150, 50 + lost if size > noise else 110)
-    return True
+        if digits >= _LAST_DIGITS:
+            return True if size <= noise and peak < _LARGEST_PEAK else None
+        earlier = gap
+        digits = min(_LAST_DIGITS, 50 + lost if size > noise else digits + 60)
+    return None
 
 
 _Test = Callable[[Node, Node, dict[str, Fraction], bool, Work], bool | None]

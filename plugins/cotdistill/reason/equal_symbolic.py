@@ -25,7 +25,7 @@ from typing import IO, Any
 from cotdistill.reason.equal_tree import Node, walk
 
 _PAIR_SECONDS = 0.4
-_START_SECONDS = 0.9  # waited for by a pair that finds no worker
+_START_SECONDS = 0.6  # waited for by a pair that finds no worker
 _MOST_NODES = 120
 _MOST_LINE = 60_000
 

@@ -16,7 +16,8 @@ _MOST_POWER = 300
 _FUNCTIONS = {
     "sin": "sin", "cos": "cos", "tan": "tan", "cot": "cot", "sec": "sec", "csc": "csc",
     "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot", "sinh": "sinh",
-    "cosh": "cosh", "tanh": "tanh",    "exp": "exp", "log": "log", "ln": "log", "abs": "Abs", "floor": "floor", "ceil": "ceiling",
+    "cosh": "cosh", "tanh": "tanh", "exp": "exp", "log": "log", "ln": "log", "abs": "Abs",
+    "floor": "floor", "ceil": "ceiling",
     "factorial": "factorial", "binomial": "binomial", "max": "Max", "min": "Min",
 }  # fmt: skip
 _BIG = ("sum", "prod", "int", "lim", "derivative")

@@ -98,7 +98,7 @@ def balance(questions: U64, alive: Mask) -> Mapping[str, Any]:
     what the tenth of the questions with the most rows holds of all rows.
 
     >>> balance(np.array([1, 1, 1, 2], dtype=np.uint64), np.ones(4, dtype=bool))
-    {'questions': 2, 'rows': 4, 'rows_per_question': {1: 1, 3: 1}, 'share_of_top_tenth': 0.75}
+    {'questions': 2, 'rows': 4, 'rows_per_question': {'1': 1, '3': 1}, 'share_of_top_tenth': 0.75}
     """
     _, counts = np.unique(questions[alive], return_counts=True)
     sizes, how_many = np.unique(counts, return_counts=True)
@@ -106,7 +106,7 @@ def balance(questions: U64, alive: Mask) -> Mapping[str, Any]:
     return {
         "questions": len(counts),
         "rows": int(counts.sum()),
-        "rows_per_question": dict(zip(sizes.tolist(), how_many.tolist(), strict=True)),
+        "rows_per_question": dict(zip(map(str, sizes.tolist()), how_many.tolist(), strict=True)),
         "share_of_top_tenth": round(float(top / max(counts.sum(), 1)), 4),
     }
 

@@ -19,6 +19,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from itertools import accumulate
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from cotdistill.errors import DataError, Fault
 
 Draw = dict[str, list[int]]
+Key = TypeVar("Key", str, int)
 
 
 def apportion(weights: Mapping[str, float], total: int) -> dict[str, int]:
@@ -147,7 +149,7 @@ def mixture_of_tokens(
 
 
 def matched_mixture(
-    questions: Mapping[str, Sequence[str]],
+    questions: Mapping[str, Sequence[Key]],
     weights: Mapping[str, float],
     rows: int,
     seed: int,
@@ -167,7 +169,7 @@ def matched_mixture(
     {'long': [2], 'short': [3, 0, 2]}
     """
     _same_sources(questions, weights, "rows")
-    first: dict[str, dict[str, int]] = {}
+    first: dict[str, dict[Key, int]] = {}
     for source, keys in questions.items():
         first[source] = {}
         for row, key in enumerate(keys):

@@ -64,19 +64,6 @@ def sketches(hashes: U64, owner: I64, owners: int) -> U64:
     return smallest.reshape(owners, SLOTS)
 
 
-def distinct_runs(sketch: U64) -> NDArray[np.float64]:
-    """Estimate how many different runs each sketch was made of, to about a tenth.
-
-    The smaller the smallest hash of a slot, the more hashes fell into it.
-
-    >>> hashes, owner = run_hashes(words_of([" ".join(map(str, range(500)))]))
-    >>> 400 < float(distinct_runs(sketches(hashes, owner, 1))[0]) < 600
-    True
-    """
-    mean = (sketch / float(EMPTY)).mean(axis=1)
-    return np.asarray(SLOTS * (1.0 / np.maximum(mean, 1e-12) - 1.0))
-
-
 def band_keys(sketch: U64) -> U32:
     """Return one 32-bit key for each band of each sketch, empty slots filled from the right.
 

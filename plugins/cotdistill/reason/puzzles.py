@@ -7,8 +7,9 @@ nothing in a minute, with no download and no teacher. Each puzzle is a chain of 
 same questions at every level, so arms differ in nothing but their rationales.
 
 A line restates its part of the question word for word and then tells the state, so what a line
-needs always lies at the same distance back: distances that vary take a small student many times
-longer to learn than the steps themselves.
+needs always lies at the same distance back (distances that vary take a small student many times
+longer to learn than the steps themselves), and rationales of levels that divide six are all equally
+long.
 
 Training and held-out questions never meet: a hash of the question says to which side it belongs,
 whatever the seed.
@@ -62,9 +63,9 @@ class _Family:
     """Stands between two steps, in the question and inside a line of the rationale."""
     asked: str
     state: Callable[[Sequence[str]], str]
-    """What the steps so far lead to."""
-    line_says: Callable[[Sequence[str], Sequence[str]], str]
-    """What a line tells: given the steps before it and its own."""
+    """What steps lead to."""
+    running: bool
+    """Whether a line tells what all steps so far lead to, or its own alone."""
 
 
 def _digit_sum(steps: Sequence[str]) -> str:
@@ -74,7 +75,7 @@ def _digit_sum(steps: Sequence[str]) -> str:
 def _under_cup(steps: Sequence[str]) -> str:
     under = _CUPS[0]
     for swap in steps:
-        one, other = swap
+        one, other = swap[0], swap[1]
         under = {one: other, other: one}.get(under, under)
     return under
 
@@ -91,7 +92,7 @@ FAMILIES: dict[str, _Family] = {
         joint=", ",
         asked="Start at 0. Add {steps}. What is the last digit?",
         state=_digit_sum,
-        line_says=lambda before, own: _digit_sum([*before, *own]),
+        running=True,
     ),
     "ball": _Family(
         kind="letter",
@@ -100,7 +101,7 @@ FAMILIES: dict[str, _Family] = {
         joint=", ",
         asked="The ball is under cup A. Swap {steps}. Under which cup is the ball?",
         state=_under_cup,
-        line_says=lambda before, own: _under_cup([*before, *own]),
+        running=True,
     ),
     "last-letters": _Family(
         kind="text",
@@ -109,7 +110,7 @@ FAMILIES: dict[str, _Family] = {
         joint=", ",
         asked="Take the last letters of {steps}. What do they spell?",
         state=_last_letters,
-        line_says=lambda _, own: _last_letters(own),
+        running=False,
     ),
 }
 
@@ -120,16 +121,16 @@ def draw_puzzles(family: str, level: int, rows: int, seed: int, split: Split) ->
     The questions depend on family, seed and split, not on the level or on how many are asked for.
 
     Raises:
-        DataError: there is no such family or level, or the family has not half as many questions
-            again on that side as rows are asked for.
+        DataError: there is no such family or level, or more rows are asked for than half of the
+            family's questions on that side.
 
     >>> puzzle = next(draw_puzzles("digit-sum", level=3, rows=1, seed=7, split="train"))
-    >>> puzzle.question.removeprefix("Start at 0, then add 2, then add 7, then add 2, ")
-    'then add 5, then add 8, then add 1. What is the last digit?'
+    >>> puzzle.question
+    'Start at 0. Add 2, 7, 2, 5, 8, 1. What is the last digit?'
     >>> print(puzzle.rationale)
-    2, then add 7 gives 9
-    2, then add 5 gives 6
-    8, then add 1 gives 5
+    2, 7 =9
+    2, 5 =6
+    8, 1 =5
     The answer is 5.
     """
     _check(family, level, rows, split)
@@ -164,7 +165,7 @@ def _rationale(family: _Family, steps: tuple[str, ...], level: int) -> str:
     lines = []
     for number in range(level):
         start, end = STEPS * number // level, STEPS * (number + 1) // level
-        said = family.line_says(steps[:start], steps[start:end])
+        said = family.state(steps[0 if family.running else start : end])
         lines.append(f"{family.joint.join(steps[start:end])} ={said}")
     return "\n".join([*lines, f"The answer is {family.state(steps)}."])
 

@@ -8,8 +8,9 @@ dropped row: LLaMA-Factory drops such rows with a warning that nobody reads.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,14 @@ COLUMNS = {"prompt": "instruction", "response": "output", "system": "system"}
 _PROMPTS = ("instruction", "question", "problem", "prompt", "input")
 _RESPONSES = ("output", "response", "solution", "rationale", "answer", "completion")
 _FAULTS_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Rows read of each source, and rows dropped by reason."""
+
+    read: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -67,35 +76,36 @@ def is_at_hand(source: Source) -> bool:
     return source.registration is None
 
 
-def arm_rows(study: Study, name: str) -> Iterator[Row]:
-    """Yield the rows of an arm in their final order.
+def arm_rows(study: Study, name: str, tally: Tally | None = None) -> Iterator[Row]:
+    """Yield the rows of an arm in their final order, counted in a tally as they go by.
 
     Raises:
         DataError: a source is missing or broken, a row lacks a mapped column, or a mix asks for
             more rows than its sources have.
     """
     arm = study.arms.get(name)
+    tally = tally or Tally()
     if isinstance(arm, MixedArm):
-        yield from _mixed_rows(study, arm)
+        yield from _mixed_rows(study, arm, tally)
     elif isinstance(arm, PuzzleArm):
         level = 0 if arm.level == "answer-only" else arm.level
         for puzzle in draw_puzzles(arm.puzzles, level, arm.rows, arm.seed, "train"):
             yield {"system": "", "instruction": puzzle.question, "output": puzzle.rationale}
     else:
-        yield from _source_rows(study, source_of(study, name))
+        yield from _source_rows(study, source_of(study, name), tally)
 
 
-def inputs_of(study: Study, name: str) -> list[LedgerFile]:
-    """Return the files that an arm reads, with their hashes, as its ledger names them."""
+def inputs_of(study: Study, name: str, read: Mapping[str, int]) -> list[LedgerFile]:
+    """Return the files that an arm read, with rows and hashes, as its ledger names them."""
     return [
-        LedgerFile.of(source.path, -1, name=source.path.name)
+        LedgerFile.of(source.path, read[source.name], name=source.path.name)
         for source in sources_of(study, name)
         if source.path is not None
     ]
 
 
-def _mixed_rows(study: Study, arm: MixedArm) -> Iterator[Row]:
-    pools = {name: list(arm_rows(study, name)) for name in arm.mix}
+def _mixed_rows(study: Study, arm: MixedArm, tally: Tally) -> Iterator[Row]:
+    pools = {name: list(arm_rows(study, name, tally)) for name in arm.mix}
     sizes = {name: len(rows) for name, rows in pools.items()}
     used = [name for name, weight in arm.mix.items() if weight]
     rows = arm.rows if arm.rows is not None else min(sizes[name] for name in used)
@@ -103,7 +113,7 @@ def _mixed_rows(study: Study, arm: MixedArm) -> Iterator[Row]:
         yield pools[name][row]
 
 
-def _source_rows(study: Study, source: Source) -> Iterator[Row]:
+def _source_rows(study: Study, source: Source, tally: Tally) -> Iterator[Row]:
     if source.path is None:
         from cotdistill.hosts.hub import hub_rows
 
@@ -115,10 +125,19 @@ def _source_rows(study: Study, source: Source) -> Iterator[Row]:
         place = str(source.path)
     arm = study.arms.get(source.name)
     if source.registration is not None:
-        yield from _pairs(rows, place, _registered_columns(source.registration))
+        columns = _registered_columns(source.registration)
     else:
         assert isinstance(arm, FileArm)
-        yield from _pairs(rows, place, arm.columns)
+        columns = arm.columns
+    may_drop = isinstance(arm, FileArm | DatasetArm) and arm.missing == "drop"
+    counted = _counted(rows, tally.read, source.name)
+    yield from _pairs(counted, place, columns, tally.dropped if may_drop else None)
+
+
+def _counted(rows: Iterable[Row], read: Counter[str], name: str) -> Iterator[Row]:
+    for row in rows:
+        read[name] += 1
+        yield row
 
 
 def _registered_columns(registration: Registration) -> Columns:
@@ -130,8 +149,10 @@ def _registered_columns(registration: Registration) -> Columns:
     )
 
 
-def _pairs(rows: Iterable[Row], place: str, columns: Columns) -> Iterator[Row]:
-    """Yield one question and answer a row; every row that has none is named at the end."""
+def _pairs(
+    rows: Iterable[Row], place: str, columns: Columns, dropped: Counter[str] | None
+) -> Iterator[Row]:
+    """Yield one question and answer a row; a row that has none is counted, or named at the end."""
     faults: list[Fault] = []
     missing = 0
     chosen: Columns | None = None
@@ -142,7 +163,9 @@ def _pairs(rows: Iterable[Row], place: str, columns: Columns) -> Iterator[Row]:
         else:
             chosen = chosen or _chosen(columns, row)
             pair, wrong = _pair(row, chosen)
-        if wrong:
+        if wrong and dropped is not None:
+            dropped[wrong] += 1
+        elif wrong:
             missing += 1
             if len(faults) < _FAULTS_SHOWN:
                 faults.append(Fault(f"{place}: row {number}", wrong, *_wanted(row)))
@@ -150,7 +173,8 @@ def _pairs(rows: Iterable[Row], place: str, columns: Columns) -> Iterator[Row]:
             yield pair
     if faults:
         if missing > len(faults):
-            faults.append(Fault(place, f"{missing} rows in all lack a mapped column"))
+            wrong = f"{missing} rows in all lack a mapped column"
+            faults.append(Fault(place, wrong, "", "mend them, or say 'missing: drop' in the arm"))
         raise DataError(faults)
 
 

@@ -14,7 +14,7 @@ from cotdistill.files.ledger import Ledger, LedgerFile, ledger_path, read_ledger
 from cotdistill.files.rows import Row, read_rows, write_rows
 from cotdistill.files.whole import sha256_of
 from cotdistill.files.yamls import read_yaml
-from cotdistill.work.arms import arm_rows, inputs_of, is_at_hand, sources_of
+from cotdistill.work.arms import Tally, arm_rows, inputs_of, is_at_hand, sources_of
 
 
 def study_of(folder: Path) -> Study:
@@ -92,15 +92,16 @@ def write_arm(study: Study, arm: str, folder: Path) -> Path:
     if missing:
         raise DataError(_missing_file(source.name, source.path) for source in missing)
     ledger_path(path).unlink(missing_ok=True)  # a file without a ledger is not a finished file
-    count = write_rows(path, arm_rows(study, arm))
+    tally = Tally()
+    count = write_rows(path, arm_rows(study, arm, tally))
     declared = study.arms[arm]
     write_ledger(
         path,
         Ledger(
             made_by="generate",
-            inputs=tuple(inputs_of(study, arm)),
+            inputs=tuple(inputs_of(study, arm, tally.read)),
             outputs=(LedgerFile.of(path, count, name=path.name),),
-            counts={"kept": count},
+            counts={"kept": count, **dict(sorted(tally.dropped.items()))},
             settings=declared.model_dump(mode="json"),
             seed=getattr(declared, "seed", None),
             notes={"digest": digest},

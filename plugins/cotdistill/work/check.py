@@ -144,9 +144,7 @@ def _missing_rows(study: Study, root: Path) -> list[Fault]:
     ]
 
 
-def made_students(
-    root: Path, lines: list[ManifestLine]
-) -> tuple[list[ManifestLine], list[Fault]]:
+def made_students(root: Path, lines: list[ManifestLine]) -> tuple[list[ManifestLine], list[Fault]]:
     """Return the runs whose student is there, and a fault for each scratch student that is not."""
     unmade = {
         line["files"]["student"]: line

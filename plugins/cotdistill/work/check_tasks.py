@@ -61,7 +61,7 @@ def gold_faults() -> list[Fault]:
     for name in benchmark_names():
         for split in prepared_splits(name):
             try:
-                missed = [row for row in read_split(name, split) if not _gold_is_right(row)]
+                missed = [row for row in read_split(name, split) if not gold_is_right(row)]
             except DataError as error:
                 faults += error.faults
                 continue
@@ -85,7 +85,8 @@ def answer_with(row: dict[str, Any], gold: str) -> str:
     return f"The answer is {said}."
 
 
-def _gold_is_right(row: dict[str, Any]) -> bool:
+def gold_is_right(row: dict[str, Any]) -> bool:
+    """Return whether a question's own gold, stated as its task asks, is graded right."""
     return bool(grade_responses(row, [answer_with(row, row["gold"])])["exact_match"])
 
 

@@ -8,7 +8,6 @@ that an interrupted job goes on where it was and the bytes do not depend on it.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,12 +60,14 @@ def curate(
     *,
     skip_bad: bool = False,
     golds: Sequence[Path] = (),
+    apart: bool = False,
     workers: int = 1,
     engine: Engine = "processes",
     progress: Progress = lambda _: None,
 ) -> Ledger:
     """Write the rows that pass to `out`, the others to `<out>.rejected.jsonl`, and the ledger.
 
+    With `apart` there is one kept file for each input, `<out>.<input>.jsonl`, and no `out`.
     A file of another shape than trace rows is imported first. What is done is done for good: the
     same call after an interruption goes on, and after it has ended does nothing.
 
@@ -107,7 +108,7 @@ def curate(
         progress(f"wrote {done} of {len(tasks)} pieces")
     rejected = out.with_suffix(".rejected.jsonl")
     ledger_path(out).unlink(missing_ok=True)  # a file without a ledger is not a finished file
-    _join([Path(task.kept) for task in tasks], out)
+    outputs = _kept_outputs(tasks, files, out, apart)
     _join([Path(task.rejected) for task in tasks], rejected, _refused_lines(files))
     alive = reasons == KEPT
     ledger = Ledger(
@@ -117,7 +118,7 @@ def curate(
             for place, file in enumerate(files)
         ),
         outputs=(
-            LedgerFile.of(out, counts["kept"], name=out.name),
+            *outputs,
             LedgerFile.of(rejected, sum(counts.values()) - counts["kept"], name=rejected.name),
         ),
         counts=counts,
@@ -284,13 +285,36 @@ def _refused_lines(files: Sequence[Readied]) -> Iterator[bytes]:
             yield row_line({**row, "row": refusal.row}).encode()
 
 
-def _join(pieces: Sequence[Path], out: Path, more: Iterable[bytes] = ()) -> None:
+def _kept_outputs(
+    tasks: Sequence[WriteTask], files: Sequence[Readied], out: Path, apart: bool
+) -> list[LedgerFile]:
+    """Join the kept pieces, into one file or one for each input."""
+    if not apart:
+        rows = _join([Path(task.kept) for task in tasks], out)
+        return [LedgerFile.of(out, rows, name=out.name)]
+    outputs = []
+    stems = [file.given.stem for file in files]
+    for place, stem in enumerate(stems):
+        name = stem if stems.count(stem) == 1 else f"{stem}-{place + 1}"
+        path = out.with_name(f"{out.stem}.{name}.jsonl")
+        rows = _join([Path(task.kept) for task in tasks if task.shard.file == place], path)
+        outputs.append(LedgerFile.of(path, rows, name=path.name))
+    return outputs
+
+
+def _join(pieces: Sequence[Path], out: Path, more: Iterable[bytes] = ()) -> int:
+    """Write pieces and then more lines as one file; return its lines."""
+    rows = 0
     with written_bytes(out) as stream:
         for piece in pieces:
             with piece.open("rb") as part:
-                shutil.copyfileobj(part, stream, _COPIED_AT_ONCE)
+                while block := part.read(_COPIED_AT_ONCE):
+                    rows += block.count(b"\n")
+                    stream.write(block)
         for line in more:
             stream.write(line)
+            rows += 1
+    return rows
 
 
 def _refuse_bad(surveyed: Survey, files: Sequence[Readied]) -> None:

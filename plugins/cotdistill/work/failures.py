@@ -6,7 +6,11 @@ import re
 from pathlib import Path
 
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_BAR = re.compile(r"\d+%\||^\s*\d+it \[|it/s\]|s/it\]")
+_NOISE = re.compile(
+    r"\d+%\||^\s*\d+it \[|it/s\]|s/it\]"  # progress bars
+    r"|Retrying in \d+s \[|thrown while requesting"  # a hub that cannot be reached, five times
+)
+_WIDEST = 300
 _TRACEBACK = "Traceback (most recent call last)"
 _LAUNCHERS = ("ChildFailedError", "CalledProcessError", "SystemExit", "KeyboardInterrupt")
 _END = 256 * 1024
@@ -17,7 +21,7 @@ def lines_that_matter(log: Path, start: int = 0, most: int = 6) -> list[str]:
 
     After a traceback it is the error itself with the place that raised it, and a launcher's
     traceback, which only says that its child failed, gives way to the child's. Progress bars and
-    colours are left out.
+    colours are left out, and a very long line is cut.
     """
     try:
         with log.open("rb") as stream:
@@ -33,7 +37,7 @@ def lines_that_matter(log: Path, start: int = 0, most: int = 6) -> list[str]:
 def _clean(line: str) -> str:
     """Keep what a terminal would show: the text after the last carriage return, no colours."""
     shown = _COLOUR.sub("", line).rstrip("\r").rpartition("\r")[2].rstrip()
-    return "" if _BAR.search(shown) else shown
+    return "" if _NOISE.search(shown) else shown if len(shown) <= _WIDEST else shown[:_WIDEST] + "…"
 
 
 def _error(lines: list[str], most: int) -> list[str]:

@@ -5,7 +5,8 @@ for nothing, and its results overwritten with zeros. So every attempt starts in 
 empty, or that holds a whole checkpoint of the very same settings. A training that was interrupted
 goes on from there: the host restores weights, optimizer, schedule, random state and its place in
 the data, and the result is that of a training that was never interrupted. Where one of these was
-not saved it starts again. Nothing with weights in it is deleted: it moves to `stale/`.
+not saved, or the host would not find its place, it starts again. Nothing with weights in it is
+deleted: it moves to `stale/`.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def _room_to_train(folder: Path, relative: str, ranks: int) -> Room:
     if checkpoint is None:
         if checkpoints(output):
             place = move_to_stale(folder, relative)
-            return Room(said=f"no checkpoint to go on from; moved to {place}, starting again")
+            return Room(said=f"no checkpoint goes on exactly; moved to {place}, starting again")
         shutil.rmtree(output)
         return Room(said="interrupted before its first checkpoint; starting again")
     step = int(checkpoint.name.rpartition("-")[2])

@@ -1,0 +1,53 @@
+"""`doctor`: whether each stage's environment will work."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cotdistill.errors import MisuseError
+
+
+def doctor(
+    what: Annotated[
+        str | None,
+        typer.Argument(help="study name, study file or run folder [default: this machine]"),
+    ] = None,
+    stage: Annotated[
+        list[str] | None,
+        typer.Option(help="train, export, evaluate, run or serve [default: all but serve]"),
+    ] = None,
+    environment: Annotated[
+        list[str] | None,
+        typer.Option("--env", help="stage=PREFIX: a virtual environment or a command prefix"),
+    ] = None,
+    deep: Annotated[bool, typer.Option("--deep", help="also import the hosts (seconds)")] = False,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value of a study; repeatable")
+    ] = None,
+) -> None:
+    """Say of each stage whether its environment will work, with the line that mends what will not.
+
+    Example: cotdistill doctor learnability-gap --env evaluate='conda run -n eval'
+    """
+    from cotdistill.work.doctor import examine
+
+    prefixes = {}
+    for pair in environment or ():
+        name, equals, prefix = pair.partition("=")
+        if not equals:
+            raise MisuseError(f"cotdistill doctor: --env {pair} is not stage=PREFIX")
+        prefixes[name] = prefix
+    examined = examine(what, stage or (), prefixes, deep, sets or ())
+    for one in examined:
+        sys.stdout.write(f"{one.stage:<9} {one.state:<7} {one.holds}\n")
+        for finding in one.findings:
+            sys.stdout.write(f"  {finding.grade}: {finding}\n")
+    unfit = [one.stage for one in examined if one.state != "works"]
+    checked = "imports and versions" if deep else "versions and libraries; --deep also imports"
+    sys.stderr.write(f"checked {checked}\n")
+    if unfit:
+        sys.stderr.write(f"will not work: {', '.join(unfit)}\n")
+        raise typer.Exit(1)

@@ -1,0 +1,83 @@
+"""`grade`: a verdict beside every row of a file of traces or model outputs."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cotdistill.cli.tables import show_table
+
+_LINE_EVERY = 10.0  # seconds between lines of progress where no terminal listens
+
+
+def grade(
+    file: Annotated[Path, typer.Argument(help="rows to grade (.jsonl or .json)")],
+    prediction: Annotated[
+        str, typer.Option(help="column of the text to grade; dots lead inside: resps.0.0")
+    ] = "rationale",
+    gold: Annotated[str, typer.Option(help="column of the right answer")] = "gold",
+    gold_file: Annotated[Path | None, typer.Option(help="a second file that has the golds")] = None,
+    on: Annotated[str, typer.Option(help="column that joins the gold file's rows")] = "id",
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            help="number, expression, letter, boolean, date, text or auto [default: each row's own]"
+        ),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="stated answers only")] = False,
+    tolerance: Annotated[float | None, typer.Option(help="relative, e.g. 0.01")] = None,
+    steps: Annotated[bool, typer.Option("--steps", help="also check written arithmetic")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="processes")] = 1,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="[default: FILE with .graded.jsonl]")
+    ] = None,
+) -> None:
+    """Say of every row whether its text ends in the right answer, and by which rule it was read.
+
+    Example: cotdistill grade traces.jsonl --gold-file gsm8k.jsonl --on question -o graded.jsonl
+    """
+    from cotdistill.work.grade import Columns, How, checked_kind, grade_file
+
+    columns = Columns(prediction=prediction, gold=gold, on=on)
+    how = How(checked_kind(kind), strict, tolerance, steps, workers)
+    target = output or file.with_name(f"{file.stem}.graded.jsonl")
+    with _progress() as advance:
+        tally = grade_file(
+            file, target, columns=columns, gold_file=gold_file, how=how, advance=advance
+        )
+    show_table(tally.table)
+    sys.stderr.write(f"wrote {tally.rows} rows: {tally.written}\n")
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[int], None]]:
+    """Show rows done: a live line on a terminal, a plain line now and then elsewhere."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        shown = (
+            SpinnerColumn(),
+            TextColumn("{task.completed:,.0f} rows graded"),
+            TimeElapsedColumn(),
+        )
+        with Progress(*shown, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("grade", total=None)
+            yield lambda done: bar.update(task, completed=done)
+        return
+    last = time.monotonic()
+
+    def say(done: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _LINE_EVERY:
+            last = time.monotonic()
+            sys.stderr.write(f"{done:,} rows graded\n")
+            sys.stderr.flush()
+
+    yield say

@@ -1,0 +1,121 @@
+"""How finely a rationale is worked out, and whether a level that asks for more gives more.
+
+Steps are lines or numbered items with something in them, whichever are more; a rationale of one
+line has as many steps as sentences.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+MEASURES = ("steps", "sentences", "equations", "characters", "words")
+
+_SENTENCE = re.compile(r"[.!?。！？]+[\"')\]]*(?=\s|$)")
+_ITEM = re.compile(r"(?:^|(?<=[\s.:;!?)]))(?:step\s+)?\d{1,2}[.):]\s+(?=\S)", re.IGNORECASE)
+_EQUATION = re.compile(r"(?<![<>!=:])=(?!=)|\\approx|≈")
+
+
+@dataclass(frozen=True, slots=True)
+class Granularity:
+    """The measures of one rationale; `tokens` where a tokenizer counted them."""
+
+    steps: int
+    sentences: int
+    equations: int
+    characters: int
+    words: int
+    tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class LevelOrder:
+    """How a level compares with the one below it, on the questions that both have.
+
+    Units: `kept` and `longer` are shares in [0, 1]: questions whose text is at least as long, and
+    longer; `ratio` is the mean length divided by that of the level below.
+    """
+
+    lower: str
+    upper: str
+    questions: int
+    kept: float
+    longer: float
+    ratio: float
+
+    @property
+    def is_longer(self) -> bool:
+        """Whether the upper level is longer on average."""
+        return self.ratio > 1.0
+
+
+def granularity(rationale: str, tokens: int | None = None) -> Granularity:
+    r"""Measure one rationale.
+
+    >>> granularity("1. Take 290.\n2. Halve it: 290 / 2 = 145.\nThe answer is 145.")
+    Granularity(steps=3, sentences=3, equations=1, characters=59, words=15, tokens=None)
+    """
+    text = rationale.strip()
+    lines = sum(1 for line in text.split("\n") if line.strip())
+    items = len(_ITEM.findall(text))
+    body = _ITEM.sub(" ", text)
+    sentences = len(_SENTENCE.findall(body)) or int(bool(text))
+    if body and not _SENTENCE.search(body[-3:]):
+        sentences += int(bool(_SENTENCE.search(body)))  # a last sentence without its full stop
+    steps = max(lines, items) if max(lines, items) > 1 else sentences
+    return Granularity(
+        steps, sentences, len(_EQUATION.findall(text)), len(text), len(text.split()), tokens
+    )
+
+
+def level_orders(lengths: Mapping[str, Mapping[str, float]]) -> list[LevelOrder]:
+    """Compare each level with the one before it, question by question.
+
+    Shapes: lengths [levels in their order][question] = length of its rationale.
+
+    >>> orders = level_orders({"1": {"a": 10, "b": 20}, "2": {"a": 15, "b": 18, "c": 9}})
+    >>> orders[0].questions, orders[0].kept, orders[0].is_longer
+    (2, 0.5, True)
+    """
+    orders = []
+    for (lower, below), (upper, above) in pairwise(lengths.items()):
+        shared = [question for question in below if question in above]
+        if not shared:
+            orders.append(LevelOrder(lower, upper, 0, 0.0, 0.0, 0.0))
+            continue
+        kept = sum(above[question] >= below[question] for question in shared)
+        longer = sum(above[question] > below[question] for question in shared)
+        total = sum(below[question] for question in shared)
+        ratio = sum(above[question] for question in shared) / total if total else 0.0
+        orders.append(
+            LevelOrder(lower, upper, len(shared), kept / len(shared), longer / len(shared), ratio)
+        )
+    return orders
+
+
+def order_kept_throughout(lengths: Mapping[str, Mapping[str, float]]) -> tuple[int, float]:
+    """Return the questions that all levels have, and the share whose length never falls.
+
+    >>> order_kept_throughout({"1": {"a": 1, "b": 2}, "2": {"a": 2, "b": 1}})
+    (2, 0.5)
+    """
+    levels = list(lengths.values())
+    if not levels:
+        return 0, 0.0
+    shared = [question for question in levels[0] if all(question in level for level in levels)]
+    kept = sum(
+        all(below[question] <= above[question] for below, above in pairwise(levels))
+        for question in shared
+    )
+    return len(shared), kept / len(shared) if shared else 0.0
+
+
+def mean_of(values: Sequence[float]) -> float:
+    """Return the mean, 0 without values.
+
+    >>> mean_of([1, 2])
+    1.5
+    """
+    return sum(values) / len(values) if values else 0.0

@@ -1,0 +1,215 @@
+"""`lm_eval` and `cotdistill eval` run our tasks: on a tiny model, and on servers that misbehave."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cotdistill.cli.main import main
+from cotdistill.files.bundle import bundle_folder
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.usefixtures("prepared"),
+]
+
+SEEDS = "AIME,AMC,Olympiad,gsm8k_zero,hendrycks_math_500"
+
+
+def chat(content: str | None) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "message": {"role": "assistant", "content": content}}]}
+
+
+def results_of(folder: Path) -> dict[str, Any]:
+    (path,) = folder.rglob("results_*.json")
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def samples_of(folder: Path, task: str) -> list[dict[str, Any]]:
+    (path,) = folder.rglob(f"samples_{task}_2*.jsonl")
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def on_server(url: str, task: str, output: Path, *more: str) -> int:
+    return main(
+        ["eval", "--model", "local-chat-completions", "--tasks", task, "--apply_chat_template",
+         "--model_args", f"model=m,base_url={url}/chat/completions,max_retries=1,timeout=5",
+         "--output_path", str(output), "--log_samples", *more]
+    )  # fmt: skip
+
+
+def test_the_stock_harness_runs_the_seeds_tasks_from_any_folder(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    command = [
+        sys.executable, "-m", "lm_eval", "--include_path", str(bundle_folder("task_configs")),
+        "--tasks", SEEDS, "--model", "hf", "--model_args", f"pretrained={tiny_model}",
+        "--device", "cpu", "--batch_size", "8", "--log_samples", "--apply_chat_template",
+        "--gen_kwargs", "do_sample=false,temperature=0,max_gen_toks=16",
+        "--output_path", str(tmp_path / "out"),
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "No aggregation function" not in done.stderr
+    found = results_of(tmp_path / "out")
+    for task in SEEDS.split(","):
+        assert 0.0 <= found["results"][task]["exact_match,none"] <= 1.0
+        assert found["configs"][task]["generation_kwargs"]["seed"] is None
+    (sample,) = samples_of(tmp_path / "out", "AIME")
+    assert sample["doc"]["id"].startswith("aime24-")
+    assert sample["answered"][0]["outcome"] in ("wrong", "no_answer", "cut_off", "correct")
+    assert isinstance(sample["resps"][0][0], str)
+
+
+def test_sampled_repeats_differ_and_are_all_scored(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = main(
+        ["eval", "--model", "hf", "--model_args", f"pretrained={tiny_model}", "--device", "cpu",
+         "--tasks", "cot_gsm8k_k4", "--apply_chat_template", "--batch_size", "4",
+         "--gen_kwargs", "max_gen_toks=16", "--output_path", str(tmp_path), "--log_samples"]
+    )  # fmt: skip
+    assert status == 0, capsys.readouterr().err
+    scores = results_of(tmp_path)["results"]["cot_gsm8k_k4"]
+    assert scores["identical,none"] == 0.0
+    assert {"avg@4,none", "pass@4,none", "maj@4,none", "tokens,none"} <= set(scores)
+    assert len(samples_of(tmp_path, "cot_gsm8k_k4")[0]["resps"][0]) == 4
+    assert not list(tmp_path.rglob(".unfinished*"))
+
+
+def test_a_prompt_that_does_not_fit_stops_before_anything_is_generated(
+    tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = main(
+        ["eval", "--model", "hf", "--model_args", f"pretrained={tiny_model}", "--device", "cpu",
+         "--tasks", "cot_gsm8k", "--gen_kwargs", "max_gen_toks=1000"]
+    )  # fmt: skip
+    error = capsys.readouterr().err
+    assert status == 1
+    assert "expected at most the context of 1024; add --gen_kwargs max_gen_toks=" in error
+
+
+def test_a_server_gets_no_seed_and_all_repeats(serve: Callable[..., Any], tmp_path: Path) -> None:
+    server = serve(lambda _, count: (200, chat(f"Try {count}: the answer is \\boxed{{{count}}}.")))
+    assert on_server(server.url, "cot_gsm8k_k4", tmp_path) == 0
+    assert len(server.payloads) == 12
+    assert {payload["seed"] for payload in server.payloads} == {None}
+    assert {payload["temperature"] for payload in server.payloads} == {0.6}
+    assert all(payload["max_tokens"] == 2048 for payload in server.payloads)
+    scores = results_of(tmp_path)["results"]["cot_gsm8k_k4"]
+    assert scores["identical,none"] == 0.0
+    assert scores["pass@4,none"] >= scores["pass@1,none"] > 0.0
+
+
+def test_repeats_that_are_all_alike_are_said(
+    serve: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = serve(lambda *_: (200, chat("I do not know")))
+    assert on_server(server.url, "cot_gsm8k_k4", tmp_path) == 0
+    error = capsys.readouterr().err
+    assert "all 4 repeats are the same for 100% of the questions" in error
+    assert "100% of the responses have no answer" in error
+
+
+def test_no_content_and_a_megabyte_are_graded(serve: Callable[..., Any], tmp_path: Path) -> None:
+    said = [None, "hm " * 350_000 + "The answer is \\boxed{2}.", "\\boxed{3}"]
+    server = serve(lambda _, count: (200, chat(said[count - 1])))
+    assert on_server(server.url, "cot_gsm8k", tmp_path) == 0
+    scores = results_of(tmp_path)["results"]["cot_gsm8k"]
+    assert scores["exact_match,none"] == pytest.approx(2 / 3)
+    assert max(len(row["resps"][0][0]) for row in samples_of(tmp_path, "cot_gsm8k")) > 1_000_000
+
+
+@pytest.mark.parametrize("status", [400, 429, 500])
+def test_a_server_that_fails_midway_loses_nothing_and_the_run_goes_on(
+    status: int, serve: Callable[..., Any], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    failing = True
+
+    def answer(_: dict[str, Any], count: int) -> tuple[int, Any]:
+        if failing and count > 1:
+            return status, {"error": {"message": "no more"}}
+        return 200, chat("The answer is \\boxed{2}.")
+
+    server = serve(answer)
+    assert on_server(server.url, "cot_gsm8k", tmp_path) == 1
+    error = capsys.readouterr().err
+    assert "type the same command again to go on from there" in error.splitlines()[-1]
+    failing, sent = False, len(server.payloads)
+    assert on_server(server.url, "cot_gsm8k", tmp_path) == 0
+    assert len(server.payloads) == sent + 2  # the first answer was kept
+    assert "1 responses kept from before are used again" in capsys.readouterr().err
+    assert len(samples_of(tmp_path, "cot_gsm8k")) == 3
+
+
+def test_a_server_that_is_not_there_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert on_server("http://127.0.0.1:9", "cot_gsm8k", tmp_path) == 1
+    assert "lm_eval: stopped (" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_cache_of_another_model_is_refused(
+    serve: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = (
+        serve(lambda *_, said=said: (200, chat(f"\\boxed{{{said}}}"))) for said in (1, 2)
+    )
+    cache = ("--use_cache", str(tmp_path / "cache"))
+    assert on_server(first.url, "cot_gsm8k", tmp_path / "a", *cache) == 0
+    assert on_server(first.url, "cot_gsm8k", tmp_path / "b", *cache) == 0
+    assert len(first.payloads) == 3
+    assert on_server(second.url, "cot_gsm8k", tmp_path / "c", *cache) == 1
+    assert "holds the responses of another model" in capsys.readouterr().err
+    assert second.payloads == []
+
+
+def test_sample_files_that_were_not_written_are_a_fault(
+    serve: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    from lm_eval.loggers import EvaluationTracker
+
+    server = serve(lambda *_: (200, chat("\\boxed{1}")))
+    monkeypatch.setattr(EvaluationTracker, "save_results_samples", lambda *_, **__: None)
+    assert on_server(server.url, "cot_gsm8k", tmp_path) == 1
+    assert "did not write samples_cot_gsm8k_*.jsonl" in capsys.readouterr().err
+
+
+def test_missing_data_is_one_line_on_the_stock_harness_too(tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-m", "lm_eval", "--include_path", str(bundle_folder("task_configs")),
+        "--tasks", "cot_aime25", "--model", "dummy",
+    ]  # fmt: skip
+    environment = {"COTDISTILL_DATA": str(tmp_path), "HF_HUB_OFFLINE": "1", "HOME": str(tmp_path)}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, **environment}
+    )
+    assert done.returncode == 1
+    assert "type: cotdistill prepare aime25" in done.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--tasks", "cot_gsm", "--model", "hf"], "did you mean 'cot_gsm8k'?"),
+        (["--tasks", "cot_gsm8k", "--model", "local-chat-completions"], "--apply_chat_template"),
+    ],
+)
+def test_misuse_is_said_before_anything_is_loaded(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["eval", *arguments]) == 2
+    assert said in capsys.readouterr().err
