@@ -23,12 +23,10 @@ import time
 from pathlib import Path
 
 STAMP = "2026-01-02T03-04-05.678901"
-WORDS = [
-    "we",
+WORDS = (
     "add",
     "the",
     "parts",
-    "and",
     "then",
     "divide",
     "by",
@@ -37,11 +35,9 @@ WORDS = [
     "left",
     "so",
     "that",
-    "the",
-    "total",
-    "comes",
-    "out",
-]
+    "it",
+    "fits",
+)
 REPLY = json.dumps(
     {
         "choices": [
