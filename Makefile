@@ -18,9 +18,11 @@ setup:
 
 demo: setup
 	@$(BIN)/cotdistill generate quickstart -o runs/quickstart
-	@$(BIN)/cotdistill run runs/quickstart --jobs 2
+	@OMP_NUM_THREADS=1 $(BIN)/cotdistill run runs/quickstart --jobs 2
+	@$(BIN)/cotdistill report runs/quickstart
 
-test: setup
+test:
+	@$(PYTHON) tools/environment.py train eval run dev deepspeed
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
 lint: setup
