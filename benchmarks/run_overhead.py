@@ -32,7 +32,8 @@ stamp = "2026-01-01T00-00-00.000001"
 results = {"results": {"t": {"acc,none": 0.5}}}
 json.dump(results, open(f"{sys.argv[1]}/results_{stamp}.json", "w"))
 row = {"doc": {"question": "q"}, "doc_id": 0, "resps": [["1"]], "filtered_resps": ["1"],
-       "filter": "none", "target": "1", "arguments": {"gen_args_0": {"arg_0": "q"}}, "acc": 0.5}
+       "filter": "none", "target": "1", "arguments": {"gen_args_0": {"arg_0": "q"}}, "acc": 0.5,
+           "metrics": ["acc"]}
 open(f"{sys.argv[1]}/samples_t_{stamp}.jsonl", "w").write(json.dumps(row) + "\\n")
 """
 ALONE = """

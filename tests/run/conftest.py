@@ -95,7 +95,8 @@ if settings.get("lie") != "results":
     json.dump({"results": {"t": {"acc,none": 0.5}}}, open(f"{place}/results_{stamp}.json", "w"))
 if settings.get("lie") != "samples":
     row = {"doc": {"question": "q"}, "doc_id": 0, "resps": [["1"]], "filtered_resps": ["1"],
-           "filter": "none", "target": "1", "arguments": {"gen_args_0": {"arg_0": "q"}}, "acc": 0.5}
+           "filter": "none", "target": "1", "arguments": {"gen_args_0": {"arg_0": "q"}}, "acc": 0.5,
+           "metrics": ["acc"]}
     open(f"{place}/samples_t_{stamp}.jsonl", "w").write(json.dumps(row) + "\\n")
 """
 
