@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cotdistill.reason.answer_expression import expression_in_prose, expression_stated
-from cotdistill.reason.answer_letter import letter_in_prose, letter_stated, sentences_backwards
+from cotdistill.reason.answer_letter import letter_in_prose, letter_stated
 from cotdistill.reason.answer_marks import Statement, delimited
 from cotdistill.reason.answer_number import NUMBER_WORD, best_number, number_stated
 from cotdistill.reason.answer_phrases import phrased
-from cotdistill.reason.answer_pieces import has_prose, trimmed
+from cotdistill.reason.answer_pieces import has_prose, sentences_backwards, trimmed
 from cotdistill.reason.answer_region import answer_region, ending_of
 from cotdistill.reason.answer_word import (
     boolean_in_prose,
@@ -39,12 +39,6 @@ _UNBARE = re.compile(
     r"|[A-Za-z]{2,}\s?:\s|[.!?]\s+[A-Z]"
 )
 _DIGIT_OR_WORD = re.compile(rf"\d|\\(?:frac|sqrt|pi)|{NUMBER_WORD.pattern}", re.IGNORECASE)
-_PLEASANTRY = re.compile(
-    r"[\s*]*(?:i hope|hope this|let me know|please let|feel free|is there anything|thank|good luck"
-    r"|great job"
-    r"|congratulations|note that|if you have|(?:that|this) took)",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +138,14 @@ def _stated(text: str, mark: Statement, kind: Kind, options: Options | None) -> 
         return _reading(text, date_stated(text, start, end) or text_stated(text, start, end))
     if kind == "text":
         return _reading(text, text_stated(text, start, end))
+    if mark.how == "hash" and kind == "number" and not _DIGIT_OR_WORD.search(text, start, end):
+        return None  # a heading
     if delimited_whole and not (kind == "number" and has_prose(text, start, end)):
         return _reading(text, trimmed(text, start, end))
     if kind == "number":
         return _reading(text, number_stated(text, start, end))
+    if mark.how == "judged":
+        return _reading(text, expression_in_prose(text, start, end))
     return _reading(text, expression_stated(text, start, end))
 
 
@@ -193,12 +191,7 @@ def _in_prose(
 
 def _number_in_prose(text: str, start: int, end: int) -> tuple[int, int] | None:
     """The number of the last sentence that has one, of the last two."""
-    sentences = [
-        span
-        for span in sentences_backwards(text, start, end)
-        if not _PLEASANTRY.match(text, span[0], span[1])
-    ]
-    for begin, stop in sentences[:2]:
+    for begin, stop in sentences_backwards(text, start, end, most=2):
         if number := best_number(text, begin, stop):
             return number
     return None

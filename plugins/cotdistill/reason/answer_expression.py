@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 
-from cotdistill.reason.answer_letter import sentences_backwards
 from cotdistill.reason.answer_number import NUMBER, best_number
-from cotdistill.reason.answer_pieces import has_prose, mathematics_at, trimmed
+from cotdistill.reason.answer_pieces import (
+    has_prose,
+    mathematics_at,
+    sentences_backwards,
+    trimmed,
+)
 
 Span = tuple[int, int]
 
@@ -18,6 +22,7 @@ _ASIDE = re.compile(
     r"|\.\s",
     re.IGNORECASE,
 )
+_WORD = re.compile(r"(?<!\\)[A-Za-z]{2,}")
 _WHOLE = 300  # characters: a longer text is not an answer and nothing else
 _EQUATION_AFTER = re.compile(r"[^.!?\n]*[=≈]\s*")
 _IS = re.compile(r"\b(?:is|are|equals?|be|becomes|为|是)\s|:\s|比例为|为(?=[\d(])")
@@ -61,6 +66,9 @@ def expression_in_prose(text: str, start: int, end: int) -> Span | None:
         whole = mathematics_at(text, begin, stop)
         if whole is not None and whole[2] == stop:
             return trimmed(text, whole[0], whole[1])
+        pieces = mathematics_pieces(text, begin, stop)
+        if pieces and _WORD.search(text, begin, pieces[0][0]):  # "Thus, $x$"
+            return _run_of(text, pieces, stop)
         return begin, stop
     for first, last in sentences_backwards(text, start, end, most=1):
         pieces = mathematics_pieces(text, first, last)

@@ -9,7 +9,7 @@ from cotdistill.reason.answer_pieces import mathematics_at, trimmed
 Span = tuple[int, int]
 
 _DIGITS = (
-    r"(?:\d{1,3}(?:(?:,|\{,\}|,?\\!|\\,|,\\!"
+    r"(?:\d{1,3}(?:(?:,|\{,\}|,?\\!\s?|\\,"
     r"|[\u00a0\u2009\u202f ](?=\d{3}(?!\d)))\d{3})+(?!\d)(?:\.\d+)?"
     r"|\d+(?:[.,]\d+)?|\.\d+)"
 )
@@ -20,7 +20,7 @@ _TIMES_TEN = (
 _FRACTION = r"\\[dtc]?frac\s?(?:\{[^{}]{1,40}\}|\d)\s?(?:\{[^{}]{1,40}\}|\d)"
 _MONEY = r"(?:\\?[$€£¥₹])\s?"
 NUMBER = re.compile(
-    rf"(?<![A-Za-z0-9_\\])(?<!\d\.)(?:[-−–+]\s?)?(?:{_MONEY})?(?:[-−]\s?)?"
+    rf"(?<![A-Za-z0-9\\])(?<!\w_)(?<!\d\.)(?:[-−–+]\s?)?(?:{_MONEY})?(?:[-−]\s?)?"
     rf"(?:{_FRACTION}|{_DIGITS}{_TIMES_TEN}?(?:\s?{_FRACTION}|\s\d+\s?/\s?\d+(?!\d)"
     rf"|\s?/\s?\d+(?:\.\d+)?(?!\d))?"
     r"[½⅓⅔¼¾⅕⅛⅜⅝⅞]?|[½⅓⅔¼¾⅕⅛⅜⅝⅞])"
@@ -44,6 +44,8 @@ _MORE = re.compile(
     rf"(?:\s[A-Za-z]{{1,12}})?(?:(?:,\s|,?\s(?:and|or|to)\s)(?:{_MONEY})?{_DIGITS})+(?=[\s.]*$"
     rf"|\s?[A-Za-z]*[\s.]*$)"
 )
+# "24 / 4" is what was to be worked out, not what came of it.
+_UNFINISHED = re.compile(r"\D{0,3}\d+\s/\s\d+")
 _EITHER_BEFORE = re.compile(rf"(?:{_DIGITS}|{_FRACTION})(?:\s[A-Za-z]{{1,12}})?\s(?:or|to)\s[$]?$")
 _LATER = re.compile(
     r"(?:,|;|\.|\))?\s(?:so|thus|hence|therefore|i\.e\.|that is|which (?:is|equals|gives|makes"
@@ -120,6 +122,8 @@ def best_number(text: str, start: int, end: int) -> Span | None:
         span for span in found if not _GIVEN_BEFORE.search(text, max(start, span[0] - 40), span[0])
     ]
     chosen = (said or found)[-1]
+    if _UNFINISHED.fullmatch(text, *chosen):
+        return None
     if _EITHER_BEFORE.search(text, max(start, chosen[0] - 40), chosen[0]):
         return None
     return chosen

@@ -6,16 +6,22 @@ All functions take the whole text with offsets and return offsets, and look at a
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
+_LAST = 3_000  # characters: how far back a last sentence is looked for
 SENTENCE = 600  # characters: no answer is stated in a longer sentence
 
-_END = re.compile(r"[.!?](?=[\s\"'”’*)\]}<_$]|$)|[。！？]|\n")
+_END = re.compile(r"[.!?](?=[\s\"'”’*)\]<_$]|$)|[。！？]|\n")
 _ABBREVIATION = re.compile(
     r"(?:\b(?:i\.e|e\.g|approx|rs|vs|etc|mr|mrs|ms|dr|st|no|a\.m|p\.m|a|p|cf|resp|eq|fig|ex)"
     r"|\b[ap]\.m)$",
     re.IGNORECASE,
 )
-_MARKUP_BEFORE = re.compile(r"[\s*_`:：\"“”'‘’>~]*")
+_PLEASANTRY = re.compile(
+    r"[\s*]*(?:i hope|hope this|let me know|please let|feel free|is there anything|thank|good luck"
+    r"|great job|congratulations|note that|if you have|(?:that|this) took)\b",
+    re.IGNORECASE,
+)
 _DISPLAY = (("\\[", "\\]"), ("$$", "$$"), ("\\(", "\\)"))
 _OPENED = re.compile(r"\\\[|\$\$|\\\(|\$")
 _WORDS = re.compile(r"(?<![\\{A-Za-z])[A-Za-z]{2,}[ ,][ ]?[A-Za-z]{2,}")
@@ -61,10 +67,23 @@ def _inside_mathematics(text: str, start: int, here: int) -> str | None:
     return None
 
 
-def skip_markup(text: str, start: int, end: int) -> int:
-    """Step over blanks, stars, quotes and colons."""
-    found = _MARKUP_BEFORE.match(text, start, end)
-    return found.end() if found else start
+def sentences_backwards(
+    text: str, start: int, end: int, most: int = 6
+) -> Iterator[tuple[int, int]]:
+    """Yield the last sentences of the last 3,000 characters, the last first, without good wishes.
+
+    >>> text = "It is 4. I hope this helps!"
+    >>> [text[first:last] for first, last in sentences_backwards(text, 0, len(text))]
+    ['It is 4']
+    """
+    at = max(start, end - _LAST)
+    found: list[tuple[int, int]] = []
+    while at < end:
+        stop = sentence_end(text, at, end)
+        if text[at:stop].strip() and not _PLEASANTRY.match(text, at, stop):
+            found.append((at, stop))
+        at = stop + 1
+    yield from reversed(found[-most:])
 
 
 def trimmed(text: str, start: int, end: int) -> tuple[int, int]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from cotdistill.reason.answer_letter import sentences_backwards
-from cotdistill.reason.answer_pieces import mathematics_at, trimmed
+from cotdistill.reason.answer_pieces import mathematics_at, sentences_backwards, trimmed
 
 Span = tuple[int, int]
 
@@ -21,6 +20,7 @@ _CLAIM = re.compile(
     r"(?P<said>true|false|correct|incorrect)\b",
     re.IGNORECASE,
 )
+_AT_LAST = re.compile(r"\b(?:is|are|be)[\s:$\\(*]{1,4}(true|false)[\s$\\)*]{0,3}$", re.IGNORECASE)
 _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
     r"|sept?(?:ember)?"
@@ -34,10 +34,6 @@ DATE = re.compile(
 )
 _QUOTED = re.compile(r"[\"“'‘*`]{1,3}(?P<said>[^\"”*`\n]{1,80}?)[\"”'’*`]{1,3}(?=[\s.,;:!?)]|$)")
 _FEW = 4  # words
-_PLEASANTRY = re.compile(
-    r"[\s*]*(?:i hope|hope this|let me know|please let|feel free|is there anything|thank|sure)\b",
-    re.IGNORECASE,
-)
 _PUT_QUOTED = re.compile(
     r"(?:\b(?:is|are|gets?|gives|us|be|word|string|letters|result|as)|[:=])\s{0,2}"
     r"[\"“'‘*`]{1,3}(?P<said>[^\"”*`\n]{1,80}?)[\"”'’*`]{1,3}(?=[\s.,;:!?)]|$)"
@@ -75,7 +71,7 @@ def boolean_in_prose(text: str, start: int, end: int) -> Span | None:
         bare = re.compile(
             r"(?:(?:so|thus|therefore|hence),?\s)?(yes|no|true|false)(?=[\s,;:]|$)", re.IGNORECASE
         )
-        said = bare.match(text, begin, stop)
+        said = bare.match(text, begin, stop) or _AT_LAST.search(text, begin, stop)
         if said is not None and not _NO_OF.match(text, said.start(1), stop):
             return said.span(1)
     opening = re.compile(
@@ -118,14 +114,10 @@ def text_stated(text: str, start: int, end: int) -> Span | None:
 
 def text_in_prose(text: str, start: int, end: int) -> Span | None:
     """Read what the last sentence puts behind "is" or a colon, a short last line or a quotation."""
-    sentences = [
-        trimmed(text, first, last)
-        for first, last in sentences_backwards(text, start, end)
-        if not _PLEASANTRY.match(text, first, last)
-    ]
+    sentences = [*sentences_backwards(text, start, end, most=1)]
     if not sentences:
         return None
-    first, last = sentences[0]
+    first, last = trimmed(text, *sentences[0])
     quoted = [*_PUT_QUOTED.finditer(text, first, last)]
     if quoted:
         return quoted[-1].span("said")

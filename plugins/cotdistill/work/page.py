@@ -27,6 +27,7 @@ def page(
     study = _study(results.folder)
     samples = {
         "runs": browsed.runs,
+        "arms": browsed.arms,
         "questions": browsed.questions,
         "answers": browsed.answers,
         "held": browsed.held,

@@ -31,9 +31,11 @@ from cotdistill.hosts.snakemake import (
     snakemake_fault,
     start_snakemake,
 )
+from cotdistill.work.build import study_of
 from cotdistill.work.done import PRIVATE
 from cotdistill.work.failures import lines_that_matter
 from cotdistill.work.jobs import Job, JobId, Jobs, log_of, marker_of, read_jobs
+from cotdistill.work.questions import bring_questions
 from cotdistill.work.run_plan import Plan, make_plan, retire
 from cotdistill.work.step import GPUS, RUN_ID, RUN_PROCESS, THREADS
 from cotdistill.work.watch import Event, Watch
@@ -113,6 +115,9 @@ def run(folder: Path, options: RunOptions, tell: Tell) -> Ran:
     jobs = read_jobs(folder)
     plan = make_plan(folder, jobs, options.only)
     _check(folder, jobs, plan, options)
+    if any(job[0] == "evaluate" for job in plan.pending):
+        evaluation = study_of(folder).evaluation
+        bring_questions(evaluation.tasks, [Path(path) for path in evaluation.include_path])
     with _alone(folder):
         _stop_leftovers(folder)
         clear_dead_lock(folder)
