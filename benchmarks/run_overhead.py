@@ -36,6 +36,12 @@ row = {"doc": {"question": "q"}, "doc_id": 0, "resps": [["1"]], "filtered_resps"
            "metrics": ["acc"]}
 open(f"{sys.argv[1]}/samples_t_{stamp}.jsonl", "w").write(json.dumps(row) + "\\n")
 """
+STUDY = """name: tiny
+students: [{name: tiny, model: some/model, template: qwen}]
+arms: {a: {dataset: gsm8k_train}}
+recipes: {full: {max_steps: 4}}
+evaluation: {tasks: [somebody_elses_task]}
+"""
 ALONE = """
 rule all:
     input: [f"done/score/{{n}}" for n in range({runs})], "done/report"
@@ -110,6 +116,7 @@ def write_folder(folder: Path, runs: int) -> None:
         )
     manifest = "".join(json.dumps(line) + "\n" for line in lines)
     (folder / "manifest.jsonl").write_text(manifest)
+    (folder / "study.yaml").write_text(STUDY)
     (folder / "Snakefile").write_text(render("run/Snakefile.j2", {"study": "overhead"}))
 
 

@@ -101,6 +101,14 @@ if settings.get("lie") != "samples":
 """
 
 
+STUDY = """name: tiny
+students: [{name: tiny, model: some/model, template: qwen}]
+arms: {a: {dataset: gsm8k_train}}
+recipes: {full: {max_steps: 4}}
+evaluation: {tasks: [somebody_elses_task]}
+"""
+
+
 @dataclass
 class Study:
     """A run folder to be, with one trainer and one evaluation a run."""
@@ -125,6 +133,7 @@ class Study:
             self._write(f"train/{run}.yaml", settings)
             self._write(f"eval/{run}.yaml", self.scores[run])
             rows.append(self._row(run, settings))
+        (self.folder / "study.yaml").write_text(STUDY)
         (self.folder / "Snakefile").write_text(render("run/Snakefile.j2", {"study": "tiny"}))
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (self.folder / "manifest.jsonl").write_text(lines)

@@ -115,12 +115,10 @@ def run(folder: Path, options: RunOptions, tell: Tell) -> Ran:
     jobs = read_jobs(folder)
     plan = make_plan(folder, jobs, options.only)
     _check(folder, jobs, plan, options)
-    if any(job[0] == "evaluate" for job in plan.pending):
-        evaluation = study_of(folder).evaluation
-        bring_questions(evaluation.tasks, [Path(path) for path in evaluation.include_path])
     with _alone(folder):
         _stop_leftovers(folder)
         clear_dead_lock(folder)
+        _bring_questions(folder, plan)
         watch = Watch(folder, jobs, secrets.token_hex(6))
         done_before = plan.finished
         moved: list[str] = []
@@ -144,6 +142,12 @@ def run(folder: Path, options: RunOptions, tell: Tell) -> Ran:
         seconds=time.monotonic() - clock,
         moved=tuple(moved),
     )
+
+
+def _bring_questions(folder: Path, plan: Plan) -> None:
+    if any(job[0] == "evaluate" for job in plan.pending):
+        evaluation = study_of(folder).evaluation
+        bring_questions(evaluation.tasks, [Path(path) for path in evaluation.include_path])
 
 
 def _one_round(folder: Path, plan: Plan, options: RunOptions, watch: Watch, tell: Tell) -> None:
