@@ -21,6 +21,7 @@ from pathlib import Path
 
 from cotdistill.errors import Fault, FaultsError
 from cotdistill.files.locks import free_lock, lock_holder, take_lock
+from cotdistill.files.yamls import read_yaml
 from cotdistill.hosts.processes import marked, own_identity, stop
 from cotdistill.hosts.snakemake import (
     clear_dead_lock,
@@ -28,10 +29,9 @@ from cotdistill.hosts.snakemake import (
     snakemake_command,
     start_snakemake,
 )
-from cotdistill.work.build import study_of
 from cotdistill.work.done import PRIVATE
 from cotdistill.work.failures import lines_that_matter
-from cotdistill.work.jobs import Job, JobId, log_of, marker_of, read_jobs
+from cotdistill.work.jobs import Job, JobId, Jobs, log_of, marker_of, read_jobs
 from cotdistill.work.questions import bring_questions
 from cotdistill.work.run_options import (
     RunOptions,
@@ -108,7 +108,7 @@ def run(folder: Path, options: RunOptions, tell: Tell) -> Ran:
     with _alone(folder):
         _stop_leftovers(folder)
         clear_dead_lock(folder)
-        _bring_questions(folder, plan)
+        bring_questions(*_asked(folder, jobs, plan))
         watch = Watch(folder, jobs, secrets.token_hex(6))
         done_before = plan.finished
         moved: list[str] = []
@@ -134,10 +134,18 @@ def run(folder: Path, options: RunOptions, tell: Tell) -> Ran:
     )
 
 
-def _bring_questions(folder: Path, plan: Plan) -> None:
-    if any(job[0] == "evaluate" for job in plan.pending):
-        evaluation = study_of(folder).evaluation
-        bring_questions(evaluation.tasks, [Path(path) for path in evaluation.include_path])
+def _asked(folder: Path, jobs: Jobs, plan: Plan) -> tuple[list[str], list[Path]]:
+    """Return the tasks that are still to be asked, and the folders to look for them in."""
+    tasks: dict[str, None] = {}
+    folders: dict[Path, None] = {}
+    for job in (jobs[job] for job in plan.pending if job[0] == "evaluate"):
+        config = read_yaml(folder / job.file) if job.file else {}
+        include = config.get("include_path", [])
+        tasks |= dict.fromkeys(config.get("tasks", []))
+        folders |= {
+            Path(path): None for path in ([include] if isinstance(include, str) else include)
+        }
+    return list(tasks), list(folders)
 
 
 def _one_round(folder: Path, plan: Plan, options: RunOptions, watch: Watch, tell: Tell) -> None:
