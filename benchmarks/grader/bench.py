@@ -169,13 +169,14 @@ NUMBER_WAYS: list[Callable[[str], str]] = [
     lambda gold: f"3 + 4 = 7, and so on.\nA: {gold}",
     lambda gold: f"Let us see. 2 * 5 = 10, not right. In the end it takes {gold} days.",
 ]
-FRACTION = re.compile(r"\\frac{(\d+)}{(\d+)}")
+FRACTION = re.compile(r"(?<![\d ])\\frac{(\d+)}{(\d+)}")
+NAMED = re.compile(r"=|\\in\b")
 EXPRESSION_WAYS: list[Callable[[str], str]] = [
     lambda gold: f"We see that the answer is $\\boxed{{{gold}}}$.",
-    lambda gold: f"Thus \\[\\boxed{{{gold.replace('frac', 'dfrac')}}}.\\]",
+    lambda gold: "Thus \\[\\boxed{" + gold.replace("\\frac", "\\dfrac") + "}.\\]",
     lambda gold: f"The final answer is ${gold.replace(' ', '')}$. I hope it is correct.",
     lambda gold: "**Final answer:** $" + FRACTION.sub(r"{\1/\2}", gold) + "$",
-    lambda gold: f"Hence $\\boxed{{x = {gold}}}$" if "=" not in gold else f"$\\boxed{{{gold}}}$",
+    lambda gold: f"Hence $\\boxed{{{'' if NAMED.search(gold) else 'x = '}{gold}}}$",
 ]
 LETTER_WAYS: list[Callable[[str], str]] = [
     lambda gold: f"The answer is ({gold}).",

@@ -9,8 +9,11 @@ from cotdistill.reason.equal_lex import Token
 from cotdistill.reason.equal_tree import Node, TooBigError, UnreadableError, number
 
 _STARTS = ("begin", "num", "sym", "const", "fn", "cmd", "open", "skip")
-_INVERSE = {"sin": "arcsin", "cos": "arccos", "tan": "arctan", "cot": "arccot"}
-_RENAMED = {"asin": "arcsin", "acos": "arccos", "atan": "arctan"}
+_INVERSE = {"sin": "arcsin", "cos": "arccos", "tan": "arctan", "cot": "arccot",
+            "sinh": "arcsinh", "cosh": "arccosh", "tanh": "arctanh"}  # fmt: skip
+_RENAMED = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "asinh": "arcsinh",
+            "acosh": "arccosh", "atanh": "arctanh", "arsinh": "arcsinh", "arcosh": "arccosh",
+            "artanh": "arctanh"}  # fmt: skip
 _CONSTANTS = {"i": "i", "e": "e"}
 _CALLED = frozenset("fghFGHPQ")
 
@@ -87,7 +90,8 @@ class Atoms(Brackets):
                 node = Node("percent", (node,))
             elif look.sort == "op" and look.text == "_" and node.head == "num":
                 self.take()
-                node = Node("base", name=f"{node.name}_{self.flat()}")
+                digits, base = node.name, self.flat().strip("()")
+                node = Node("base", name=f"{digits}_{base}")
             elif look.sort == "cmd" and look.text in ("\\degree",):
                 self.take()
                 node = Node("degree", (node,))

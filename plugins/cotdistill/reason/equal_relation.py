@@ -100,6 +100,17 @@ def quantity(chain: Node) -> Node | None:
     return value if plain and value.number != 0 else None
 
 
+def assigned(chain: Node) -> Node:
+    """Write (x, y) = (1, 2) as x = 1, y = 2; leave any other chain as it is."""
+    if chain.name != "=" or len(chain.args) != 2:
+        return chain
+    names, values = chain.args
+    if names.head != "tuple" or values.head != "tuple" or len(names.args) != len(values.args):
+        return chain
+    pairs = zip(names.args, values.args, strict=True)
+    return Node("list", tuple(Node("chain", pair, "=") for pair in pairs), ",")
+
+
 def _same_assignment(
     name: Node, value: Node, other_name: Node, other: Node, same: Same
 ) -> bool | None:
