@@ -35,7 +35,7 @@ def arguments(case: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_there_are_cases_of_every_category() -> None:
-    assert len(CASES) > 440
+    assert len(CASES) > 480
     assert len({case["category"] for case in CASES}) >= 20
     assert sum(case["outcome"] != "correct" for case in CASES) > 60
 

@@ -92,7 +92,8 @@ def _answer_words(text: str, start: int, end: int) -> list[Statement]:
         filler = _FILLER.match(text, begin, end)
         begin = filler.end() if filler else begin
         stop = _stated_until(text, begin, end)
-        if begin < stop:
+        asks = text[stop : stop + 1] == "?" and text[stop + 1 : end].strip()
+        if begin < stop and not asks:
             found.append(Statement(begin, stop, "phrase"))
     return found
 
@@ -112,7 +113,10 @@ def _stated_until(text: str, begin: int, end: int) -> int:
     """Where a statement ends: with its sentence, or with the mathematics it opens with."""
     inside = mathematics_at(text, begin, min(end, begin + BOX_LENGTH))
     if inside is None:
-        return sentence_end(text, begin, end)
+        stop = sentence_end(text, begin, end)
+        if text[begin:stop].strip().lower() in ("option", "choice", "letter"):
+            return sentence_end(text, min(stop + 1, end), end)
+        return stop
     return max(inside[2], sentence_end(text, inside[2], end))
 
 
