@@ -115,7 +115,7 @@ def test_sound_libraries_that_need_cuda_beside_a_cpu_torch_are_broken(tmp_path: 
     add_torch(venv, cuda=None, audio_needs_cuda=True)
     (line,) = stops(only("train", venv))
     assert line.startswith("torchaudio: built for CUDA, beside a torch that was built without it")
-    assert "-m cotdistill.hosts.cpu_torch stand-ins &&" in line
+    assert "/hosts/cpu_torch.py stand-ins &&" in line
 
 
 @pytest.mark.parametrize(("cuda", "needs"), [("13.0", True), (None, False)])

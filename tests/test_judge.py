@@ -333,3 +333,10 @@ def test_many_requests_come_back_under_their_own_names() -> None:
     assert {name: reply.text for name, reply in taken.items()} == {
         str(n): str(n) for n in range(200)
     }
+
+
+def test_who_judges_must_be_said_once(tmp_path: Path) -> None:
+    place = samples(tmp_path, (r"\boxed{x}", "0"))
+    command = [sys.executable, "-m", "cotdistill", "judge", str(place), "--model", "j"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "say who judges" in done.stderr) == (2, True)

@@ -37,8 +37,16 @@ if settings.get("workers"):  # as torchrun does: grandchildren that inherit no d
     subprocess.Popen([sys.executable, "-S", "-c", code], start_new_session=True)
 with open("STARTED", "a") as started:
     started.write(json.dumps([output, given.get("resume_from_checkpoint")]) + "\\n")
-if settings.get("say"):
-    print(settings["say"], file=sys.stderr)
+devices = os.environ.get("CUDA_VISIBLE_DEVICES")
+print(f"CUDA_VISIBLE_DEVICES={devices}", flush=True)
+held = []
+for device in filter(None, (devices or "").split(",")):
+    held.append(open(f"device-{device}", "w"))
+    try:
+        fcntl.lockf(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        open("SHARED_GPU", "a").write(output + "\\n")
+when = open("WHEN", "a", buffering=1)
 if settings.get("fail"):
     raise ValueError(settings["fail"])
 if settings.get("lie"):
@@ -54,6 +62,7 @@ if resume := given.get("resume_from_checkpoint"):
     first = json.load(open(resume + "/trainer_state.json"))["global_step"]
     state = int.from_bytes(open(resume + "/model.safetensors", "rb").read()[-8:], "little")
 for step in range(first + 1, steps + 1):
+    when.write(f"{time.time()}\\n")
     time.sleep(pause)
     state = (state * 31 + step) % 2**40
     with open(output + "/trainer_log.jsonl", "a") as log:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 Wait = Callable[..., None]
+
+pytestmark = pytest.mark.slow
 VICTIMS = {
     "the command": (),
     "snakemake": ("snakemake", "--snakefile"),
@@ -53,7 +55,7 @@ def uninterrupted(study: Any, tmp_path: Any) -> bytes:
 def test_a_kill_during_training_is_made_good_by_the_same_command(
     study: Any, victim: str, eventually: Wait, tmp_path: Any
 ) -> None:
-    study.add("one", steps=30, pause=0.05, save=5, workers=True)
+    study.add("one", steps=30, pause=0.04, save=5, workers=True)
     study.write()
     command = study.start()
     eventually(lambda: (study.folder / "checkpoints/one/checkpoint-10/trainer_state.json").exists())
@@ -71,17 +73,19 @@ def test_a_kill_during_training_is_made_good_by_the_same_command(
     assert study.lines("EVALUATED") == ["scores/one"]
     study.runs["one"] |= {"workers": False}  # of no consequence for the weights
     assert study.weights("one") == uninterrupted(study, tmp_path)
-    steps = [line for line in study.lines("checkpoints/one/trainer_log.jsonl")]
-    assert len(steps) == 30, "each step stands in the log once"
+    # each step stands in the log once
+    assert len(study.lines("checkpoints/one/trainer_log.jsonl")) == 30, (
+        "each step stands in the log once"
+    )
     assert not study.processes()
 
 
-@pytest.mark.parametrize("victim", [*VICTIMS, "everything"])
+@pytest.mark.parametrize("victim", ["the program", "everything"])
 def test_a_kill_during_evaluation_trains_nothing_again(
     study: Any, victim: str, eventually: Wait
 ) -> None:
     study.add("one")
-    study.scores["one"]["pause"] = 2.0
+    study.scores["one"]["pause"] = 1.0
     study.write()
     command = study.start()
     eventually(lambda: study.lines("EVALUATED"))

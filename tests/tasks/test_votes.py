@@ -61,5 +61,11 @@ def test_only_an_ending_that_repeats_itself_is_a_loop(text: str, looping: bool) 
     assert loops(text) is looping
 
 
-def test_a_long_response_is_looked_at_quickly() -> None:
-    assert not loops("".join(f"step {number}: " for number in range(100_000)))
+def test_a_loop_that_the_text_leaves_again_is_still_a_loop() -> None:
+    ending = "".join(f"word{number} is {number * 7919 % 1000}, " for number in range(300))
+    assert loops("Wait, the total is 4 hours and t minutes. " * 300 + ending)
+
+
+def test_a_list_of_cases_is_no_loop() -> None:
+    cases = (f"For n = {n}: {n}^2 = {n * n}, remainder {n * n % 97}. " for n in range(1000))
+    assert not loops("".join(cases))

@@ -71,6 +71,9 @@ def run(
         _say("stopped; the same command goes on from here")
         raise typer.Exit(130) from None
     _summarise(ran)
+    report = folder / "report" / "report.md"
+    if not ran.failures and not ran.left and report.is_file():
+        sys.stdout.write(f"{report}\n")
     if ran.failures or ran.left:
         raise typer.Exit(1)
 

@@ -33,6 +33,7 @@ _DAMAGE = {
     sign: re.compile(rf"{re.escape(sign)}(?=(?:{rests})(?![a-z]))")
     for sign, (_, rests) in _LATEX_RESTS.items()
 }
+_WELL_SET = 3  # a list whose second and third items have lines of their own is taken for sound
 _NEVER_MEANT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _GIVEN = re.compile(
     r"\b(?:provided|given|expected|reference|stated) (?:correct )?answer\b"
@@ -181,6 +182,8 @@ def _glued(text: str) -> list[int]:
             places.append(place)
             number, start = number + 1, place + 3
         elif before.isspace() and text[place - 2 : place - 1] in {".", ":", "!", "?", "\n", " "}:
+            if number == _WELL_SET and not places:
+                break
             number, start = number + 1, place + 3  # an item of its own, well set
         else:
             start = place + 1

@@ -20,7 +20,7 @@ _WAITING = 4  # chunks a worker that are read ahead, so that memory does not gro
 class Judged:
     """One text to grade and what it is graded by; see `grade` for the fields.
 
-    Its own `tolerance`, where it has one, goes before that of the whole call.
+    A `tolerance` of its own goes before the one of the whole call.
     """
 
     text: str

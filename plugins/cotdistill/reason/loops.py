@@ -1,16 +1,23 @@
-"""Does a text end going round in circles? The commonest way in which a small model fails.
+"""Does a text go round in circles? The commonest way in which a small model never answers.
 
-Only exact repetition counts: a long list or a search case by case is not a loop.
+Two signs, either is enough. The text ends with one piece said over and over; or some stretch of it
+is so repetitive that it shrinks to a seventh, even if the text later falls into something else.
+Written solutions shrink to a fifth at most: of the golds of MATH-500 and OlympiadBench over 1,500
+characters none goes beyond 5.5; of 30 real AIME responses with endless thoughts 26 go beyond 7.
 """
 
 from __future__ import annotations
 
+import zlib
+
 _PROBE = 24  # characters at the very end whose earlier occurrences propose a period
 _PROPOSALS = 8  # how many of those are tried: a unit may hold its own ending more than once
+_STRETCH = 4000  # characters; a shorter rest than this is not looked at for the second sign
+_SHRINKS_TO = 7
 
 
 def loops(text: str, *, copies: int = 4, shortest: int = 120) -> bool:
-    r"""Whether a text ends with one piece said over and over, the last copy possibly cut short.
+    r"""Whether a text repeats itself without an end, the last copy possibly cut short.
 
     Units: the copies together are at least `shortest` characters, so that "ha ha ha" is no loop.
 
@@ -19,7 +26,18 @@ def loops(text: str, *, copies: int = 4, shortest: int = 120) -> bool:
     >>> loops("2 + 2 = 4, 4 + 4 = 8, 8 + 8 = 16, so the answer is 16.")
     False
     """
-    text = text.rstrip()
+    return _ends_in_copies(text.rstrip(), copies, shortest) or any(
+        _shrinks(text[start : start + _STRETCH])
+        for start in range(0, len(text) - _STRETCH + 1, _STRETCH)
+    )
+
+
+def _shrinks(stretch: str) -> bool:
+    data = stretch.encode()
+    return len(data) > _SHRINKS_TO * len(zlib.compress(data, 6))
+
+
+def _ends_in_copies(text: str, copies: int, shortest: int) -> bool:
     start = len(text) - _PROBE
     if start < 0:
         return False

@@ -24,7 +24,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cotdistill.reason.words import I64, U64, Words, shingles, spelled, text_keys, words_of
+from cotdistill.reason.words import (
+    I64,
+    U64,
+    Words,
+    scrambled,
+    shingles,
+    spelled,
+    text_keys,
+    words_of,
+)
 
 RULES = ("same_question", "same_stem", "same_but_numbers", "thirteen_words", "eight_words")
 BOILERPLATE = 10
@@ -83,6 +92,7 @@ class HeldOutIndex:
     masked: _Keys
     eight: _Keys
     thirteen: _Keys
+    any_eight: _Keys
 
 
 @dataclass(frozen=True)
@@ -132,6 +142,7 @@ def index_of(questions: Sequence[HeldOut]) -> HeldOutIndex:
         _Keys.of(masked[masked != 0], everyone[masked != 0]),
         _runs_of(8, asked),
         _runs_of(13, asked, golds),
+        _runs_of(8, asked, golds, commonest=len(questions)),
     )
 
 
@@ -154,13 +165,14 @@ def overlaps(
         index.stem.found(text_keys(words_of([stem(question) for question in questions]))),
         index.masked.found(_masked(asked)),
     ]
+    likely = [_likely(index, words) for words in (asked, rationales)]
     for keys, length in ((index.thirteen, 13), (index.eight, 8)):
         rows: list[I64] = []
         owners: list[I64] = []
-        for words in (asked, rationales):
+        for texts, words in likely:
             hashes, at = shingles(words, length)
             places, owner = keys.found(hashes)
-            rows.append(np.searchsorted(words.first, at[places], side="right") - 1)
+            rows.append(texts[np.searchsorted(words.first, at[places], side="right") - 1])
             owners.append(owner)
         found.append((np.concatenate(rows), np.concatenate(owners)))
     row = np.concatenate([rows for rows, _ in found])
@@ -200,13 +212,28 @@ def _masked(asked: Words) -> U64:
     return np.where(has_number, text_keys(asked.without_numbers()), np.uint64(0))
 
 
-def _runs_of(length: int, *texts_of_questions: Words) -> _Keys:
-    pairs = []
+def _likely(index: HeldOutIndex, words: Words) -> tuple[I64, Words]:
+    """Return the texts that hold 8 words in a row of any test text, and their words.
+
+    13 words in a row begin with 8, so no other text can be found by either rule.
+    """
+    hashes, at = shingles(words, 8)
+    places, _ = index.any_eight.found(hashes)
+    texts = np.unique(np.searchsorted(words.first, at[places], side="right") - 1)
+    return texts, words.only(texts)
+
+
+def _runs_of(length: int, *texts_of_questions: Words, commonest: int = BOILERPLATE) -> _Keys:
+    runs: list[U64] = []
+    owners: list[I64] = []
     for words in texts_of_questions:
         hashes, at = shingles(words, length)
-        owner = np.searchsorted(words.first, at, side="right") - 1
-        pairs.append(np.stack([hashes, owner.astype(np.uint64)], axis=1))
-    once = np.unique(np.concatenate(pairs), axis=0)
-    runs, counts = np.unique(once[:, 0], return_counts=True)
-    keep = counts[np.searchsorted(runs, once[:, 0])] <= BOILERPLATE
-    return _Keys.of(once[keep, 0], once[keep, 1].astype(np.int64))
+        runs.append(hashes)
+        owners.append(np.searchsorted(words.first, at, side="right") - 1)
+    run, owner = np.concatenate(runs), np.concatenate(owners)
+    with np.errstate(over="ignore"):
+        _, first = np.unique(run + scrambled(owner.astype(np.uint64)), return_index=True)
+    run, owner = run[first], owner[first]
+    _, group, counts = np.unique(run, return_inverse=True, return_counts=True)
+    keep = counts[group] <= commonest
+    return _Keys.of(run[keep], owner[keep])

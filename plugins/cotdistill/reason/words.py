@@ -21,6 +21,7 @@ U8 = NDArray[np.uint8]
 
 _BYTE_BASE = np.uint64(0x9E3779B97F4A7C15)
 _WORD_BASE = np.uint64(0xD1342543DE82EF95)
+_POWERS_AT_HAND = 1 << 20
 _ANY_NUMBER = np.uint64(0x5851F42D4C957F2D)
 
 _LETTERS_AND_DIGITS = bytes(
@@ -46,6 +47,19 @@ class Words:
     def counts(self) -> I64:
         """Words in each text."""
         return np.diff(self.first)
+
+    def only(self, texts: I64) -> Words:
+        """Return the words of some of the texts, which are given in order.
+
+        >>> words_of(["a b", "c", "d e"]).only(np.array([0, 2])).first.tolist()
+        [0, 2, 4]
+        """
+        first = np.zeros(len(texts) + 1, dtype=np.int64)
+        np.cumsum(self.counts[texts], out=first[1:])
+        kept = np.zeros(len(self.first) - 1, dtype=bool)
+        kept[texts] = True
+        of_kept = np.repeat(kept, self.counts)
+        return Words(self.hashes[of_kept], self.numeric[of_kept], first)
 
     def without_numbers(self) -> Words:
         """Return the same words with every number made the same."""
@@ -191,7 +205,7 @@ def _runs(words: Words, starts: I64, ends: I64) -> U64:
 
 
 def _powers(size: int, base: int) -> tuple[U64, U64]:
-    return _power_table(1 << max(size - 1, 1).bit_length(), base)
+    return _power_table(max(1 << max(size - 1, 1).bit_length(), _POWERS_AT_HAND), base)
 
 
 @functools.lru_cache(maxsize=4)

@@ -6,10 +6,12 @@ A rule stands here because it was met: docs/decisions/0002-hosts.md says where.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from cotdistill.hosts import cpu_torch
 from cotdistill.hosts.environments import Environment
 
 STAGES = ("train", "export", "evaluate", "run", "serve")
@@ -158,7 +160,7 @@ def _cpu_torch(here: Environment) -> Iterator[Finding]:
         names = " and ".join(here.cuda_bound)
         python = here.pip.removesuffix(" -m pip install")
         remedy = (
-            f"{python} -m cotdistill.hosts.cpu_torch stand-ins && "
+            f"{python} {shlex.quote(cpu_torch.__file__)} stand-ins && "
             f"{here.pip} --force-reinstall --no-deps stand-ins/*.whl"
         )
         wrong = f"{names}: built for CUDA, beside a torch that was built without it"

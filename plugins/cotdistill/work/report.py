@@ -12,12 +12,19 @@ from typing import Any
 
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.whole import write_text
+from cotdistill.work.browse import browse
 from cotdistill.work.collect import Results, RunResult, Score, collect
+from cotdistill.work.facts import settings_of
+from cotdistill.work.matrix import as_latex, matrix
+from cotdistill.work.page import page
+from cotdistill.work.study_figures import study_figures
 from cotdistill.work.table import Table
 
 
-def report(folder: Path) -> tuple[Table, list[Path]]:
-    """Read a run folder, write `report/report.csv` and `report/report.md`, return the table.
+def report(folder: Path, baseline: str | None = None) -> tuple[Table, list[Path]]:
+    """Read a run folder, write everything under `report/`, return the table and the files.
+
+    `baseline` is the arm that the others are tested against.
 
     Raises:
         DataError: the folder is not a run folder, or nothing in it has finished.
@@ -29,9 +36,19 @@ def report(folder: Path) -> tuple[Table, list[Path]]:
         remedy = f"run it: cotdistill run {folder}"
         raise DataError(Fault(str(folder), f"no finished run ({states})", "", remedy))
     made = folder / "report"
-    written = [made / "report.csv", made / "report.md"]
-    write_text(written[0], as_csv(results))
-    write_text(written[1], as_markdown(table, f"Results of {folder.resolve().name}"))
+    held = matrix(results, baseline)
+    name = folder.resolve().name
+    figures = study_figures(results, held)
+    texts = {
+        made / "report.csv": as_csv(results),
+        made / "report.md": as_markdown(table, f"Results of {name}"),
+        made / "report.tex": as_latex(held, f"Results of {name}"),
+        **{made / "figures" / f"{figure.name}.svg": figure.svg for figure in figures},
+        made / "report.html": page(results, held, table, figures, browse(results)),
+    }
+    for path, text in texts.items():
+        write_text(path, text)
+    written = list(texts)
     return table, written
 
 
@@ -86,6 +103,20 @@ def _reached(score: Score) -> dict[str, Any]:
         "response_characters": score.characters,
         "cut_off": score.cut_off,
         "evaluate_seconds": score.evaluate_seconds,
+        **_measured_with(score),
+    }
+
+
+def _measured_with(score: Score) -> dict[str, str]:
+    """What a score was measured with, so that no two rows are compared unawares."""
+    if score.samples is None:
+        return {}
+    held = settings_of(score.samples)
+    both = {**held.must, **held.should}
+    names = ("task version", "decoding", "engine", "dtype", "tensor parallel size", "batch size")
+    return {
+        name.replace(" ", "_").replace("-", "_"): both.get(name, "")
+        for name in (*names, "lm-eval", "transformers")
     }
 
 

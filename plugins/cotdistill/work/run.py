@@ -31,9 +31,11 @@ from cotdistill.hosts.snakemake import (
     snakemake_fault,
     start_snakemake,
 )
+from cotdistill.work.build import study_of
 from cotdistill.work.done import PRIVATE
 from cotdistill.work.failures import lines_that_matter
 from cotdistill.work.jobs import Job, JobId, Jobs, log_of, marker_of, read_jobs
+from cotdistill.work.questions import bring_questions
 from cotdistill.work.run_plan import Plan, make_plan, retire
 from cotdistill.work.step import GPUS, RUN_ID, RUN_PROCESS, THREADS
 from cotdistill.work.watch import Event, Watch
@@ -113,19 +115,24 @@ def run(folder: Path, options: RunOptions, tell: Tell) -> Ran:
     jobs = read_jobs(folder)
     plan = make_plan(folder, jobs, options.only)
     _check(folder, jobs, plan, options)
+    if any(job[0] == "evaluate" for job in plan.pending):
+        evaluation = study_of(folder).evaluation
+        bring_questions(evaluation.tasks, [Path(path) for path in evaluation.include_path])
     with _alone(folder):
         _stop_leftovers(folder)
         clear_dead_lock(folder)
         watch = Watch(folder, jobs, secrets.token_hex(6))
         done_before = plan.finished
         moved: list[str] = []
-        for _ in range(_MOST_ROUNDS):
+        plan = make_plan(folder, jobs, options.only)  # leftovers may have finished meanwhile
+        for _ in range(_MOST_ROUNDS if plan.pending else 0):
             # What is prepared again may come out the same, so what follows is judged afterwards
-            plan = make_plan(folder, jobs, options.only)
-            if not plan.pending or watch.failed:
-                break
             moved += retire(folder, jobs, plan.outdated)
+            done = len(watch.finished)
             _one_round(folder, plan, options, watch, tell)
+            plan = make_plan(folder, jobs, options.only)
+            if not plan.pending or watch.failed or len(watch.finished) == done:
+                break
     failures = tuple(
         _failure(folder, jobs[job], attempt.message) for job, attempt in watch.failed.items()
     )
@@ -207,6 +214,9 @@ def _check(folder: Path, jobs: Jobs, plan: Plan, options: RunOptions) -> None:
     if not (folder / "Snakefile").is_file():
         faults.append(Fault(str(folder / "Snakefile"), "no such file", "", "generate it again"))
     todo = [jobs[job] for job in plan.pending]
+    for job in todo:
+        if job.file and not (folder / job.file).is_file():
+            faults.append(Fault(str(folder / job.file), "no such file", "", "generate it again"))
     if " " in str(folder) and (split := [job for job in todo if _uses_torchrun(job)]):
         wrong = f"the path holds a blank, at which torchrun breaks ({split[0]})"
         faults.append(Fault(str(folder), wrong, "a folder without blanks", "generate it elsewhere"))
@@ -226,15 +236,11 @@ def _machine_faults(todo: Sequence[Job], options: RunOptions) -> Iterator[Fault]
             yield fault
     here = devices_here()
     if options.gpus is not None and options.gpus > len(here):
-        yield Fault(
-            f"--gpus {options.gpus}", f"this machine shows {len(here)}", "", "ask for fewer"
-        )
+        yield Fault(f"--gpus {options.gpus}", f"{len(here)} are visible here", "", "ask for fewer")
     devices = len(_devices(options))
     if short := [job for job in todo if job.gpus > devices]:
         most = max(short, key=lambda job: job.gpus)
-        wrong = (
-            f"{len(short)} jobs need more GPUs than the {devices} here: {most} needs {most.gpus}"
-        )
+        wrong = f"{most} needs {most.gpus} GPUs, and {devices} are to be used here"
         remedy = "generate with --set hardware.gpus=" + str(devices)
         yield Fault("cotdistill run", wrong, "", f"{remedy}, or run on a machine that has them")
 

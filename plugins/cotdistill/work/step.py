@@ -104,13 +104,14 @@ def _attempt(at: _Setting) -> int:
         run=os.environ.get(RUN_ID, ""),
         started=started,
         log_from=at.log.tell(),
+        notes={"room": room.said} if room.said else {},
     )
     devices = Devices((), ())
     try:
         if not room.complete:
             devices = _devices(at)
-            notes = {"gpus": list(devices.ids), "room": room.said}
-            attempt = replace(attempt, notes={k: v for k, v in notes.items() if v})
+            if devices.ids:
+                attempt = replace(attempt, notes=attempt.notes | {"gpus": list(devices.ids)})
             write_attempt(at.folder, job.id, attempt)
             status = _host(at, room, devices)
             attempt = replace(attempt, status=status)

@@ -55,9 +55,11 @@ class Watch:
             if (self.folder / marker_of(job)).exists():
                 done = read_done(self.folder, job)
                 self.finished[job] = done.seconds if done else 0.0
+                said = [f"{self.finished[job]:.1f} s"]
+                if done and job not in self.running and "room" in done.notes:  # too fast to see
+                    said.append(str(done.notes["room"]))
                 self._forget(job)
-                words = f"{self.finished[job]:.1f} s"
-                events.append(Event("finished", self.jobs[job], words))
+                events.append(Event("finished", self.jobs[job], ", ".join(said)))
             else:
                 events += self._look_at_attempt(job)
         return events

@@ -1,0 +1,144 @@
+"""The responses that a page carries for its browser: a sample of questions, the same in every run.
+
+A page must stay a few megabytes, so each task shows so many questions, those on which runs differ
+first, and long responses lose their middle. What is left out is counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cotdistill.files.rows import read_rows
+from cotdistill.files.samples import Sample, SampleFile, gold_of, read_samples
+from cotdistill.work.collect import Results
+from cotdistill.work.facts import made_file, question_facts
+
+QUESTIONS = 60
+CHARACTERS = 6_000_000
+_LONGEST = 4_000
+_SHORTEST = 400
+
+
+@dataclass(frozen=True)
+class Browsed:
+    """What a page's browser shows.
+
+    `answers` are lists [task, question number, run number, response number, outcome, rule, answer,
+    text], `questions` lists [task, text, gold]; `shown` and `held` count questions.
+    """
+
+    runs: list[str]
+    arms: list[str]
+    questions: list[list[str]]
+    answers: list[list[Any]]
+    shown: int
+    held: int
+    outcomes: dict[str, Counter[str]]
+
+
+def browse(results: Results) -> Browsed:
+    """Choose the questions and gather what every run said to them."""
+    pairs = [(run, score) for run, score in results.rows() if score.samples is not None]
+    tasks = list(dict.fromkeys(score.task for _, score in pairs))
+    runs = list(dict.fromkeys(run.run for run, _ in pairs))
+    arms = {run.run: run.arm for run, _ in pairs}
+    per_task = {task: [(r.run, s.samples) for r, s in pairs if s.task == task] for task in tasks}
+    chosen = {task: _chosen([file for _, file in per_task[task] if file]) for task in tasks}
+    count = sum(len(picked) * len(per_task[task]) for task, (picked, _) in chosen.items())
+    longest = min(_LONGEST, max(_SHORTEST, CHARACTERS // max(count, 1)))
+    questions: list[list[str]] = []
+    answers: list[list[Any]] = []
+    outcomes: dict[str, Counter[str]] = {}
+    for task in tasks:
+        picked, _ = chosen[task]
+        numbers = {identity: len(questions) + place for place, identity in enumerate(picked)}
+        texts: dict[str, list[str]] = {}
+        for run, file in per_task[task]:
+            if file is None:
+                continue
+            seen: set[str] = set()
+            verdicts = _made_verdicts(file)
+            for sample in read_samples(file):
+                identity = sample.identity
+                if identity in seen:
+                    continue
+                seen.add(identity)
+                graded = verdicts.get(sample.key) or _logged_verdicts(sample)
+                outcomes.setdefault(run, Counter()).update(one[0] for one in graded)
+                if identity in numbers:
+                    texts.setdefault(
+                        identity, [task, shorten(sample.question, longest), gold_of(sample) or ""]
+                    )
+                    place = [numbers[identity], runs.index(run)]
+                    for number, (text, said) in enumerate(
+                        zip(sample.responses[:4], graded, strict=False)
+                    ):
+                        answers.append([*place, number, *said, shorten(text, longest)])
+        questions += [texts.get(identity, [task, "", ""]) for identity in picked]
+    return Browsed(
+        runs=runs,
+        arms=[arms[run] for run in runs],
+        questions=questions,
+        answers=answers,
+        shown=len(questions),
+        held=sum(total for _, total in chosen.values()),
+        outcomes=outcomes,
+    )
+
+
+def shorten(text: str, longest: int) -> str:
+    """Return a text without its middle where it is too long; the end holds the answer.
+
+    >>> shorten("abcdefghij" * 10, 20).splitlines()[0], shorten("short", 20)
+    ('abcde', 'short')
+    """
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    if len(text) <= longest:
+        return text
+    head = longest // 4
+    tail = longest - head
+    return f"{text[:head]}\n[… {len(text) - longest:,} characters left out …]\n{text[-tail:]}"
+
+
+def _chosen(files: Sequence[SampleFile]) -> tuple[list[str], int]:
+    """Return the questions to show: first those on which the runs differ, in file order."""
+    values: dict[str, list[float]] = {}
+    for file in files:
+        for identity, fact in question_facts(file).items():
+            values.setdefault(identity, []).append(fact.value)
+    differing = [key for key, held in values.items() if len(set(held)) > 1]
+    same = [key for key in values if len(set(values[key])) == 1]
+    third = QUESTIONS // 3
+    picked = differing[: max(QUESTIONS - third, QUESTIONS - len(same))]
+    picked += same[: QUESTIONS - len(picked)]
+    kept = set(picked)
+    return [key for key in values if key in kept], len(values)
+
+
+def _logged_verdicts(sample: Sample) -> list[tuple[str, str, str]]:
+    logged = sample.metrics.get("answered")
+    if isinstance(logged, list) and all(isinstance(one, dict) for one in logged):
+        return [
+            (str(one.get("outcome")), str(one.get("rule") or ""), str(one.get("answer") or ""))
+            for one in logged
+        ]
+    numbers = sample.numbers()
+    value = next(iter(numbers.values()), None)
+    outcome = "not graded" if value is None else "correct" if value >= 1 else "wrong"
+    return [(outcome, "as logged", "") for _ in sample.responses]
+
+
+def _made_verdicts(file: SampleFile) -> dict[str, list[tuple[str, str, str]]]:
+    path = made_file(file, "judged") or made_file(file, "rescored")
+    if path is None:
+        return {}
+    return {
+        row["key"]: [
+            (one["outcome"], one.get("rule") or "", one.get("answer") or "")
+            for one in row["verdicts"]
+        ]
+        for row in read_rows(path)
+    }

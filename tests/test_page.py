@@ -1,0 +1,144 @@
+"""The page of a study: safe whatever a model wrote, complete, and working in a real browser."""
+
+import json
+import re
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from cotdistill.reason.interval import Interval
+from cotdistill.work.browse import QUESTIONS, browse
+from cotdistill.work.collect import collect
+from cotdistill.work.figures import dots
+from cotdistill.work.matrix import as_latex, matrix
+from cotdistill.work.report import report
+
+sys.path.insert(0, str(Path(__file__).parent))
+from chromium import chromium, visit
+from run_folder import STAMP, add_run, add_scores, add_training
+
+HOSTILE = "</script><script>document.title='owned'</script><img src=http://127.0.0.1:9/x> \ud800"
+MATHS = (
+    r"Half: $\frac{1}{2}$. Costs $5 and $6. \[ \sum_{k=1}^{n} k \le \sqrt{x} \] \boxed{\frac{a}{b}}"
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    here = tmp_path / "study"
+    for arm, right in [("answer-only", 5), ("level2", 20), ("level3", 30), ("level6", 40)]:
+        for seed in (1, 2):
+            run = f"tiny--{arm}--full--s{seed}"
+            add_run(here, run, arm, seed=seed)
+            add_training(here, run)
+            add_scores(here, run, [number < right for number in range(80)])
+    (here / "study.yaml").write_text("name: <b>levels</b>\narms: {}\n", encoding="utf-8")
+    path = here / "scores" / "tiny--level6--full--s1" / "model" / f"samples_digits_{STAMP}.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[0]["resps"] = [[HOSTILE]]
+    rows[1]["resps"] = [[MATHS]]
+    rows[2]["resps"] = [["\\boxed{" * 5000 + "$" + "{" * 5000]]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return here
+
+
+def test_seeds_are_pooled_and_arms_marked_against_the_baseline(folder: Path) -> None:
+    held = matrix(collect(folder))
+    assert held.baseline == "answer-only"
+    marks = {group[1]: held.cells[group, "digits"].mark for group in held.groups}
+    assert marks == {"answer-only": "", "level2": "▲", "level3": "▲", "level6": "▲"}
+    cell = held.cells[("tiny", "level2", "full"), "digits"]
+    assert (cell.seeds, cell.questions, cell.score.value) == (2, 80, 0.25)
+
+
+def test_the_latex_twin_has_a_row_an_arm_and_escapes_names(folder: Path) -> None:
+    text = as_latex(matrix(collect(folder), baseline="level3"), "50% of_it")
+    assert text.count(r"\\") == 5
+    assert r"50\% of\_it" in text
+    assert r"\downarrow" in text
+    assert r"$50.0^{60.7}_{39.3}" in text
+
+
+def test_the_browser_shows_differing_questions_first_and_counts_the_rest(folder: Path) -> None:
+    browsed = browse(collect(folder))
+    assert (browsed.shown, browsed.held) == (QUESTIONS, 80)
+    texts = [question[1] for question in browsed.questions]
+    assert all(f"What is {number} + 1?" in texts for number in range(5, 40))
+
+
+def test_every_picture_is_xml_with_a_title_and_a_file(folder: Path) -> None:
+    report(folder)
+    files = sorted((folder / "report" / "figures").glob("*.svg"))
+    names = [path.stem for path in files]
+    assert names == ["score-by-level", "scores-digits", "training-loss"]
+    for path in files:
+        root = ET.fromstring(path.read_text(encoding="utf-8"))
+        assert root.find("{http://www.w3.org/2000/svg}title") is not None
+    hostile = dots("x", "<&\"'", "", [("</svg><script>", "a", Interval(0.5, 0.4, 0.6))])
+    assert "<script>" not in hostile.svg
+    ET.fromstring(hostile.svg)
+
+
+def test_a_page_carries_no_address_and_no_live_text_of_a_model(folder: Path) -> None:
+    report(folder)
+    text = (folder / "report" / "report.html").read_text(encoding="utf-8")
+    assert text.count("</script>") == 3
+    assert "<b>levels" not in text
+    assert "&lt;b&gt;levels" in text
+    outside = re.sub(r'<script type="application/json".*?</script>', "", text, flags=re.DOTALL)
+    addresses = set(re.findall(r"https?://[^\s\"'<)]+", outside))
+    assert addresses == {"http://www.w3.org/2000/svg", "http://www.w3.org/1998/Math/MathML"}
+
+
+def test_two_reports_of_one_folder_are_the_same_bytes(folder: Path) -> None:
+    pages = []
+    for _ in range(2):
+        report(folder)
+        pages.append((folder / "report" / "report.html").read_bytes())
+    assert pages[0] == pages[1]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(chromium() is None, reason="no Chromium on this machine")
+def test_the_page_works_in_a_real_browser(folder: Path) -> None:
+    report(folder)
+    page = folder / "report" / "report.html"
+    setting = "(() => { const e = document.getElementById('by-%s'); e.value = '%s'; "
+    setting += "e.dispatchEvent(new Event('input', {bubbles: true})); "
+    setting += "return document.querySelectorAll('#list button').length; })()"
+    level6 = 6
+    show = "[...document.querySelectorAll('#list button')].find(b => b.value == '%d').click()"
+    questions = [
+        "document.title",
+        "document.querySelectorAll('#list button').length",
+        setting % ("outcome", "correct"),
+        setting % ("outcome", ""),
+        setting % ("left", level6),
+        "document.querySelectorAll('#list button').length",
+        show % 0 + "; document.querySelector('.answer .text').textContent",
+        show % 1 + "; document.querySelector('.answer .text').querySelectorAll('math').length",
+        "document.querySelector('.answer mfrac').children.length",
+        "document.querySelector('.answer munderover').children.length",
+        "document.querySelector('.answer .text').textContent.includes('Costs $5 and $6.')",
+        show % 2 + "; document.querySelector('.answer .text').textContent.length > 1000",
+        setting % ("words", "What is 7 +"),
+        "document.querySelectorAll('img, iframe, link[rel=stylesheet]').length",
+        "document.querySelectorAll('button:not([id]):empty, select:not([id])').length",
+        "(() => { document.getElementById('theme').click(); "
+        "return getComputedStyle(document.body).backgroundColor; })()",
+    ]
+    answers, errors, asked = visit(page, questions)
+    assert errors == []
+    assert [address for address in asked if not address.startswith(("file:", "data:"))] == []
+    assert answers[0] == "<b>levels</b>"
+    assert answers[1] == QUESTIONS
+    assert 0 < answers[2] < QUESTIONS
+    assert answers[3] == answers[5] == QUESTIONS
+    assert "</script><script>document.title" in answers[6]
+    assert answers[7:11] == [3, 2, 3, True]
+    assert answers[11] is True
+    assert answers[12] == 1
+    assert answers[13:15] == [0, 0]
+    assert answers[15] == "rgb(20, 23, 28)"
