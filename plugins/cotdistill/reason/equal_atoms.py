@@ -15,7 +15,7 @@ _RENAMED = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "asinh": "arcs
             "acosh": "arccosh", "atanh": "arctanh", "arsinh": "arcsinh", "arcosh": "arccosh",
             "artanh": "arctanh"}  # fmt: skip
 _CONSTANTS = {"i": "i", "e": "e"}
-_CALLED = frozenset("fghFGHPQ")
+_CALLED = frozenset("fghFGHPQNSTVAMDLR")
 
 
 class Atoms(Brackets):

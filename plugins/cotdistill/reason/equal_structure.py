@@ -13,6 +13,7 @@ from cotdistill.reason.equal_relation import (
     same_equation,
     same_inequality,
     split,
+    unlike_unknowns,
 )
 from cotdistill.reason.equal_sets import is_real_set, same_sets
 from cotdistill.reason.equal_text import as_words
@@ -119,6 +120,8 @@ class Comparison:
             if _is_equation(a) and _is_equation(b):
                 return same_equation(a, b, self._same, self.asked.work)
             if is_real_set(a) and is_real_set(b):
+                if unlike_unknowns(a, b):
+                    return False
                 said = same_sets(a, b, self._same, self.asked.work)
                 return same_inequality(a, b, self.asked.work) if said is None else said
         chain, other = (a, b) if a.head == "chain" else (b, a)
@@ -148,8 +151,12 @@ class Comparison:
         if any(side.head not in _SET_LIKE for side in (a, b)):
             return False
         said = same_sets(a, b, self._same, self.asked.work)
-        if said is not None or a.head != b.head or a.name != b.name or len(a.args) != len(b.args):
+        if said is not None:
             return said
+        if a.head == b.head == "tuple" and a.name != b.name:
+            return False
+        if a.head != b.head or a.name != b.name or len(a.args) != len(b.args):
+            return None
         parts = [self._same(one, two) for one, two in zip(a.args, b.args, strict=True)]
         return True if all(parts) else False if False in parts else None
 
