@@ -99,9 +99,10 @@ def letter_stated(
     said = _only(letters_said(text, start, end, options))
     if said or not options:
         return said
-    return by_option_text(text, start, end, options) or _by_option_value(
+    # By its value first: figures of other options may stand in the working.
+    return _by_option_value(
         text, start, end, number_stated(text, start, end), options
-    )
+    ) or by_option_text(text, start, end, options)
 
 
 def letters_said(
@@ -146,9 +147,9 @@ def letter_in_prose(
         if said:
             return _only(said)
         if options:
-            found = by_option_text(text, begin, stop, options) or _by_option_value(
+            found = _by_option_value(
                 text, begin, stop, best_number(text, begin, stop), options
-            )
+            ) or by_option_text(text, begin, stop, options)
             if found:
                 return found
     start, end = trimmed(text, start, end)

@@ -32,7 +32,7 @@ _CALLED = re.compile(
     r"(?:(?:the|our|your|my|an?)\s)?(?:(?:final|correct|right|best|required|desired)\s){0,2}a?$",
     re.IGNORECASE,
 )
-_SENTENCE_START = re.compile(r".*[.!?\n](?=[\s$\\(*])", re.DOTALL)
+_SENTENCE_START = re.compile(r".*(?:[.!?](?=\s)|\n)", re.DOTALL)
 _FILLER = re.compile(
     r"(?:[\s*_`:：~#\"“]|\b(?:therefore|thus|then|hence|so|that|probably|likely|clearly|simply|just|"
     r"still|also|indeed|definitely|certainly|for\ssure|most|approximately|about|around|roughly|"
@@ -59,7 +59,9 @@ _FOREIGN_STEMS = (
     "відповідь", "dpowied", "dpověď", "evap", "awaban", "svar", "ntwoord", "áp án", "âu trả lời",
     "उत्तर", "जवाब", "الجواب", "الإجابة", "คำตอบ", "πάντηση", "astaus", "ăspuns",
 )  # fmt: skip
-_A_LINE = re.compile(r"(?:^|\n)[ \t]{0,4}\**(?:A|Ans|ANS|ans)\.?\**[ \t]?[:：=]\**[ \t]{0,4}(?=\S)")
+_A_LINE = re.compile(
+    r"(?:^|\n)[ \t]{0,4}\**(?:A|Ans|ANS|ans)\.?\**[ \t]?[:：=]\**[ \t]{0,4}(?=\S)(?![A-J]\s?[:：=])"
+)
 
 
 def phrased(text: str, start: int, end: int) -> Iterator[Statement]:
