@@ -15,6 +15,7 @@ _RENAMED = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "asinh": "arcs
             "acosh": "arccosh", "atanh": "arctanh", "arsinh": "arcsinh", "arcosh": "arccosh",
             "artanh": "arctanh"}  # fmt: skip
 _CONSTANTS = {"i": "i", "e": "e"}
+_MOST_FACTORS = 120  # each is a level of the tree
 _CALLED = frozenset("fghFGHPQNSTVAMDLR")
 
 
@@ -24,7 +25,7 @@ class Atoms(Brackets):
     def term(self) -> Node:
         """Read factors, joined by signs or by standing beside each other."""
         node = self.factor()
-        for _ in range(400):
+        for _ in range(_MOST_FACTORS):
             look = self.look
             if look.sort == "op" and look.text in ("*", "/", "mod"):
                 self.take()
