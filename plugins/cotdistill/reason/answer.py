@@ -36,7 +36,7 @@ Options = Mapping[str, str]
 # What a bare answer does not hold: lines, other scripts' prose, an unclosed box, a label.
 _UNBARE = re.compile(
     r"\n|boxed|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0400-\u04ff\u0600-\u06ff]"
-    r"|[A-Za-z]{2,}\s?:\s|[.!?]\s+[A-Z]"
+    r"|[A-Za-z]{2,}[\s\d]{0,4}:\s|[=+*/×÷-]\s*$|[.!?]\s+[A-Z]"
 )
 _DIGIT_OR_WORD = re.compile(rf"\d|\\(?:frac|sqrt|pi)|{NUMBER_WORD.pattern}", re.IGNORECASE)
 

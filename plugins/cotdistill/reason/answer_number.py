@@ -52,6 +52,8 @@ _BOUNDS = re.compile(
     r"|\bbetween\s\S{1,12}(?:\sand\s)?$|\bbetween\s$",
     re.IGNORECASE,
 )
+# "20 - $3" without its result: the sign and the number belong to working.
+_WORKING = re.compile(r"[\d)%]\s?(?:[-+−–*/×÷]|\bx\b)\s?$")
 _GOES_ON = re.compile(
     r"\s?(?:\\sqrt|\\pi|π|√|[*^+−/×]|\\cdot|\\times|-\s?\d|!|[xX]\s?\d|times\s)|\("
 )
@@ -133,7 +135,9 @@ def best_number(text: str, start: int, end: int) -> Span | None:
         span for span in found if not _GIVEN_BEFORE.search(text, max(start, span[0] - 40), span[0])
     ]
     chosen = (said or found)[-1]
-    if _UNFINISHED.fullmatch(text, *chosen):
+    sign = 1 if text[chosen[0]] in "+-−–" else 0
+    before = max(start, chosen[0] - 12)
+    if _UNFINISHED.fullmatch(text, *chosen) or _WORKING.search(text, before, chosen[0] + sign):
         return None
     if _BOUNDS.search(text, max(start, chosen[0] - 24), chosen[0]):
         return None
