@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import re
 import resource
 import selectors
@@ -285,7 +286,7 @@ def main() -> None:
             verdicts = ours(pairs)
             right = sum(said for said, _, _ in verdicts)
             rows.append([name, "cotdistill", str(len(pairs)), str(right), *timed(verdicts)])
-            sample = pairs[:: max(1, len(pairs) // SAMPLE)][:SAMPLE]
+            sample = random.Random(0).sample(pairs, min(SAMPLE, len(pairs)))
             for other in PEERS if args.peers else ():
                 verdicts = peer(other, args.peers, sample)
                 right = sum(said for said, _, _ in verdicts)

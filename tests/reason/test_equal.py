@@ -128,6 +128,24 @@ def test_choices_are_compared_by_letter_or_by_text(answer: str, gold: str, equal
     assert equivalent(answer, gold, kind="letter", options=OPTIONS).equal is equal
 
 
+@pytest.mark.parametrize(
+    ("answer", "gold", "equal"),
+    [
+        ("no", "no solution", False),
+        ("no real solutions", "no solution", False),
+        ("A: 3, B: 5", "A: 3, B: 4", False),
+        ("A: 3, B: 4", "A: 3, B: 4", True),
+        ("x: 5", "y: 5", False),
+        ("(b) 7 m", "(b)", True),
+        ("B", "(B) Rome", True),
+        ("Rome", "(B) Rome", True),
+        ("(A) Rome", "(B) Rome", False),
+    ],
+)
+def test_a_gold_that_only_looks_like_a_choice_is_none(answer: str, gold: str, equal: bool) -> None:
+    assert equivalent(answer, gold).equal is equal
+
+
 def test_kinds_read_what_they_are_told_to() -> None:
     assert equivalent("T", "True", kind="boolean").equal is True
     assert equivalent("3 March 2021", "03/03/2021", kind="date").equal is True

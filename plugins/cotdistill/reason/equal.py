@@ -184,10 +184,13 @@ def _numbers(a: Written, b: Written, tolerance: float | None) -> Equivalence:
 
 
 def _is_choice(gold: _Reading) -> bool:
+    """Whether a gold of no told kind is a choice: B, (b), (B) its text; not A: 3, B: 4."""
     read = choice_letter(gold.raw)
-    return read is not None and (
-        bool(read[1]) or (read[0] in "ABCDEFGHIJ" and (len(gold.text) > 1 or gold.text.isupper()))
-    )
+    if read is None or read[0] not in "ABCDEFGHIJ":
+        return False
+    if read[1]:
+        return re.match(r"\W*[A-Ja-j]\s*[).]", gold.raw) is not None
+    return len(gold.text) > 1 or gold.text.isupper()
 
 
 def _choices(
@@ -212,7 +215,8 @@ def _by_kind(answer: _Reading, gold: _Reading, kind: Kind) -> Equivalence | None
     """Compare truth values, dates, times and words; None for what is none of them."""
     loose = kind == "boolean"
     right = truth(gold.raw, loose=loose)
-    if right is not None and (loose or kind == "auto"):
+    alone = kind == "auto" and " " not in gold.words  # "no solution" is no "no"
+    if right is not None and (loose or alone):
         said = truth(answer.raw, loose=True)
         return Equivalence(said is right, "choice")
     if kind in ("auto", "date", "text") and _TEXT_DATE.fullmatch(gold.text):
