@@ -138,6 +138,8 @@ def _stated(text: str, mark: Statement, kind: Kind, options: Options | None) -> 
         return _reading(text, date_stated(text, start, end) or text_stated(text, start, end))
     if kind == "text":
         return _reading(text, text_stated(text, start, end))
+    if mark.how == "hash" and kind == "number" and not _DIGIT_OR_WORD.search(text, start, end):
+        return None  # a heading
     if delimited_whole and not (kind == "number" and has_prose(text, start, end)):
         return _reading(text, trimmed(text, start, end))
     if kind == "number":

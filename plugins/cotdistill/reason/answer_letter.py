@@ -13,12 +13,13 @@ Reading = tuple[str, int, int]
 _LETTERS = "A-J"
 _OPENING = r"[\s*_`\"'“‘$\\~]{0,8}"
 _AT_START = re.compile(
-    rf"{_OPENING}(?:(?:answer|correct|option|choice|letter|alternative|opción|réponse|option is"
+    rf"{_OPENING}(?:(?:the|la|le|die|der|el|o|a)\s(?=op|r[ée]p|ant|alt|let|cho))?(?:(?:answer"
+    rf"|correct|option|choice|letter|alternative|opción|opção|option|réponse|option is"
     rf"|choice is|either)\s+"
     rf"(?:choice\s|option\s)?)?{_OPENING}(?:\\?boxed\{{)?(?:\\?(?:text|textbf|mathrm|mathbf"
     rf"|bf)\s?\{{)?\\?"
     rf"(?P<open>[(\[{{<（]?)\\?\s?\*{{0,2}}(?P<letter>[{_LETTERS}]"
-    rf"|[a-j])\b(?!['’]\w)\*{{0,2}}\s?\\?(?P<close>[)\]}}>）]?)",
+    rf"|[a-j])(?![A-Za-z0-9_]|['’]\w)\*{{0,2}}\s?\\?(?P<close>[)\]}}>）]?)",
     re.IGNORECASE,
 )
 _BRACKETED = re.compile(rf"(?<![\w\\])[(\[（]\s?(?P<letter>[{_LETTERS}a-j])\s?[)\]）]")
@@ -29,7 +30,8 @@ _NAMED = re.compile(
     r"(?P<letter>[B-HJ]|[AI](?!\s[a-z]))(?=[\s.,;:)\]*\"'$]|$)"
 )
 _CLOSING = re.compile(
-    rf"\b(?i:hence|thus|so|therefore|imo|oa|ans|answer|correct answer|correct option|option|choice)"
+    rf"\b(?i:hence|thus|so|therefore|imo|oa|ans|answer|correct|correct answer|correct option"
+    rf"|option|choice)"
     rf"[\s,.:;=\-–—]{{0,3}}[(\[*]{{0,2}}(?P<letter>[{_LETTERS}])[)\]*]{{0,2}}(?=[\s.!]*$|\s?[=:]"
     rf"|[.,;)]\s)"
 )
@@ -44,7 +46,8 @@ _NOT_AFTER = re.compile(
     r"|must|does|would)"
     r"(?:\s?n['’]t|\s?not|\snever)?\s?(?:\w+\s){0,2}?(?:wrong|incorrect|false|not|impossible"
     r"|ruled out|eliminated|invalid|too)\b"
-    r"|[*\"')\]$.:]{0,3}\s+(?:is|does|can|would)(?:n['’]t|\snot|not)\b",
+    r"|[*\"')\]$.:]{0,3}\s+(?:is|does|can|would)(?:n['’]t|\snot|not)\b"
+    r"|[^.\n]{0,60}?[-–—:(]\s?(?:incorrect|wrong|false|not|no)\b",
     re.IGNORECASE,
 )
 _NOT_BEFORE = re.compile(
@@ -53,6 +56,7 @@ _NOT_BEFORE = re.compile(
     r"(?:\w+\s){0,1}[*\"'(\[$]{0,3}$",
     re.IGNORECASE,
 )
+_REASON = re.compile(r"\s(?:because|since|as)\b")
 _ANOTHER = re.compile(
     rf"[*\"')\]}}$.]{{0,3}}\s?(?:,\s?(?:and|or)?|/|;|\band\b|\bor\b|&|\\text\{{\s?(?:and"
     rf"|or)\s?\}})\s*"
@@ -106,6 +110,7 @@ def letters_said(
     if judged:
         return judged
     named: dict[int, Reading] = {}
+    listed: list[tuple[int, int]] = []  # "C or D" and "(A), (B), ..." choose nothing
     for pattern in (_BRACKETED, _NAMED, _CLOSING):
         for found in pattern.finditer(text, start, end):
             letter = found["letter"]
@@ -115,24 +120,28 @@ def letters_said(
                 continue
             if _NOT_AFTER.match(text, found.end("letter"), end):
                 continue
+            if another := _ANOTHER.match(text, found.end(), end):
+                listed.append((found.start(), another.end()))
             named.setdefault(found.start("letter"), _reading(found))
-    return [named[at] for at in sorted(named)]
+    return [
+        named[at] for at in sorted(named) if not any(begin <= at < stop for begin, stop in listed)
+    ]
 
 
 def letter_in_prose(
     text: str, start: int, end: int, options: Mapping[str, str] | None
 ) -> Reading | None:
     """Look through the last sentences, from the end, for one that names a single letter."""
-    start, end = trimmed(text, start, end)
-    whole = _AT_START.match(text, start, end)
-    if whole is not None and _opens_as_choice(text, whole, start, end, options):
-        return whole["letter"].upper(), *whole.span("letter")
     for begin, stop in sentences_backwards(text, start, end):
         said = letters_said(text, begin, stop, options)
         if said:
             return _only(said)
         if options and (found := by_option_text(text, begin, stop, options)):
             return found
+    start, end = trimmed(text, start, end)
+    whole = _AT_START.match(text, start, end)
+    if whole is not None and _opens_as_choice(text, whole, start, end, options):
+        return whole["letter"].upper(), *whole.span("letter")
     return None
 
 
@@ -173,12 +182,12 @@ def _is_choice(
         return False
     after = text[found.end("letter") : found.end("letter") + 1]
     if after.isspace():
-        if letter in "AI":
+        if after != "\n" and letter in "AI":
             return (
                 _STILL_A_CHOICE.match(text, found.end("letter"), end) is not None and letter != "I"
             )
         return True
-    return after in ".,:;)*_`\"'$—-/}!" or after in "。，：；）"
+    return after in ".,:;)*_`\"'$—-/}!。，：；）" or after > "\u2e80"  # Chinese, Japanese, Korean
 
 
 def _opens_as_choice(
@@ -195,7 +204,8 @@ def _opens_as_choice(
         return False
     if found["close"] and len(rest) < 200:
         return True
-    return after in ".:,。，：\n"
+    after = text[found.end("letter") : found.end("letter") + 1] if after.isalnum() else after
+    return after in ".:,。，：\n" or _REASON.match(text, found.end("letter"), end) is not None
 
 
 def _known(letter: str, options: Mapping[str, str] | None) -> bool:

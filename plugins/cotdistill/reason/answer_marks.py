@@ -155,6 +155,8 @@ def _joined(
 
 
 def _last_tag(text: str, start: int, end: int) -> Statement | None:
+    if "<" not in text:
+        return None
     at = end
     for _ in range(TRIES):
         at = max(

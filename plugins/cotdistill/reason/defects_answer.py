@@ -5,15 +5,22 @@ from __future__ import annotations
 import re
 
 from cotdistill.reason.answer import extract
+from cotdistill.reason.arithmetic import step_soundness
 from cotdistill.reason.equal import Kind, equivalent
 from cotdistill.reason.grade import Outcome, grade
 from cotdistill.reason.trace import Trace, target
 
 _PHRASE = "nswer is "
 _STATED = re.compile(r"answer\s+is:?\s+", re.IGNORECASE)
+_SUMMAND = re.compile(r"[+-]\d+")
 _SENTENCE_END = re.compile(r"[.!?](?:\s|$)|\n")
 _OPENING_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _OPTION_SAID = re.compile(r"\(?\b([A-J])[).:]\s*([^\n,;]{2,60})")
+# One equation in whole numbers that stands by itself, such as `3 + 4 - 2 = 5` or `$3 * 4 = $12`.
+_PLAIN = re.compile(
+    r"[\s(](?<![/%)+*×÷=-][\s(])\$?(\d{1,9}) ?([-+*/x×÷]) ?\$?(\d{1,9})"
+    r"((?: ?[+-] ?\$?\d{1,9})*) ?= ?\$?(\d{1,12})(?![\d%/]|[.,:]\d| ?[-+*/x×÷=(^])"
+)
 _YES_NO = frozenset({"yes", "no", "true", "false"})
 
 
@@ -41,6 +48,19 @@ def answer_said(trace: Trace) -> str:
     kind: Kind = trace.kind  # type: ignore[assignment]
     read = grade(target(trace), trace.gold, kind=kind, options=trace.options).answer
     return read or ""
+
+
+def false_step(trace: Trace) -> str | None:
+    """An equation in the rationale does not hold.
+
+    >>> false_step(Trace("1", "toy", "train", "?", "", "First 3 + 4 = 8, then 8 - 1 = 7."))
+    '3 + 4 = 8'
+    """
+    text = trace.rationale
+    if "=" not in text or _plainly_true(text):
+        return None
+    spans = step_soundness(text).false_spans
+    return text[slice(*spans[0])] if spans else None
 
 
 def forced_label(trace: Trace) -> str | None:
@@ -143,6 +163,30 @@ def last_box(text: str) -> str | None:
             if depth == 0:
                 return text[opening.end() : place]
     return None
+
+
+def _plainly_true(text: str) -> bool:
+    """Whether every equation is one in whole numbers that holds, so that none has to be parsed."""
+    plain = _PLAIN.findall(f" {text}")
+    return len(plain) == text.count("=") and all(map(_holds, plain))
+
+
+def _holds(equation: tuple[str, str, str, str, str]) -> bool:
+    left, sign, right, more, result = equation
+    first, second = int(left), int(right)
+    if sign == "+":
+        total = first + second
+    elif sign == "-":
+        total = first - second
+    elif sign in "/÷":
+        if second == 0 or first % second:
+            return False
+        total = first // second
+    else:
+        total = first * second
+    if more:
+        total += sum(map(int, _SUMMAND.findall(more.replace(" ", "").replace("$", ""))))
+    return total == int(result)
 
 
 def _statement(piece: str) -> str:

@@ -53,7 +53,7 @@ RULES: tuple[Rule, ...] = (
     Rule("undecided_answer", "answer and gold could not be compared within the grader's bounds"),
     _own(defects.cut_off),
     _own(defects_answer.forced_label),
-    Rule("false_step", "an equation in the rationale does not hold"),
+    _own(defects_answer.false_step),
     _own(defects.loop),
     _own(defects.no_answer_marker),
     _own(defects.answer_only),

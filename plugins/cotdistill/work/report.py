@@ -14,6 +14,7 @@ from cotdistill.errors import DataError, Fault
 from cotdistill.files.whole import write_text
 from cotdistill.work.browse import browse
 from cotdistill.work.collect import Results, RunResult, Score, collect
+from cotdistill.work.facts import settings_of
 from cotdistill.work.matrix import as_latex, matrix
 from cotdistill.work.page import page
 from cotdistill.work.study_figures import study_figures
@@ -102,6 +103,20 @@ def _reached(score: Score) -> dict[str, Any]:
         "response_characters": score.characters,
         "cut_off": score.cut_off,
         "evaluate_seconds": score.evaluate_seconds,
+        **_measured_with(score),
+    }
+
+
+def _measured_with(score: Score) -> dict[str, str]:
+    """What a score was measured with, so that no two rows are compared unawares."""
+    if score.samples is None:
+        return {}
+    held = settings_of(score.samples)
+    both = {**held.must, **held.should}
+    names = ("task version", "decoding", "engine", "dtype", "tensor parallel size", "batch size")
+    return {
+        name.replace(" ", "_").replace("-", "_"): both.get(name, "")
+        for name in (*names, "lm-eval", "transformers")
     }
 
 
