@@ -14,6 +14,7 @@ from cotdistill.files.whole import written_whole
 Row = dict[str, Any]
 
 _HALF_A_SIGN = re.compile("[\ud800-\udfff]")
+_encoded = json.JSONEncoder(ensure_ascii=False).encode  # `dumps` would make one for every row
 
 
 def read_rows(path: Path) -> Iterator[Row]:
@@ -50,7 +51,7 @@ def row_line(row: Row) -> str:
     >>> row_line({"question": "π?", "answer": 3})
     '{"question": "π?", "answer": 3}\n'
     """
-    line = json.dumps(row, ensure_ascii=False)
+    line = _encoded(row)
     if not line.isascii() and _HALF_A_SIGN.search(line):
         line = json.dumps(row)  # half of a surrogate pair has no UTF-8, only an escape
     return line + "\n"
