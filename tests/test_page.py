@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cotdistill.files.catalogue import datasets
 from cotdistill.reason.interval import Interval
 from cotdistill.work.browse import QUESTIONS, browse
 from cotdistill.work.collect import collect
@@ -98,6 +99,31 @@ def test_two_reports_of_one_folder_are_the_same_bytes(folder: Path) -> None:
         report(folder)
         pages.append((folder / "report" / "report.html").read_bytes())
     assert pages[0] == pages[1]
+
+
+def test_runs_of_another_engine_are_warned_of_in_the_table_and_on_the_page(folder: Path) -> None:
+    path = next((folder / "scores" / "tiny--level2--full--s1").rglob("results_*.json"))
+    held = json.loads(path.read_text())
+    path.write_text(json.dumps(held | {"config": {"model": "vllm"}}))
+    other = next((folder / "scores" / "tiny--level3--full--s1").rglob("results_*.json"))
+    other.write_text(json.dumps(held | {"config": {"model": "hf"}}))
+    table, _ = report(folder)
+    assert "digits: engine differs between runs" in table.notes[-1]
+    page = (folder / "report" / "report.html").read_text(encoding="utf-8")
+    assert page.count("engine differs between runs") == 1
+
+
+def test_the_teachers_of_the_same_cell_are_drawn_together(tmp_path: Path) -> None:
+    named = [name for name in datasets() if "level3" in name and "auqa" in name.lower()]
+    arms = dict(zip(named[:2], (9, 5), strict=True))
+    for arm, right in arms.items():
+        add_run(tmp_path, arm, arm)
+        add_training(tmp_path, arm)
+        add_scores(tmp_path, arm, [number < right for number in range(10)])
+    text = "arms:\n" + "".join(f"  {arm}: {{dataset: {arm}}}\n" for arm in arms)
+    (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
+    report(tmp_path)
+    assert len(list((tmp_path / "report" / "figures").glob("teachers-*-digits.svg"))) == 1
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from cotdistill.work.collect import Results, RunResult, Score, collect
 from cotdistill.work.facts import settings_of
 from cotdistill.work.matrix import as_latex, matrix
 from cotdistill.work.page import page
+from cotdistill.work.settings_differ import settings_warnings
 from cotdistill.work.study_figures import study_figures
 from cotdistill.work.table import Table
 
@@ -67,7 +68,7 @@ def score_table(results: Results) -> Table:
     return Table(
         tuple(columns[place] for place in keep),
         tuple(tuple(row[place] for place in keep) for row in rows),
-        (*_unfinished(results), *_separations(results)),
+        (*_unfinished(results), *_separations(results), *settings_warnings(results)),
     )
 
 
