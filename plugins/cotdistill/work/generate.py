@@ -22,9 +22,10 @@ from cotdistill.files.render import render
 from cotdistill.files.rows import row_line
 from cotdistill.files.whole import write_if_changed
 from cotdistill.files.yamls import dump_yaml
-from cotdistill.work.arms import COLUMNS, arm_rows
+from cotdistill.work.arms import COLUMNS
 from cotdistill.work.build import (
     arm_digest,
+    check_arm,
     has_data_file,
     is_buildable_now,
     is_current,
@@ -117,8 +118,7 @@ def _check_rows(study: Study, root: Path) -> None:
         if is_current(path, arm_digest(study, arm)):
             continue
         try:
-            for _ in arm_rows(study, arm):
-                pass
+            check_arm(study, arm)
         except DataError as error:
             faults += [
                 Fault(f"arm {arm}: {fault.place}", fault.wrong, fault.expected, fault.remedy)
