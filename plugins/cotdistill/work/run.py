@@ -21,6 +21,7 @@ from pathlib import Path
 
 from cotdistill.errors import Fault, FaultsError
 from cotdistill.files.locks import free_lock, lock_holder, take_lock
+from cotdistill.files.yamls import read_yaml
 from cotdistill.hosts.gpu_slots import devices_here
 from cotdistill.hosts.one_program import program_fault
 from cotdistill.hosts.processes import marked, own_identity, stop
@@ -31,7 +32,6 @@ from cotdistill.hosts.snakemake import (
     snakemake_fault,
     start_snakemake,
 )
-from cotdistill.work.build import study_of
 from cotdistill.work.done import PRIVATE
 from cotdistill.work.failures import lines_that_matter
 from cotdistill.work.jobs import Job, JobId, Jobs, log_of, marker_of, read_jobs
@@ -115,9 +115,7 @@ def run(folder: Path, options: RunOptions, tell: Tell) -> Ran:
     jobs = read_jobs(folder)
     plan = make_plan(folder, jobs, options.only)
     _check(folder, jobs, plan, options)
-    if any(job[0] == "evaluate" for job in plan.pending):
-        evaluation = study_of(folder).evaluation
-        bring_questions(evaluation.tasks, [Path(path) for path in evaluation.include_path])
+    bring_questions(*_asked(folder, jobs, plan))
     with _alone(folder):
         _stop_leftovers(folder)
         clear_dead_lock(folder)
@@ -224,6 +222,20 @@ def _check(folder: Path, jobs: Jobs, plan: Plan, options: RunOptions) -> None:
         faults += _machine_faults(todo, options)
     if faults:
         raise FaultsError(faults)
+
+
+def _asked(folder: Path, jobs: Jobs, plan: Plan) -> tuple[list[str], list[Path]]:
+    """Return the tasks that are still to be asked, and the folders to look for them in."""
+    tasks: dict[str, None] = {}
+    folders: dict[Path, None] = {}
+    for job in (jobs[job] for job in plan.pending if job[0] == "evaluate"):
+        config = read_yaml(folder / job.file) if job.file else {}
+        include = config.get("include_path", [])
+        tasks |= dict.fromkeys(config.get("tasks", []))
+        folders |= {
+            Path(path): None for path in ([include] if isinstance(include, str) else include)
+        }
+    return list(tasks), list(folders)
 
 
 def _machine_faults(todo: Sequence[Job], options: RunOptions) -> Iterator[Fault]:
