@@ -101,6 +101,19 @@ def test_two_reports_of_one_folder_are_the_same_bytes(folder: Path) -> None:
     assert pages[0] == pages[1]
 
 
+def test_ledgers_and_lint_reports_beside_the_arms_are_summed_up(folder: Path) -> None:
+    (folder / "data").mkdir()
+    ledger = '{"made_by": "mix", "counts": {"kept": 7, "duplicate": 2}, "outputs": []}'
+    (folder / "data" / "level2.ledger.json").write_text(ledger, encoding="utf-8")
+    rules = '[{"rule": "answer-missing", "rows": 1200}, {"rule": "loop", "rows": 0}]'
+    lint = f'{{"rows": 8000, "faulty_rows": 1200, "rules": {rules}}}'
+    (folder / "data" / "level2.lint.json").write_text(lint, encoding="utf-8")
+    report(folder)
+    text = (folder / "report" / "report.html").read_text(encoding="utf-8")
+    assert "kept 7, duplicate 2" in text
+    assert "answer-missing 1,200</td>" in text
+
+
 def test_runs_of_another_engine_are_warned_of_in_the_table_and_on_the_page(folder: Path) -> None:
     path = next((folder / "scores" / "tiny--level2--full--s1").rglob("results_*.json"))
     held = json.loads(path.read_text())

@@ -53,6 +53,7 @@ def page(
         "answers": bool(browsed.answers),
         "samples": script_json(samples),
         "ledgers": _ledgers(results.folder),
+        "lints": _lints(results.folder),
         "environment": _environment(results),
     }
     return render("report/page.html.j2", values)
@@ -115,6 +116,23 @@ def _ledgers(folder: Path) -> list[dict[str, str]]:
                 "counts": ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
                 or f"{outputs[0].get('rows', 'not known')} rows",
                 "sha256": str(outputs[0].get("sha256", ""))[:12],
+            }
+        )
+    return found
+
+
+def _lints(folder: Path) -> list[dict[str, str]]:
+    """What `cotdistill lint data/ARM.jsonl --json > data/ARM.lint.json` left beside the arms."""
+    found = []
+    for path in sorted((folder / "data").glob("*.lint.json")):
+        held = json.loads(path.read_text(encoding="utf-8"))
+        rules = [rule for rule in held.get("rules", []) if rule.get("rows")]
+        found.append(
+            {
+                "arm": path.name.removesuffix(".lint.json"),
+                "rows": f"{held.get('rows', 0):,}",
+                "faulty": f"{held.get('faulty_rows', 0):,}",
+                "rules": ", ".join(f"{rule['rule']} {rule['rows']:,}" for rule in rules) or "none",
             }
         )
     return found
