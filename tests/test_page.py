@@ -151,6 +151,7 @@ def test_the_page_works_in_a_real_browser(folder: Path) -> None:
     show = "[...document.querySelectorAll('#list button')].find(b => b.value == '%d').click()"
     questions = [
         "document.title",
+        "document.getElementById('by-right').selectedOptions[0].text",
         "document.querySelectorAll('#list button').length",
         setting % ("outcome", "correct"),
         setting % ("outcome", ""),
@@ -172,6 +173,7 @@ def test_the_page_works_in_a_real_browser(folder: Path) -> None:
     assert errors == []
     assert [address for address in asked if not address.startswith(("file:", "data:"))] == []
     assert answers[0] == "<b>levels</b>"
+    assert answers.pop(1).startswith("tiny--level6--")
     assert answers[1] == QUESTIONS
     assert 0 < answers[2] < QUESTIONS
     assert answers[3] == answers[5] == QUESTIONS
