@@ -82,6 +82,14 @@ def test_every_picture_is_xml_with_a_title_and_a_file(folder: Path) -> None:
     ET.fromstring(hostile.svg)
 
 
+def test_a_picture_that_is_no_longer_drawn_is_taken_away(folder: Path) -> None:
+    report(folder)
+    old = folder / "report" / "figures" / "scores-gone.svg"
+    old.write_text("<svg/>", encoding="utf-8")
+    report(folder)
+    assert not old.exists()
+
+
 def test_a_page_carries_no_address_and_no_live_text_of_a_model(folder: Path) -> None:
     report(folder)
     text = (folder / "report" / "report.html").read_text(encoding="utf-8")
@@ -157,6 +165,9 @@ def test_the_page_works_in_a_real_browser(folder: Path) -> None:
         setting % ("outcome", ""),
         setting % ("left", level6),
         "document.querySelectorAll('#list button').length",
+        "(() => { const b = document.querySelectorAll('#list button'); b[0].focus(); b[0]"
+        ".dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowDown', bubbles: true})); "
+        "return document.activeElement === b[1] && b[1].getAttribute('aria-current'); })()",
         show % 0 + "; document.querySelector('.answer .text').textContent",
         show % 1 + "; document.querySelector('.answer .text').querySelectorAll('math').length",
         "document.querySelector('.answer mfrac').children.length",
@@ -175,6 +186,7 @@ def test_the_page_works_in_a_real_browser(folder: Path) -> None:
     assert answers[0] == "<b>levels</b>"
     assert answers.pop(1).startswith("tiny--level6--")
     assert answers[1] == QUESTIONS
+    assert answers.pop(6) == "true"
     assert 0 < answers[2] < QUESTIONS
     assert answers[3] == answers[5] == QUESTIONS
     assert "</script><script>document.title" in answers[6]

@@ -49,6 +49,9 @@ def report(folder: Path, baseline: str | None = None) -> tuple[Table, list[Path]
     }
     for path, text in texts.items():
         write_text(path, text)
+    for old in sorted((made / "figures").glob("*.svg")):
+        if old not in texts:
+            old.unlink()  # a picture of runs that are no longer there would mislead
     written = list(texts)
     return table, written
 
