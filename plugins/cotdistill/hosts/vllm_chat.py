@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
@@ -41,6 +42,7 @@ def vllm_asker(
 
 
 def _engine(model: str, settings: dict[str, Any]) -> Any:
+    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # stdout is for results
     from vllm import LLM
 
     try:

@@ -21,6 +21,7 @@ from cotdistill.hosts.endpoint import Endpoint, Reply, Request, ask_all
 from cotdistill.reason.judging import Opinion, is_audited, mark_of, read_opinion, tail_of
 from cotdistill.work.regrade import Task, Verdict, regrade, task_of
 
+CUT_OFF = "the judge's reply was cut off at max_tokens"
 _CHARACTERS_A_TOKEN = 4
 
 
@@ -263,7 +264,10 @@ def _with_opinions(
     for place, body in _asked_bodies(file, items, asker, golds):
         held = journal.get(request_of(body).name)
         if held is not None:
-            opinions[place] = read_opinion(held["text"])
+            said = read_opinion(held["text"])
+            if said.ruling == "undecided" and held["finish_reason"] == "length":
+                said = Opinion("undecided", CUT_OFF)
+            opinions[place] = said
     for place, item in enumerate(items):
         yield Item(
             item.key,

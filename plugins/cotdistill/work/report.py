@@ -17,6 +17,7 @@ from cotdistill.work.collect import Results, RunResult, Score, collect
 from cotdistill.work.facts import settings_of
 from cotdistill.work.matrix import as_latex, matrix
 from cotdistill.work.page import page
+from cotdistill.work.settings_differ import settings_warnings
 from cotdistill.work.study_figures import study_figures
 from cotdistill.work.table import Table
 
@@ -48,6 +49,9 @@ def report(folder: Path, baseline: str | None = None) -> tuple[Table, list[Path]
     }
     for path, text in texts.items():
         write_text(path, text)
+    for old in sorted((made / "figures").glob("*.svg")):
+        if old not in texts:
+            old.unlink()  # a picture of runs that are no longer there would mislead
     written = list(texts)
     return table, written
 
@@ -67,7 +71,7 @@ def score_table(results: Results) -> Table:
     return Table(
         tuple(columns[place] for place in keep),
         tuple(tuple(row[place] for place in keep) for row in rows),
-        (*_unfinished(results), *_separations(results)),
+        (*_unfinished(results), *_separations(results), *settings_warnings(results)),
     )
 
 
