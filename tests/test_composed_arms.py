@@ -36,7 +36,21 @@ def two_teachers(tmp_path: Path) -> None:
     questions = {
         f"What do {n} bags of {n + 2} {thing} hold together?": n * (n + 2)
         for n, thing in enumerate(
-            "apples pears plums nuts figs dates limes kiwis beans peas grapes olives".split(), 3
+            [
+                "apples",
+                "pears",
+                "plums",
+                "nuts",
+                "figs",
+                "dates",
+                "limes",
+                "kiwis",
+                "beans",
+                "peas",
+                "grapes",
+                "olives",
+            ],
+            3,
         )
     }
     for name, wrong_at, tail in (("long", 2, " Let me check that again: yes."), ("short", 5, "")):
@@ -53,8 +67,9 @@ def two_teachers(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.usefixtures("two_teachers")
 def test_a_filtered_arm_keeps_right_rows_and_says_why_others_went(
-    two_teachers: None, small_study: Study, study_file: WriteStudy, tmp_path: Path
+    small_study: Study, study_file: WriteStudy, tmp_path: Path
 ) -> None:
     small_study["arms"] = {
         "long": {"file": "long.jsonl", "filter": {"grade": "strict", "duplicates": []}}
@@ -69,8 +84,9 @@ def test_a_filtered_arm_keeps_right_rows_and_says_why_others_went(
     assert generate(str(study_file(small_study)), tmp_path / "run").changed == ()
 
 
+@pytest.mark.usefixtures("two_teachers")
 def test_a_paired_arm_keeps_only_questions_that_all_got_right(
-    two_teachers: None, small_study: Study, study_file: WriteStudy, tmp_path: Path
+    small_study: Study, study_file: WriteStudy, tmp_path: Path
 ) -> None:
     small_study["arms"] = {
         "long": {"file": "long.jsonl", "filter": {"paired_with": ["short"], "duplicates": []}},
@@ -83,8 +99,9 @@ def test_a_paired_arm_keeps_only_questions_that_all_got_right(
     assert "check that again" in long[0]["output"]
 
 
+@pytest.mark.usefixtures("two_teachers")
 def test_a_matched_mix_has_each_question_once_whatever_the_weights(
-    two_teachers: None, small_study: Study, study_file: WriteStudy, tmp_path: Path
+    small_study: Study, study_file: WriteStudy, tmp_path: Path
 ) -> None:
     arms = {name: {"file": f"{name}.jsonl", "train": False} for name in ("long", "short")}
     for weight in (0.25, 0.5):
@@ -100,8 +117,9 @@ def test_a_matched_mix_has_each_question_once_whatever_the_weights(
     assert took_long[0] < took_long[1]  # nested
 
 
+@pytest.mark.usefixtures("two_teachers")
 def test_a_mix_that_asks_too_much_is_told_the_most_it_can_have(
-    two_teachers: None, small_study: Study, study_file: WriteStudy, tmp_path: Path
+    small_study: Study, study_file: WriteStudy, tmp_path: Path
 ) -> None:
     small_study["arms"] = {
         "long": {"file": "long.jsonl"},
@@ -113,8 +131,9 @@ def test_a_mix_that_asks_too_much_is_told_the_most_it_can_have(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("two_teachers")
 def test_a_filter_that_keeps_nothing_is_refused(
-    two_teachers: None, small_study: Study, study_file: WriteStudy, tmp_path: Path
+    small_study: Study, study_file: WriteStudy, tmp_path: Path
 ) -> None:
     small_study["arms"] = {"long": {"file": "long.jsonl", "filter": {"max_tokens": 1}}}
     generate(str(study_file(small_study)), tmp_path / "run")
