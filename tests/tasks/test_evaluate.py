@@ -85,6 +85,7 @@ def test_sampled_repeats_differ_and_are_all_scored(
     assert {"avg@4,none", "pass@4,none", "maj@4,none", "tokens,none"} <= set(scores)
     assert len(samples_of(tmp_path, "cot_gsm8k_k4")[0]["resps"][0]) == 4
     assert not list(tmp_path.rglob(".unfinished*"))
+    assert "COTDISTILL_TOKENIZER" not in os.environ
 
 
 def test_a_prompt_that_does_not_fit_stops_before_anything_is_generated(
