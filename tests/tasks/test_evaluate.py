@@ -205,6 +205,7 @@ def test_missing_data_is_one_line_on_the_stock_harness_too(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        ([], "nothing to evaluate"),
         (["--tasks", "cot_gsm", "--model", "hf"], "did you mean 'cot_gsm8k'?"),
         (["--tasks", "cot_gsm8k", "--model", "local-chat-completions"], "--apply_chat_template"),
     ],

@@ -37,6 +37,8 @@ def evaluate(arguments: Sequence[str]) -> None:
         MisuseError: an unknown task, or settings that cannot give scores.
         FaultsError: a guard stops the run, or the server fails; what is done is kept.
     """
+    if not arguments:
+        raise MisuseError("nothing to evaluate; for an example: cotdistill eval --help")
     ours = packaged_tasks()
     asked = asked_tasks(arguments)
     known = {
