@@ -172,7 +172,8 @@ def _decided(
 
 def _decimal_comma(text: str, gold: Written) -> Written | None:
     """Read 2,74 as 2.74, but only for a gold that has decimals: 2,74 is else a list."""
-    return plain(text.replace(",", ".")) if gold.places and _COMMA.fullmatch(text) else None
+    bare = text.strip("€$£\\ ")
+    return plain(bare.replace(",", ".")) if gold.places and _COMMA.fullmatch(bare) else None
 
 
 def _numbers(a: Written, b: Written, tolerance: float | None) -> Equivalence:
