@@ -32,8 +32,15 @@ stamp = "2026-01-01T00-00-00.000001"
 results = {"results": {"t": {"acc,none": 0.5}}}
 json.dump(results, open(f"{sys.argv[1]}/results_{stamp}.json", "w"))
 row = {"doc": {"question": "q"}, "doc_id": 0, "resps": [["1"]], "filtered_resps": ["1"],
-       "filter": "none", "target": "1", "arguments": {"gen_args_0": {"arg_0": "q"}}, "acc": 0.5}
+       "filter": "none", "target": "1", "arguments": {"gen_args_0": {"arg_0": "q"}}, "acc": 0.5,
+           "metrics": ["acc"]}
 open(f"{sys.argv[1]}/samples_t_{stamp}.jsonl", "w").write(json.dumps(row) + "\\n")
+"""
+STUDY = """name: tiny
+students: [{name: tiny, model: some/model, template: qwen}]
+arms: {a: {dataset: gsm8k_train}}
+recipes: {full: {max_steps: 4}}
+evaluation: {tasks: [somebody_elses_task]}
 """
 ALONE = """
 rule all:
@@ -109,6 +116,7 @@ def write_folder(folder: Path, runs: int) -> None:
         )
     manifest = "".join(json.dumps(line) + "\n" for line in lines)
     (folder / "manifest.jsonl").write_text(manifest)
+    (folder / "study.yaml").write_text(STUDY)
     (folder / "Snakefile").write_text(render("run/Snakefile.j2", {"study": "overhead"}))
 
 

@@ -12,6 +12,7 @@ import pytest
 from cotdistill.declare.seed_rows import Told, shape_of
 from cotdistill.declare.trace import trace_of, trace_row
 from cotdistill.errors import DataError
+from cotdistill.files.bundle import bundle_folder
 from cotdistill.files.catalogue import datasets
 from cotdistill.files.ledger import read_ledger
 from cotdistill.work.import_traces import import_source
@@ -97,6 +98,15 @@ def test_a_prompt_file_of_mentor_kd_holds_several_chains() -> None:
 def test_all_156_legacy_names_and_their_files_are_known() -> None:
     cells = {name for name, entry in datasets().items() if entry.about.cell}
     assert len(cells) == 156
+
+
+def test_each_cell_has_one_regular_name_that_finds_its_legacy_one() -> None:
+    aliases = json.loads((bundle_folder("dataset_info") / "aliases.json").read_text("utf-8"))
+    cells = {name for name, entry in datasets().items() if entry.about.cell}
+    assert set(aliases.values()) == cells - {"math_human"}  # the one that is regular already
+    assert all(datasets()[alias].name == name for alias, name in aliases.items())
+    assert not set(aliases) & set(datasets())
+    assert datasets()["aqua_llama_level2"].file_name == "aqua_llama_level2_ranked.json"
 
 
 def test_a_registered_file_is_read_by_its_columns_and_gets_its_golds(tmp_path: Path) -> None:

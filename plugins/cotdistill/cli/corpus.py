@@ -215,9 +215,9 @@ def mix(
     }
     mixing = read_shape(Mixing, values, "mix", _WrongOptionError)
     ledger = write_mix(files, mixing, output, form=form, tokenizer=tokenizer)  # type: ignore[arg-type]
-    columns = ("source", "rows", "words")
-    drawn, words = ledger.notes["rows_of_source"], ledger.notes["words_of_source"]
-    show_table(Table(columns, tuple((name, str(drawn[name]), str(words[name])) for name in drawn)))
+    columns = ("source", "rows", "characters")
+    drawn, said = ledger.notes["rows_of_source"], ledger.notes["characters_of_source"]
+    show_table(Table(columns, tuple((name, str(drawn[name]), str(said[name])) for name in drawn)))
     sys.stderr.write(f"{output} and {ledger_path(output)}\n")
 
 

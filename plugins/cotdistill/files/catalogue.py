@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from cotdistill.declare.catalogue import named_entries
@@ -17,6 +17,27 @@ from cotdistill.files.yamls import read_yaml
 HUB_DATASETS = "dataset_info.json"
 CELLS = "cot_factors.json"
 MADE_BY_USERS = "micota.json"
+ALIASES = "aliases.json"
+
+
+class Registrations(Mapping[str, Registration]):
+    """Registrations by name; a regular name (`aqua_gemini_level1`) finds the legacy one as well.
+
+    CoT-factors misspells some names and writes one data set in several ways. The legacy names
+    are those that are listed.
+    """
+
+    def __init__(self, entries: Mapping[str, Registration], aliases: Mapping[str, str]) -> None:
+        self._entries, self._aliases = entries, aliases
+
+    def __getitem__(self, name: str) -> Registration:
+        return self._entries[self._aliases.get(name, name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
 
 def students() -> dict[str, Student]:
@@ -31,7 +52,7 @@ def students() -> dict[str, Student]:
     return dict(_students())
 
 
-def datasets() -> dict[str, Registration]:
+def datasets() -> Registrations:
     """Return the packaged registrations by name: hub datasets, then files that users have.
 
     The CoT-factors cells and MiCoTA's rationales are such files; their `file_name` is relative to
@@ -44,8 +65,11 @@ def datasets() -> dict[str, Registration]:
     'openai/gsm8k'
     >>> datasets()["auqa_ChatGPT_level3"].file_name
     'aqua_chatgpt_level3_ranked.json'
+    >>> datasets()["aqua_chatgpt_level3"].name
+    'auqa_ChatGPT_level3'
     """
-    return dict(_datasets())
+    aliases = json.loads((bundle_folder("dataset_info") / ALIASES).read_text(encoding="utf-8"))
+    return Registrations(_datasets(), aliases)
 
 
 @functools.cache

@@ -117,7 +117,7 @@ def _array(path: Path, stream: IO[bytes]) -> Iterator[tuple[int, dict[str, Any] 
 
 def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        from pyarrow import ArrowInvalid, parquet
+        from pyarrow import ArrowInvalid, parquet  # type: ignore[import-untyped]
     except ImportError as error:
         fault = Fault(str(path), "pyarrow is not installed", "", "pip install pyarrow")
         raise DataError(fault) from error

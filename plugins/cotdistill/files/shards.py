@@ -49,13 +49,17 @@ def lines_of(shard: Shard) -> Iterator[tuple[int, int, bytes | BadRow]]:
         if shard.start:
             stream.seek(shard.start - 1)
             whole_line(stream)  # the line that begins in the shard before, or just its end
-        while (place := stream.tell()) < shard.end:
+        place = stream.tell()
+        while place < shard.end:
             line = whole_line(stream)
             if isinstance(line, BadRow):
-                yield place, stream.tell() - place, line
+                after = stream.tell()
+                yield place, after - place, line
+                place = after
                 continue
             text = line.removeprefix(b"\xef\xbb\xbf") if place == 0 else line
             yield place + len(line) - len(text), len(text), text.rstrip(b"\r\n")
+            place += len(line)
 
 
 @dataclass(frozen=True)

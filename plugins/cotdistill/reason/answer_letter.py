@@ -6,12 +6,14 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
+from cotdistill.reason.answer_number import best_number, number_stated
 from cotdistill.reason.answer_pieces import sentences_backwards, trimmed
+from cotdistill.reason.equal import equivalent
 
 Reading = tuple[str, int, int]
 
 _LETTERS = "A-J"
-_OPENING = r"[\s*_`\"'“‘$\\~]{0,8}"
+_OPENING = r"[\s*_`\"'“‘$\\~–—-]{0,8}"
 _AT_START = re.compile(
     rf"{_OPENING}(?:(?:the|la|le|die|der|el|o|a)\s(?=op|r[ée]p|ant|alt|let|cho))?(?:(?:answer"
     rf"|correct|option|choice|letter|alternative|opción|opção|option|réponse|option is"
@@ -26,20 +28,21 @@ _BRACKETED = re.compile(rf"(?<![\w\\])[(\[（]\s?(?P<letter>[{_LETTERS}a-j])\s?[
 _NAMED = re.compile(
     r"\b(?i:option(?=\s)|choice|letter|answer|alternative|pick|choose|select|go(?:ing)? with"
     r"|matches|matching|is|be|it['’]s"
-    r"|to|i\.e\.,?|say|namely)\s+[*\"'(\[$]{0,3}"
+    r"|to|i\.e\.,?|say|namely)(?:\s+|\s?:\s?)[*\"'(\[$]{0,3}"
     r"(?P<letter>[B-HJ]|[AI](?!\s[a-z]))(?=[\s.,;:)\]*\"'$]|$)"
 )
 _CLOSING = re.compile(
     rf"\b(?i:hence|thus|so|therefore|imo|oa|ans|answer|correct|correct answer|correct option"
     rf"|option|choice)"
-    rf"[\s,.:;=\-–—]{{0,3}}[(\[*]{{0,2}}(?P<letter>[{_LETTERS}])[)\]*]{{0,2}}(?=[\s.!]*$|\s?[=:]"
+    rf"[\s,.:;=\-–—]{{0,3}}[(\[*'\"‘“]{{0,2}}(?P<letter>[{_LETTERS}])[)\]*'\"’”]{{0,2}}(?=[\s.!]*$"
+    rf"|\s?[=:]"
     rf"|[.,;)]\s)"
 )
 _JUDGED = re.compile(
     rf"(?<![\w\\])[*\"'(\[$]{{0,3}}(?P<letter>[{_LETTERS}])[*\"')\]$]{{0,3}}\s+(?:is|was|would be"
     rf"|must be|seems)\s+"
     r"(?:therefore\s|thus\s|the\s|our\s|clearly\s|most\s|likely\s|probably\s|indeed\s|also\s){0,3}"
-    r"(?:correct|right|true|best|answer|most|only|choice|valid)\b"
+    r"(?:correct|right|true|best|answer|ans\b|most|only|choice|valid)\b"
 )
 _NOT_AFTER = re.compile(
     r"[*\"')\]$.:]{0,3}\s+(?:(?!because|since|as|and|so)\w+\s){0,3}?(?:is|are|was|can|could|seems?"
@@ -56,6 +59,8 @@ _NOT_BEFORE = re.compile(
     r"(?:\w+\s){0,1}[*\"'(\[$]{0,3}$",
     re.IGNORECASE,
 )
+# A letter behind all else: on a line of its own, or behind a full stop, a comma, an equals sign.
+_LAST = re.compile(r"(?:\n\s?|(?<=[\w)])\s?[.=]\s?|(?<=\d),\s?)(?P<letter>[A-E])$")
 _REASON = re.compile(r"\s(?:because|since|as)\b")
 _ANOTHER = re.compile(
     rf"[*\"')\]}}$.]{{0,3}}\s?(?:,\s?(?:and|or)?|/|;|\band\b|\bor\b|&|\\text\{{\s?(?:and"
@@ -92,7 +97,12 @@ def letter_stated(
     if _EITHER.match(text, start, end):
         return None
     said = _only(letters_said(text, start, end, options))
-    return said or (by_option_text(text, start, end, options) if options else None)
+    if said or not options:
+        return said
+    # By its value first: figures of other options may stand in the working.
+    return _by_option_value(
+        text, start, end, number_stated(text, start, end), options
+    ) or by_option_text(text, start, end, options)
 
 
 def letters_said(
@@ -136,9 +146,16 @@ def letter_in_prose(
         said = letters_said(text, begin, stop, options)
         if said:
             return _only(said)
-        if options and (found := by_option_text(text, begin, stop, options)):
-            return found
+        if options:
+            found = _by_option_value(
+                text, begin, stop, best_number(text, begin, stop), options
+            ) or by_option_text(text, begin, stop, options)
+            if found:
+                return found
     start, end = trimmed(text, start, end)
+    last = _LAST.search(text, max(start, end - 6), end)
+    if last is not None and _known(last["letter"], options):
+        return _reading(last)
     whole = _AT_START.match(text, start, end)
     if whole is not None and _opens_as_choice(text, whole, start, end, options):
         return whole["letter"].upper(), *whole.span("letter")
@@ -163,6 +180,21 @@ def by_option_text(
         letter
         for letter in hits
         if not any(held[letter] != held[other] and held[letter] in held[other] for other in hits)
+    ]
+    return (hits[0].upper(), start, end) if len(hits) == 1 else None
+
+
+def _by_option_value(
+    text: str, start: int, end: int, value: tuple[int, int] | None, options: Mapping[str, str]
+) -> Reading | None:
+    """Find the one option that is worth the number read: "the answer is 3/4" for "0.75"."""
+    if value is None:
+        return None
+    said = text[slice(*value)]
+    hits = [
+        letter
+        for letter, option in options.items()
+        if equivalent(said, option, kind="number").equal is True
     ]
     return (hits[0].upper(), start, end) if len(hits) == 1 else None
 

@@ -32,7 +32,7 @@ _CALLED = re.compile(
     r"(?:(?:the|our|your|my|an?)\s)?(?:(?:final|correct|right|best|required|desired)\s){0,2}a?$",
     re.IGNORECASE,
 )
-_SENTENCE_START = re.compile(r".*[.!?\n](?=[\s$\\(*])", re.DOTALL)
+_SENTENCE_START = re.compile(r".*(?:[.!?](?=\s)|\n)", re.DOTALL)
 _FILLER = re.compile(
     r"(?:[\s*_`:：~#\"“]|\b(?:therefore|thus|then|hence|so|that|probably|likely|clearly|simply|just|"
     r"still|also|indeed|definitely|certainly|for\ssure|most|approximately|about|around|roughly|"
@@ -59,7 +59,9 @@ _FOREIGN_STEMS = (
     "відповідь", "dpowied", "dpověď", "evap", "awaban", "svar", "ntwoord", "áp án", "âu trả lời",
     "उत्तर", "जवाब", "الجواب", "الإجابة", "คำตอบ", "πάντηση", "astaus", "ăspuns",
 )  # fmt: skip
-_A_LINE = re.compile(r"(?:^|\n)[ \t]{0,4}\**(?:A|Ans|ANS|ans)\.?\**[ \t]?[:：=]\**[ \t]{0,4}(?=\S)")
+_A_LINE = re.compile(
+    r"(?:^|\n)[ \t]{0,4}\**(?:A|Ans|ANS|ans)\.?\**[ \t]?[:：=]\**[ \t]{0,4}(?=\S)(?![A-J]\s?[:：=])"
+)
 
 
 def phrased(text: str, start: int, end: int) -> Iterator[Statement]:
@@ -92,7 +94,8 @@ def _answer_words(text: str, start: int, end: int) -> list[Statement]:
         filler = _FILLER.match(text, begin, end)
         begin = filler.end() if filler else begin
         stop = _stated_until(text, begin, end)
-        if begin < stop:
+        asks = text[stop : stop + 1] == "?" and text[stop + 1 : end].strip()
+        if begin < stop and not asks:
             found.append(Statement(begin, stop, "phrase"))
     return found
 
@@ -112,7 +115,10 @@ def _stated_until(text: str, begin: int, end: int) -> int:
     """Where a statement ends: with its sentence, or with the mathematics it opens with."""
     inside = mathematics_at(text, begin, min(end, begin + BOX_LENGTH))
     if inside is None:
-        return sentence_end(text, begin, end)
+        stop = sentence_end(text, begin, end)
+        if text[begin:stop].strip().lower() in ("option", "choice", "letter"):
+            return sentence_end(text, min(stop + 1, end), end)
+        return stop
     return max(inside[2], sentence_end(text, inside[2], end))
 
 

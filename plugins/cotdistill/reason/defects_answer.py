@@ -121,11 +121,13 @@ def unreadable_gold(trace: Trace) -> str | None:
     gold = trace.gold
     if not gold:
         return None
-    wrong = {
-        "number": not any(sign.isdigit() for sign in gold),
-        "letter": not (len(gold.strip("().")) == 1 and gold.strip("().").isalpha()),
-        "boolean": gold.strip(". ").lower() not in _YES_NO,
-    }.get(trace.kind, False)
+    wrong = False
+    if trace.kind == "number":
+        wrong = not gold.isdigit() and not any(sign.isdigit() for sign in gold)
+    elif trace.kind == "letter":
+        wrong = not (len(gold.strip("().")) == 1 and gold.strip("().").isalpha())
+    elif trace.kind == "boolean":
+        wrong = gold.strip(". ").lower() not in _YES_NO
     return f"gold {gold!r} is no {trace.kind}" if wrong else None
 
 

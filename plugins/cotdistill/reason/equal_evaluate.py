@@ -14,7 +14,8 @@ _LARGEST_LOG = 10**9  # of a value, in bits
 _LARGEST_ARGUMENT = 10**6  # of a factorial or binomial
 _COST = {"factorial": 60, "binomial": 120, "log": 12, "big": 5}
 _SAME = ("sin", "cos", "tan", "sec", "csc", "cot", "sinh", "cosh", "tanh")
-_ARCS = {"arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot"}
+_ARCS = {"arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot",
+         "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh"}  # fmt: skip
 
 
 class UndefinedError(ArithmeticError):

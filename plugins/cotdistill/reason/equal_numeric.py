@@ -22,6 +22,8 @@ _LAST_DIGITS = 150
 _LARGEST_PEAK = 10**40  # up to which a value lost in the noise of 150 digits is 0
 _SURE_DIGITS = 30  # left after cancellation, that must agree
 _ENOUGH = 3  # agreeing points that make two expressions equal
+_COUNTED = frozenset("nmkijNM")  # symbols that stand for whole numbers next to a floor
+_STEPS = 27  # whole numbers below this are all asked where a floor or the like may hide a step
 _PLENTY = 5  # agreeing points after which no more are asked
 
 
@@ -144,7 +146,7 @@ def _at_points(a: Node, b: Node, test: _Test, work: Work) -> bool | None:
                 if said is False:
                     return False
                 agreed += said is True
-                if agreed >= _PLENTY:
+                if agreed >= _PLENTY and not stepped:
                     return True
             if agreed >= (_ENOUGH if names else 1):
                 return True
@@ -161,7 +163,13 @@ def _points(names: tuple[str, ...], stepped: bool) -> list[dict[str, Fraction]]:
         for start, step in ((7, 4), (11, 3), (23, -2), (30, -5), (6, 1), (2, 1), (3, 2), (17, -3))
     ]
     if stepped:
-        return whole + _spread(names, 3)
+        steps = [
+            {name: Fraction(start + step * rank) for rank, name in enumerate(names)}
+            for start in range(1, _STEPS)
+            for step in (0, 2)[: len(names)]
+        ]
+        counted = all(name[0] in _COUNTED for name in names)
+        return whole + steps + ([] if counted else _spread(names, 3))
     return _spread(names, 6) + whole
 
 

@@ -76,9 +76,9 @@ def curate(
         MisuseError: `against` names neither a file nor a benchmark.
     """
     questions, missing = held_out_questions(filters.against)
-    hashes = [sha256_of(path) for path in paths if path.is_file()]
+    hashes = {path: sha256_of(path) for path in paths if path.is_file()}
     job = {
-        "inputs": [[str(path) for path in paths], hashes],
+        "inputs": [[str(path), hashes.get(path)] for path in paths],
         "filters": filters.model_dump(mode="json"),
         "golds": [sha256_of(path) for path in golds],
         "held_out": [[entry.benchmark, entry.id, entry.question] for entry in questions],
@@ -114,7 +114,11 @@ def curate(
     ledger = Ledger(
         "filter",
         inputs=tuple(
-            LedgerFile.of(file.given, file.rows or int((surveyed.file == place).sum()))
+            LedgerFile(
+                file.given.as_posix(),
+                file.rows or int((surveyed.file == place).sum()),
+                hashes[file.given],
+            )
             for place, file in enumerate(files)
         ),
         outputs=(
@@ -160,7 +164,6 @@ def _scan_settings(filters: Filters, held_out: str | None) -> ScanSettings:
         tokenizer=filters.tokenizer,
         finish_reasons=filters.finish_reasons,
         near="near" in filters.duplicates,
-        sound=filters.sound,
     )
 
 

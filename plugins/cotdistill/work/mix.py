@@ -70,10 +70,10 @@ def mix(
     drawn = draw(indexes, mixing)
     order = interleaved(drawn, mixing.seed)
     ledger_path(out).unlink(missing_ok=True)  # a file without a ledger is not a finished file
-    words = dict.fromkeys(sources, 0)
+    characters = dict.fromkeys(sources, 0)
     with written_bytes(out) as stream:
         for name, trace in _drawn_traces(indexes, order):
-            words[name] += len(target(trace).split())
+            characters[name] += len(target(trace))
             stream.write(row_line(WRITERS[form](trace)).encode())
     ledger = Ledger(
         "mix",
@@ -87,7 +87,7 @@ def mix(
         seed=mixing.seed,
         notes={
             "rows_of_source": {name: len(rows) for name, rows in drawn.items()},
-            "words_of_source": words,
+            "characters_of_source": characters,
         },
     )
     write_ledger(out, ledger)

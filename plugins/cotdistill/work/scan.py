@@ -22,7 +22,7 @@ from cotdistill.declare.trace import trace_of
 from cotdistill.files.lines import BadRow, parsed
 from cotdistill.files.shards import Shard, lines_of
 from cotdistill.files.whole import written_bytes
-from cotdistill.reason.near import band_keys, run_hashes, sketches
+from cotdistill.reason.near import BANDS, band_keys, run_hashes, sketches
 from cotdistill.reason.overlap import HeldOut, HeldOutIndex, bare, index_of, overlaps
 from cotdistill.reason.trace import Trace
 from cotdistill.reason.verdict import BIT, OVERLAP_RULES, found_in
@@ -52,7 +52,11 @@ class ScanSettings:
     tokenizer: str | None = None
     finish_reasons: tuple[str, ...] = ()
     near: bool = True
-    sound: bool = True
+
+    @property
+    def limited(self) -> bool:
+        """Whether a row's length or finish reason matters."""
+        return bool(self.finish_reasons) or (self.shortest, self.longest) != (None, None)
 
 
 @dataclass(frozen=True)
@@ -69,37 +73,39 @@ def scan(task: ScanTask) -> None:
     written = Path(task.written)
     if written.is_file():
         return
-    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
-    bands: list[NDArray[np.uint32]] = []
+    rows: dict[str, list[int]] = {name: [] for name in ("place", "length", "line", "bits")}
+    measures = _Measures()
     batch: list[Trace] = []
-    waiting: list[int] = []
     line = 0
     for line, (place, length, raw) in enumerate(lines_of(task.shard), start=1):
         if not isinstance(raw, BadRow) and not raw.strip():
             continue
-        for name, value in (("place", place), ("length", length), ("line", line)):
-            columns[name].append(value)
+        rows["place"].append(place)
+        rows["length"].append(length)
+        rows["line"].append(line)
         trace = traced(raw)
-        for name in ("id", "exact", "normal", "question", "gold", "tokens"):
-            columns[name].append(0)
         if isinstance(trace, BadRow):
-            columns["bits"].append(BIT["unreadable_row"])
+            rows["bits"].append(BIT["unreadable_row"])
             continue
-        columns["bits"].append(
-            found_in(trace, grade=task.settings.grade, strict=task.settings.strict)
-        )
-        waiting.append(len(columns["bits"]) - 1)
+        rows["bits"].append(found_in(trace, grade=task.settings.grade, strict=task.settings.strict))
         batch.append(trace)
         if len(batch) == _BATCH:
-            bands.append(_measure(batch, waiting, columns, task.settings))
-            batch, waiting = [], []
+            measures.add(batch, task.settings)
+            batch = []
     if batch:
-        bands.append(_measure(batch, waiting, columns, task.settings))
+        measures.add(batch, task.settings)
     arrays: dict[str, Any] = {
-        name: np.array(columns[name], dtype=kind) for name, kind in _COLUMNS.items()
+        name: np.array(values, dtype=_COLUMNS[name]) for name, values in rows.items()
     }
+    readable = np.flatnonzero(arrays["bits"] & np.uint64(BIT["unreadable_row"]) == 0)
+    for name, values in measures.columns.items():
+        arrays[name] = np.zeros(len(arrays["bits"]), dtype=_COLUMNS[name])
+        arrays[name][readable] = values
+    arrays["bits"][readable] |= np.array(measures.bits, dtype=np.uint64)
     if task.settings.near:
-        arrays["bands"] = _spread(bands, arrays["bits"])
+        arrays["bands"] = np.zeros((BANDS, len(arrays["bits"])), dtype=np.uint32)
+        if measures.bands:
+            arrays["bands"][:, readable] = np.concatenate(measures.bands).T
     arrays["lines"] = np.array([line])
     packed = io.BytesIO()
     np.savez(packed, **arrays)
@@ -148,35 +154,44 @@ def _column(piece: Path, name: str) -> NDArray[Any]:
         return np.asarray(arrays[name])
 
 
-def _measure(
-    batch: list[Trace], rows: list[int], columns: dict[str, list[Any]], settings: ScanSettings
-) -> NDArray[np.uint32]:
-    """Fill in the keys of a batch and return its bands."""
-    questions = [trace.question for trace in batch]
-    asked = words_of([bare(question) for question in questions])
-    said = words_of([trace.rationale for trace in batch])
-    asked_keys, said_keys = text_keys(asked), text_keys(said)
-    tokens = _tokens(batch, said, settings.tokenizer)
-    with np.errstate(over="ignore"):
-        both = scrambled(asked_keys * np.uint64(3) + said_keys)
-    filled = zip(rows, batch, both.tolist(), asked_keys.tolist(), tokens, strict=True)
-    for row, trace, normal, question, count in filled:
-        columns["id"][row] = key_of(trace.id)
-        columns["exact"][row] = key_of(f"{trace.question}\0{trace.rationale}")
-        columns["gold"][row] = key_of(trace.gold)
-        columns["normal"][row], columns["question"][row] = normal, question
-        columns["tokens"][row] = count
-        columns["bits"][row] |= _limits(trace, count, settings)
-    if settings.held_out:
-        hits = overlaps(held_out_index(settings.held_out), questions, asked, said)
-        for hit, rule in zip(hits.row.tolist(), hits.rule.tolist(), strict=True):
-            columns["bits"][rows[hit]] |= BIT[OVERLAP_RULES[rule]]
-    if not settings.near:
-        return np.zeros((len(batch), 0), dtype=np.uint32)
-    hashes, owner = (
-        np.concatenate(parts) for parts in zip(run_hashes(asked), run_hashes(said), strict=True)
-    )
-    return band_keys(sketches(hashes, owner, len(batch)))
+class _Measures:
+    """The keys, lengths, bits and bands of the readable rows, a batch at a time."""
+
+    def __init__(self) -> None:
+        names = ("id", "exact", "normal", "question", "gold", "tokens")
+        self.columns: dict[str, list[int]] = {name: [] for name in names}
+        self.bits: list[int] = []
+        self.bands: list[NDArray[np.uint32]] = []
+
+    def add(self, batch: list[Trace], settings: ScanSettings) -> None:
+        """Measure some more traces."""
+        questions = [trace.question for trace in batch]
+        asked = words_of([bare(question) for question in questions])
+        said = words_of([trace.rationale for trace in batch])
+        asked_keys, said_keys = text_keys(asked), text_keys(said)
+        with np.errstate(over="ignore"):
+            both = scrambled(asked_keys * np.uint64(3) + said_keys)
+        tokens = _tokens(batch, said, settings.tokenizer)
+        self.columns["id"] += [key_of(trace.id) for trace in batch]
+        self.columns["exact"] += [key_of(f"{trace.question}\0{trace.rationale}") for trace in batch]
+        self.columns["gold"] += [_gold_key(trace.gold) for trace in batch]
+        self.columns["normal"] += both.tolist()
+        self.columns["question"] += asked_keys.tolist()
+        self.columns["tokens"] += tokens
+        bits = [0] * len(batch)
+        if settings.limited:
+            bits = [
+                _limits(trace, count, settings) for trace, count in zip(batch, tokens, strict=True)
+            ]
+        if settings.held_out:
+            hits = overlaps(held_out_index(settings.held_out), questions, asked, said)
+            for row, rule in zip(hits.row.tolist(), hits.rule.tolist(), strict=True):
+                bits[row] |= BIT[OVERLAP_RULES[rule]]
+        self.bits += bits
+        if settings.near:
+            of_asked, of_said = run_hashes(asked), run_hashes(said)
+            hashes, owner = (np.concatenate(pair) for pair in zip(of_asked, of_said, strict=True))
+            self.bands.append(band_keys(sketches(hashes, owner, len(batch))))
 
 
 def _limits(trace: Trace, tokens: int, settings: ScanSettings) -> int:
@@ -202,13 +217,9 @@ def _tokens(batch: list[Trace], said: Words, tokenizer: str | None) -> list[int]
     ]
 
 
-def _spread(bands: list[NDArray[np.uint32]], bits: NDArray[np.uint64]) -> NDArray[np.uint32]:
-    """Return [bands, rows], with zeros for rows that could not be read."""
-    readable = np.flatnonzero((bits & np.uint64(BIT["unreadable_row"])) == 0)
-    of_readable = np.concatenate(bands) if bands else np.zeros((0, 0), dtype=np.uint32)
-    spread = np.zeros((of_readable.shape[1], len(bits)), dtype=np.uint32)
-    spread[:, readable] = of_readable.T
-    return spread
+@functools.lru_cache(maxsize=4096)
+def _gold_key(gold: str) -> int:
+    return key_of(gold)  # a thousand numbers and five letters are most of all golds
 
 
 def key_of(text: str) -> int:
