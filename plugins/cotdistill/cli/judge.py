@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cotdistill.cli.tables import show_table
+from cotdistill.cli.tables import show_table, warn
 from cotdistill.errors import MisuseError
 
 
@@ -77,6 +77,7 @@ def judge(
         golds=known,
         budget=Budget(budget_requests, budget_tokens),
         dry_run=dry_run,
+        tell=warn,
     )
     if dry_run:
         sys.stdout.write(

@@ -36,6 +36,11 @@ def show_table(table: Table) -> None:
         console.print(note, style="dim", markup=False, highlight=False)
 
 
+def warn(words: str) -> None:
+    """Say on stderr what went another way than asked."""
+    sys.stderr.write(f"warning: {words}\n")
+
+
 def _lines(table: Table, widths: list[int], places: list[int]) -> list[str]:
     names = _names(table)
     right = {

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cotdistill.files.generated import with_text
 from cotdistill.files.journal import Journal
 from cotdistill.files.render import render
 from cotdistill.files.samples import Sample, SampleFile, find_samples, read_samples
@@ -110,6 +111,7 @@ def judge(
     golds: Mapping[str, str] | None = None,
     budget: Budget | None = None,
     dry_run: bool = False,
+    tell: Callable[[str], None] | None = None,
 ) -> tuple[list[Judged], Spent]:
     """Grade every response, ask the judge about those that need it, and join the two.
 
@@ -119,7 +121,7 @@ def judge(
         DataError: there are no samples.
         EndpointError: the judge cannot be reached; what it answered is kept.
     """
-    files = find_samples(places, task, stamp)
+    files = with_text(find_samples(places, task, stamp), tell)
     graded = [(file, _graded(file, golds or {}, asker)) for file in files]
     spent = Spent()
     with Journal(cache) as journal:
