@@ -24,7 +24,7 @@ _SURE_DIGITS = 30  # left after cancellation, that must agree
 _ENOUGH = 3  # agreeing points that make two expressions equal
 _COUNTED = frozenset("nmkijNM")  # symbols that stand for whole numbers next to a floor
 _STEPS = 27  # whole numbers below this are all asked where a floor or the like may hide a step
-_PLENTY = 5  # agreeing points after which no more are asked
+_PLENTY = 4  # agreeing points after which no more are asked
 
 
 class Work:
