@@ -15,6 +15,12 @@ from cotdistill.work.generate import generate
 
 Study = dict[str, Any]
 WriteStudy = Callable[[Study], Path]
+# fmt: off
+THINGS = (
+    "apples", "pears", "plums", "nuts", "figs", "dates", "limes", "kiwis", "beans", "peas",
+    "grapes", "olives",
+)
+# fmt: on
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -35,23 +41,7 @@ def two_teachers(tmp_path: Path) -> None:
     """Two teachers answer twelve questions; each is wrong once, on different ones."""
     questions = {
         f"What do {n} bags of {n + 2} {thing} hold together?": n * (n + 2)
-        for n, thing in enumerate(
-            [
-                "apples",
-                "pears",
-                "plums",
-                "nuts",
-                "figs",
-                "dates",
-                "limes",
-                "kiwis",
-                "beans",
-                "peas",
-                "grapes",
-                "olives",
-            ],
-            3,
-        )
+        for n, thing in enumerate(THINGS, 3)
     }
     for name, wrong_at, tail in (("long", 2, " Let me check that again: yes."), ("short", 5, "")):
         write_traces(

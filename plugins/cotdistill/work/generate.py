@@ -263,7 +263,7 @@ def _unequal(study: Study, root: Path) -> str:
     least, most = min(rows, key=rows.__getitem__), max(rows, key=rows.__getitem__)
     return (
         f"arms differ in rows, from {rows[least]:,} ({least}) to {rows[most]:,} ({most}), and so "
-        "in steps, for recipes count epochs; equal compute: recipes.NAME.max_steps, or a mix with rows"
+        "in steps, for recipes count epochs; for equal compute say max_steps, or rows of a mix"
     )
 
 
