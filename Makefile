@@ -2,13 +2,14 @@
 # make test    set up, then run the tests
 # make check   lint + types + tests
 # make bench   benchmarks: tables of ratios, nothing is asserted
+# make bench-grader DATA=folder   the grader beside its peers, which get .venv-bench for themselves
 # make setup   only set up .venv; make clean removes it
 
 PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check bench clean
+.PHONY: help setup demo test lint types check bench bench-grader clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(MAKEFILE_LIST)
@@ -18,9 +19,11 @@ setup:
 
 demo: setup
 	@$(BIN)/cotdistill generate quickstart -o runs/quickstart
-	@$(BIN)/cotdistill run runs/quickstart --jobs 2
+	@OMP_NUM_THREADS=1 $(BIN)/cotdistill run runs/quickstart --jobs 2
+	@$(BIN)/cotdistill report runs/quickstart
 
-test: setup
+test:
+	@$(PYTHON) tools/environment.py train eval run dev deepspeed
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
 lint: setup
@@ -32,5 +35,13 @@ types: setup
 
 check: lint types test
 
+bench-grader: setup .venv-bench/ready
+	@$(BIN)/python benchmarks/grader/bench.py --peers .venv-bench/bin/python $(if $(DATA),--data $(DATA))
+
+.venv-bench/ready: benchmarks/grader/peers.txt
+	@$(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/pip install -q -r $<
+	@touch $@
+
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-bench

@@ -23,7 +23,21 @@ import time
 from pathlib import Path
 
 STAMP = "2026-01-02T03-04-05.678901"
-WORDS = "we add the parts and then divide by what is left so that the total comes out".split()
+WORDS = (
+    "add",
+    "the",
+    "parts",
+    "then",
+    "divide",
+    "by",
+    "what",
+    "is",
+    "left",
+    "so",
+    "that",
+    "it",
+    "fits",
+)
 REPLY = json.dumps(
     {
         "choices": [

@@ -19,7 +19,8 @@ class Script:
     """What to answer: `decide` sees the request's body and how often this body was asked before.
 
     Text is a chat reply, an int an HTTP status, a tuple a status with headers, a float a time to
-    hang; "<cut>" cuts the connection, "<nonsense>" answers 200 with what is no chat completion.
+    hang; "<cut>" cuts the connection, "<nonsense>" answers 200 with what is no chat
+    completion, "{" is a reply that was cut off.
     """
 
     decide: Callable[[dict[str, Any], int], Answer]
@@ -58,7 +59,9 @@ def serving(decide: Callable[[dict[str, Any], int], Answer]) -> Iterator[Script]
             elif isinstance(answer, str):
                 message = {"role": "assistant", "content": answer}
                 held = {
-                    "choices": [{"message": message, "finish_reason": "stop"}],
+                    "choices": [
+                        {"message": message, "finish_reason": "length" if answer == "{" else "stop"}
+                    ],
                     "usage": {"prompt_tokens": 100, "completion_tokens": 7},
                 }
                 self._send(200, {}, json.dumps(held).encode())

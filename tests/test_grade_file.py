@@ -96,6 +96,19 @@ def test_a_question_without_gold_and_a_second_gold_are_faults(tmp_path: Path) ->
         grade_file(source, tmp_path / "out.jsonl", gold_file=twice)
 
 
+def test_a_row_may_bring_its_own_tolerance(tmp_path: Path) -> None:
+    row = {"rationale": "The answer is 3.1", "gold": "3.14159"}
+    source = written(tmp_path / "traces.jsonl", [row, {**row, "meta": {"tolerance": 0.04}}])
+    grade_file(source, tmp_path / "out.jsonl")
+    assert [row["grade"]["correct"] for row in read(tmp_path / "out.jsonl")] == [False, True]
+
+
+def test_a_text_that_is_no_unicode_is_graded_and_written(tmp_path: Path) -> None:
+    source = written(tmp_path / "traces.jsonl", [{"rationale": "It is 4.\ud800\0", "gold": "4"}])
+    grade_file(source, tmp_path / "out.jsonl")
+    assert read(tmp_path / "out.jsonl")[0]["rationale"] == "It is 4.\ud800\0"
+
+
 def test_a_text_of_null_is_no_answer(tmp_path: Path) -> None:
     source = written(tmp_path / "traces.jsonl", [{"rationale": None, "gold": "4"}])
     assert grade_file(source, tmp_path / "out.jsonl").count("no_answer") == 1

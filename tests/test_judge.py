@@ -204,6 +204,13 @@ def test_an_empty_reply_is_undecided_and_kept(tmp_path: Path) -> None:
     assert run(place, lambda *_: RIGHT)[1].known == 1
 
 
+def test_a_reply_that_was_cut_off_is_told_from_one_that_says_nothing(tmp_path: Path) -> None:
+    place = samples(tmp_path, (r"\boxed{x}", "0"), (r"\boxed{y}", "1"))
+    _, spent, found, _ = run(place, lambda body, _: "{" if "Question 0?" in str(body) else "hm")
+    assert (found.cut_off, found.confusion[False, "undecided"]) == (1, 2)
+    assert "1 replies were cut off: raise --max-tokens" in agreement_table([found], spent).notes[-1]
+
+
 def test_a_refused_key_and_a_dead_server_stop_with_one_line(tmp_path: Path) -> None:
     place = samples(tmp_path, *[(r"\boxed{x}", str(n)) for n in range(30)])
     with pytest.raises(EndpointError, match=r"refuses with HTTP 401.*--key-env"):
@@ -333,3 +340,10 @@ def test_many_requests_come_back_under_their_own_names() -> None:
     assert {name: reply.text for name, reply in taken.items()} == {
         str(n): str(n) for n in range(200)
     }
+
+
+def test_who_judges_must_be_said_once(tmp_path: Path) -> None:
+    place = samples(tmp_path, (r"\boxed{x}", "0"))
+    command = [sys.executable, "-m", "cotdistill", "judge", str(place), "--model", "j"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "say who judges" in done.stderr) == (2, True)

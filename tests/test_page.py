@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cotdistill.files.catalogue import datasets
 from cotdistill.reason.interval import Interval
 from cotdistill.work.browse import QUESTIONS, browse
 from cotdistill.work.collect import collect
@@ -81,6 +82,14 @@ def test_every_picture_is_xml_with_a_title_and_a_file(folder: Path) -> None:
     ET.fromstring(hostile.svg)
 
 
+def test_a_picture_that_is_no_longer_drawn_is_taken_away(folder: Path) -> None:
+    report(folder)
+    old = folder / "report" / "figures" / "scores-gone.svg"
+    old.write_text("<svg/>", encoding="utf-8")
+    report(folder)
+    assert not old.exists()
+
+
 def test_a_page_carries_no_address_and_no_live_text_of_a_model(folder: Path) -> None:
     report(folder)
     text = (folder / "report" / "report.html").read_text(encoding="utf-8")
@@ -100,6 +109,44 @@ def test_two_reports_of_one_folder_are_the_same_bytes(folder: Path) -> None:
     assert pages[0] == pages[1]
 
 
+def test_ledgers_and_lint_reports_beside_the_arms_are_summed_up(folder: Path) -> None:
+    (folder / "data").mkdir()
+    ledger = '{"made_by": "mix", "counts": {"kept": 7, "duplicate": 2}, "outputs": []}'
+    (folder / "data" / "level2.ledger.json").write_text(ledger, encoding="utf-8")
+    rules = '[{"rule": "answer-missing", "rows": 1200}, {"rule": "loop", "rows": 0}]'
+    lint = f'{{"rows": 8000, "faulty_rows": 1200, "rules": {rules}}}'
+    (folder / "data" / "level2.lint.json").write_text(lint, encoding="utf-8")
+    report(folder)
+    text = (folder / "report" / "report.html").read_text(encoding="utf-8")
+    assert "kept 7, duplicate 2" in text
+    assert "answer-missing 1,200</td>" in text
+
+
+def test_runs_of_another_engine_are_warned_of_in_the_table_and_on_the_page(folder: Path) -> None:
+    path = next((folder / "scores" / "tiny--level2--full--s1").rglob("results_*.json"))
+    held = json.loads(path.read_text())
+    path.write_text(json.dumps(held | {"config": {"model": "vllm"}}))
+    other = next((folder / "scores" / "tiny--level3--full--s1").rglob("results_*.json"))
+    other.write_text(json.dumps(held | {"config": {"model": "hf"}}))
+    table, _ = report(folder)
+    assert "digits: engine differs between runs" in table.notes[-1]
+    page = (folder / "report" / "report.html").read_text(encoding="utf-8")
+    assert page.count("engine differs between runs") == 1
+
+
+def test_the_teachers_of_the_same_cell_are_drawn_together(tmp_path: Path) -> None:
+    named = [name for name in datasets() if "level3" in name and "auqa" in name.lower()]
+    arms = dict(zip(named[:2], (9, 5), strict=True))
+    for arm, right in arms.items():
+        add_run(tmp_path, arm, arm)
+        add_training(tmp_path, arm)
+        add_scores(tmp_path, arm, [number < right for number in range(10)])
+    text = "arms:\n" + "".join(f"  {arm}: {{dataset: {arm}}}\n" for arm in arms)
+    (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
+    report(tmp_path)
+    assert len(list((tmp_path / "report" / "figures").glob("teachers-*-digits.svg"))) == 1
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(chromium() is None, reason="no Chromium on this machine")
 def test_the_page_works_in_a_real_browser(folder: Path) -> None:
@@ -112,11 +159,15 @@ def test_the_page_works_in_a_real_browser(folder: Path) -> None:
     show = "[...document.querySelectorAll('#list button')].find(b => b.value == '%d').click()"
     questions = [
         "document.title",
+        "document.getElementById('by-right').selectedOptions[0].text",
         "document.querySelectorAll('#list button').length",
         setting % ("outcome", "correct"),
         setting % ("outcome", ""),
         setting % ("left", level6),
         "document.querySelectorAll('#list button').length",
+        "(() => { const b = document.querySelectorAll('#list button'); b[0].focus(); b[0]"
+        ".dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowDown', bubbles: true})); "
+        "return document.activeElement === b[1] && b[1].getAttribute('aria-current'); })()",
         show % 0 + "; document.querySelector('.answer .text').textContent",
         show % 1 + "; document.querySelector('.answer .text').querySelectorAll('math').length",
         "document.querySelector('.answer mfrac').children.length",
@@ -133,7 +184,9 @@ def test_the_page_works_in_a_real_browser(folder: Path) -> None:
     assert errors == []
     assert [address for address in asked if not address.startswith(("file:", "data:"))] == []
     assert answers[0] == "<b>levels</b>"
+    assert answers.pop(1).startswith("tiny--level6--")
     assert answers[1] == QUESTIONS
+    assert answers.pop(6) == "true"
     assert 0 < answers[2] < QUESTIONS
     assert answers[3] == answers[5] == QUESTIONS
     assert "</script><script>document.title" in answers[6]

@@ -9,8 +9,11 @@ import pytest
 from cotdistill.errors import StudyError
 from cotdistill.files.task_keys import task_key
 from cotdistill.reason.cost import Machine, training_memory, training_seconds, training_steps
-from cotdistill.work.plan import Assumed, check_budget, plan
+from cotdistill.work.plan import Assumed, calibrated, check_budget, plan
 from cotdistill.work.plan_tables import cost_table, power_table
+
+sys.path.insert(0, str(Path(__file__).parent))
+from run_folder import add_run, write_json
 
 STUDY = """\
 schema_version: 1
@@ -103,3 +106,14 @@ def test_the_verb_exits_with_one_over_the_budget(study: str) -> None:
     assert done.returncode == 1
     assert "2 runs; training" in done.stdout
     assert "priced: needs" in done.stderr
+
+
+def test_a_finished_run_shows_how_fast_the_machine_is(tmp_path: Path) -> None:
+    add_run(tmp_path, "r", "a")
+    with pytest.raises(StudyError, match="no finished run that logged its operations"):
+        calibrated(tmp_path, Assumed())
+    totals = {"train_loss": 0.3, "train_runtime": 10.0, "total_flos": 6e12}
+    write_json(tmp_path / "checkpoints" / "r" / "all_results.json", totals)
+    machine = calibrated(tmp_path, Assumed()).machine
+    # six operations a weight and token: a billion weights, a thousand tokens, ten seconds
+    assert training_seconds(1.0, 1000, "full", machine) == pytest.approx(10.0)

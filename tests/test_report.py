@@ -56,6 +56,7 @@ def test_the_csv_holds_every_number_unrounded(folder: Path) -> None:
     assert [row["arm"] for row in rows] == ["level1", "answers"]
     assert float(rows[0]["low"]) == wilson(38, 40).low
     assert rows[0]["train_seconds"] == "61.5"
+    assert rows[0]["task_version"] == "1.0"
     text = (folder / "report/report.md").read_text(encoding="utf-8")
     assert "| level1 | digits | 95.0 | 83.5 - 98.6 |" in text
 
@@ -131,3 +132,16 @@ def test_the_verb_prints_the_table_on_stdout(folder: Path) -> None:
     assert done.stdout.splitlines()[0].split()[:3] == ["arm", "task", "score"]
     assert "level1" in done.stdout
     assert done.stderr.count("wrote") == 6
+
+
+def test_length_is_in_tokens_where_the_students_tokenizer_is_there(folder: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+
+    made = tokenizers.Tokenizer(WordLevel({"?": 0}, unk_token="?"))
+    made.pre_tokenizer = Whitespace()
+    made.save(str(folder / "checkpoints" / "tiny--level1--full--s42" / "tokenizer.json"))
+    first, second = (run.scores[0] for run in collect(folder).runs)
+    assert first.tokens == pytest.approx(8, abs=1)
+    assert second.tokens is None

@@ -130,3 +130,24 @@ def test_the_real_samples_of_two_students_when_they_are_there(tmp_path: Path) ->
     done = rescore([tmp_path])
     assert [one.questions for one in done] == [30, 30]
     assert [one.without_gold for one in done] == [0, 0]
+
+
+def test_likelihoods_of_choices_are_left_out_by_name(tmp_path: Path) -> None:
+    choice = {"gen_args_0": {"arg_0": "Q", "arg_1": " A"}, "gen_args_1": {"arg_0": "Q"}}
+    likelihoods = sample(0, [["-1.5", "False"]], "A", 1.0, arguments=choice)
+    written(tmp_path, [likelihoods], task="choices")
+    with pytest.raises(DataError, match="holds likelihoods of choices, no text"):
+        rescore([tmp_path], workers=1)
+    written(tmp_path, [sample(0, r"\boxed{1}", "1", 0.0)])
+    told: list[str] = []
+    (done,) = rescore([tmp_path], workers=1, tell=told.append)
+    assert done.file.task == "toy"
+    assert "samples_choices" in told[0]
+    assert told[0].endswith("likelihoods of choices, no text to grade; left out")
+
+
+def test_upstreams_aime_is_read_with_its_capital_letters(tmp_path: Path) -> None:
+    doc = {"ID": "2024-I-1", "Problem": "What is it?", "Answer": 33}
+    written(tmp_path, [sample(0, r"\boxed{033}", "", 0.0, doc=doc)], task="aime24")
+    (done,) = rescore([tmp_path], workers=1)
+    assert (done.score.value, done.up) == (1.0, 1)

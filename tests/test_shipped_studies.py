@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cotdistill.declare.study import batch_steps
+from cotdistill.errors import StudyError
 from cotdistill.files.bundle import bundle_folder
 from cotdistill.files.catalogue import CELLS, datasets, read_registrations
 from cotdistill.files.yamls import read_yaml
@@ -64,3 +65,16 @@ def test_every_generated_training_file_of_a_paper_s_study_is_sound(
         assert training_argument_faults(read_yaml(file), file.name) == []
     lines = (tmp_path / "runs" / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
     assert len({json.loads(line)["run"] for line in lines}) == RUNS[name]
+
+
+def test_one_student_of_a_study_can_be_chosen_by_its_hub_id(tmp_path: Path) -> None:
+    generate("learnability-gap", tmp_path / "r", ["students=[Qwen/Qwen2.5-0.5B-Instruct]"])
+    assert len(list((tmp_path / "r" / "train").glob("*--full--s42.yaml"))) == 6
+    with pytest.raises(StudyError, match="no recipe trains 'gemma-2b'; add it to the 'students'"):
+        generate("learnability-gap", tmp_path / "s", ["students=[gemma-2b]"])
+
+
+def test_a_hybrid_thinker_is_told_to_keep_the_thoughts_that_the_data_has(tmp_path: Path) -> None:
+    generate("micota", tmp_path / "r", ["students=[Qwen3-0.6B]"])
+    for file in (tmp_path / "r" / "train").glob("*.yaml"):
+        assert "\nenable_thinking: null\n" in file.read_text(encoding="utf-8")

@@ -25,6 +25,7 @@ tiny = Scratch(hidden_size=16, layers=1, heads=2, intermediate_size=32, vocab_si
 build_student(tiny, ["Add 1 and 2.", "The answer is 3."], pathlib.Path(sys.argv[1]))
 """  # in a process of its own: an installed DeepSpeed warns when transformers imports it
 DEEPSPEED = {path.stem: path for path in bundle_files("templates", "deepspeed/*.json")}
+APART = Path(sys.prefix) / "deepspeed"  # where tools/environment.py puts it
 FSDP = bundle_folder("templates") / "accelerate" / "fsdp.yaml"
 
 
@@ -53,7 +54,10 @@ def test_deepspeed_takes_batch_sizes_and_precision_from_the_training_file(name: 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not importlib.util.find_spec("deepspeed"), reason="deepspeed is not installed")
+@pytest.mark.skipif(
+    not (APART / "deepspeed").is_dir() and not importlib.util.find_spec("deepspeed"),
+    reason="deepspeed is not installed; make test puts it into .venv/deepspeed",
+)
 @pytest.mark.parametrize("name", ["z2", "z3"])
 def test_stock_llamafactory_trains_on_two_ranks_with_the_deepspeed_file(
     name: str, tmp_path: Path
@@ -68,7 +72,7 @@ def test_stock_llamafactory_trains_on_two_ranks_with_the_deepspeed_file(
         "dataset_dir": str(tmp_path), "dataset": "rows", "template": "chatml",
         "cutoff_len": 128, "output_dir": str(tmp_path / "out"), "logging_steps": 1,
         "save_strategy": "no", "report_to": "none", "per_device_train_batch_size": 2,
-        "max_steps": 3, "learning_rate": 1.0e-3, "seed": 1,
+        "max_steps": 6, "learning_rate": 1.0e-2, "seed": 1,
     }  # fmt: skip
     (tmp_path / "train.yaml").write_text(dump_yaml(training), encoding="utf-8")
     environment = {
@@ -80,14 +84,15 @@ def test_stock_llamafactory_trains_on_two_ranks_with_the_deepspeed_file(
         "HF_HUB_OFFLINE": "1",
         "CUDA_VISIBLE_DEVICES": "",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # for torchrun and ninja
+        "PYTHONPATH": f"{APART}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
     }
     command = [sys.executable, "-m", "llamafactory.cli", "train", str(tmp_path / "train.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     log = (tmp_path / "out" / "trainer_log.jsonl").read_text(encoding="utf-8").splitlines()
     losses = [json.loads(line)["loss"] for line in log if "loss" in line]
-    assert len(losses) == 3
-    assert losses[0] > losses[1] > losses[2]
+    assert len(losses) == 6
+    assert losses[-1] < losses[0] - 0.3, losses
     assert (tmp_path / "out" / "model.safetensors").is_file()
     if name == "z3":
         assert "activating zero.init()" in done.stderr + done.stdout

@@ -1,7 +1,7 @@
 """Fill in README.md's tables from what is packaged.
 
-    .venv/bin/python tools/readme_tables.py          # writes README.md
-    .venv/bin/python tools/readme_tables.py --check  # exits 1 if it would change
+.venv/bin/python tools/readme_tables.py          # writes README.md
+.venv/bin/python tools/readme_tables.py --check  # exits 1 if it would change
 """
 
 from __future__ import annotations

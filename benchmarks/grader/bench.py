@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import re
 import resource
 import selectors
@@ -169,13 +170,14 @@ NUMBER_WAYS: list[Callable[[str], str]] = [
     lambda gold: f"3 + 4 = 7, and so on.\nA: {gold}",
     lambda gold: f"Let us see. 2 * 5 = 10, not right. In the end it takes {gold} days.",
 ]
-FRACTION = re.compile(r"\\frac{(\d+)}{(\d+)}")
+FRACTION = re.compile(r"(?<![\d ])\\frac{(\d+)}{(\d+)}")
+NAMED = re.compile(r"=|\\in\b")
 EXPRESSION_WAYS: list[Callable[[str], str]] = [
     lambda gold: f"We see that the answer is $\\boxed{{{gold}}}$.",
-    lambda gold: f"Thus \\[\\boxed{{{gold.replace('frac', 'dfrac')}}}.\\]",
+    lambda gold: "Thus \\[\\boxed{" + gold.replace("\\frac", "\\dfrac") + "}.\\]",
     lambda gold: f"The final answer is ${gold.replace(' ', '')}$. I hope it is correct.",
     lambda gold: "**Final answer:** $" + FRACTION.sub(r"{\1/\2}", gold) + "$",
-    lambda gold: f"Hence $\\boxed{{x = {gold}}}$" if "=" not in gold else f"$\\boxed{{{gold}}}$",
+    lambda gold: f"Hence $\\boxed{{{'' if NAMED.search(gold) else 'x = '}{gold}}}$",
 ]
 LETTER_WAYS: list[Callable[[str], str]] = [
     lambda gold: f"The answer is ({gold}).",
@@ -284,7 +286,7 @@ def main() -> None:
             verdicts = ours(pairs)
             right = sum(said for said, _, _ in verdicts)
             rows.append([name, "cotdistill", str(len(pairs)), str(right), *timed(verdicts)])
-            sample = pairs[:: max(1, len(pairs) // SAMPLE)][:SAMPLE]
+            sample = random.Random(0).sample(pairs, min(SAMPLE, len(pairs)))
             for other in PEERS if args.peers else ():
                 verdicts = peer(other, args.peers, sample)
                 right = sum(said for said, _, _ in verdicts)

@@ -41,10 +41,11 @@ def math_verify() -> Callable[[str, str], bool]:
 
     letters = StringExtractionConfig(strings=tuple("ABCDEFGHIJ"))
     mathematics = (LatexExtractionConfig(), ExprExtractionConfig())
+    choices = (letters, *mathematics)
 
     def grade(text: str, gold: str) -> bool:
         is_letter = len(gold.strip("()")) == 1 and gold.strip("()") in "ABCDEFGHIJ"
-        config = (letters,) if is_letter else mathematics
+        config = choices if is_letter else mathematics
         right = parse(
             gold.strip("()") if is_letter else wrapped(gold), config, parsing_timeout=None
         )

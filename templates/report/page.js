@@ -27,7 +27,12 @@
   option(field("right"), held.runs.map((_, n) => n), held.runs);
   option(field("outcome"), distinct(OUTCOME), distinct(OUTCOME).map(words));
   option(field("rule"), distinct(RULE));
-  field("right").value = held.runs.length > 1 ? "1" : "";
+  /* The first run stands beside the best one of another arm: what a study is about. */
+  const right = held.runs.map(() => 0);
+  for (const answer of held.answers) if (answer[OUTCOME] === "correct") right[answer[RUN]] += 1;
+  const others = held.runs.map((_, n) => n).filter((n) => held.arms[n] !== held.arms[0]);
+  const best = others.sort((one, two) => right[two] - right[one])[0];
+  field("right").value = best !== undefined ? String(best) : held.runs.length > 1 ? "1" : "";
 
   const byQuestion = held.questions.map(() => []);
   for (const answer of held.answers) byQuestion[answer[QUESTION]].push(answer);
@@ -84,7 +89,8 @@
     for (const number of fitting) {
       const left = byQuestion[number].filter((answer) => answer[RUN] === Number(field("left").value));
       const button = element("button", { type: "button", value: String(number) });
-      button.append(held.questions[number][1].slice(0, 90) || "(no text)", element("small", {}, left.map((one) => words(one[OUTCOME])).join(", ")));
+      const plain = held.questions[number][1].replace(/\\[()[\]]|\$/g, "");
+      button.append(plain.slice(0, 90) || "(no text)", element("small", {}, left.map((one) => words(one[OUTCOME])).join(", ")));
       button.addEventListener("click", () => show(number));
       list.append(element("li", {}, button));
     }

@@ -60,6 +60,9 @@ def test_a_labelled_pair_gets_its_verdict(
         ("2 hours", "120 minutes", True),
         ("2 hours", "120", False),
         ("50 cents", "0.5", False),
+        ("1.5 million", "1500000", True),
+        ("1.5 million", "1.5", True),
+        ("1.5 million", "1500", False),
         ("x=5", "5", True),
         ("y=5", "x=5", False),
         ("204", "204_5", True),
@@ -69,6 +72,9 @@ def test_a_labelled_pair_gets_its_verdict(
         (r"\{2,1,1\}", r"\{1,2\}", True),
         ("2,1,1", "1,2", False),
         ("[1,2]", "(1,2)", False),
+        (r"\{1,2,3\}", "(1,2,3)", False),
+        (r"\sqrt{x^2}", "x", False),
+        (r"\sqrt{x^2}", "|x|", True),
         ("2x=4y", "x=2y", True),
         ("033", "33", True),
         ("4:30 p.m.", "4:30", True),
@@ -120,6 +126,24 @@ OPTIONS = {"A": "40 km", "B": "50 km", "C": "blue ball"}
 )
 def test_choices_are_compared_by_letter_or_by_text(answer: str, gold: str, equal: bool) -> None:
     assert equivalent(answer, gold, kind="letter", options=OPTIONS).equal is equal
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold", "equal"),
+    [
+        ("no", "no solution", False),
+        ("no real solutions", "no solution", False),
+        ("A: 3, B: 5", "A: 3, B: 4", False),
+        ("A: 3, B: 4", "A: 3, B: 4", True),
+        ("x: 5", "y: 5", False),
+        ("(b) 7 m", "(b)", True),
+        ("B", "(B) Rome", True),
+        ("Rome", "(B) Rome", True),
+        ("(A) Rome", "(B) Rome", False),
+    ],
+)
+def test_a_gold_that_only_looks_like_a_choice_is_none(answer: str, gold: str, equal: bool) -> None:
+    assert equivalent(answer, gold).equal is equal
 
 
 def test_kinds_read_what_they_are_told_to() -> None:

@@ -95,8 +95,17 @@ if settings.get("lie") != "results":
     json.dump({"results": {"t": {"acc,none": 0.5}}}, open(f"{place}/results_{stamp}.json", "w"))
 if settings.get("lie") != "samples":
     row = {"doc": {"question": "q"}, "doc_id": 0, "resps": [["1"]], "filtered_resps": ["1"],
-           "filter": "none", "target": "1", "arguments": {"gen_args_0": {"arg_0": "q"}}, "acc": 0.5}
+           "filter": "none", "target": "1", "arguments": {"gen_args_0": {"arg_0": "q"}}, "acc": 0.5,
+           "metrics": ["acc"]}
     open(f"{place}/samples_t_{stamp}.jsonl", "w").write(json.dumps(row) + "\\n")
+"""
+
+
+STUDY = """name: tiny
+students: [{name: tiny, model: some/model, template: qwen}]
+arms: {a: {dataset: gsm8k_train}}
+recipes: {full: {max_steps: 4}}
+evaluation: {tasks: [somebody_elses_task]}
 """
 
 
@@ -124,6 +133,7 @@ class Study:
             self._write(f"train/{run}.yaml", settings)
             self._write(f"eval/{run}.yaml", self.scores[run])
             rows.append(self._row(run, settings))
+        (self.folder / "study.yaml").write_text(STUDY)
         (self.folder / "Snakefile").write_text(render("run/Snakefile.j2", {"study": "tiny"}))
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (self.folder / "manifest.jsonl").write_text(lines)

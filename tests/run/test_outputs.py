@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,19 @@ def test_an_interrupted_training_goes_on_and_what_came_later_is_put_aside(tmp_pa
     assert (tmp_path / "stale/001/checkpoints/one/checkpoint-20").is_dir()
     assert not (output / "train_results.json").exists()
     assert (output / "trainer_log.jsonl").read_text() == "".join(rows[:2])
+
+
+def test_a_checkpoint_that_the_host_cannot_go_on_from_is_tried_once(tmp_path: Path) -> None:
+    output = tmp_path / "checkpoints/one"
+    checkpoint(output, 10)
+    broke = replace(ATTEMPT, state="failed", notes={"resumed_from": "checkpoint-10"})
+    killed = replace(broke, state="running")
+    assert room(tmp_path, killed).resume_from == output / "checkpoint-10"
+    found = room(tmp_path, broke)
+    assert found.resume_from is None
+    assert found.said.startswith("going on from checkpoint-10 failed; moved to stale/001/")
+    newer = checkpoint(output, 20)
+    assert room(tmp_path, broke).resume_from == newer
 
 
 def test_a_training_whose_end_was_not_recorded_is_not_repeated(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from cotdistill.errors import DataError, FaultsError, MisuseError
 from cotdistill.hosts.one_program import program_fault
 from cotdistill.work.done import Attempt, Done, made_from, write_attempt, write_done
 from cotdistill.work.jobs import JobId, read_jobs
-from cotdistill.work.run import RunOptions, planned
+from cotdistill.work.run import planned
+from cotdistill.work.run_options import RunOptions
 from cotdistill.work.run_plan import make_plan, retire
 
 

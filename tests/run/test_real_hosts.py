@@ -32,7 +32,7 @@ metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]
 
 
 def written(folder: Path) -> Path:
-    """A study of one LoRA run with dropout, 44 rows, uneven steps, and a task of three questions."""
+    """A study of one LoRA run with dropout, 44 rows, uneven steps; a task of three questions."""
     rows = [{"question": f"{a} + 1 =", "gold": str(a + 1)} for a in range(3)]
     tasks = folder / "tasks"
     tasks.mkdir(parents=True)

@@ -35,7 +35,8 @@ def test_one_changed_knob_trains_one_run_again_in_a_clean_folder(study: Any) -> 
     study.add("long")
     study.add("short")
     study.write()
-    assert study.run()[0] == 0
+    status, said = study.run()
+    assert status == 0, said
     before = study.weights("long"), study.weights("short")
 
     study.runs["long"]["seed"] = 9
@@ -73,7 +74,8 @@ def test_a_failure_names_job_log_and_reason_and_keep_going_does_the_rest(study: 
 
     study.runs["bad"].pop("fail")
     study.write()
-    assert study.run()[0] == 0
+    status, said = study.run()
+    assert status == 0, said
     assert [run for run, _ in study.trained()].count("good") == 1
 
 
@@ -190,6 +192,7 @@ def test_a_thousand_lines_of_log_leave_the_error_of_the_rank_that_broke(tmp_path
         + "[rank1]: Traceback (most recent call last):\n"
         + '[rank1]:   File "x.py", line 3, in step\n[rank1]:     model(batch)\n'
         + "[rank1]: torch.OutOfMemoryError: CUDA out of memory\n"
+        + "W1121 03:01:53.341000 9474 torch/x.py:10] Sending process 1 closing signal\n"
         + "Traceback (most recent call last):\n"
         + '  File "run.py", line 9, in main\n    launch()\n'
         + "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: \n"

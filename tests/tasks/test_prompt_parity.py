@@ -125,20 +125,37 @@ def test_one_template_does_not_leave_its_settings_to_the_next(tokenizer: Any) ->
     assert "Sing." not in plain.text
 
 
-def test_every_run_of_a_run_folder_is_compared(tiny_model: Path, tmp_path: Path) -> None:
-    (tmp_path / "train").mkdir()
-    (tmp_path / "eval").mkdir()
-    train = f"model_name_or_path: {tiny_model}\ntemplate: chatml\n"
-    (tmp_path / "train" / "a.yaml").write_text(train, encoding="utf-8")
-    for name, text in (("good", "apply_chat_template: true\n"), ("bad", "{}\n")):
-        (tmp_path / "eval" / f"{name}.yaml").write_text(text, encoding="utf-8")
-    rows = [
-        {"files": {"train": "train/a.yaml", "eval": f"eval/{name}.yaml", "data": None},
+def run_folder(folder: Path, model: Path, rows: list[dict[str, str]]) -> None:
+    """Two runs, one of them evaluated without the chat template."""
+    for part in ("train", "eval", "data"):
+        (folder / part).mkdir()
+    train = f"model_name_or_path: {model}\ntemplate: chatml\n"
+    (folder / "train" / "a.yaml").write_text(train, encoding="utf-8")
+    for name, text in (("good", "apply_chat_template: true\n"), ("bad", "")):
+        (folder / "eval" / f"{name}.yaml").write_text(f"tasks: cot_gsm8k\n{text}")
+    (folder / "data" / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    runs = [
+        {"files": {"train": "train/a.yaml", "eval": f"eval/{name}.yaml", "data": "data/a.jsonl"},
          "outputs": {"train": f"checkpoints/{name}", "export": None}}
         for name in ("good", "bad", "good")
     ]  # fmt: skip
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    (tmp_path / "manifest.jsonl").write_text(lines, encoding="utf-8")
+    lines = "".join(json.dumps(run) + "\n" for run in runs)
+    (folder / "manifest.jsonl").write_text(lines, encoding="utf-8")
+
+
+def test_every_run_of_a_run_folder_is_compared(tiny_model: Path, tmp_path: Path) -> None:
+    run_folder(tmp_path, tiny_model, [{"system": "", "instruction": "1 + 1?", "output": "2"}])
     found = check_prompts(tmp_path)
     assert [fault.place for fault in found.faults] == [str(tmp_path / "eval" / "bad.yaml")]
     assert found.unchecked == ()
+    (note,) = found.notes
+    assert note.startswith("cot_gsm8k asks 'Work it out step by step")
+    assert note.endswith("no row of data/a.jsonl has it")
+
+
+def test_the_system_prompt_of_the_rows_counts(tiny_model: Path, tmp_path: Path) -> None:
+    asked = "1 + 1?\n\nWork it out step by step, then give the final answer inside \\boxed{}."
+    run_folder(tmp_path, tiny_model, [{"system": "Sing.", "instruction": asked, "output": "2"}])
+    found = check_prompts(tmp_path)
+    assert found.notes == ()
+    assert "set --system_instruction 'Sing.'" in [fault.remedy for fault in found.faults]

@@ -9,15 +9,22 @@ from typing import Annotated
 
 import typer
 
-from cotdistill.cli.tables import show_table
+from cotdistill.cli.tables import show_table, warn
+from cotdistill.errors import MisuseError
 
 
 def judge(
     places: Annotated[
         list[Path], typer.Argument(metavar="SAMPLES...", help="samples_*.jsonl files or folders")
     ],
-    endpoint: Annotated[str, typer.Option(help="OpenAI-compatible address, ending in /v1")],
-    model: Annotated[str, typer.Option(help="the model's name at the endpoint")],
+    model: Annotated[str, typer.Option(help="the model's name at the endpoint, or for vLLM")],
+    endpoint: Annotated[
+        str | None, typer.Option(help="OpenAI-compatible address, ending in /v1")
+    ] = None,
+    vllm: Annotated[
+        str | None,
+        typer.Option(metavar="SETTINGS", help="vLLM in process: '' or a YAML mapping"),
+    ] = None,
     task: Annotated[str | None, typer.Option(help="only this task, by its whole name")] = None,
     run: Annotated[str | None, typer.Option(help="the time in the file's name")] = None,
     golds: Annotated[Path | None, typer.Option(help="rows of question and gold")] = None,
@@ -40,26 +47,37 @@ def judge(
 
     Example: cotdistill judge scores/ --endpoint http://127.0.0.1:8000/v1 --model Qwen3-32B
     """
+    from cotdistill.files.yamls import parse_yaml
     from cotdistill.hosts.endpoint import Endpoint
+    from cotdistill.hosts.vllm_chat import vllm_asker
     from cotdistill.work.agreement import agreement, agreement_table
     from cotdistill.work.judge import Budget, Judge, endpoint_asker
     from cotdistill.work.judge import judge as ask_judge
     from cotdistill.work.judge_files import write_judged
     from cotdistill.work.rescore import read_golds
 
-    where = Endpoint(endpoint, os.environ.get(key_env), concurrency, timeout)
+    if (endpoint is None) == (vllm is None):
+        raise MisuseError("cotdistill judge: say who judges, either --endpoint URL or --vllm ''")
+    if endpoint is not None:
+        ask = endpoint_asker(Endpoint(endpoint, os.environ.get(key_env), concurrency, timeout))
+    else:
+        settings = parse_yaml(vllm or "{}", "--vllm")
+        if not isinstance(settings, dict):
+            raise MisuseError("cotdistill judge: --vllm takes a mapping, as '{dtype: float32}'")
+        ask = vllm_asker(model, settings)
     known = read_golds(golds) if golds else {}
     kept = cache or (places[0] if places[0].is_dir() else places[0].parent) / "judge_cache.jsonl"
     judged, spent = ask_judge(
         places,
         Judge(model, audit, max_tokens=max_tokens, skip_cut_off=skip_cut_off),
-        endpoint_asker(where),
+        ask,
         kept,
         task=task,
         stamp=run,
         golds=known,
         budget=Budget(budget_requests, budget_tokens),
         dry_run=dry_run,
+        tell=warn,
     )
     if dry_run:
         sys.stdout.write(

@@ -24,7 +24,7 @@ def path(
 
 
 def list_(
-    what: Annotated[str, typer.Argument(help="studies, datasets, tasks, templates or students")],
+    what: Annotated[str, typer.Argument(help="studies, datasets, benchmarks, tasks ...")],
     markdown: Annotated[bool, typer.Option("--markdown", help="print a Markdown table")] = False,
 ) -> None:
     """List what is packaged, with what it is for.

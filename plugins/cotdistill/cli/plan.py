@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +19,9 @@ def plan(
     teraflops: Annotated[float, typer.Option(min=0.001, help="dense bf16 of a device")] = 312,
     utilisation: Annotated[float, typer.Option(min=0.001, max=1)] = 0.35,
     memory: Annotated[float, typer.Option(min=0.1, help="GiB of a device")] = 80,
+    calibrate: Annotated[
+        Path | None, typer.Option(help="a run folder whose trainings show the machine's speed")
+    ] = None,
     row_tokens: Annotated[int, typer.Option(min=1, help="where rows are not at hand")] = 600,
     answer_tokens: Annotated[int, typer.Option(min=1, help="generated an answer")] = 1000,
     decode: Annotated[float, typer.Option(min=1, help="tokens a second and device")] = 2000,
@@ -32,7 +36,7 @@ def plan(
     Example: cotdistill plan learnability-gap --price-hour 2.5 --budget 500
     """
     from cotdistill.reason.cost import Machine
-    from cotdistill.work.plan import Assumed, check_budget
+    from cotdistill.work.plan import Assumed, calibrated, check_budget
     from cotdistill.work.plan import plan as make_plan
     from cotdistill.work.plan_tables import cost_table, power_table
 
@@ -45,6 +49,8 @@ def plan(
         price_judge,
         price_hour,
     )
+    if calibrate is not None:
+        assumed = calibrated(calibrate, assumed)
     made = make_plan(study, set_ or [], assumed)
     show_table(cost_table(made))
     sys.stdout.write("\n")

@@ -10,7 +10,7 @@ import typer
 
 
 def prepare(
-    name: Annotated[str, typer.Argument(help="a benchmark; see cotdistill list datasets")],
+    name: Annotated[str, typer.Argument(help="a benchmark; see cotdistill list benchmarks")],
     source: Annotated[
         Path | None,
         typer.Option("--from", help="a .jsonl, .json or .parquet file instead of the hub"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,16 +12,49 @@ import typer
 from cotdistill.cli.tables import show_table
 
 
+class Tracker(StrEnum):
+    """Where scores can go besides the report."""
+
+    TENSORBOARD = "tensorboard"
+    WANDB = "wandb"
+    MLFLOW = "mlflow"
+    TRACKIO = "trackio"
+
+
 def report(
     folder: Annotated[Path, typer.Argument(help="a run folder, as `cotdistill generate` makes it")],
+    baseline: Annotated[
+        str | None, typer.Option(help="the arm to test against; answer-only or the first one")
+    ] = None,
+    track: Annotated[
+        list[Tracker] | None, typer.Option(help="also send scores there (may be given again)")
+    ] = None,
+    serve: Annotated[bool, typer.Option("--serve", help="show the page on 127.0.0.1")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 0,
+    idle: Annotated[float, typer.Option(min=1, help="seconds unasked until it stops")] = 1800,
 ) -> None:
-    """Print every run's score with its 95 % interval; write report/report.csv and report.md.
+    """Print scores with intervals; write one HTML page, CSV, Markdown, LaTeX and SVG pictures.
 
-    Example: cotdistill report runs/quickstart
+    Example: cotdistill report runs/quickstart --serve
     """
     from cotdistill.work.report import report as make_report
 
-    table, written = make_report(folder)
+    table, written = make_report(folder, baseline)
     show_table(table)
     for path in written:
         sys.stderr.write(f"wrote {path}\n")
+    if track:
+        from cotdistill.work.track import track_results
+
+        for where in track_results(folder, [one.value for one in track]):
+            sys.stderr.write(f"tracked {where}\n")
+    if serve:
+        from cotdistill.work.serve_page import serve_page
+
+        sys.stdout.flush()
+        serve_page(folder / "report", port, idle, _tell)
+
+
+def _tell(address: str) -> None:
+    sys.stderr.write(f"open {address} (stops when unasked; Ctrl-C stops it now)\n")
+    sys.stderr.flush()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cotdistill.cli.tables import show_table
+from cotdistill.cli.tables import show_table, warn
 
 
 def rescore(
@@ -31,7 +31,7 @@ def rescore(
     from cotdistill.work.rescore import rescore as grade_again
     from cotdistill.work.rescore_tables import rule_table, score_changes
 
-    done = grade_again(places, task=task, stamp=run, golds=golds, workers=workers)
+    done = grade_again(places, task=task, stamp=run, golds=golds, workers=workers, tell=warn)
     show_table(score_changes(done))
     sys.stdout.write("\n")
     show_table(rule_table(done))

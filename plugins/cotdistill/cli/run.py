@@ -46,8 +46,9 @@ def run(
     Example: cotdistill run runs/gap --gpus 4 --only 'qwen*'
     Example: cotdistill run runs/gap --jobs 50 -- --executor slurm
     """
-    from cotdistill.work.run import RunOptions, planned
+    from cotdistill.work.run import planned
     from cotdistill.work.run import run as run_all
+    from cotdistill.work.run_options import RunOptions
 
     options = RunOptions(
         only=tuple(only or ()),

@@ -6,27 +6,91 @@ import sys
 
 from cotdistill.work.table import Table
 
+_GAP = 2
+
 
 def show_table(table: Table) -> None:
-    """Print a table on stdout: drawn on a terminal, tab-separated lines in a pipe."""
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.markup import escape
-        from rich.table import Table as Drawn
+    """Print a table on stdout: drawn on a terminal, aligned lines in a pipe.
 
-        drawn = Drawn(*table.columns, header_style="bold")
-        for column in drawn.columns[1:]:
-            column.no_wrap = False
-        for row in table.rows:
-            drawn.add_row(*map(escape, row))
-        console = Console()
-        console.print(drawn)
+    No cell is ever cut: on a terminal, columns that do not fit follow in a second table, with the
+    columns that name the row repeated.
+    """
+    widths = _widths(table)
+    if not sys.stdout.isatty():
+        for line in _lines(table, widths, list(range(len(widths)))):
+            sys.stdout.write(line + "\n")
         for note in table.notes:
-            console.print(note, style="dim", markup=False, highlight=False)
+            sys.stdout.write(f"{note}\n")
         return
-    widths = [max(map(len, cells)) for cells in zip(table.columns, *table.rows, strict=True)]
-    for row in (table.columns, *table.rows):
-        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        sys.stdout.write("  ".join(padded).rstrip() + "\n")
+    from rich.console import Console
+
+    console = Console()
+    for number, places in enumerate(pieces(widths, _names(table), console.width)):
+        if number:
+            console.print()
+        head, *lines = _lines(table, widths, places)
+        shown = [(head, "bold"), ("─" * len(head.rstrip()), "dim"), *((one, "") for one in lines)]
+        for line, style in shown:
+            console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
     for note in table.notes:
-        sys.stdout.write(f"{note}\n")
+        console.print(note, style="dim", markup=False, highlight=False)
+
+
+def warn(words: str) -> None:
+    """Say on stderr what went another way than asked."""
+    sys.stderr.write(f"warning: {words}\n")
+
+
+def _lines(table: Table, widths: list[int], places: list[int]) -> list[str]:
+    names = _names(table)
+    right = {
+        place
+        for place in places
+        if place >= names and all(_is_number(row[place]) for row in table.rows)
+    }
+    return [
+        (" " * _GAP)
+        .join(
+            row[place].rjust(widths[place]) if place in right else row[place].ljust(widths[place])
+            for place in places
+        )
+        .rstrip()
+        for row in (table.columns, *table.rows)
+    ]
+
+
+def pieces(widths: list[int], names: int, room: int) -> list[list[int]]:
+    """Return which columns go into which table; the first `names` stand in every one.
+
+    >>> pieces([5, 5, 10, 10, 10], names=2, room=40)
+    [[0, 1, 2, 3], [0, 1, 4]]
+    """
+    leading = list(range(names))
+    used = sum(widths[place] + _GAP for place in leading)
+    found: list[list[int]] = []
+    left = 0
+    for place in range(names, len(widths)):
+        if not found or left < widths[place] + _GAP:
+            found.append([*leading])
+            left = room - used
+        found[-1].append(place)
+        left -= widths[place] + _GAP
+    return found or [leading]
+
+
+def _widths(table: Table) -> list[int]:
+    return [max(map(len, cells)) for cells in zip(table.columns, *table.rows, strict=True)]
+
+
+def _names(table: Table) -> int:
+    """How many leading columns name the row: those in which no cell is a number."""
+    count = 0
+    for place in range(len(table.columns) - 1):
+        if any(_is_number(row[place]) for row in table.rows) and table.columns[place] != "seed":
+            break
+        count += 1
+    return max(1, min(count, 5))
+
+
+def _is_number(cell: str) -> bool:
+    return cell[:1].isdigit() or cell[:1] in "+-" or not cell

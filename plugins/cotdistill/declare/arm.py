@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
+from cotdistill.declare.filters import Filters
+from cotdistill.declare.mixing import Mixing
 from cotdistill.declare.shape import Shape
 
 
 class _Source(Shape):
     train: bool = True  # False: the arm is only there to be mixed from
+
+
+class ArmFilters(Filters):
+    """What an arm's traces must be to be trained on, as `cotdistill filter` keeps them.
+
+    `paired_with` names other arms: a question stays only where each has a kept trace of it.
+    `golds` names files of questions with golds, joined by the question.
+    """
+
+    paired_with: tuple[str, ...] = ()
+    golds: tuple[str, ...] = ()
 
 
 class DatasetArm(_Source):
@@ -20,6 +32,7 @@ class DatasetArm(_Source):
     dataset: str
     folder: str | None = None
     missing: Literal["refuse", "drop"] = "refuse"  # rows that lack a mapped column
+    filter: ArmFilters | None = None
 
 
 class Columns(Shape):
@@ -37,24 +50,46 @@ class FileArm(_Source):
     file: str
     columns: Columns = Columns()
     missing: Literal["refuse", "drop"] = "refuse"  # rows that lack a mapped column
+    filter: ArmFilters | None = None
 
 
 class MixedArm(_Source):
-    """A weighted mix of other arms or registered datasets: exact counts, seeded, nested."""
+    """A weighted mix of other arms or registered datasets: exact counts, seeded, nested.
 
-    mix: dict[str, float] = Field(min_length=1)
-    rows: int | None = Field(default=None, ge=1)
+    The other keys are those of `cotdistill mix`: `tokens` instead of `rows`, `matched` for the
+    same questions whatever the weights are, `length_matched` for the same lengths, `replace`.
+    """
+
+    mix: dict[str, float]
+    rows: int | None = None
+    tokens: int | None = None
     seed: int = 0
+    matched: bool = False
+    length_matched: bool = False
+    replace: bool = False
 
-    @field_validator("mix")
-    @classmethod
-    def _weights_are_shares(cls, mix: dict[str, float]) -> dict[str, float]:
-        for name, weight in mix.items():
-            if not math.isfinite(weight) or weight < 0:
-                raise ValueError(f"the weight of '{name}' is {weight}; a weight is 0 or more")
-        if not any(mix.values()):
-            raise ValueError("all weights are 0; at least one source must count")
-        return mix
+    @model_validator(mode="after")
+    def _can_be_mixed(self) -> MixedArm:
+        try:
+            self.mixing()
+        except ValidationError as invalid:
+            said = (
+                item["ctx"]["error"] if "ctx" in item else item["msg"] for item in invalid.errors()
+            )
+            raise ValueError("; ".join(str(error) for error in said)) from invalid
+        return self
+
+    def mixing(self) -> Mixing:
+        """Return what `mix` is asked for."""
+        return Mixing(
+            weights=self.mix,
+            rows=self.rows,
+            tokens=self.tokens,
+            seed=self.seed,
+            matched=self.matched,
+            length_matched=self.length_matched,
+            replace=self.replace,
+        )
 
 
 class PuzzleArm(_Source):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from cotdistill.files.whole import written_whole
 
 Row = dict[str, Any]
 
+_HALF_A_SIGN = re.compile("[\ud800-\udfff]")
 _encoded = json.JSONEncoder(ensure_ascii=False).encode  # `dumps` would make one for every row
 
 
@@ -49,7 +51,10 @@ def row_line(row: Row) -> str:
     >>> row_line({"question": "π?", "answer": 3})
     '{"question": "π?", "answer": 3}\n'
     """
-    return _encoded(row) + "\n"
+    line = _encoded(row)
+    if not line.isascii() and _HALF_A_SIGN.search(line):
+        line = json.dumps(row)  # half of a surrogate pair has no UTF-8, only an escape
+    return line + "\n"
 
 
 def _lines(path: Path) -> Iterator[Row]:

@@ -23,8 +23,17 @@ _STAMP = r"(?P<stamp>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)"
 _SAMPLES = re.compile(rf"samples_(?P<task>.+?)(?:_{_STAMP})?\.jsonl")
 _RESULTS = re.compile(rf"results_{_STAMP}\.json|(?P<stem>.+)_(?P<later>\d{{4}}-\d\d-\d\dT.+)\.json")
 _OURS = re.compile(r"\.(?:rescored|judged)(?:-\d+)?\.")
-_ID_KEYS = ("id", "unique_id", "question_id", "problem_id", "idx")
-_QUESTION_KEYS = ("question", "problem", "Question", "query", "input", "prompt", "instruction")
+_ID_KEYS = ("id", "unique_id", "question_id", "problem_id", "idx", "ID")
+_QUESTION_KEYS = (
+    "question",
+    "problem",
+    "Question",
+    "Problem",
+    "query",
+    "input",
+    "prompt",
+    "instruction",
+)
 _TARGET_IS_ANSWER = 200
 
 

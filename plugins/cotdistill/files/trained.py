@@ -14,12 +14,16 @@ _NO_TIME = 1.0
 
 @dataclass(frozen=True)
 class Training:
-    """One finished training: seconds, tokens (None where not counted), and losses by step."""
+    """One finished training: seconds, tokens (None where not counted), and losses by step.
+
+    `operations` is the trainer's own count, 6 a weight and token, recomputation left out.
+    """
 
     seconds: float
     mean_loss: float
     tokens: int | None
     curve: tuple[tuple[int, float], ...]
+    operations: float | None = None
 
     @property
     def last_loss(self) -> float:
@@ -61,6 +65,7 @@ def read_training(folder: Path) -> Training | None:
             for entry in seen.get("log_history", [])
             if "loss" in entry and "step" in entry
         ),
+        operations=float(totals["total_flos"]) if totals.get("total_flos") else None,
     )
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cotdistill.errors import Fault, FaultsError, MisuseError
@@ -136,8 +136,15 @@ class _Conversation:
                 group.create_task(self._work(session))
 
     async def _work(self, session: aiohttp.ClientSession) -> None:
-        for request in self._requests:
-            reply = await self._ask(session, request)
+        following = next(self._requests, None)
+        while (request := following) is not None:
+            asking = asyncio.ensure_future(self._ask(session, request))
+            try:
+                await asyncio.sleep(0)  # it is on its way; the next is made while the server works
+                following = next(self._requests, None)
+                reply = await asking
+            finally:
+                asking.cancel()
             self._lost_in_a_row = self._lost_in_a_row + 1 if reply.failure else 0
             self._take(request, reply)
             if self._lost_in_a_row >= max(8, self._endpoint.concurrency):

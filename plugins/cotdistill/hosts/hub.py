@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 from cotdistill.declare.benchmark import Hub
 from cotdistill.declare.dataset import Registration
 from cotdistill.errors import DataError, Fault
+
+
+class UnreachableError(Exception):
+    """The hub does not give the rows; the text is one line, and says why."""
 
 
 def hub_rows(registration: Registration) -> Iterator[dict[str, Any]]:
@@ -17,34 +22,26 @@ def hub_rows(registration: Registration) -> Iterator[dict[str, Any]]:
         DataError: the library is missing, or the hub or the dataset cannot be reached.
     """
     place = registration.hf_hub_url or "?"
+    options = {
+        "name": registration.subset,
+        "split": registration.split or "train",
+        "data_dir": registration.folder,
+        "streaming": True,
+    }
     try:
-        import datasets
+        yield from _rows(place, options)
     except ImportError as error:
         remedy = "pip install 'cotdistill[train]'"
         raise DataError(Fault(place, "needs the datasets library", "", remedy)) from error
-    try:
-        rows = datasets.load_dataset(
-            place,
-            name=registration.subset,
-            split=registration.split or "train",
-            data_dir=registration.folder,
-            streaming=True,
-        )
-        yield from rows
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        reason = " ".join(str(error).split())[:200]
+    except UnreachableError as error:
         raise DataError(
             Fault(
                 place,
-                f"cannot be read from the hub ({reason})",
+                f"cannot be read from the hub ({error})",
                 "a reachable hub (HF_ENDPOINT, HF_TOKEN) or a local copy",
                 "fetch it first, or use an arm with 'file'",
             )
         ) from error
-
-
-class UnreachableError(Exception):
-    """The hub does not give the rows; the text is one line, and says why."""
 
 
 def benchmark_rows(hub: Hub, split: str) -> Iterator[dict[str, Any]]:
@@ -53,16 +50,32 @@ def benchmark_rows(hub: Hub, split: str) -> Iterator[dict[str, Any]]:
     Raises:
         UnreachableError: no connection, no such repository, revision, configuration or split.
     """
+    for config in hub.configs:
+        yield from _rows(
+            hub.id, {"name": config, "split": hub.splits[split], "revision": hub.revision}
+        )
+
+
+def _rows(place: str, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
     import datasets
 
-    for config in hub.configs:
-        try:
-            rows = datasets.load_dataset(
-                hub.id, config, split=hub.splits[split], revision=hub.revision
-            )
-        except (OSError, ValueError, RuntimeError) as error:  # every way in which the hub says no
-            raise UnreachableError(_one_line(error)) from error
+    hub_log = logging.getLogger("huggingface_hub")
+    level = hub_log.level
+    hub_log.setLevel(logging.ERROR)  # it prints every retry, with pages of addresses
+    try:
+        rows = datasets.load_dataset(place, **options)
         yield from rows
+    except _refusals() as error:
+        raise UnreachableError(_one_line(error)) from error
+    finally:
+        hub_log.setLevel(level)
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """Every way in which the hub and its library say no."""
+    from datasets.exceptions import DatasetsError
+
+    return (OSError, ValueError, RuntimeError, DatasetsError)
 
 
 def revision_of(hub: Hub) -> str | None:

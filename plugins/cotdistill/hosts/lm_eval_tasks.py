@@ -57,6 +57,20 @@ class TaskFolder:
         """Return the names of single tasks, sorted."""
         return list(self._manager.all_subtasks)
 
+    def members(self, name: str) -> list[str]:
+        """Return the single tasks behind a name: its own, or a group's; [] where it is not ours."""
+        entry = self._manager.task_index.get(name)
+        if entry is None or entry.cfg is None:
+            return []
+        inside = entry.cfg.get("task")
+        if isinstance(inside, str):
+            return [name]
+        return [
+            found
+            for member in inside or []
+            for found in self.members(member if isinstance(member, str) else member["task"])
+        ]
+
     def load(self, name: str) -> LoadedTask:
         """Return one task, loaded, with both prompts of its first document.
 

@@ -41,11 +41,10 @@ def search_path(env: Mapping[str, str]) -> str:
 
 
 def program_fault(stage: str, command: Sequence[str], env: Mapping[str, str]) -> Fault | None:
-    r"""Return what is wrong with the first word of a stage's command, or None if it can be started.
+    """Return what is wrong with the first word of a stage's command, or None if it can be started.
 
-    >>> print(program_fault("evaluate", ["/nowhere/bin/lm-eval", "run"], {}))
-    the evaluate stage: /nowhere/bin/lm-eval: no such environment (/nowhere/bin); make it, or \
-correct the study's environments and generate again
+    >>> print(program_fault("evaluate", ["/nowhere/bin/lm-eval", "run"], {}).wrong)
+    no such environment (/nowhere/bin)
     """
     program = command[0]
     if shutil.which(program, path=search_path(env)):

@@ -17,7 +17,7 @@ from typing import Literal
 from cotdistill.reason.answer_expression import expression_in_prose, expression_stated
 from cotdistill.reason.answer_letter import letter_in_prose, letter_stated
 from cotdistill.reason.answer_marks import Statement, delimited
-from cotdistill.reason.answer_number import NUMBER_WORD, best_number, number_stated
+from cotdistill.reason.answer_number import NUMBER, NUMBER_WORD, best_number, number_stated
 from cotdistill.reason.answer_phrases import phrased
 from cotdistill.reason.answer_pieces import has_prose, sentences_backwards, trimmed
 from cotdistill.reason.answer_region import answer_region, ending_of
@@ -36,7 +36,7 @@ Options = Mapping[str, str]
 # What a bare answer does not hold: lines, other scripts' prose, an unclosed box, a label.
 _UNBARE = re.compile(
     r"\n|boxed|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0400-\u04ff\u0600-\u06ff]"
-    r"|[A-Za-z]{2,}\s?:\s|[.!?]\s+[A-Z]"
+    r"|[A-Za-z]{2,}[\s\d]{0,4}:\s|[=+*/×÷-]\s*$|[.!?]\s+[A-Z]"
 )
 _DIGIT_OR_WORD = re.compile(rf"\d|\\(?:frac|sqrt|pi)|{NUMBER_WORD.pattern}", re.IGNORECASE)
 
@@ -138,6 +138,8 @@ def _stated(text: str, mark: Statement, kind: Kind, options: Options | None) -> 
         return _reading(text, date_stated(text, start, end) or text_stated(text, start, end))
     if kind == "text":
         return _reading(text, text_stated(text, start, end))
+    if mark.how == "hash" and kind == "number" and not _DIGIT_OR_WORD.search(text, start, end):
+        return None  # a heading
     if delimited_whole and not (kind == "number" and has_prose(text, start, end)):
         return _reading(text, trimmed(text, start, end))
     if kind == "number":
@@ -190,8 +192,10 @@ def _in_prose(
 def _number_in_prose(text: str, start: int, end: int) -> tuple[int, int] | None:
     """The number of the last sentence that has one, of the last two."""
     for begin, stop in sentences_backwards(text, start, end, most=2):
-        if number := best_number(text, begin, stop):
-            return number
+        if NUMBER.search(text, begin, stop):
+            return best_number(text, begin, stop)
+        if word := best_number(text, begin, stop):
+            return word
     return None
 
 

@@ -6,45 +6,51 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
+from cotdistill.reason.answer_number import best_number, number_stated
 from cotdistill.reason.answer_pieces import sentences_backwards, trimmed
+from cotdistill.reason.equal import equivalent
 
 Reading = tuple[str, int, int]
 
 _LETTERS = "A-J"
-_OPENING = r"[\s*_`\"'“‘$\\~]{0,8}"
+_OPENING = r"[\s*_`\"'“‘$\\~–—-]{0,8}"
 _AT_START = re.compile(
-    rf"{_OPENING}(?:(?:answer|correct|option|choice|letter|alternative|opción|réponse|option is"
+    rf"{_OPENING}(?:(?:the|la|le|die|der|el|o|a)\s(?=op|r[ée]p|ant|alt|let|cho))?(?:(?:answer"
+    rf"|correct|option|choice|letter|alternative|opción|opção|option|réponse|option is"
     rf"|choice is|either)\s+"
     rf"(?:choice\s|option\s)?)?{_OPENING}(?:\\?boxed\{{)?(?:\\?(?:text|textbf|mathrm|mathbf"
     rf"|bf)\s?\{{)?\\?"
     rf"(?P<open>[(\[{{<（]?)\\?\s?\*{{0,2}}(?P<letter>[{_LETTERS}]"
-    rf"|[a-j])\b(?!['’]\w)\*{{0,2}}\s?\\?(?P<close>[)\]}}>）]?)",
+    rf"|[a-j])(?![A-Za-z0-9_]|['’]\w)\*{{0,2}}\s?\\?(?P<close>[)\]}}>）]?)",
     re.IGNORECASE,
 )
 _BRACKETED = re.compile(rf"(?<![\w\\])[(\[（]\s?(?P<letter>[{_LETTERS}a-j])\s?[)\]）]")
 _NAMED = re.compile(
     r"\b(?i:option(?=\s)|choice|letter|answer|alternative|pick|choose|select|go(?:ing)? with"
     r"|matches|matching|is|be|it['’]s"
-    r"|to|i\.e\.,?|say|namely)\s+[*\"'(\[$]{0,3}"
+    r"|to|i\.e\.,?|say|namely)(?:\s+|\s?:\s?)[*\"'(\[$]{0,3}"
     r"(?P<letter>[B-HJ]|[AI](?!\s[a-z]))(?=[\s.,;:)\]*\"'$]|$)"
 )
 _CLOSING = re.compile(
-    rf"\b(?i:hence|thus|so|therefore|imo|oa|ans|answer|correct answer|correct option|option|choice)"
-    rf"[\s,.:;=\-–—]{{0,3}}[(\[*]{{0,2}}(?P<letter>[{_LETTERS}])[)\]*]{{0,2}}(?=[\s.!]*$|\s?[=:]"
+    rf"\b(?i:hence|thus|so|therefore|imo|oa|ans|answer|correct|correct answer|correct option"
+    rf"|option|choice)"
+    rf"[\s,.:;=\-–—]{{0,3}}[(\[*'\"‘“]{{0,2}}(?P<letter>[{_LETTERS}])[)\]*'\"’”]{{0,2}}(?=[\s.!]*$"
+    rf"|\s?[=:]"
     rf"|[.,;)]\s)"
 )
 _JUDGED = re.compile(
     rf"(?<![\w\\])[*\"'(\[$]{{0,3}}(?P<letter>[{_LETTERS}])[*\"')\]$]{{0,3}}\s+(?:is|was|would be"
     rf"|must be|seems)\s+"
     r"(?:therefore\s|thus\s|the\s|our\s|clearly\s|most\s|likely\s|probably\s|indeed\s|also\s){0,3}"
-    r"(?:correct|right|true|best|answer|most|only|choice|valid)\b"
+    r"(?:correct|right|true|best|answer|ans\b|most|only|choice|valid)\b"
 )
 _NOT_AFTER = re.compile(
     r"[*\"')\]$.:]{0,3}\s+(?:(?!because|since|as|and|so)\w+\s){0,3}?(?:is|are|was|can|could|seems?"
     r"|must|does|would)"
     r"(?:\s?n['’]t|\s?not|\snever)?\s?(?:\w+\s){0,2}?(?:wrong|incorrect|false|not|impossible"
     r"|ruled out|eliminated|invalid|too)\b"
-    r"|[*\"')\]$.:]{0,3}\s+(?:is|does|can|would)(?:n['’]t|\snot|not)\b",
+    r"|[*\"')\]$.:]{0,3}\s+(?:is|does|can|would)(?:n['’]t|\snot|not)\b"
+    r"|[^.\n]{0,60}?[-–—:(]\s?(?:incorrect|wrong|false|not|no)\b",
     re.IGNORECASE,
 )
 _NOT_BEFORE = re.compile(
@@ -53,6 +59,9 @@ _NOT_BEFORE = re.compile(
     r"(?:\w+\s){0,1}[*\"'(\[$]{0,3}$",
     re.IGNORECASE,
 )
+# A letter behind all else: on a line of its own, or behind a full stop, a comma, an equals sign.
+_LAST = re.compile(r"(?:\n\s?|(?<=[\w)])\s?[.=]\s?|(?<=\d),\s?)(?P<letter>[A-E])$")
+_REASON = re.compile(r"\s(?:because|since|as)\b")
 _ANOTHER = re.compile(
     rf"[*\"')\]}}$.]{{0,3}}\s?(?:,\s?(?:and|or)?|/|;|\band\b|\bor\b|&|\\text\{{\s?(?:and"
     rf"|or)\s?\}})\s*"
@@ -88,7 +97,12 @@ def letter_stated(
     if _EITHER.match(text, start, end):
         return None
     said = _only(letters_said(text, start, end, options))
-    return said or (by_option_text(text, start, end, options) if options else None)
+    if said or not options:
+        return said
+    # By its value first: figures of other options may stand in the working.
+    return _by_option_value(
+        text, start, end, number_stated(text, start, end), options
+    ) or by_option_text(text, start, end, options)
 
 
 def letters_said(
@@ -106,6 +120,7 @@ def letters_said(
     if judged:
         return judged
     named: dict[int, Reading] = {}
+    listed: list[tuple[int, int]] = []  # "C or D" and "(A), (B), ..." choose nothing
     for pattern in (_BRACKETED, _NAMED, _CLOSING):
         for found in pattern.finditer(text, start, end):
             letter = found["letter"]
@@ -115,24 +130,35 @@ def letters_said(
                 continue
             if _NOT_AFTER.match(text, found.end("letter"), end):
                 continue
+            if another := _ANOTHER.match(text, found.end(), end):
+                listed.append((found.start(), another.end()))
             named.setdefault(found.start("letter"), _reading(found))
-    return [named[at] for at in sorted(named)]
+    return [
+        named[at] for at in sorted(named) if not any(begin <= at < stop for begin, stop in listed)
+    ]
 
 
 def letter_in_prose(
     text: str, start: int, end: int, options: Mapping[str, str] | None
 ) -> Reading | None:
     """Look through the last sentences, from the end, for one that names a single letter."""
-    start, end = trimmed(text, start, end)
-    whole = _AT_START.match(text, start, end)
-    if whole is not None and _opens_as_choice(text, whole, start, end, options):
-        return whole["letter"].upper(), *whole.span("letter")
     for begin, stop in sentences_backwards(text, start, end):
         said = letters_said(text, begin, stop, options)
         if said:
             return _only(said)
-        if options and (found := by_option_text(text, begin, stop, options)):
-            return found
+        if options:
+            found = _by_option_value(
+                text, begin, stop, best_number(text, begin, stop), options
+            ) or by_option_text(text, begin, stop, options)
+            if found:
+                return found
+    start, end = trimmed(text, start, end)
+    last = _LAST.search(text, max(start, end - 6), end)
+    if last is not None and _known(last["letter"], options):
+        return _reading(last)
+    whole = _AT_START.match(text, start, end)
+    if whole is not None and _opens_as_choice(text, whole, start, end, options):
+        return whole["letter"].upper(), *whole.span("letter")
     return None
 
 
@@ -158,6 +184,21 @@ def by_option_text(
     return (hits[0].upper(), start, end) if len(hits) == 1 else None
 
 
+def _by_option_value(
+    text: str, start: int, end: int, value: tuple[int, int] | None, options: Mapping[str, str]
+) -> Reading | None:
+    """Find the one option that is worth the number read: "the answer is 3/4" for "0.75"."""
+    if value is None:
+        return None
+    said = text[slice(*value)]
+    hits = [
+        letter
+        for letter, option in options.items()
+        if equivalent(said, option, kind="number").equal is True
+    ]
+    return (hits[0].upper(), start, end) if len(hits) == 1 else None
+
+
 def _is_choice(
     text: str, found: re.Match[str], start: int, end: int, options: Mapping[str, str] | None
 ) -> bool:
@@ -173,12 +214,12 @@ def _is_choice(
         return False
     after = text[found.end("letter") : found.end("letter") + 1]
     if after.isspace():
-        if letter in "AI":
+        if after != "\n" and letter in "AI":
             return (
                 _STILL_A_CHOICE.match(text, found.end("letter"), end) is not None and letter != "I"
             )
         return True
-    return after in ".,:;)*_`\"'$—-/}!" or after in "。，：；）"
+    return after in ".,:;)*_`\"'$—-/}!。，：；）" or after > "\u2e80"  # Chinese, Japanese, Korean
 
 
 def _opens_as_choice(
@@ -195,7 +236,8 @@ def _opens_as_choice(
         return False
     if found["close"] and len(rest) < 200:
         return True
-    return after in ".:,。，：\n"
+    after = text[found.end("letter") : found.end("letter") + 1] if after.isalnum() else after
+    return after in ".:,。，：\n" or _REASON.match(text, found.end("letter"), end) is not None
 
 
 def _known(letter: str, options: Mapping[str, str] | None) -> bool:

@@ -155,6 +155,8 @@ def _joined(
 
 
 def _last_tag(text: str, start: int, end: int) -> Statement | None:
+    if "<" not in text:
+        return None
     at = end
     for _ in range(TRIES):
         at = max(
@@ -168,7 +170,9 @@ def _last_tag(text: str, start: int, end: int) -> Statement | None:
             return None
         tag = _TAG.match(text, at, end)
         if tag is not None:
-            return Statement(tag.start(2), tag.end(2), "tag", empty=not tag[2].strip())
+            is_closed = tag[0].endswith(">") and tag.end() > tag.end(2)
+            if tag[2].strip() or is_closed:
+                return Statement(tag.start(2), tag.end(2), "tag", empty=not tag[2].strip())
     return None
 
 

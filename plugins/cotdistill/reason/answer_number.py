@@ -20,7 +20,7 @@ _TIMES_TEN = (
 _FRACTION = r"\\[dtc]?frac\s?(?:\{[^{}]{1,40}\}|\d)\s?(?:\{[^{}]{1,40}\}|\d)"
 _MONEY = r"(?:\\?[$€£¥₹])\s?"
 NUMBER = re.compile(
-    rf"(?<![A-Za-z0-9_\\])(?<!\d\.)(?:[-−–+]\s?)?(?:{_MONEY})?(?:[-−]\s?)?"
+    rf"(?<![A-Za-z0-9\\])(?<!\w_)(?<!\d\.)(?:[-−–+]\s?)?(?:{_MONEY})?(?:[-−]\s?)?"
     rf"(?:{_FRACTION}|{_DIGITS}{_TIMES_TEN}?(?:\s?{_FRACTION}|\s\d+\s?/\s?\d+(?!\d)"
     rf"|\s?/\s?\d+(?:\.\d+)?(?!\d))?"
     r"[½⅓⅔¼¾⅕⅛⅜⅝⅞]?|[½⅓⅔¼¾⅕⅛⅜⅝⅞])"
@@ -46,6 +46,17 @@ _MORE = re.compile(
 )
 # "24 / 4" is what was to be worked out, not what came of it.
 _UNFINISHED = re.compile(r"\D{0,3}\d+\s/\s\d+")
+# "less than 5", "between 5 and 6": a bound, not the number.
+_BOUNDS = re.compile(
+    r"\b(?:(?:less|more|greater|fewer|bigger|smaller|other) than|above|below|under|not)\s[$(]?$"
+    r"|\bbetween\s\S{1,12}(?:\sand\s)?$|\bbetween\s$",
+    re.IGNORECASE,
+)
+# "20 - $3" without its result: the sign and the number belong to working.
+_WORKING = re.compile(r"[\d)%]\s?(?:[-+−–*/×÷]|\bx\b)\s?$")
+_GOES_ON = re.compile(
+    r"\s?(?:\\sqrt|\\pi|π|√|[*^+−/×]|\\cdot|\\times|-\s?\d|!|[xX]\s?\d|times\s)|\("
+)
 _EITHER_BEFORE = re.compile(rf"(?:{_DIGITS}|{_FRACTION})(?:\s[A-Za-z]{{1,12}})?\s(?:or|to)\s[$]?$")
 _LATER = re.compile(
     r"(?:,|;|\.|\))?\s(?:so|thus|hence|therefore|i\.e\.|that is|which (?:is|equals|gives|makes"
@@ -90,12 +101,14 @@ def number_stated(text: str, start: int, end: int) -> Span | None:
         return later
     first = NUMBER.match(text, begin, end) or NUMBER_WORD.match(text, begin, end)
     if first is not None:
+        if _BOUNDS.search(text, max(start, begin - 16), first.start()):
+            return None
         if _is_longer_expression(text, first.end(), end):
             return _whole_expression(text, begin, end)
         more = _MORE.match(text, first.end(), end)
         return (first.start(), more.end()) if more else first.span()
     inner = _mathematics_in(text, begin, end)
-    return inner or best_number(text, begin, end)
+    return inner or best_number(text, start, end)
 
 
 def best_number(text: str, start: int, end: int) -> Span | None:
@@ -122,7 +135,11 @@ def best_number(text: str, start: int, end: int) -> Span | None:
         span for span in found if not _GIVEN_BEFORE.search(text, max(start, span[0] - 40), span[0])
     ]
     chosen = (said or found)[-1]
-    if _UNFINISHED.fullmatch(text, *chosen):
+    sign = 1 if text[chosen[0]] in "+-−–" else 0
+    before = max(start, chosen[0] - 12)
+    if _UNFINISHED.fullmatch(text, *chosen) or _WORKING.search(text, before, chosen[0] + sign):
+        return None
+    if _BOUNDS.search(text, max(start, chosen[0] - 24), chosen[0]):
         return None
     if _EITHER_BEFORE.search(text, max(start, chosen[0] - 40), chosen[0]):
         return None
@@ -155,16 +172,11 @@ def _last_of_chain(text: str, start: int, end: int) -> Span | None:
 
 
 def _is_longer_expression(text: str, after: int, end: int) -> bool:
-    return (
-        re.compile(r"\s?(?:\\sqrt|\\pi|π|√|[*^+−/]|\\cdot|\\times|[-]\s?\d|!)|\(").match(
-            text, after, end
-        )
-        is not None
-    )
+    return _GOES_ON.match(text, after, end) is not None
 
 
 def _whole_expression(text: str, start: int, end: int) -> Span:
-    prose = re.compile(r"\s[A-Za-z]{3,}\s").search(text, start, end)
+    prose = re.compile(r"\s(?!times\s)[A-Za-z]{3,}\s").search(text, start, end)
     return trimmed(text, start, prose.start() if prose else end)
 
 

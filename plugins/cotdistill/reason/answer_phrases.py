@@ -32,7 +32,7 @@ _CALLED = re.compile(
     r"(?:(?:the|our|your|my|an?)\s)?(?:(?:final|correct|right|best|required|desired)\s){0,2}a?$",
     re.IGNORECASE,
 )
-_SENTENCE_START = re.compile(r".*[.!?\n](?=[\s$\\(*])", re.DOTALL)
+_SENTENCE_START = re.compile(r".*(?:[.!?](?=\s)|\n)", re.DOTALL)
 _FILLER = re.compile(
     r"(?:[\s*_`:：~#\"“]|\b(?:therefore|thus|then|hence|so|that|probably|likely|clearly|simply|just|"
     r"still|also|indeed|definitely|certainly|for\ssure|most|approximately|about|around|roughly|"
@@ -44,22 +44,24 @@ _FILLER = re.compile(
 )
 _HEAD_LINE = re.compile(r"[ \t]{0,4}[*_#\s]{0,6}(?:\n+|$)[\s*_]{0,6}")
 _FOREIGN = re.compile(
-    r"(?:答案|正解|答え|解答|答|정답|답)(?:应该|應該|选项|選項|应|是|为|為|は|은|는|选|選|:|：|\s){1,4}"
+    r"(?:所以|因此|故|应|應)?(?:选择|選擇|选|選)[\s:：]{0,3}(?=[(（]?[A-J](?![A-Za-z]))"
+    r"|(?:答案|正解|答え|解答|答|정답|답)(?:应该|應該|选项|選項|应|是|为|為|は|은|는|选|選|:|：|\s){1,4}"
     r"|(?:r[ée]ponse|respuesta|resposta|risposta|antwort|ответ|відповідь|odpowied[źz]|odpověď"
     r"|cevap|"
     r"jawaban|svar|antwoord|đáp án|câu trả lời|उत्तर|जवाब|الجواب|الإجابة|คำตอบ|απάντηση|vastaus"
     r"|răspuns)"
     r"[^\n.:：\d]{0,40}?(?:\s(?:est|es|é|è|ist|is|är|er|jest|je|adalah|là|este|on|है|هي|هو|คือ"
-    r"|είναι)\b|[:：]|—|-)",
+    r"|είναι)(?=[\s:：]|$)|[:：]|—|-)",
     re.IGNORECASE,
 )
-_FOREIGN_HINT = re.compile(
-    r"答|正解|정답|답|[rR][ée]ponse|[rR]espuesta|[rR]esposta|[rR]isposta|[aA]ntwort|[оО]твет|відповідь"
-    r"|odpowied|odpověď"
-    r"|[cC]evap|[jJ]awaban|[sS]var|[aA]ntwoord|áp án|trả lời|उत्तर|जवाब|الجواب|الإجابة|คำตอบ"
-    r"|απάντηση|[vV]astaus|răspuns"
+_FOREIGN_STEMS = (
+    "正解", "答", "답", "选", "選", "ponse", "puesta", "posta", "ntwort", "твет",
+    "відповідь", "dpowied", "dpověď", "evap", "awaban", "svar", "ntwoord", "áp án", "âu trả lời",
+    "उत्तर", "जवाब", "الجواب", "الإجابة", "คำตอบ", "πάντηση", "astaus", "ăspuns",
+)  # fmt: skip
+_A_LINE = re.compile(
+    r"(?:^|\n)[ \t]{0,4}\**(?:A|Ans|ANS|ans)\.?\**[ \t]?[:：=]\**[ \t]{0,4}(?=\S)(?![A-J]\s?[:：=])"
 )
-_A_LINE = re.compile(r"(?:^|\n)[ \t]{0,4}\**(?:A|Ans|ANS|ans)\.?\**[ \t]?[:：=]\**[ \t]{0,4}(?=\S)")
 
 
 def phrased(text: str, start: int, end: int) -> Iterator[Statement]:
@@ -92,7 +94,8 @@ def _answer_words(text: str, start: int, end: int) -> list[Statement]:
         filler = _FILLER.match(text, begin, end)
         begin = filler.end() if filler else begin
         stop = _stated_until(text, begin, end)
-        if begin < stop:
+        asks = text[stop : stop + 1] == "?" and text[stop + 1 : end].strip()
+        if begin < stop and not asks:
             found.append(Statement(begin, stop, "phrase"))
     return found
 
@@ -112,7 +115,10 @@ def _stated_until(text: str, begin: int, end: int) -> int:
     """Where a statement ends: with its sentence, or with the mathematics it opens with."""
     inside = mathematics_at(text, begin, min(end, begin + BOX_LENGTH))
     if inside is None:
-        return sentence_end(text, begin, end)
+        stop = sentence_end(text, begin, end)
+        if text[begin:stop].strip().lower() in ("option", "choice", "letter"):
+            return sentence_end(text, min(stop + 1, end), end)
+        return stop
     return max(inside[2], sentence_end(text, inside[2], end))
 
 
@@ -146,11 +152,10 @@ def _arrows(text: str, start: int, end: int) -> list[Statement]:
 
 def _foreign(text: str, start: int, end: int) -> list[Statement]:
     start = max(start, end - 2_000)
+    if not any(stem in text[start:end] for stem in _FOREIGN_STEMS):
+        return []
     found: list[Statement] = []
-    for hint in _FOREIGN_HINT.finditer(text, start, end):
-        mark = _FOREIGN.match(text, hint.start(), end)
-        if mark is None:
-            continue
+    for mark in _FOREIGN.finditer(text, start, end):
         filler = _FILLER.match(text, mark.end(), end)
         begin = filler.end() if filler else mark.end()
         stop = _stated_until(text, begin, end)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 _LAST = 3_000  # characters: how far back a last sentence is looked for
 SENTENCE = 600  # characters: no answer is stated in a longer sentence
 
-_END = re.compile(r"[.!?](?=[\s\"'”’*)\]<_$]|$)|[。！？]|\n")
+_END = re.compile(r"[.?](?=[\s\"'”’*)\]<_$]|$)|!(?=[\s\"'”’*]|$)|[。！？]|\n")
 _ABBREVIATION = re.compile(
     r"(?:\b(?:i\.e|e\.g|approx|rs|vs|etc|mr|mrs|ms|dr|st|no|a\.m|p\.m|a|p|cf|resp|eq|fig|ex)"
     r"|\b[ap]\.m)$",

@@ -128,7 +128,9 @@ def right_of(tokens: Sequence[Token], equals: int) -> Side | None:
             break
         if at + 1 >= limit or tokens[at + 1].sort not in ("number", "open", "sign"):
             if (
-                tokens[at].text == "-" and tokens[at].end < tokens[at + 1].start
+                tokens[at].text == "-"
+                and at + 1 < len(tokens)
+                and tokens[at].end < tokens[at + 1].start
             ):  # a dash, not a difference
                 break
             return None

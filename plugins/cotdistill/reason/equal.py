@@ -18,7 +18,8 @@ No tier runs text as a program. The policy, tested both ways in tests/reason/tes
     percent    10% is 10%, 0.1, and 10 with the sign left out; 10 is never 0.1 without a sign.
     units      One side may leave its unit out. Two known units are converted (2 hours, 120
                minutes) or clash (5 cm, 5 kg; 5 cents, 5 dollars); powers and unknown words are let
-               go. Degrees are like a unit; an angle that says pi is in radians.
+               go. 1.5 million is 1500000, and 1.5 where millions are asked. Degrees are like a
+               unit; an angle that says pi is in radians.
     order      Bare lists and sets in any order, lists with repeats, sets without. Tuples, square
                brackets and matrices in their own; an interval's brackets count.
     names      x = 5 is 5; y = 5 is not x = 5; f(x) = 2x is f(t) = 2t. Equations may be moved and
@@ -55,6 +56,7 @@ Kind = Literal["auto", "number", "expression", "letter", "boolean", "date", "tex
 
 _FIGURES = re.compile(r"[\d\s.,:]+")
 _COMMAS = re.compile(r"\d,\d{3}(?!\d)")
+_RATE = re.compile(r"\d\s[a-zA-Z]/[a-z]")  # 20 m/s
 _COMMA = re.compile(r"[-+]?\d+,\d{1,2}")
 _WORDY = re.compile(r"(?:[A-Za-z]{2,}|\b[aAI]\b|[\s.,;:!?'\"()\-&])+")
 _UNIT_LETTER = re.compile(
@@ -141,7 +143,20 @@ def equivalent(
     """
     if len(a) > MOST_CHARACTERS or len(b) > MOST_CHARACTERS:
         return Equivalence(True, "text") if a.strip() == b.strip() else Equivalence(None, "bounds")
-    answer, gold = _read(a), _read(b)
+    try:
+        return _decided(_read(a), _read(b), kind, options, tolerance)
+    except RecursionError:  # a caller that is itself deep leaves too little of the stack
+        return Equivalence(None, "bounds")
+
+
+def _decided(
+    answer: _Reading,
+    gold: _Reading,
+    kind: Kind,
+    options: Mapping[str, str] | None,
+    tolerance: float | None,
+) -> Equivalence:
+    """Ask the tiers in their order."""
     if gold.number and kind not in ("letter", "date") and not options:
         mine = answer.number or _decimal_comma(answer.text, gold.number)
         if mine:
@@ -157,7 +172,8 @@ def equivalent(
 
 def _decimal_comma(text: str, gold: Written) -> Written | None:
     """Read 2,74 as 2.74, but only for a gold that has decimals: 2,74 is else a list."""
-    return plain(text.replace(",", ".")) if gold.places and _COMMA.fullmatch(text) else None
+    bare = text.strip("€$£\\ ")
+    return plain(bare.replace(",", ".")) if gold.places and _COMMA.fullmatch(bare) else None
 
 
 def _numbers(a: Written, b: Written, tolerance: float | None) -> Equivalence:
@@ -169,10 +185,13 @@ def _numbers(a: Written, b: Written, tolerance: float | None) -> Equivalence:
 
 
 def _is_choice(gold: _Reading) -> bool:
+    """Whether a gold of no told kind is a choice: B, (b), (B) its text; not A: 3, B: 4."""
     read = choice_letter(gold.raw)
-    return read is not None and (
-        bool(read[1]) or (read[0] in "ABCDEFGHIJ" and (len(gold.text) > 1 or gold.text.isupper()))
-    )
+    if read is None or read[0] not in "ABCDEFGHIJ":
+        return False
+    if read[1]:
+        return re.match(r"\W*[A-Ja-j]\s*[).]", gold.raw) is not None
+    return len(gold.text) > 1 or gold.text.isupper()
 
 
 def _choices(
@@ -197,7 +216,8 @@ def _by_kind(answer: _Reading, gold: _Reading, kind: Kind) -> Equivalence | None
     """Compare truth values, dates, times and words; None for what is none of them."""
     loose = kind == "boolean"
     right = truth(gold.raw, loose=loose)
-    if right is not None and (loose or kind == "auto"):
+    alone = kind == "auto" and " " not in gold.words  # "no solution" is no "no"
+    if right is not None and (loose or alone):
         said = truth(answer.raw, loose=True)
         return Equivalence(said is right, "choice")
     if kind in ("auto", "date", "text") and _TEXT_DATE.fullmatch(gold.text):
@@ -212,7 +232,8 @@ def _by_kind(answer: _Reading, gold: _Reading, kind: Kind) -> Equivalence | None
             return Equivalence(True, "text")
         if squeezed(answer.words) == squeezed(gold.words) and gold.wordy:
             return Equivalence(True, "text")
-        if kind in ("text", "date") and (gold.wordy or not gold.trees):
+        plain_text = gold.wordy or not gold.trees
+        if kind in ("text", "date") and plain_text and "=" not in answer.text:
             return Equivalence(False, "text")
     return None
 
@@ -228,7 +249,7 @@ def _by_tree(answer: _Reading, gold: _Reading, tolerance: float | None) -> Equiv
     mine_read, gold_read = answer.trees, gold.trees
     if gold.number or any(tree.head == "unit" for tree in gold_read):
         mine_read = answer.trees_with_unit  # 5 m for a gold of 5, never 6m for 6
-    if any(tree.head == "unit" for tree in mine_read):
+    if any(tree.head == "unit" for tree in mine_read) or _RATE.search(gold.text):
         gold_read = gold.trees_with_unit
     for mine in mine_read:
         for theirs in gold_read:

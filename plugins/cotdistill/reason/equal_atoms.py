@@ -9,10 +9,14 @@ from cotdistill.reason.equal_lex import Token
 from cotdistill.reason.equal_tree import Node, TooBigError, UnreadableError, number
 
 _STARTS = ("begin", "num", "sym", "const", "fn", "cmd", "open", "skip")
-_INVERSE = {"sin": "arcsin", "cos": "arccos", "tan": "arctan", "cot": "arccot"}
-_RENAMED = {"asin": "arcsin", "acos": "arccos", "atan": "arctan"}
+_INVERSE = {"sin": "arcsin", "cos": "arccos", "tan": "arctan", "cot": "arccot",
+            "sinh": "arcsinh", "cosh": "arccosh", "tanh": "arctanh"}  # fmt: skip
+_RENAMED = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "asinh": "arcsinh",
+            "acosh": "arccosh", "atanh": "arctanh", "arsinh": "arcsinh", "arcosh": "arccosh",
+            "artanh": "arctanh"}  # fmt: skip
 _CONSTANTS = {"i": "i", "e": "e"}
-_CALLED = frozenset("fghFGHPQ")
+_MOST_FACTORS = 120  # each is a level of the tree
+_CALLED = frozenset("fghFGHPQNSTVAMDLR")
 
 
 class Atoms(Brackets):
@@ -21,7 +25,7 @@ class Atoms(Brackets):
     def term(self) -> Node:
         """Read factors, joined by signs or by standing beside each other."""
         node = self.factor()
-        for _ in range(400):
+        for _ in range(_MOST_FACTORS):
             look = self.look
             if look.sort == "op" and look.text in ("*", "/", "mod"):
                 self.take()
@@ -87,7 +91,8 @@ class Atoms(Brackets):
                 node = Node("percent", (node,))
             elif look.sort == "op" and look.text == "_" and node.head == "num":
                 self.take()
-                node = Node("base", name=f"{node.name}_{self.flat()}")
+                digits, base = node.name, self.flat().strip("()")
+                node = Node("base", name=f"{digits}_{base}")
             elif look.sort == "cmd" and look.text in ("\\degree",):
                 self.take()
                 node = Node("degree", (node,))

@@ -37,12 +37,6 @@ def choice_letter(text: str) -> tuple[str, str] | None:
     return (match[1] or match[2]).upper(), (match[3] or match[4] or "").strip()
 
 
-def same_letter(a: str, b: str) -> bool | None:
-    """Whether two answers pick the same letter; None where one has none."""
-    one, two = choice_letter(a), choice_letter(b)
-    return None if one is None or two is None else one[0] == two[0]
-
-
 def gold_option(gold: str, options: Mapping[str, str]) -> tuple[str, str] | None:
     """Find which option a gold means, by its letter or by its whole text.
 

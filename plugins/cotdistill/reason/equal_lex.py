@@ -185,6 +185,8 @@ def _command(sign: str, spaced: bool) -> Token:
             SAME_GREEK.get(name, name),
             spaced,
         )
+    if name in ("pounds", "euro", "yen"):
+        return Token("word", name.rstrip("s"), spaced)
     if sign in DROPPED:
         return Token("skip", sign, spaced)
     if name in ("dfrac", "tfrac", "cfrac", "frac"):

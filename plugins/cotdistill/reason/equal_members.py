@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from fractions import Fraction
 from itertools import product
 
 from cotdistill.reason.equal_exact import exact
@@ -66,6 +68,10 @@ def same_members(a: Node, b: Node, same: Same) -> bool | None:
     if kinds == {"matrix"}:
         return _same_matrix(a, b, same)
     if "matrix" in kinds:
+        nested = _nested(a if b.head == "matrix" else b)
+        if nested is not None:
+            pair = (nested, b) if b.head == "matrix" else (a, nested)
+            return _same_matrix(*pair, same)
         flat = [_flattened(side) for side in (a, b)]
         if flat[0] is None or flat[1] is None or "set" in kinds:
             return False
@@ -98,13 +104,14 @@ def in_any_order(one: list[Node], two: list[Node], same: Same) -> bool | None:
     """Whether the members can be paired off."""
     if len(one) != len(two):
         return False
-    left, unsure = list(two), False
-    rest = []
+    waiting = Counter(two)
+    rest, unsure = [], False
     for member in one:
-        if member in left:
-            left.remove(member)
+        if waiting[member] > 0:
+            waiting[member] -= 1
         else:
             rest.append(member)
+    left = list(waiting.elements())
     for member in rest:
         for at, other in enumerate(left):
             said = same(member, other)
@@ -135,6 +142,13 @@ def _flattened(node: Node) -> list[Node] | None:
     )
 
 
+def _nested(node: Node) -> Node | None:
+    """Write [[1, 2], [3, 4]] as a matrix."""
+    if node.head != "tuple" or any(part.head != "tuple" for part in node.args):
+        return None
+    return Node("matrix", tuple(Node("row", part.args) for part in node.args))
+
+
 def _same_matrix(a: Node, b: Node, same: Same) -> bool | None:
     if len(a.args) != len(b.args):
         return False
@@ -151,6 +165,8 @@ def worked_out(node: Node) -> Node:
     >>> twice.head, twice.args[0].args[1].head
     ('matrix', 'mul')
     """
+    if node.head == "matrix" and node.name == "v":
+        return _determinant(node)
     if node.head not in ("add", "mul", "div", "pow") or not any(
         part.head == "matrix" for part in walk(node)
     ):
@@ -174,6 +190,28 @@ def worked_out(node: Node) -> Node:
             [list(column) for column in zip(*(row.args for row in parts[0].args), strict=True)]
         )
     return node
+
+
+def _determinant(node: Node) -> Node:
+    """Work out a determinant of exact numbers; leave any other."""
+    rows = [[exact(cell) for cell in row.args] for row in node.args]
+    if len(rows) > 8 or any(len(row) != len(rows) for row in rows):
+        return node
+    kept = [[cell for cell in row if cell is not None] for row in rows]
+    if any(len(row) != len(rows) for row in kept):
+        return node
+    value = Fraction(1)
+    while kept:
+        pivot = next((row for row in kept if row[0]), None)
+        if pivot is None:
+            return number(0)
+        value *= pivot[0] * (-1) ** kept.index(pivot)
+        kept.remove(pivot)
+        kept = [
+            [cell - row[0] / pivot[0] * top for cell, top in zip(row[1:], pivot[1:], strict=True)]
+            for row in kept
+        ]
+    return number(value)
 
 
 def _cells(node: Node) -> int:

@@ -100,11 +100,47 @@ def quantity(chain: Node) -> Node | None:
     return value if plain and value.number != 0 else None
 
 
+def _unlike(name: Node, other: Node) -> bool:
+    """Whether two names are of different things: x and y, AB and CD, f(x) and g(x).
+
+    A name in words, a function for a variable (f(x) = ..., y = ...), and a name with more or fewer
+    marks than the other (S, S_n; N, N(n)) may be of the same thing.
+    """
+    if name == other or "text" in (name.head, other.head):
+        return False
+    calls = [part.name == "call" and part.head == "mul" for part in (name, other)]
+    if calls[0] != calls[1]:
+        return False
+    one, two = (symbols(part.args[0] if calls[0] else part) for part in (name, other))
+    letters = [{symbol.strip("\\")[:1].lower() for symbol in names} for names in (one, two)]
+    marked = len(one) == len(two) == 1 and (one[0] in two[0] or two[0] in one[0])
+    return not marked and (letters[0] != letters[1] or (one != two and len(one) > 1))
+
+
+def unlike_unknowns(a: Node, b: Node) -> bool:
+    """Whether two inequalities or memberships are about different plain unknowns: x > 2, y > 2."""
+    found = []
+    for chain in (a, b):
+        plain = [part for part in chain.args if part.head == "sym"]
+        found.append(plain[0].name if len(plain) == 1 == len(symbols(chain)) else "")
+    return bool(found[0] and found[1]) and found[0] != found[1]
+
+
+def assigned(chain: Node) -> Node:
+    """Write (x, y) = (1, 2) as x = 1, y = 2; leave any other chain as it is."""
+    if chain.name != "=" or len(chain.args) != 2:
+        return chain
+    names, values = chain.args
+    if names.head != "tuple" or values.head != "tuple" or len(names.args) != len(values.args):
+        return chain
+    pairs = zip(names.args, values.args, strict=True)
+    return Node("list", tuple(Node("chain", pair, "=") for pair in pairs), ",")
+
+
 def _same_assignment(
     name: Node, value: Node, other_name: Node, other: Node, same: Same
 ) -> bool | None:
-    both_plain = name.head == other_name.head == "sym"
-    if both_plain and name != other_name:
+    if _unlike(name, other_name):
         return False
     said = same(value, other)
     if said is not True and name.name == other_name.name == "call":

@@ -118,7 +118,12 @@ def _pieces(node: Node, work: Work) -> list[Piece] | None:
     if node.head == "const" and node.name == "reals":
         return _piece(_BELOW, _INFINITE, False, False, work)
     if node.head == "tuple" and len(node.args) == 2:
-        return _piece(*node.args, node.name[0] == "[", node.name[1] == "]", work)
+        low, high = node.args
+        closed = node.name[0] == "[", node.name[1] == "]"
+        start, stop = _at(low, work), _at(high, work)
+        if start is not None and stop is not None and start > stop:
+            return [Piece(low, high, *closed, start, stop)]  # a point (5, 2), no interval
+        return _piece(low, high, *closed, work)
     if node.head == "list" and all(is_real_set(part) for part in node.args):
         both = _pieces(Node("inter", node.args), work)  # x > 2, x < 5
         return both or _pieces(Node("union", node.args), work)

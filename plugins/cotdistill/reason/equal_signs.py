@@ -16,7 +16,7 @@ OPERATORS = {
 }  # fmt: skip
 _FUNCTIONS_NAMES = (
     "sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh log ln lg exp max min gcd "
-    "lcm asin acos atan det "
+    "lcm asin acos atan asinh acosh atanh arcsinh arccosh arctanh arsinh arcosh artanh det "
 )
 FUNCTIONS = frozenset(_FUNCTIONS_NAMES.split())
 CONSTANTS = {

@@ -7,14 +7,21 @@ from fractions import Fraction
 from cotdistill.reason.equal_leaf import Asked, same_value
 from cotdistill.reason.equal_members import HOLDERS, members, same_members, spelt_out, worked_out
 from cotdistill.reason.equal_number import number_words
-from cotdistill.reason.equal_relation import quantity, same_equation, same_inequality, split
+from cotdistill.reason.equal_relation import (
+    assigned,
+    quantity,
+    same_equation,
+    same_inequality,
+    split,
+    unlike_unknowns,
+)
 from cotdistill.reason.equal_sets import is_real_set, same_sets
 from cotdistill.reason.equal_text import as_words
 from cotdistill.reason.equal_tree import Node, TooBigError, number, walk
-from cotdistill.reason.equal_units import worth
+from cotdistill.reason.equal_units import scaled, worth
 
 _SET_LIKE = ("union", "inter", "minus", "tuple", "set", "list", "chain", "const")
-_MOST_QUESTIONS = 4000  # comparisons of parts for one pair
+_MOST_QUESTIONS = 2500  # comparisons of parts for one pair
 
 
 class Comparison:
@@ -79,7 +86,7 @@ class Comparison:
 
     def _words(self, a: Node, b: Node) -> bool | None | _NotMine:
         """Words meet words; a number word is its number."""
-        if "text" not in (a.head, b.head):
+        if "text" not in (a.head, b.head) or "chain" in (a.head, b.head):
             return _NOT_MINE
         if a.head == b.head:
             return as_words(a.name) == as_words(b.name)
@@ -90,10 +97,14 @@ class Comparison:
         """A unit on one side only is let go; two known ones are written in one another."""
         if "chain" in (a.head, b.head) or "unit" not in (a.head, b.head):
             return _NOT_MINE
-        if a.head != "unit":
-            return self._same(a, b.args[0])
-        if b.head != "unit":
-            return self._same(a.args[0], b)
+        if a.head != b.head:
+            sign, other = (a, b) if a.head == "unit" else (b, a)
+            bare = self._turned(sign.args[0], other, sign is a)
+            times, _ = scaled(sign.name)  # 1.5 million is 1500000, and 1.5 where millions are asked
+            if bare or times == 1:
+                return bare
+            whole = Node("mul", (number(times), sign.args[0]))
+            return self._turned(whole, other, sign is a)
         factor = worth(Fraction(1), a.name, b.name)
         if factor is None:
             return False
@@ -109,9 +120,15 @@ class Comparison:
             if _is_equation(a) and _is_equation(b):
                 return same_equation(a, b, self._same, self.asked.work)
             if is_real_set(a) and is_real_set(b):
+                if unlike_unknowns(a, b):
+                    return False
                 said = same_sets(a, b, self._same, self.asked.work)
                 return same_inequality(a, b, self.asked.work) if said is None else said
         chain, other = (a, b) if a.head == "chain" else (b, a)
+        if other.head == "list" and all(part.head == "chain" for part in other.args):
+            chain = assigned(chain)
+            if chain.head == "list":
+                return self._turned(chain, other, a.head == "chain")
         if chain.name == "in" and not is_real_set(other):
             return self._turned(chain.args[1], other, chain is a)
         if not _is_equation(chain):
@@ -134,8 +151,12 @@ class Comparison:
         if any(side.head not in _SET_LIKE for side in (a, b)):
             return False
         said = same_sets(a, b, self._same, self.asked.work)
-        if said is not None or a.head != b.head or a.name != b.name or len(a.args) != len(b.args):
+        if said is not None:
             return said
+        if a.head == b.head == "tuple" and a.name != b.name:
+            return False
+        if a.head != b.head or a.name != b.name or len(a.args) != len(b.args):
+            return None
         parts = [self._same(one, two) for one, two in zip(a.args, b.args, strict=True)]
         return True if all(parts) else False if False in parts else None
 

@@ -55,6 +55,12 @@ _SPACES = re.compile(
 )
 _FENCES = re.compile(r"(?<!\\)\\[()\[\]]")
 _ORDINAL = re.compile(r"(?<=\d)\s?(?:\^?\{?(?:\\(?:text|mathrm|textrm)\{)?)(?:st|nd|rd|th)\}{0,2}$")
+_TIMES_TEN = re.compile(r"(?<=\d)\s?[xX]\s?(?=10\s?\^)")  # 3 x 10^5
+_COMMA = re.compile(r"(?<=\d)\{,\}(?=\d)")  # 1{,}5: a decimal comma, thousands being gone
+# rows of equations, which are a list
+_ROWS = re.compile(
+    r"\\(?:begin|end)\s*\{(?:cases|align(?:ed)?|gather(?:ed)?|split|equation|eqnarray)\*?\}"
+)
 _BOXED = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{(.*)\}", re.DOTALL)
 _DRESS = re.compile(r"[\\$*<`~{]")
 _POWER = re.compile(r"\w\s?\*\*\s?[\w({]")  # 2**3 is no bold type
@@ -83,15 +89,19 @@ def tidy(text: str) -> str:
         text = _plain_signs(text)
     text = _CONTROL.sub(" ", text).strip()
     if not _DRESS.search(text):
-        return _ORDINAL.sub("", _ends(" ".join(text.split())))
+        text = _ORDINAL.sub("", _ends(" ".join(text.split())))
+        return _TIMES_TEN.sub(r"\\times ", text) if "^" in text else text
     if not _POWER.search(text):
         text = _MARKUP.sub("", text)
     if "\\\\" in text and "\\begin" not in text:
         text = _DOUBLE.sub(r"\\", text)
     text = _THIN_IN_NUMBER.sub("", text)
+    text = _COMMA.sub(".", text)
+    if _ROWS.search(text):
+        text = _ROWS.sub(" ", text).replace("\\\\", " , ").replace("&", " ")
     text = _FENCES.sub(" ", _SIZES.sub(" ", text)).replace("\\!", "")
     text = _ends(_SPACES.sub(" ", _undollar(text)).strip())
-    text = _ORDINAL.sub("", text)
+    text = _TIMES_TEN.sub(r"\\times ", _ORDINAL.sub("", text))
     boxed = _BOXED.fullmatch(text)
     return tidy(boxed[1]) if boxed and _balanced(boxed[1]) else text
 

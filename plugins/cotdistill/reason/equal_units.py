@@ -53,6 +53,8 @@ _SHORT_WORDS = (
 PLAIN_UNITS = frozenset(
     name + end for name in _UNITS if len(name) > 1 for end in ("", "s", "es")
 ) | frozenset(_SHORT_WORDS.split())
+_SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "millions": 10**6, "billion": 10**9,
+           "trillion": 10**12, "dozen": 12, "dozens": 12}  # fmt: skip
 _PREFIXES = ("square ", "sq ", "cubic ", "cu ")
 
 
@@ -88,6 +90,19 @@ def _power(phrase: str) -> tuple[str, int]:
     return phrase, power
 
 
+def scaled(phrase: str) -> tuple[Fraction, str]:
+    """Split a unit phrase into its scale and the rest.
+
+    >>> scaled("dollar million"), scaled("apples")
+    ((Fraction(1000000, 1), 'dollar'), (Fraction(1, 1), 'apples'))
+    """
+    words = phrase.split()
+    for word in words:
+        if word in _SCALES:
+            return Fraction(_SCALES[word]), " ".join(other for other in words if other != word)
+    return Fraction(1), phrase
+
+
 def worth(value: Fraction, phrase: str, other: str) -> Fraction | None:
     """Write a value in another unit; the same value where a unit is unknown, None where they clash.
 
@@ -96,6 +111,8 @@ def worth(value: Fraction, phrase: str, other: str) -> Fraction | None:
     >>> worth(Fraction(5), "kg", "miles") is None
     True
     """
+    (mine_times, phrase), (their_times, other) = scaled(phrase), scaled(other)
+    value = value * mine_times / their_times
     mine, theirs = known_unit(phrase), known_unit(other)
     if mine is None or theirs is None or phrase == other:
         return value

@@ -11,7 +11,7 @@ import json
 import sys
 from typing import Any
 
-MOST_MEMORY = 190 * 2**20  # of data, in bytes
+MOST_MEMORY = 150 * 2**20  # of data, in bytes
 _MOST_POWER = 300
 _FUNCTIONS = {
     "sin": "sin", "cos": "cos", "tan": "tan", "cot": "cot", "sec": "sec", "csc": "csc",

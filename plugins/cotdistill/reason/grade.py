@@ -46,7 +46,7 @@ def grade(
     >>> grade(r"So it is \boxed{1,200}.", "1200").outcome
     'correct'
     >>> grade("The answer is (B).", "B", options={"A": "4", "B": "5"}).rule
-    'phrase/text'
+    'phrase/choice'
     >>> grade("We add 3 and then", "7").outcome
     'cut_off'
     """

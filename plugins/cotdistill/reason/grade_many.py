@@ -18,12 +18,16 @@ _WAITING = 4  # chunks a worker that are read ahead, so that memory does not gro
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One text to grade and what it is graded by; see `grade` for the fields."""
+    """One text to grade and what it is graded by; see `grade` for the fields.
+
+    A `tolerance` of its own goes before the one of the whole call.
+    """
 
     text: str
     gold: str
     kind: Kind = "auto"
     options: Mapping[str, str] | None = None
+    tolerance: float | None = None
 
 
 def grade_many(
@@ -75,7 +79,7 @@ def _graded(chunk: list[Judged], strict: bool, tolerance: float | None) -> list[
             kind=item.kind,
             options=item.options,
             strict=strict,
-            tolerance=tolerance,
+            tolerance=tolerance if item.tolerance is None else item.tolerance,
         )
         for item in chunk
     ]

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from cotdistill.reason.interval import Interval, score_interval, wilson
 from cotdistill.reason.significance import kappa
-from cotdistill.work.judge import Item, Judged, Spent
+from cotdistill.work.judge import CUT_OFF, Item, Judged, Spent
 from cotdistill.work.table import Table
 
 
@@ -33,6 +33,7 @@ class Agreement:
     false_right: Interval | None
     kappa: float | None
     unanswered: int
+    cut_off: int = 0
 
 
 def agreement(judged: Judged) -> Agreement:
@@ -60,6 +61,7 @@ def agreement(judged: Judged) -> Agreement:
         confusion=confusion,
         false_right=false_right,
         kappa=kappa(*both),
+        cut_off=sum(item.opinion is not None and item.opinion.reason == CUT_OFF for item in items),
         unanswered=sum(item.asked and item.opinion is None for item in items),
     )
 
@@ -128,5 +130,6 @@ def _notes(found: Sequence[Agreement], spent: Spent) -> list[str]:
             )
         undecided = one.confusion[False, "undecided"]
         if undecided:
-            notes.append(f"{name}: the judge left {undecided} responses undecided")
+            cut = f"; {one.cut_off} replies were cut off: raise --max-tokens" * bool(one.cut_off)
+            notes.append(f"{name}: the judge left {undecided} responses undecided{cut}")
     return notes

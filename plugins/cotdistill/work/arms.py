@@ -14,15 +14,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cotdistill.declare.arm import Columns, DatasetArm, FileArm, MixedArm, PuzzleArm
+from cotdistill.declare.arm import (
+    ArmFilters,
+    Columns,
+    DatasetArm,
+    FileArm,
+    MixedArm,
+    PuzzleArm,
+)
 from cotdistill.declare.dataset import Registration
 from cotdistill.declare.study import Study
+from cotdistill.declare.trace import trace_of
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.catalogue import datasets
 from cotdistill.files.ledger import LedgerFile
 from cotdistill.files.rows import Row, read_rows
-from cotdistill.reason.mixture import interleaved, mixture
 from cotdistill.reason.puzzles import draw_puzzles
+from cotdistill.reason.trace import target
 
 COLUMNS = {"prompt": "instruction", "response": "output", "system": "system"}
 _PROMPTS = ("instruction", "question", "problem", "prompt", "input")
@@ -63,10 +71,31 @@ def source_of(study: Study, name: str) -> Source:
 
 
 def sources_of(study: Study, name: str) -> list[Source]:
-    """Return the sources that an arm reads: its own, or those of its mix."""
+    """Return the sources that an arm reads: its own, those of its mix, those it is paired with."""
     arm = study.arms.get(name)
     names = list(arm.mix) if isinstance(arm, MixedArm) else [name]
+    for other in names.copy():
+        names += [paired for paired in paired_with(study, other) if paired not in names]
     return [source_of(study, source) for source in names]
+
+
+def filter_of(study: Study, name: str) -> ArmFilters | None:
+    """Return an arm's filter, if it has one."""
+    arm = study.arms.get(name)
+    return arm.filter if isinstance(arm, FileArm | DatasetArm) else None
+
+
+def paired_with(study: Study, name: str) -> tuple[str, ...]:
+    """Return the other arms whose questions an arm's filter asks for."""
+    filters = filter_of(study, name)
+    return filters.paired_with if filters else ()
+
+
+def is_filtered(study: Study, name: str) -> bool:
+    """Return whether an arm's rows go through a filter, its own or one of its mix's sources."""
+    arm = study.arms.get(name)
+    names = list(arm.mix) if isinstance(arm, MixedArm) else [name]
+    return any(filter_of(study, source) for source in names)
 
 
 def is_at_hand(source: Source) -> bool:
@@ -76,18 +105,15 @@ def is_at_hand(source: Source) -> bool:
     return source.registration is None
 
 
-def arm_rows(study: Study, name: str, tally: Tally | None = None) -> Iterator[Row]:
-    """Yield the rows of an arm in their final order, counted in a tally as they go by.
+def plain_rows(study: Study, name: str, tally: Tally | None = None) -> Iterator[Row]:
+    """Yield the rows of an arm (or registered dataset) that is no mix, before any filter.
 
     Raises:
-        DataError: a source is missing or broken, a row lacks a mapped column, or a mix asks for
-            more rows than its sources have.
+        DataError: a source is missing or broken, or a row lacks a mapped column.
     """
     arm = study.arms.get(name)
     tally = tally or Tally()
-    if isinstance(arm, MixedArm):
-        yield from _mixed_rows(study, arm, tally)
-    elif isinstance(arm, PuzzleArm):
+    if isinstance(arm, PuzzleArm):
         level = 0 if arm.level == "answer-only" else arm.level
         for puzzle in draw_puzzles(arm.puzzles, level, arm.rows, arm.seed, "train"):
             yield {"system": "", "instruction": puzzle.question, "output": puzzle.rationale}
@@ -102,15 +128,6 @@ def inputs_of(study: Study, name: str, read: Mapping[str, int]) -> list[LedgerFi
         for source in sources_of(study, name)
         if source.path is not None
     ]
-
-
-def _mixed_rows(study: Study, arm: MixedArm, tally: Tally) -> Iterator[Row]:
-    pools = {name: list(arm_rows(study, name, tally)) for name in arm.mix}
-    sizes = {name: len(rows) for name, rows in pools.items()}
-    used = [name for name, weight in arm.mix.items() if weight]
-    rows = arm.rows if arm.rows is not None else min(sizes[name] for name in used)
-    for name, row in interleaved(mixture(sizes, arm.mix, rows, arm.seed), arm.seed):
-        yield pools[name][row]
 
 
 def _source_rows(study: Study, source: Source, tally: Tally) -> Iterator[Row]:
@@ -158,7 +175,9 @@ def _pairs(
     chosen: Columns | None = None
     for number, row in enumerate(rows, start=1):
         turns = row.get("messages") or row.get("conversations")
-        if isinstance(turns, list) and columns.prompt is None:
+        if columns.prompt is None and isinstance(row.get("provenance"), dict):
+            pair, wrong = trace_pair(row)
+        elif isinstance(turns, list) and columns.prompt is None:
             pair, wrong = _single_turn(turns, row)
         else:
             chosen = chosen or _chosen(columns, row)
@@ -208,6 +227,15 @@ def _pair(row: Row, columns: Columns) -> tuple[Row, str]:
     system = row.get(columns.system) if columns.system else None
     instruction = f"{question}\n{more}" if more else question
     return {"system": system or "", "instruction": instruction, "output": answer}, ""
+
+
+def trace_pair(row: Row) -> tuple[Row, str]:
+    """Return a trace row as a training row, or what is wrong with it."""
+    try:
+        trace = trace_of(row)
+    except ValueError as error:
+        return {}, f"not a trace ({error})"
+    return {"system": "", "instruction": trace.question, "output": target(trace)}, ""
 
 
 def _single_turn(turns: list[Any], row: Row) -> tuple[Row, str]:

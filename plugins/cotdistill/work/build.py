@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from cotdistill import __version__
@@ -14,7 +15,17 @@ from cotdistill.files.ledger import Ledger, LedgerFile, ledger_path, read_ledger
 from cotdistill.files.rows import Row, read_rows, write_rows
 from cotdistill.files.whole import sha256_of
 from cotdistill.files.yamls import read_yaml
-from cotdistill.work.arms import Tally, arm_rows, inputs_of, is_at_hand, sources_of
+from cotdistill.reason.mixture import mixture
+from cotdistill.work.arms import (
+    Tally,
+    filter_of,
+    inputs_of,
+    is_at_hand,
+    is_filtered,
+    plain_rows,
+    sources_of,
+)
+from cotdistill.work.composed_arms import filtered_rows, mixed_rows
 
 
 def study_of(folder: Path) -> Study:
@@ -39,13 +50,15 @@ def study_of(folder: Path) -> Study:
 def has_data_file(study: Study, arm: str) -> bool:
     """Return whether an arm gets a file; a plain hub dataset is left to LLaMA-Factory."""
     declared = study.arms[arm]
-    if isinstance(declared, FileArm | PuzzleArm | MixedArm):
+    if isinstance(declared, FileArm | PuzzleArm | MixedArm) or declared.filter:
         return True
     return sources_of(study, arm)[0].path is not None
 
 
 def is_buildable_now(study: Study, arm: str) -> bool:
-    """Return whether every source of an arm is at hand, so that no network is needed."""
+    """Return whether an arm needs neither a network nor the time that a filter takes."""
+    if is_filtered(study, arm):
+        return False
     return all(is_at_hand(source) for source in sources_of(study, arm))
 
 
@@ -64,6 +77,45 @@ def arm_digest(study: Study, arm: str) -> str:
     ]
     text = json.dumps([said, files, __version__], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def arm_rows(study: Study, arm: str, folder: Path, tally: Tally) -> Iterator[Row]:
+    """Yield the rows of any arm in their final order, counted in a tally as they go by.
+
+    Raises:
+        DataError: a source is missing or broken, a row lacks a mapped column, no row passes a
+            filter, or a mix asks for more than there is.
+    """
+    declared = study.arms[arm]
+    if isinstance(declared, MixedArm):
+        rows = mixed_rows(study, declared, folder, lambda name: write_arm(study, name, folder))
+        yield from _tallied(rows, arm, tally)
+    elif filter_of(study, arm):
+        yield from _tallied(filtered_rows(study, arm, folder), arm, tally)
+    else:
+        yield from plain_rows(study, arm, tally)
+
+
+def check_arm(study: Study, arm: str) -> None:
+    """Read an arm at hand to its last row, and see whether a mix can be met; writes nothing.
+
+    Raises:
+        DataError: every row that is wrong, or the most that a mix can have.
+    """
+    declared = study.arms[arm]
+    if not isinstance(declared, MixedArm):
+        for _ in plain_rows(study, arm):
+            pass
+        return
+    sizes = {name: sum(1 for _ in plain_rows(study, name)) for name in declared.mix}
+    if declared.rows and not (declared.matched or declared.length_matched):
+        mixture(sizes, declared.mix, declared.rows, declared.seed, replace=declared.replace)
+
+
+def _tallied(rows: Iterator[Row], name: str, tally: Tally) -> Iterator[Row]:
+    for row in rows:
+        tally.read[name] += 1
+        yield row
 
 
 def build_arm(folder: Path, arm: str) -> Path:
@@ -93,7 +145,7 @@ def write_arm(study: Study, arm: str, folder: Path) -> Path:
         raise DataError(_missing_file(source.name, source.path) for source in missing)
     ledger_path(path).unlink(missing_ok=True)  # a file without a ledger is not a finished file
     tally = Tally()
-    count = write_rows(path, arm_rows(study, arm, tally))
+    count = write_rows(path, arm_rows(study, arm, folder, tally))
     declared = study.arms[arm]
     write_ledger(
         path,
@@ -125,10 +177,25 @@ def build_student(folder: Path, student: str, arm: str) -> Path:
         hint = did_you_mean(student, list(scratch)) if scratch else "it has none"
         place = str(folder / "study.yaml")
         raise StudyError(Fault(place, f"no student '{student}' made from scratch", "", hint))
-    rows = read_rows(build_arm(folder, arm)) if has_data_file(study, arm) else arm_rows(study, arm)
+    if has_data_file(study, arm):
+        rows = read_rows(build_arm(folder, arm))
+    else:
+        rows = plain_rows(study, arm)
     target = folder / "models" / f"{student}--{arm}"
     build(scratch[student], (text for row in rows for text in _texts(row)), target)
     return target
+
+
+def known_rows(study: Study, folder: Path, arm: str) -> int | None:
+    """Return how many rows an arm has: its ledger's, or what a registration says; None: unknown."""
+    path = folder / "data" / f"{arm}.jsonl"
+    if ledger_path(path).is_file():
+        return read_ledger(path).outputs[0].rows
+    declared = study.arms[arm]
+    if isinstance(declared, MixedArm):
+        return declared.rows
+    registration = sources_of(study, arm)[0].registration
+    return registration.about.rows if registration and not filter_of(study, arm) else None
 
 
 def _texts(row: Row) -> list[str]:

@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from cotdistill.files.benchmarks import benchmark, benchmark_names
 from cotdistill.files.bundle import bundle_files, bundle_folder
 from cotdistill.files.catalogue import datasets, students
+from cotdistill.files.store import prepared_splits
 from cotdistill.files.task_names import declared_names
 from cotdistill.files.yamls import read_yaml
 from cotdistill.work.load_study import shipped_studies
@@ -58,6 +60,16 @@ def tasks_table() -> Table:
     return Table(("task", "about"), tuple(sorted(rows)))
 
 
+def benchmarks_table() -> Table:
+    """List the benchmarks that `prepare` brings, and which of their splits are here."""
+    rows = []
+    for name in benchmark_names():
+        declared, here = benchmark(name), ", ".join(prepared_splits(name))
+        sizes = ", ".join(f"{split} {known[0]:,}" for split, known in declared.rows.items())
+        rows.append((name, sizes, here, declared.kind, declared.licence, declared.about))
+    return Table(("benchmark", "questions", "prepared", "answer", "licence", "about"), tuple(rows))
+
+
 def templates_table() -> Table:
     """List the packaged templates by stage."""
     folder = bundle_folder("templates")
@@ -71,6 +83,7 @@ def templates_table() -> Table:
 TABLES: dict[str, Callable[[], Table]] = {
     "studies": studies_table,
     "datasets": datasets_table,
+    "benchmarks": benchmarks_table,
     "tasks": tasks_table,
     "templates": templates_table,
     "students": students_table,

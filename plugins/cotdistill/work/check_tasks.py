@@ -44,7 +44,7 @@ def check_tasks(folder: Path | None = None, *, golds: bool = True) -> list[Fault
     """
     folder = folder or bundle_folder("task_configs")
     faults = _file_faults(folder)
-    with _data_or_examples():
+    with data_or_examples():
         tasks = TaskFolder(folder)
         faults += _index_faults(folder, tasks.names())
         for name in tasks.task_names():
@@ -162,7 +162,7 @@ def _task_faults(task: LoadedTask) -> list[Fault]:
 
 
 @contextlib.contextmanager
-def _data_or_examples() -> Iterator[None]:
+def data_or_examples() -> Iterator[None]:
     """Let the loader find every split: the prepared one, or made-up examples in its place."""
     before = os.environ.get("COTDISTILL_DATA")
     prepared = {

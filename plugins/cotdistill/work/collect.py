@@ -20,6 +20,7 @@ from cotdistill.files.samples import (
     read_samples,
 )
 from cotdistill.files.trained import Training, read_training
+from cotdistill.hosts.token_count import SAMPLE, mean_tokens
 from cotdistill.reason.interval import Interval, score_interval
 
 METRICS = ("exact_match", "correct", "score", "acc", "math_verify", "acc_norm")
@@ -104,7 +105,7 @@ def _run_result(folder: Path, row: Row) -> RunResult:
             f"folder); remove {row['outputs']['train']} and run it again"
         )
     else:
-        scores = _scores(folder / row["outputs"]["evaluate"])
+        scores = _scores(folder / row["outputs"]["evaluate"], folder / row["outputs"]["train"])
         state = "finished" if scores else "not scored"
     return RunResult(
         run=row["run"],
@@ -118,7 +119,7 @@ def _run_result(folder: Path, row: Row) -> RunResult:
     )
 
 
-def _scores(folder: Path) -> tuple[Score, ...]:
+def _scores(folder: Path, model: Path) -> tuple[Score, ...]:
     if not folder.is_dir():
         return ()
     found: dict[str, Score] = {}
@@ -127,7 +128,7 @@ def _scores(folder: Path) -> tuple[Score, ...]:
         stamp = path.stem.rpartition("_")[2]
         samples = _samples_of(path.parent, stamp)
         for task, numbers in held["results"].items():
-            score = _score(task, numbers, held, path, samples.get(task))
+            score = _score(task, numbers, held, path, samples.get(task), model)
             if score is not None:
                 found[task] = score
     return tuple(found.values())
@@ -141,7 +142,12 @@ def _samples_of(folder: Path, stamp: str) -> dict[str, SampleFile]:
 
 
 def _score(
-    task: str, numbers: Mapping[str, Any], held: Row, path: Path, samples: SampleFile | None
+    task: str,
+    numbers: Mapping[str, Any],
+    held: Row,
+    path: Path,
+    samples: SampleFile | None,
+    model: Path,
 ) -> Score | None:
     chosen = primary_metric(numbers)
     if chosen is None:
@@ -149,12 +155,14 @@ def _score(
     metric, chosen_filter = chosen
     value = float(numbers[f"{metric},{chosen_filter}"])
     questions = int((held.get("n-samples") or {}).get(task, {}).get("effective", 0))
-    interval, repeats, characters = _from_stderr(numbers, chosen, value), 1, None
+    interval = _from_stderr(numbers, chosen, value)
+    repeats, characters, tokens = 1, None, None
     if samples is not None:
         measured = _per_question(samples, metric, chosen_filter)
         if measured is not None:
-            values, repeats, characters = measured
+            values, repeats, characters, texts = measured
             interval, questions = score_interval(values), len(values)
+            tokens = mean_tokens(texts, model)
     seconds = held.get("total_evaluation_time_seconds")
     return Score(
         task=task,
@@ -162,7 +170,7 @@ def _score(
         score=interval,
         questions=questions,
         repeats=repeats,
-        tokens=_number(numbers.get(f"tokens,{chosen_filter}")),
+        tokens=_number(numbers.get(f"tokens,{chosen_filter}"), tokens),
         characters=_number(numbers.get(f"characters,{chosen_filter}"), characters),
         cut_off=_number(numbers.get(f"cut_off,{chosen_filter}")),
         evaluate_seconds=_number(seconds),
@@ -195,8 +203,9 @@ def _from_stderr(numbers: Mapping[str, Any], chosen: tuple[str, str], value: flo
 
 def _per_question(
     samples: SampleFile, metric: str, chosen_filter: str
-) -> tuple[list[float], int, float | None] | None:
+) -> tuple[list[float], int, float | None, list[str]] | None:
     values: list[float] = []
+    texts: list[str] = []
     repeats, responses, characters = 1, 0, 0
     for sample in read_samples(samples):
         if sample.filter != chosen_filter:
@@ -208,9 +217,11 @@ def _per_question(
         repeats = max(repeats, len(sample.responses))
         responses += len(sample.responses)
         characters += sum(map(len, sample.responses))
+        if len(texts) < SAMPLE:
+            texts += sample.responses
     if not values:
         return None
-    return values, repeats, characters / responses if responses else None
+    return values, repeats, characters / responses if responses else None, texts
 
 
 def _number(value: Any, otherwise: float | None = None) -> float | None:

@@ -10,6 +10,7 @@ _NOISE = re.compile(
     r"\d+%\||^\s*\d+it \[|it/s\]|s/it\]"  # progress bars
     r"|Retrying in \d+s \[|thrown while requesting"  # a hub that cannot be reached, five times
 )
+_LOGGED = re.compile(r"[DIWEF]\d{4} \d\d:\d\d:|\[?\d{4}-\d\d-\d\d[ T]\d\d:")
 _WIDEST = 300
 _TRACEBACK = "Traceback (most recent call last)"
 _LAUNCHERS = ("ChildFailedError", "CalledProcessError", "SystemExit", "KeyboardInterrupt")
@@ -49,6 +50,12 @@ def _error(lines: list[str], most: int) -> list[str]:
         if end is None or any(name in body[end] for name in _LAUNCHERS):
             continue
         said = [line for line in body[end:] if not line.startswith("  File ")]
-        stop = next((i for i, line in enumerate(said) if i and _TRACEBACK in line), len(said))
+        after = (i for i, line in enumerate(said) if i and _ends_the_error(line))
+        stop = next(after, len(said))
         return [*body[max(0, end - 2) : end], *said[: min(stop, most - 2)]]
     return []
+
+
+def _ends_the_error(line: str) -> bool:
+    """Whether a line after an error is no more of its message but another program's."""
+    return _TRACEBACK in line or _LOGGED.match(line) is not None

@@ -26,7 +26,8 @@ _LETTERS = "ABCDEFGHIJ"
 class Columns:
     """Where a row says what; a name may lead inside with dots: `resps.0.0`, `doc.answer`.
 
-    `on` joins a second file's golds; `kind` and `options` are read only where a row has them.
+    `on` joins a second file's golds; `kind`, `options` and `meta.tolerance` are read only where a
+    row has them.
     """
 
     prediction: str = "rationale"
@@ -169,7 +170,8 @@ def _judged(
         if not faults and gold is not None:
             waiting.append(row)
             kind = how.kind or _kind_of(row.get(columns.kind))
-            yield Judged(text or "", gold, kind, options_of(row.get(columns.options)))
+            options = options_of(row.get(columns.options))
+            yield Judged(text or "", gold, kind, options, _tolerance_of(row))
 
 
 def _verdict(row: Row, found: Grade, columns: Columns, how: How, tally: Tally) -> dict[str, Any]:
@@ -259,6 +261,11 @@ def options_of(held: Any) -> dict[str, str] | None:
 
 def _kind_of(held: Any) -> Kind:
     return next((kind for kind in get_args(Kind) if kind == held), "auto")
+
+
+def _tolerance_of(row: Row) -> float | None:
+    held = _at(row, "meta.tolerance")[1]
+    return float(held) if isinstance(held, int | float) and not isinstance(held, bool) else None
 
 
 def _missing(place: str, column: str, row: Row, option: str) -> Fault:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cotdistill.files.generated import with_text
 from cotdistill.files.journal import Journal
 from cotdistill.files.render import render
 from cotdistill.files.samples import Sample, SampleFile, find_samples, read_samples
@@ -21,6 +22,7 @@ from cotdistill.hosts.endpoint import Endpoint, Reply, Request, ask_all
 from cotdistill.reason.judging import Opinion, is_audited, mark_of, read_opinion, tail_of
 from cotdistill.work.regrade import Task, Verdict, regrade, task_of
 
+CUT_OFF = "the judge's reply was cut off at max_tokens"
 _CHARACTERS_A_TOKEN = 4
 
 
@@ -109,6 +111,7 @@ def judge(
     golds: Mapping[str, str] | None = None,
     budget: Budget | None = None,
     dry_run: bool = False,
+    tell: Callable[[str], None] | None = None,
 ) -> tuple[list[Judged], Spent]:
     """Grade every response, ask the judge about those that need it, and join the two.
 
@@ -118,7 +121,7 @@ def judge(
         DataError: there are no samples.
         EndpointError: the judge cannot be reached; what it answered is kept.
     """
-    files = find_samples(places, task, stamp)
+    files = with_text(find_samples(places, task, stamp), tell)
     graded = [(file, _graded(file, golds or {}, asker)) for file in files]
     spent = Spent()
     with Journal(cache) as journal:
@@ -263,7 +266,10 @@ def _with_opinions(
     for place, body in _asked_bodies(file, items, asker, golds):
         held = journal.get(request_of(body).name)
         if held is not None:
-            opinions[place] = read_opinion(held["text"])
+            said = read_opinion(held["text"])
+            if said.ruling == "undecided" and held["finish_reason"] == "length":
+                said = Opinion("undecided", CUT_OFF)
+            opinions[place] = said
     for place, item in enumerate(items):
         yield Item(
             item.key,

@@ -106,6 +106,9 @@ def _make_absolute(value: dict[str, Any], base: Path) -> None:
         if isinstance(arm, dict):
             for key in ("file", "folder"):
                 _absolute_at(arm, key, base)
+            filters = arm.get("filter")
+            if isinstance(filters, dict) and isinstance(filters.get("golds"), list):
+                filters["golds"] = [_absolute(path, base) for path in filters["golds"]]
     _absolute_at(value, "data_folder", base)
     students = value.get("students")
     for student in students if isinstance(students, list) else ():
@@ -118,12 +121,13 @@ def _make_absolute(value: dict[str, Any], base: Path) -> None:
     evaluation = value.get("evaluation")
     if isinstance(evaluation, dict) and isinstance(evaluation.get("include_path"), list):
         folders = evaluation["include_path"]
-        evaluation["include_path"] = [
-            str(base / Path(folder).expanduser()) if isinstance(folder, str) else folder
-            for folder in folders
-        ]
+        evaluation["include_path"] = [_absolute(folder, base) for folder in folders]
+
+
+def _absolute(path: Any, base: Path) -> Any:
+    return str(base / Path(path).expanduser()) if isinstance(path, str) else path
 
 
 def _absolute_at(mapping: dict[str, Any], key: str, base: Path) -> None:
     if isinstance(mapping.get(key), str) and mapping[key]:
-        mapping[key] = str(base / Path(mapping[key]).expanduser())
+        mapping[key] = _absolute(mapping[key], base)

@@ -12,9 +12,9 @@ from cotdistill.files.samples import read_results
 from cotdistill.files.yamls import read_yaml
 from cotdistill.work.browse import Browsed
 from cotdistill.work.collect import Results
-from cotdistill.work.facts import settings_of
 from cotdistill.work.figures import Figure
 from cotdistill.work.matrix import Cell, Matrix
+from cotdistill.work.settings_differ import settings_warnings
 from cotdistill.work.table import Table
 
 _LOGGED = ("lm_eval_version", "transformers_version", "git_hash")
@@ -27,6 +27,7 @@ def page(
     study = _study(results.folder)
     samples = {
         "runs": browsed.runs,
+        "arms": browsed.arms,
         "questions": browsed.questions,
         "answers": browsed.answers,
         "held": browsed.held,
@@ -46,11 +47,13 @@ def page(
         "means": means,
         "rows": _rows(held),
         "warnings": settings_warnings(results),
+        "notes": [note for note in table.notes if note not in settings_warnings(results)],
         "figures": figures,
         "table": table,
         "answers": bool(browsed.answers),
         "samples": script_json(samples),
         "ledgers": _ledgers(results.folder),
+        "lints": _lints(results.folder),
         "environment": _environment(results),
     }
     return render("report/page.html.j2", values)
@@ -65,27 +68,6 @@ def script_json(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     escaped = text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
     return escaped.encode("utf-8", "replace").decode("utf-8")
-
-
-def settings_warnings(results: Results) -> list[str]:
-    """Return what should be equal over all runs of a task and is not: engine, dtype, versions."""
-    seen: dict[tuple[str, str], dict[str, list[str]]] = {}
-    for run, score in results.rows():
-        if score.samples is None:
-            continue
-        settings = settings_of(score.samples)
-        for name, value in {**settings.must, **settings.should}.items():
-            seen.setdefault((score.task, name), {}).setdefault(value, []).append(run.run)
-    return [
-        f"{task}: {name} differs between runs, so their scores may not compare: "
-        + "; ".join(f"{value} ({runs[0]}{_more(runs)})" for value, runs in values.items())
-        for (task, name), values in seen.items()
-        if len(values) > 1 and name not in ("chat template",)
-    ]
-
-
-def _more(runs: list[str]) -> str:
-    return f" and {len(runs) - 1} more" if len(runs) > 1 else ""
 
 
 def _rows(held: Matrix) -> list[dict[str, Any]]:
@@ -134,6 +116,23 @@ def _ledgers(folder: Path) -> list[dict[str, str]]:
                 "counts": ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
                 or f"{outputs[0].get('rows', 'not known')} rows",
                 "sha256": str(outputs[0].get("sha256", ""))[:12],
+            }
+        )
+    return found
+
+
+def _lints(folder: Path) -> list[dict[str, str]]:
+    """What `cotdistill lint data/ARM.jsonl --json > data/ARM.lint.json` left beside the arms."""
+    found = []
+    for path in sorted((folder / "data").glob("*.lint.json")):
+        held = json.loads(path.read_text(encoding="utf-8"))
+        rules = [rule for rule in held.get("rules", []) if rule.get("rows")]
+        found.append(
+            {
+                "arm": path.name.removesuffix(".lint.json"),
+                "rows": f"{held.get('rows', 0):,}",
+                "faulty": f"{held.get('faulty_rows', 0):,}",
+                "rules": ", ".join(f"{rule['rule']} {rule['rows']:,}" for rule in rules) or "none",
             }
         )
     return found

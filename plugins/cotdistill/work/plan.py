@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cotdistill.declare.arm import DatasetArm, FileArm, MixedArm, PuzzleArm
@@ -18,6 +18,7 @@ from cotdistill.files.yamls import read_yaml
 from cotdistill.reason.cost import Machine, Method, training_memory, training_seconds
 from cotdistill.reason.cost import training_steps as steps_of
 from cotdistill.work.arms import source_of
+from cotdistill.work.collect import collect
 from cotdistill.work.load_study import load_study
 from cotdistill.work.resolve import Resolved, Run, resolve
 
@@ -111,6 +112,25 @@ def plan(name_or_path: str, settings: list[str], assumed: Assumed) -> Plan:
         devices=study.hardware.devices,
         assumed=assumed,
     )
+
+
+def calibrated(folder: Path, assumed: Assumed) -> Assumed:
+    """Return the assumptions with this machine's speed as a finished run of `folder` shows it.
+
+    The trainer counts 6 operations a weight and token where `training_seconds` counts 8.
+
+    Raises:
+        StudyError: no run in the folder has finished, or none logged its operations.
+    """
+    trained = [run.training for run in collect(folder).runs if run.training is not None]
+    known = [one for one in trained if one.operations and not one.trained_nothing]
+    if not known:
+        wrong = "no finished run that logged its operations"
+        raise StudyError(Fault(str(folder), wrong, "a run folder with a finished training"))
+    seconds = math.fsum(one.seconds for one in known)
+    rate = math.fsum(one.operations or 0.0 for one in known) / seconds * 8 / 6
+    machine = replace(assumed.machine, teraflops=rate / 1e12, utilisation=1.0)
+    return replace(assumed, machine=machine)
 
 
 def check_budget(made: Plan, hours: float | None, money: float | None) -> None:

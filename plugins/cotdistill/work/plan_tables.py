@@ -67,7 +67,7 @@ def _cost_notes(made: Plan) -> Iterator[str]:
     if unknown:
         yield f"{unknown} runs are not counted: their rows or their student's size are not known"
     yield (
-        f"assumed: {machine.teraflops:g} TFLOP/s at {machine.utilisation:.0%} use, "
+        f"assumed: {machine.teraflops:.3g} TFLOP/s at {machine.utilisation:.0%} use, "
         f"{held.response_tokens} tokens a row where rows are not at hand, {held.generated} tokens "
         f"an answer, {held.decode:g} generated tokens a second and device; no teacher is called"
     )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, islice, tee
+from typing import cast, get_args
 
 from cotdistill.files.samples import Sample, gold_of
+from cotdistill.reason.equal import Kind
+from cotdistill.reason.grade import Grade
+from cotdistill.reason.grade_many import Judged, grade_many
 
-CHUNK = 64
+FEW = 128
 NO_GOLD = "no gold"
 
 
@@ -34,7 +36,7 @@ class Task:
 
     responses: tuple[str, ...]
     gold: str | None
-    kind: str
+    kind: Kind
     options: dict[str, str] | None
     tolerance: float | None
 
@@ -52,7 +54,7 @@ def task_of(sample: Sample, golds: Mapping[str, str]) -> Task:
     return Task(
         responses=sample.responses,
         gold=gold_of(sample) or golds.get(same_question(sample.question)),
-        kind=kind if isinstance(kind, str) and "gold" in doc else "auto",
+        kind=cast(Kind, kind) if kind in get_args(Kind) and "gold" in doc else "auto",
         options=options or None,
         tolerance=meta.get("tolerance") if isinstance(meta, dict) else None,
     )
@@ -70,47 +72,27 @@ def same_question(text: str) -> str:
 def regrade(tasks: Iterable[Task], workers: int | None = None) -> Iterator[tuple[Verdict, ...]]:
     """Yield the verdicts on every task's responses, in the order of the tasks.
 
-    Workers are started only when there is more than one chunk to grade; at most a few chunks a
-    worker are held at a time, however many tasks come.
+    Other processes are started only where there are more than a few tasks. Memory does not grow
+    with the number of tasks.
     """
     stream = iter(tasks)
-    first = list(islice(stream, CHUNK))
-    second = list(islice(stream, CHUNK))
-    count = workers or os.cpu_count() or 1
-    if not second or count == 1:
-        for task in chain(first, second, stream):
-            yield _verdicts(task)
-        return
-    with ProcessPoolExecutor(count) as pool:
-        waiting: deque[Future[list[tuple[Verdict, ...]]]] = deque()
-        chunk = first
-        following = second
-        while chunk:
-            waiting.append(pool.submit(_grade_chunk, chunk))
-            chunk, following = following, list(islice(stream, CHUNK))
-            if len(waiting) > 3 * count:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
+    few = list(islice(stream, FEW + 1))
+    count = (workers or os.cpu_count() or 1) if len(few) > FEW else 1
+    ahead, behind = tee(chain(few, stream))
+    grades = grade_many(_judged(ahead), workers=count)
+    for task in behind:
+        if task.gold is None:
+            yield tuple(Verdict(False, "ungraded", None, NO_GOLD) for _ in task.responses)
+        else:
+            yield tuple(_verdict(next(grades)) for _ in task.responses)
 
 
-def _grade_chunk(tasks: list[Task]) -> list[tuple[Verdict, ...]]:
-    return [_verdicts(task) for task in tasks]
+def _judged(tasks: Iterable[Task]) -> Iterator[Judged]:
+    for task in tasks:
+        if task.gold is not None:
+            for response in task.responses:
+                yield Judged(response, task.gold, task.kind, task.options, task.tolerance)
 
 
-def _verdicts(task: Task) -> tuple[Verdict, ...]:
-    from cotdistill.reason.grade import grade  # type: ignore[import-not-found,unused-ignore]
-
-    if task.gold is None:
-        return tuple(Verdict(False, "ungraded", None, NO_GOLD) for _ in task.responses)
-    graded = (
-        grade(
-            response,
-            task.gold,
-            kind=task.kind,
-            options=task.options,
-            tolerance=task.tolerance,
-        )
-        for response in task.responses
-    )
-    return tuple(Verdict(one.correct, one.outcome, one.answer, one.rule) for one in graded)
+def _verdict(found: Grade) -> Verdict:
+    return Verdict(found.correct, found.outcome, found.answer, found.rule)

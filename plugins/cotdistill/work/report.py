@@ -14,8 +14,10 @@ from cotdistill.errors import DataError, Fault
 from cotdistill.files.whole import write_text
 from cotdistill.work.browse import browse
 from cotdistill.work.collect import Results, RunResult, Score, collect
+from cotdistill.work.facts import settings_of
 from cotdistill.work.matrix import as_latex, matrix
 from cotdistill.work.page import page
+from cotdistill.work.settings_differ import settings_warnings
 from cotdistill.work.study_figures import study_figures
 from cotdistill.work.table import Table
 
@@ -47,6 +49,9 @@ def report(folder: Path, baseline: str | None = None) -> tuple[Table, list[Path]
     }
     for path, text in texts.items():
         write_text(path, text)
+    for old in sorted((made / "figures").glob("*.svg")):
+        if old not in texts:
+            old.unlink()  # a picture of runs that are no longer there would mislead
     written = list(texts)
     return table, written
 
@@ -66,7 +71,7 @@ def score_table(results: Results) -> Table:
     return Table(
         tuple(columns[place] for place in keep),
         tuple(tuple(row[place] for place in keep) for row in rows),
-        (*_unfinished(results), *_separations(results)),
+        (*_unfinished(results), *_separations(results), *settings_warnings(results)),
     )
 
 
@@ -102,6 +107,20 @@ def _reached(score: Score) -> dict[str, Any]:
         "response_characters": score.characters,
         "cut_off": score.cut_off,
         "evaluate_seconds": score.evaluate_seconds,
+        **_measured_with(score),
+    }
+
+
+def _measured_with(score: Score) -> dict[str, str]:
+    """What a score was measured with, so that no two rows are compared unawares."""
+    if score.samples is None:
+        return {}
+    held = settings_of(score.samples)
+    both = {**held.must, **held.should}
+    names = ("task version", "decoding", "engine", "dtype", "tensor parallel size", "batch size")
+    return {
+        name.replace(" ", "_").replace("-", "_"): both.get(name, "")
+        for name in (*names, "lm-eval", "transformers")
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import tee
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 from cotdistill import __version__
 from cotdistill.errors import DataError, Fault
+from cotdistill.files.generated import with_text
 from cotdistill.files.rows import Row, read_rows, row_line
 from cotdistill.files.samples import (
     Sample,
@@ -63,17 +64,20 @@ def rescore(
     stamp: str | None = None,
     golds: Path | None = None,
     workers: int | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> list[Rescored]:
     """Grade every sample below the places again and write the results beside the old ones.
 
     A question is graded once, whatever the number of filters; a row that repeats a question is
     counted and left out. Questions without a gold answer are named and left out of the score.
+    `tell` is told of files that hold likelihoods and no text.
 
     Raises:
         DataError: there are no samples, or none of a file's questions has a gold answer.
     """
     known = read_golds(golds) if golds else {}
-    return [_rescore_file(file, known, workers) for file in find_samples(places, task, stamp)]
+    files = with_text(find_samples(places, task, stamp), tell)
+    return [_rescore_file(file, known, workers) for file in files]
 
 
 def read_golds(path: Path) -> dict[str, str]:

@@ -174,16 +174,22 @@ def puzzle_faults(arm: PuzzleArm, where: str) -> Iterator[Fault]:
 def _recipe_faults(study: Study, place: str, learners: list[str]) -> Iterator[Fault]:
     folder = bundle_folder("templates") / "train"
     known = sorted(path.name.removesuffix(".yaml.j2") for path in folder.glob("*.yaml.j2"))
+    packaged = students()
     for name, recipe in study.recipes.items():
         where = f"{place}:recipes.{name}"
         if recipe.template not in known:
             hint = did_you_mean(recipe.template, known)
             yield Fault(where, f"unknown template '{recipe.template}'", "", hint)
         for student in recipe.students or ():
-            if student not in learners:
+            # a packaged student may be named here and left out of the study by --set students=...
+            if student not in learners and student not in packaged:
                 hint = did_you_mean(student, learners)
                 yield Fault(where, f"no student '{student}' in this study", "", hint)
         yield from _batch_faults(recipe, study, where)
+    for learner in learners:
+        if not any(r.students is None or learner in r.students for r in study.recipes.values()):
+            remedy = "add it to the 'students' of a recipe"
+            yield Fault(f"{place}:recipes", f"no recipe trains '{learner}'", "", remedy)
 
 
 def _batch_faults(recipe: Recipe, study: Study, where: str) -> tuple[Fault, ...]:

@@ -43,20 +43,23 @@ def make_room(folder: Path, job: Job, made_from: dict[str, str], before: Attempt
         was = "of unknown origin" if before is None else "of other settings" if not same else "used"
         return Room(said=f"{job.output} was {was}; moved to {move_to_stale(folder, job.output)}")
     if job.stage == "train":
-        return _room_to_train(folder, job.output, max(1, job.gpus))
+        tried = before.notes.get("resumed_from") if before.state == "failed" else None
+        return _room_to_train(folder, job.output, max(1, job.gpus), tried)
     shutil.rmtree(folder / job.output)
     return Room(said=f"{job.output} was half made; starting again")
 
 
-def _room_to_train(folder: Path, relative: str, ranks: int) -> Room:
+def _room_to_train(folder: Path, relative: str, ranks: int, tried: str | None) -> Room:
+    """`tried` is the checkpoint from which the attempt before could not go on."""
     output = folder / relative
     if _ended(output):
         return Room(complete=True, said="it had finished; only its record was missing")
     checkpoint = last_whole_checkpoint(output, ranks)
-    if checkpoint is None:
+    if checkpoint is None or checkpoint.name == tried:
         if checkpoints(output):
+            why = f"going on from {tried} failed" if checkpoint else "no checkpoint goes on exactly"
             place = move_to_stale(folder, relative)
-            return Room(said=f"no checkpoint goes on exactly; moved to {place}, starting again")
+            return Room(said=f"{why}; moved to {place}, starting again")
         shutil.rmtree(output)
         return Room(said="interrupted before its first checkpoint; starting again")
     step = int(checkpoint.name.rpartition("-")[2])

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,19 +21,25 @@ from pathlib import Path
 
 from cotdistill.errors import Fault, FaultsError
 from cotdistill.files.locks import free_lock, lock_holder, take_lock
-from cotdistill.hosts.gpu_slots import devices_here
-from cotdistill.hosts.one_program import program_fault
+from cotdistill.files.yamls import read_yaml
 from cotdistill.hosts.processes import marked, own_identity, stop
 from cotdistill.hosts.snakemake import (
     clear_dead_lock,
     is_cluster,
     snakemake_command,
-    snakemake_fault,
     start_snakemake,
 )
 from cotdistill.work.done import PRIVATE
 from cotdistill.work.failures import lines_that_matter
 from cotdistill.work.jobs import Job, JobId, Jobs, log_of, marker_of, read_jobs
+from cotdistill.work.questions import bring_questions
+from cotdistill.work.run_options import (
+    RunOptions,
+    check_run,
+    cores_here,
+    devices_to_use,
+    jobs_at_once,
+)
 from cotdistill.work.run_plan import Plan, make_plan, retire
 from cotdistill.work.step import GPUS, RUN_ID, RUN_PROCESS, THREADS
 from cotdistill.work.watch import Event, Watch
@@ -41,20 +47,6 @@ from cotdistill.work.watch import Event, Watch
 FOLDER_MARK = "COTDISTILL_FOLDER"
 LOG = "logs/snakemake.log"
 _MOST_ROUNDS = 5
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How to run: what, on how much of this machine, and words for Snakemake itself.
-
-    `gpus` and `jobs` are found out where they are None.
-    """
-
-    only: tuple[str, ...] = ()
-    gpus: int | None = None
-    jobs: int | None = None
-    keep_going: bool = False
-    snakemake: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,7 +87,7 @@ def planned(folder: Path, options: RunOptions) -> Plan:
     folder = folder.resolve()
     jobs = read_jobs(folder)
     plan = make_plan(folder, jobs, options.only)
-    _check(folder, jobs, plan, options)
+    check_run(folder, jobs, plan, options)
     return plan
 
 
@@ -112,10 +104,11 @@ def run(folder: Path, options: RunOptions, tell: Tell) -> Ran:
     folder = folder.resolve()
     jobs = read_jobs(folder)
     plan = make_plan(folder, jobs, options.only)
-    _check(folder, jobs, plan, options)
+    check_run(folder, jobs, plan, options)
     with _alone(folder):
         _stop_leftovers(folder)
         clear_dead_lock(folder)
+        bring_questions(*_asked(folder, jobs, plan))
         watch = Watch(folder, jobs, secrets.token_hex(6))
         done_before = plan.finished
         moved: list[str] = []
@@ -141,12 +134,26 @@ def run(folder: Path, options: RunOptions, tell: Tell) -> Ran:
     )
 
 
+def _asked(folder: Path, jobs: Jobs, plan: Plan) -> tuple[list[str], list[Path]]:
+    """Return the tasks that are still to be asked, and the folders to look for them in."""
+    tasks: dict[str, None] = {}
+    folders: dict[Path, None] = {}
+    for job in (jobs[job] for job in plan.pending if job[0] == "evaluate"):
+        config = read_yaml(folder / job.file) if job.file else {}
+        include = config.get("include_path", [])
+        tasks |= dict.fromkeys(config.get("tasks", []))
+        folders |= {
+            Path(path): None for path in ([include] if isinstance(include, str) else include)
+        }
+    return list(tasks), list(folders)
+
+
 def _one_round(folder: Path, plan: Plan, options: RunOptions, watch: Watch, tell: Tell) -> None:
     everything = len(plan.targets) == len(watch.jobs)
     targets = ["all"] if everything else [marker_of(job) for job in plan.targets]
-    gpus = None if is_cluster(options.snakemake) else len(_devices(options))
+    gpus = None if is_cluster(options.snakemake) else len(devices_to_use(options))
     command = snakemake_command(
-        folder, targets, _jobs_at_once(options), gpus, options.keep_going, options.snakemake
+        folder, targets, jobs_at_once(options), gpus, options.keep_going, options.snakemake
     )
     watch.expect(plan.pending)
     log = folder / LOG
@@ -180,68 +187,13 @@ def _environment(folder: Path, run_id: str, options: RunOptions) -> Mapping[str,
     env = dict(os.environ) | {RUN_ID: run_id}
     if is_cluster(options.snakemake):
         return env
-    jobs = _jobs_at_once(options)
+    jobs = jobs_at_once(options)
     env |= {FOLDER_MARK: str(folder), RUN_PROCESS: own_identity()}
-    env[THREADS] = str(max(1, _cores() // jobs))  # two programs that share cores starve each other
-    env[GPUS] = ",".join(_devices(options))
+    env[THREADS] = str(
+        max(1, cores_here() // jobs)
+    )  # two programs that share cores starve each other
+    env[GPUS] = ",".join(devices_to_use(options))
     return env
-
-
-def _devices(options: RunOptions) -> list[str]:
-    here = devices_here()
-    return here if options.gpus is None else here[: options.gpus]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _jobs_at_once(options: RunOptions) -> int:
-    if options.jobs is not None:
-        return options.jobs
-    devices = len(_devices(options))
-    return devices + 1 if devices else min(_cores(), 4)
-
-
-def _check(folder: Path, jobs: Jobs, plan: Plan, options: RunOptions) -> None:
-    """Find everything that would fail later, before anything starts."""
-    faults = [fault for fault in [snakemake_fault()] if fault]
-    if not (folder / "Snakefile").is_file():
-        faults.append(Fault(str(folder / "Snakefile"), "no such file", "", "generate it again"))
-    todo = [jobs[job] for job in plan.pending]
-    for job in todo:
-        if job.file and not (folder / job.file).is_file():
-            faults.append(Fault(str(folder / job.file), "no such file", "", "generate it again"))
-    if " " in str(folder) and (split := [job for job in todo if _uses_torchrun(job)]):
-        wrong = f"the path holds a blank, at which torchrun breaks ({split[0]})"
-        faults.append(Fault(str(folder), wrong, "a folder without blanks", "generate it elsewhere"))
-    if not is_cluster(options.snakemake):
-        faults += _machine_faults(todo, options)
-    if faults:
-        raise FaultsError(faults)
-
-
-def _machine_faults(todo: Sequence[Job], options: RunOptions) -> Iterator[Fault]:
-    programs: dict[tuple[str, str], Job] = {}
-    for job in todo:
-        if job.command:
-            programs.setdefault((job.stage, job.command[0]), job)
-    for job in programs.values():
-        if fault := program_fault(job.stage, job.command, os.environ):
-            yield fault
-    here = devices_here()
-    if options.gpus is not None and options.gpus > len(here):
-        yield Fault(f"--gpus {options.gpus}", f"{len(here)} are visible here", "", "ask for fewer")
-    devices = len(_devices(options))
-    if short := [job for job in todo if job.gpus > devices]:
-        most = max(short, key=lambda job: job.gpus)
-        wrong = f"{most} needs {most.gpus} GPUs, and {devices} are to be used here"
-        remedy = "generate with --set hardware.gpus=" + str(devices)
-        yield Fault("cotdistill run", wrong, "", f"{remedy}, or run on a machine that has them")
-
-
-def _uses_torchrun(job: Job) -> bool:
-    return job.env.get("FORCE_TORCHRUN") == "1" or (job.stage == "train" and job.gpus > 1)
 
 
 @contextmanager

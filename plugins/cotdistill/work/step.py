@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from cotdistill.errors import DataError, Fault, FaultsError, MisuseError, UserError, did_you_mean
 from cotdistill.files.locks import free_lock, lock_holder, take_lock
@@ -104,7 +104,7 @@ def _attempt(at: _Setting) -> int:
         run=os.environ.get(RUN_ID, ""),
         started=started,
         log_from=at.log.tell(),
-        notes={"room": room.said} if room.said else {},
+        notes=_notes(room),
     )
     devices = Devices((), ())
     try:
@@ -138,6 +138,11 @@ def _attempt(at: _Setting) -> int:
     write_done(at.folder, job.id, done)
     write_attempt(at.folder, job.id, replace(attempt, state="finished"))
     return 0
+
+
+def _notes(room: Room) -> dict[str, Any]:
+    notes = {"room": room.said, "resumed_from": room.resume_from and room.resume_from.name}
+    return {key: value for key, value in notes.items() if value}
 
 
 def _host(at: _Setting, room: Room, devices: Devices) -> int:

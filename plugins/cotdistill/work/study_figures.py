@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cotdistill.files.catalogue import students
+from cotdistill.files.catalogue import datasets, students
 from cotdistill.files.yamls import read_yaml
 from cotdistill.reason.interval import Interval
 from cotdistill.work.collect import Results
@@ -30,6 +30,7 @@ def study_figures(results: Results, held: Matrix) -> list[Figure]:
     made += _level_figures(held, arms)
     made += _mix_figures(held, arms)
     made += _gap_figures(held)
+    made += _teacher_figures(held, arms)
     made += _loss_figure(results)
     return made
 
@@ -140,6 +141,32 @@ def _gap_figures(held: Matrix) -> Iterator[Figure]:
                 about, drawn, x_label="parameters, billions", y_label="difference in score",
                 ticks=ticks,
             )  # fmt: skip
+
+
+def _teacher_figures(held: Matrix, arms: dict[str, dict[str, Any]]) -> Iterator[Figure]:
+    """The same questions, level and format from several teachers: a dot a student and teacher."""
+    registered = datasets()
+    cells: dict[str, Any] = {}
+    for arm in dict.fromkeys(arm for _, arm, _ in held.groups):
+        found = registered.get(str((arms.get(arm) or {}).get("dataset")))
+        if found is not None and found.about is not None and found.about.cell is not None:
+            cells[arm] = found.about.cell
+    kinds = {arm: (cell.questions, cell.level, cell.format) for arm, cell in cells.items()}
+    for kind in dict.fromkeys(kinds.values()):
+        same = [arm for arm in kinds if kinds[arm] == kind]
+        if len({cells[arm].teacher for arm in same}) < 2:
+            continue
+        named = " ".join(str(part) for part in kind if part is not None)
+        for task in held.tasks:
+            rows = [
+                (f"{student} · {cells[arm].teacher}", cells[arm].teacher, cell.score)
+                for student, arm, recipe in held.groups
+                if arm in same and (cell := held.cells.get(((student, arm, recipe), task)))
+            ]
+            about = "The same questions, level and format, written by different teachers."
+            if len(rows) >= 2:
+                name = f"teachers-{_file(named)}-{_file(task)}"
+                yield dots(name, f"Teachers, {named}, on {task}", about, rows)
 
 
 def _loss_figure(results: Results) -> Iterator[Figure]:
