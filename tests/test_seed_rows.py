@@ -183,3 +183,26 @@ def test_a_trace_with_an_unknown_key_or_type_says_which() -> None:
         trace_of(trace_dict(2, gold=4))
     with pytest.raises(ValueError, match=r"unknown key 'provenance.techer'"):
         trace_of(trace_dict(2, provenance={"techer": "me"}))
+
+
+def test_parquet_is_read_and_a_broken_one_is_named(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = [{"problem": "1+1?", "solution": "The answer is 2"}]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    (source,) = find_sources([tmp_path / "rows.parquet"])
+    assert import_source(source, tmp_path / "out").traces == 1
+    (tmp_path / "bad.parquet").write_bytes(b"not parquet at all")
+    (source,) = find_sources([tmp_path / "bad.parquet"])
+    with pytest.raises(DataError, match=r"bad.parquet: not Parquet"):
+        import_source(source, tmp_path / "out")
+
+
+def test_the_letter_of_a_choice_is_its_gold(tmp_path: Path) -> None:
+    asked = "Where? Answer Choices:\nA. here\nB. there"
+    path = tmp_path / "commonsense_qa_train.json"
+    path.write_text(json.dumps([{"input": asked, "answer": "B. there"}]), encoding="utf-8")
+    (source,) = find_sources([path])
+    import_source(source, tmp_path / "out")
+    (row,) = read_jsonl(tmp_path / "out" / "questions" / "commonsense_qa_train.jsonl")
+    assert (row["gold"], row["options"]) == ("B", {"A": "here", "B": "there"})

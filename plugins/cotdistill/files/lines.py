@@ -6,6 +6,7 @@ others, so that a caller can name all of them, or go on without them and count t
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -117,14 +118,14 @@ def _array(path: Path, stream: IO[bytes]) -> Iterator[tuple[int, dict[str, Any] 
 
 def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        from pyarrow import ArrowInvalid, parquet  # type: ignore[import-untyped]
+        parquet = importlib.import_module("pyarrow.parquet")
     except ImportError as error:
         fault = Fault(str(path), "pyarrow is not installed", "", "pip install pyarrow")
         raise DataError(fault) from error
     try:
         for batch in parquet.ParquetFile(path).iter_batches(batch_size=1024):
             yield from batch.to_pylist()
-    except ArrowInvalid as error:
+    except ValueError as error:  # what pyarrow's own errors derive from
         raise DataError(Fault(str(path), f"not Parquet ({str(error).splitlines()[0]})")) from error
 
 

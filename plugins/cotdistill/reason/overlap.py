@@ -66,7 +66,7 @@ class _Keys:
 
     @classmethod
     def of(cls, hashes: U64, owners: I64) -> _Keys:
-        order = np.argsort(hashes, kind="stable")
+        order = np.lexsort((owners, hashes))
         sieve = np.zeros(1 << _SIEVE_BITS, dtype=bool)
         sieve[(hashes >> np.uint64(64 - _SIEVE_BITS)).astype(np.int64)] = True
         return cls(hashes[order], owners[order], sieve)
