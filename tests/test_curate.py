@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -15,6 +16,7 @@ from cotdistill.cli.main import main
 from cotdistill.declare.filters import Filters
 from cotdistill.declare.mixing import Mixing
 from cotdistill.errors import DataError, MisuseError
+from cotdistill.files import lines as lines_module
 from cotdistill.files.ledger import read_ledger
 from cotdistill.files.shards import shards_of
 from cotdistill.work import survey as survey_module
@@ -343,3 +345,73 @@ def test_the_290_leaked_rows_of_strategyqa_are_all_named() -> None:
     (leak,) = [rule for rule in report.rules if rule.rule == "same_question"]
     assert leak.rows == 290
     assert leak.where[0].endswith(": 2001-2290")
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from cotdistill.declare.filters import Filters
+from cotdistill.files.shards import shards_of
+from cotdistill.work import curate, survey
+survey.shards_of = lambda paths: shards_of(paths, 20_000)
+slow = float(sys.argv[3])
+curate.curate([Path(sys.argv[1])], Filters(), Path(sys.argv[2]),
+              progress=lambda line: (print(line, flush=True), time.sleep(slow)))
+"""
+
+
+@pytest.mark.parametrize("moment", ["scanned 2", "exact_duplicate", "wrote 3"])
+def test_a_job_that_was_killed_goes_on_to_the_same_bytes(tmp_path: Path, moment: str) -> None:
+    path = many_rows(tmp_path)
+    script = [sys.executable, "-c", KILLED, str(path)]
+    subprocess.run([*script, str(tmp_path / "whole.jsonl"), "0"], check=True, capture_output=True)
+    job = [*script, str(tmp_path / "again.jsonl")]
+    with subprocess.Popen([*job, "0.05"], stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            if line.startswith(moment):
+                running.kill()
+                break
+    assert not (tmp_path / "again.ledger.json").exists()
+    subprocess.run([*job, "0"], check=True, capture_output=True)
+    assert bytes_of(tmp_path, "again") == bytes_of(tmp_path, "whole")
+
+
+@pytest.mark.slow
+def test_two_ray_workers_write_the_same_bytes(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    path = many_rows(tmp_path)
+    for name, engine in (("processes", "processes"), ("cluster", "ray")):
+        command = [sys.executable, "-m", "cotdistill", "filter", str(path)]
+        command += ["-o", str(tmp_path / f"{name}.jsonl"), "--workers", "2", "--engine", engine]
+        subprocess.run(command, check=True, capture_output=True)
+    assert bytes_of(tmp_path, "cluster") == bytes_of(tmp_path, "processes")
+
+
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400, before[1]))
+    try:
+        status = main(["filter", str(corpus), "-o", str(tmp_path / "out" / "kept.jsonl")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert status == 1
+    assert "cannot be written" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "kept.jsonl").exists()
+
+
+def test_a_huge_line_is_a_broken_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines_module, "LONGEST", 2000)
+    path = write_jsonl(
+        tmp_path / "rows.jsonl",
+        [trace_dict(2), trace_dict(3, meta={"x": "y" * 9000}), trace_dict(4)],
+    )
+    ledger = curate([path], Filters(), tmp_path / "kept.jsonl", skip_bad=True)
+    assert (ledger.counts["kept"], ledger.counts["unreadable_row"]) == (2, 1)
+    (rejected,) = read_jsonl(tmp_path / "kept.rejected.jsonl")
+    assert rejected["detail"].startswith("a line of")

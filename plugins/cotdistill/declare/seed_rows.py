@@ -13,7 +13,7 @@ from typing import Any
 
 from cotdistill.declare.trace import is_trace_row, trace_of
 from cotdistill.reason.overlap import bare
-from cotdistill.reason.readings import stem_and_choices
+from cotdistill.reason.readings import letter, stem_and_choices
 from cotdistill.reason.trace import Provenance, Trace, trace_id
 
 Row = Mapping[str, Any]
@@ -93,7 +93,7 @@ def _trace(
         told.dataset,
         told.split,
         question,
-        _answer(gold),
+        _gold(gold, told.kind),
         rationale,
         told.kind,
         _choices(question) if told.choices else None,
@@ -114,6 +114,14 @@ def _text(value: Any, name: str) -> str:
     if not isinstance(value, str):
         raise MissingColumnError(f"the {name} is {value!r}"[:80] + ", expected text")
     return value
+
+
+def _gold(value: Any, kind: str) -> str:
+    gold = _answer(value)
+    try:
+        return letter(gold) if kind == "letter" else gold  # CommonsenseQA has "B. enforce"
+    except ValueError:
+        return gold
 
 
 def _answer(value: Any) -> str:

@@ -1,0 +1,80 @@
+"""Rows a second and peak memory of filter and mix, beside `datasets` and datatrove, in one run.
+
+    python benchmarks/corpus/run.py [--rows 1000000] [--peer-rows 20000] [--datatrove PYTHON]
+
+`filter` lints every row, removes exact, normalised and near duplicates, and compares with all
+benchmarks that are prepared (`cotdistill prepare NAME`); `mix` draws half of the kept rows. Rows a
+second are rows over CPU seconds (user + system, all processes) times two: what two free cores do.
+datatrove needs an environment of its own: name its interpreter, or it is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from rows import write_rows
+from tree import Cost, measured
+
+HERE = Path(__file__).parent
+
+
+def show(name: str, rows: int, cost: Cost) -> None:
+    """Print a line of the table."""
+    rate = 2 * rows / cost.cpu_s
+    print(
+        f"{name:<44}{rows:>9}{cost.cpu_s:>9.1f}{cost.wall_s:>9.1f}{rate:>11.0f}{cost.peak_mib:>9.0f}"
+    )
+
+
+def ours(path: Path, rows: int, folder: Path) -> None:
+    """Measure filter and mix."""
+    cotdistill = [sys.executable, "-m", "cotdistill"]
+    kept = folder / f"kept-{rows}.jsonl"
+    first = measured(
+        [*cotdistill, "filter", str(path), "-o", str(kept), "--against", "packaged", "--sound",
+         "--workers", "2"]
+    )  # fmt: skip
+    show("cotdistill filter", rows, first)
+    mixed = folder / f"mixed-{rows}.jsonl"
+    second = measured(
+        [*cotdistill, "mix", f"all={kept}=1", "-o", str(mixed), "--rows", str(rows // 2)]
+    )
+    show("cotdistill mix (half of the rows)", rows, second)
+    both = Cost(
+        first.cpu_s + second.cpu_s,
+        first.wall_s + second.wall_s,
+        max(first.peak_mib, second.peak_mib),
+    )
+    show("cotdistill filter and mix", rows, both)
+
+
+def main() -> None:
+    """Make the rows, run everything once, print the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--peer-rows", type=int, default=20_000)
+    parser.add_argument("--datatrove", help="interpreter of an environment with datatrove")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="corpus-bench-") as name:
+        folder = Path(name)
+        print(f"{'':<44}{'rows':>9}{'CPU s':>9}{'wall s':>9}{'rows/s x2':>11}{'MiB':>9}")
+        small, big = folder / "small.jsonl", folder / "big.jsonl"
+        write_rows(asked.peer_rows, small)
+        ours(small, asked.peer_rows, folder)
+        peers = [sys.executable, str(HERE / "peers.py"), "datasets", str(small), str(folder / "d")]
+        (folder / "d").mkdir()
+        show("datasets map and filter (lint, exact)", asked.peer_rows, measured(peers))
+        if asked.datatrove:
+            peers = [asked.datatrove, str(HERE / "peers.py"), "datatrove", str(small)]
+            cost = measured([*peers, str(folder / "t")])
+            show("datatrove MinHash (near duplicates only)", asked.peer_rows, cost)
+        if asked.rows:
+            write_rows(asked.rows, big)
+            ours(big, asked.rows, folder)
+
+
+if __name__ == "__main__":
+    main()
