@@ -185,6 +185,18 @@ def test_an_environment_stands_before_the_command(
     assert stages["evaluate"]["command"][0] == str(tmp_path / "venv" / "bin" / "lm-eval")
 
 
+def test_arms_of_other_sizes_are_said_to_differ_in_steps(
+    small_study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    small_study["arms"]["fine"]["rows"] = 44
+    assert made(small_study, study_file, tmp_path / "run").unequal == ""  # max_steps: equal
+    del small_study["recipes"]["full"]["max_steps"]
+    small_study["recipes"]["full"]["epochs"] = 1
+    assert made(small_study, study_file, tmp_path / "run").unequal.startswith(
+        "arms differ in rows, from 40 (answer-only) to 44 (fine), and so in steps"
+    )
+
+
 def test_a_mix_has_exact_counts_and_a_ledger(
     small_study: Study, study_file: WriteStudy, tmp_path: Path
 ) -> None:

@@ -1,7 +1,7 @@
 """Step soundness: which equations count, and which of them are false."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cotdistill.reason.arithmetic import step_soundness
@@ -112,6 +112,7 @@ def test_what_is_written_out_rightly_is_sound_and_one_off_is_not(a: int, b: int,
 
 @given(st.text(alphabet="0123456789+-*/^=()[]<>%$.,x of½\n", max_size=200) | st.text(max_size=100))
 @settings(max_examples=400, deadline=None)
+@example("=0-")
 def test_no_text_raises(text: str) -> None:
     found = step_soundness(text)
     assert found.stated >= found.false == len(found.false_spans)

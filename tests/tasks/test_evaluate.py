@@ -85,6 +85,7 @@ def test_sampled_repeats_differ_and_are_all_scored(
     assert {"avg@4,none", "pass@4,none", "maj@4,none", "tokens,none"} <= set(scores)
     assert len(samples_of(tmp_path, "cot_gsm8k_k4")[0]["resps"][0]) == 4
     assert not list(tmp_path.rglob(".unfinished*"))
+    assert "COTDISTILL_TOKENIZER" not in os.environ
 
 
 def test_a_prompt_that_does_not_fit_stops_before_anything_is_generated(
@@ -204,6 +205,7 @@ def test_missing_data_is_one_line_on_the_stock_harness_too(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        ([], "nothing to evaluate"),
         (["--tasks", "cot_gsm", "--model", "hf"], "did you mean 'cot_gsm8k'?"),
         (["--tasks", "cot_gsm8k", "--model", "local-chat-completions"], "--apply_chat_template"),
     ],

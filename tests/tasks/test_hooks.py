@@ -56,7 +56,7 @@ def test_options_that_another_row_has_are_not_this_row_s() -> None:
 
 
 def test_scores_are_split_by_level_subject_and_answer_type() -> None:
-    meta = {"level": "5", "subject": "Counting & Probability", "answer_type": None}
+    meta = {"level": "5", "subject": "Counting & Probability", "answer_type": "?"}
     metrics = grade_responses(document(meta=meta), ["\\boxed{12}"])
     assert metrics["exact_match_level_5"] == 1.0
     assert metrics["exact_match_subject_counting_probability"] == 1.0

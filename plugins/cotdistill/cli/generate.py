@@ -45,6 +45,8 @@ def generate(
         named = ", ".join(done.to_prepare[:_NAMED])
         more = f" and {len(done.to_prepare) - _NAMED} more" * (len(done.to_prepare) > _NAMED)
         talk(f"rows not at hand yet, `cotdistill run` gets them: {named}{more}\n")
+    if done.unequal:
+        talk(f"{done.unequal}\n")
     sys.stdout.write(f"{_shown(done.folder)}\n")
 
 

@@ -183,7 +183,7 @@ def _strata(document: Document, score: float) -> Metrics:
     return {
         f"exact_match_{axis}_{_word(meta[axis])}": score
         for axis in ("level", "subject", "answer_type")
-        if meta.get(axis) is not None
+        if meta.get(axis) is not None and _word(meta[axis])
     }
 
 

@@ -96,6 +96,10 @@ class Evaluator:
         if head == "big":
             return self.summed(node)
         args = [self.value(part) for part in node.args]
+        if head == "div":
+            self.refuse_hidden_zero(node.args[1])
+        if head == "pow" and self.ctx.re(args[1]) < 0:
+            self.refuse_hidden_zero(node.args[0])
         if head == "add":
             return ctx.fsum(args)
         if head == "mul":
@@ -115,6 +119,16 @@ class Evaluator:
         if head == "fn":
             return self.function(node.name, args)
         raise UndefinedError(f"{head} has no number")
+
+    def refuse_hidden_zero(self, node: Node) -> None:
+        """Refuse to divide by what is 0 but for rounding, as 1/sin(pi) would."""
+        if not node.args or node.head in ("num", "dec"):
+            return
+        kept, self.peak = self.peak, self.ctx.mpf(0)
+        size = abs(self.value(node))
+        if size <= self.peak * self.ctx.mpf(10) ** (10 - self.ctx.dps):
+            raise UndefinedError("divided by nothing")
+        self.peak = max(kept, self.peak)
 
     def constant(self, name: str) -> Any:
         """Give pi, e or i."""

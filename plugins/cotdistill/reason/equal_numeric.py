@@ -16,15 +16,17 @@ from cotdistill.reason.equal_tree import Node, TooBigError, symbols, walk
 
 _GOLDEN = Fraction(618033988749894848204586834365638, 10**33)
 _STEPPED = frozenset(("floor", "ceil", "factorial", "binomial", "mod", "gcd", "lcm"))
-MOST_WORK = 9000  # weighted steps for one pair; about 0.2 s at the very worst
+MOST_WORK = 12_000  # weighted steps for one pair; about 0.2 s at the very worst
 _FIRST_DIGITS = 50
 _LAST_DIGITS = 150
 _LARGEST_PEAK = 10**40  # up to which a value lost in the noise of 150 digits is 0
+_PROOF_DIGITS = 100  # agreeing digits that do for values too large for the last one
 _SURE_DIGITS = 30  # left after cancellation, that must agree
 _ENOUGH = 3  # agreeing points that make two expressions equal
 _COUNTED = frozenset("nmkijNM")  # symbols that stand for whole numbers next to a floor
 _STEPS = 27  # whole numbers below this are all asked where a floor or the like may hide a step
-_PLENTY = 5  # agreeing points after which no more are asked
+_PLENTY_STEPPED = 16
+_PLENTY = 4  # agreeing points after which no more are asked
 
 
 class Work:
@@ -116,11 +118,13 @@ def _difference(a: Node, b: Node, at: dict[str, Fraction], real: bool, work: Wor
         if gap > noise or (earlier and abs(gap - earlier) * 100 < gap):
             return False  # a gap that more digits leave as it is
         size = max(abs(one), abs(two))
-        lost = int(ctx.log10(peak / size)) if size > noise else digits
+        # of large values the last whole digit counts too: 10^45 + 1 is not 10^45
+        lost = int(ctx.log10(peak / min(size, 1))) if size > noise else digits
         if digits - lost >= _SURE_DIGITS:
             return True
         if digits >= _LAST_DIGITS:
-            return True if size <= noise and peak < _LARGEST_PEAK else None
+            hidden = size <= noise and peak < _LARGEST_PEAK
+            return True if hidden or gap < size * ctx.mpf(10) ** -_PROOF_DIGITS else None
         earlier = gap
         digits = min(_LAST_DIGITS, 50 + lost if size > noise else digits + 60)
     return None
@@ -146,7 +150,7 @@ def _at_points(a: Node, b: Node, test: _Test, work: Work) -> bool | None:
                 if said is False:
                     return False
                 agreed += said is True
-                if agreed >= _PLENTY and not stepped:
+                if agreed >= (_PLENTY if not stepped else _PLENTY_STEPPED):
                     return True
             if agreed >= (_ENOUGH if names else 1):
                 return True
@@ -169,7 +173,7 @@ def _points(names: tuple[str, ...], stepped: bool) -> list[dict[str, Fraction]]:
             for step in (0, 2)[: len(names)]
         ]
         counted = all(name[0] in _COUNTED for name in names)
-        return whole + steps + ([] if counted else _spread(names, 3))
+        return ([] if counted else _spread(names, 3)) + whole + steps
     return _spread(names, 6) + whole
 
 

@@ -186,6 +186,18 @@ def build_student(folder: Path, student: str, arm: str) -> Path:
     return target
 
 
+def known_rows(study: Study, folder: Path, arm: str) -> int | None:
+    """Return how many rows an arm has: its ledger's, or what a registration says; None: unknown."""
+    path = folder / "data" / f"{arm}.jsonl"
+    if ledger_path(path).is_file():
+        return read_ledger(path).outputs[0].rows
+    declared = study.arms[arm]
+    if isinstance(declared, MixedArm):
+        return declared.rows
+    registration = sources_of(study, arm)[0].registration
+    return registration.about.rows if registration and not filter_of(study, arm) else None
+
+
 def _texts(row: Row) -> list[str]:
     return [row[key] for key in ("system", "instruction", "output") if row.get(key)]
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from cotdistill.errors import DataError, Fault, FaultsError, MisuseError, UserError, did_you_mean
 from cotdistill.files.bundle import bundle_folder
@@ -36,6 +37,8 @@ def evaluate(arguments: Sequence[str]) -> None:
         MisuseError: an unknown task, or settings that cannot give scores.
         FaultsError: a guard stops the run, or the server fails; what is done is kept.
     """
+    if not arguments:
+        raise MisuseError("nothing to evaluate; for an example: cotdistill eval --help")
     ours = packaged_tasks()
     asked = asked_tasks(arguments)
     known = {
@@ -52,12 +55,13 @@ def evaluate(arguments: Sequence[str]) -> None:
     guards = Guards()
     started = time.time()
     try:
-        run_lm_eval(
-            arguments,
-            [bundle_folder("task_configs")],
-            with_upstream=any(name in upstream_names() for name in others),
-            watcher=guards,
-        )
+        with mock.patch.dict(os.environ):  # the tokenizer named for one run is not the next one's
+            run_lm_eval(
+                arguments,
+                [bundle_folder("task_configs")],
+                with_upstream=any(name in upstream_names() for name in others),
+                watcher=guards,
+            )
     except UserError:
         raise
     except (ValueError, AssertionError, OSError, RuntimeError) as error:

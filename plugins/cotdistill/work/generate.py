@@ -29,6 +29,7 @@ from cotdistill.work.build import (
     has_data_file,
     is_buildable_now,
     is_current,
+    known_rows,
     write_arm,
 )
 from cotdistill.work.load_study import load_study
@@ -50,6 +51,7 @@ class Generated:
     dropped: tuple[str, ...]
     stale: tuple[str, ...]  # outputs that are there and were made from older files
     to_prepare: tuple[str, ...]  # arms whose rows `run` will fetch
+    unequal: str  # how the arms differ in compute, where a recipe counts epochs; else nothing
 
 
 def generate(name_or_path: str, folder: Path | None = None, sets: Sequence[str] = ()) -> Generated:
@@ -247,6 +249,21 @@ def _difference(
             for arm in study.trained_arms()
             if has_data_file(study, arm) and not is_buildable_now(study, arm)
         ),
+        unequal=_unequal(study, root),
+    )
+
+
+def _unequal(study: Study, root: Path) -> str:
+    """Say which arms are trained for other numbers of steps than the rest, where it is known."""
+    if all(recipe.epochs is None for recipe in study.recipes.values()):
+        return ""
+    rows = {arm: count for arm in study.trained_arms() if (count := known_rows(study, root, arm))}
+    if len(set(rows.values())) < 2:
+        return ""
+    least, most = min(rows, key=rows.__getitem__), max(rows, key=rows.__getitem__)
+    return (
+        f"arms differ in rows, from {rows[least]:,} ({least}) to {rows[most]:,} ({most}), and so "
+        "in steps, for recipes count epochs; for equal compute say max_steps, or rows of a mix"
     )
 
 
