@@ -73,7 +73,7 @@ def test_rows_are_seen_as_llamafactory_trains_on_them(
     small_study: Study, study_file: WriteStudy, tmp_path: Path
 ) -> None:
     full = small_study["recipes"]["full"]
-    small_study["recipes"] = {"full": full, "short": {**full, "cutoff_len": 40}}
+    small_study["recipes"] = {"full": full, "short": {**full, "cutoff_len": 24}}
     del small_study["arms"]["answer-only"]
     folder = tmp_path / "run"
     generate(str(study_file(small_study)), folder)
@@ -87,8 +87,11 @@ def test_rows_are_seen_as_llamafactory_trains_on_them(
     assert answer.endswith(".<|im_end|>\n")
     assert (cut.answers_cut, cut.prompts_cut) == (40, 40)
     said = [str(fault) for fault in found.faults]
-    assert len(said) == 2
+    assert len(said) == 2  # and none about prompts: what is asked is what was trained
+    assert "evaluation prompts against training prompts, byte by byte" in found.looked_at
+    (note,) = found.notes
+    assert note.startswith("cot_gsm8k asks 'Work it out step by step")
     assert said[0].startswith(
         "tiny--fine--short--s42: 40 of 40 rows lose the end of the answer, and with it the "
-        "end-of-text token at cutoff_len 40; the longest row has"
+        "end-of-text token at cutoff_len 24; the longest row has"
     )

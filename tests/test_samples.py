@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from cotdistill.errors import DataError
+from cotdistill.files.golds import gold_of
 from cotdistill.files.samples import (
     find_samples,
-    gold_of,
     newest_results,
     read_samples,
 )

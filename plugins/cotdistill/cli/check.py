@@ -41,6 +41,8 @@ def check(
                 sys.stdout.write(f"    {'trained' if trained else 'prompt '} | {text!r}\n")
     for fault in found.faults:
         sys.stdout.write(f"{fault}\n")
+    for note in found.notes:
+        sys.stderr.write(f"note: {note}\n")
     for line in found.looked_at:
         sys.stderr.write(f"checked {line}\n")
     sys.stderr.write(f"{len(found.faults) or 'no'} fault{'s' * (len(found.faults) != 1)}\n")

@@ -54,6 +54,7 @@ def judge(
     from cotdistill.work.judge import Budget, Judge, endpoint_asker
     from cotdistill.work.judge import judge as ask_judge
     from cotdistill.work.judge_files import write_judged
+    from cotdistill.work.names import run_names
     from cotdistill.work.rescore import read_golds
 
     if (endpoint is None) == (vllm is None):
@@ -85,7 +86,8 @@ def judge(
             f"{spent.prompt_tokens:,} prompt tokens, at most {spent.reply_tokens:,} reply tokens\n"
         )
         return
-    found = [agreement(one) for one in judged]
+    names = run_names([one.file for one in judged])
+    found = [agreement(one, name) for one, name in zip(judged, names, strict=True)]
     show_table(agreement_table(found, spent))
     for one, agreed in zip(judged, found, strict=True):
         for path in write_judged(one, agreed, known):

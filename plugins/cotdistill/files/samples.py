@@ -24,17 +24,8 @@ _SAMPLES = re.compile(rf"samples_(?P<task>.+?)(?:_{_STAMP})?\.jsonl")
 _RESULTS = re.compile(rf"results_{_STAMP}\.json|(?P<stem>.+)_(?P<later>\d{{4}}-\d\d-\d\dT.+)\.json")
 _OURS = re.compile(r"\.(?:rescored|judged)(?:-\d+)?\.")
 _ID_KEYS = ("id", "unique_id", "question_id", "problem_id", "idx", "ID")
-_QUESTION_KEYS = (
-    "question",
-    "problem",
-    "Question",
-    "Problem",
-    "query",
-    "input",
-    "prompt",
-    "instruction",
-)
-_TARGET_IS_ANSWER = 200
+_NAMES = ("question", "problem", "query", "input", "prompt", "instruction")
+_QUESTION_KEYS = (*_NAMES, "Question", "Problem")
 
 
 @dataclass(frozen=True)
@@ -190,7 +181,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def prompt_of(row: Row) -> str:
-    """Return the prompt as one text; a chat is written turn by turn.
+    """Return the prompt as one text, a chat turn by turn.
 
     >>> chat = ['[{"role": "user", "content": "2+2?"}]']
     >>> prompt_of({"arguments": {"gen_args_0": {"arg_0": chat}}})
@@ -208,55 +199,6 @@ def prompt_of(row: Row) -> str:
         except (ValueError, TypeError, KeyError, RecursionError):
             return held
     return held
-
-
-def gold_of(sample: Sample) -> str | None:
-    r"""Return the gold answer that a document carries, or None where it carries none.
-
-    Ours is `gold`; upstream's and the seeds' are `answer`, `final_answer` (a list), `Answer`; a
-    worked solution is not an answer, but its last box and GSM8K's `####` are.
-    """
-    doc = sample.doc
-    for name in ("gold", "final_answer", "answer", "Answer", "target"):
-        value = doc.get(name)
-        if isinstance(value, list):
-            value = ", ".join(str(item) for item in value) if value else None
-        if isinstance(value, bool | int | float):
-            value = _number_text(value)
-        if isinstance(value, str) and value.strip():
-            return _stated_answer(value)
-    for solution in (sample.target, doc.get("solution"), doc.get("Solution")):
-        if isinstance(solution, str) and (boxed := last_box(solution)) is not None:
-            return boxed
-    short = sample.target.strip()
-    return short if 0 < len(short) <= _TARGET_IS_ANSWER else None
-
-
-def last_box(text: str) -> str | None:
-    r"""Return what the last balanced `\boxed{}` or `\fbox{}` of a solution holds.
-
-    >>> last_box(r"so \boxed{\frac{1}{2}}."), last_box("no box")
-    ('\\frac{1}{2}', None)
-    """
-    for found in reversed(list(re.finditer(r"\\(?:boxed|fbox|framebox)\s*\{", text))):
-        depth = 1
-        for place in range(found.end(), len(text)):
-            depth += {"{": 1, "}": -1}.get(text[place], 0)
-            if depth == 0:
-                return text[found.end() : place].strip()
-    return None
-
-
-def _number_text(value: bool | int | float) -> str:
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def _stated_answer(text: str) -> str:
-    if "####" in text:
-        return text.rpartition("####")[2].strip()
-    return text
 
 
 def _sample(row: Row, place: str, task: str) -> Sample:

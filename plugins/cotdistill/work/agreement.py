@@ -36,8 +36,8 @@ class Agreement:
     cut_off: int = 0
 
 
-def agreement(judged: Judged) -> Agreement:
-    """Return how the two stages agree on one samples file."""
+def agreement(judged: Judged, run: str | None = None) -> Agreement:
+    """Return how the two stages agree on one samples file; `run` names it in tables."""
     items = judged.items
     confusion: Counter[tuple[bool, str]] = Counter(
         (item.verdict.correct, item.opinion.ruling) for item in items if item.opinion is not None
@@ -52,7 +52,7 @@ def agreement(judged: Judged) -> Agreement:
     after = score_interval(_by_question(items, lambda item: item.correct))
     wrongly = false_right.value * rule.value if false_right else 0.0
     return Agreement(
-        run=judged.file.path.parent.name,
+        run=run or judged.file.path.parent.name,
         task=judged.file.task,
         responses=len(items),
         rule=rule,

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cotdistill.files.golds import gold_of
 from cotdistill.files.rows import read_rows
-from cotdistill.files.samples import Sample, SampleFile, gold_of, read_samples
+from cotdistill.files.samples import Sample, SampleFile, read_samples
 from cotdistill.work.collect import Results
 from cotdistill.work.facts import made_file, question_facts
 

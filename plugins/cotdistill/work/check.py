@@ -14,6 +14,7 @@ from cotdistill.files.task_names import packaged_tasks
 from cotdistill.files.yamls import read_yaml
 from cotdistill.hosts.llamafactory import accepted_by_llamafactory
 from cotdistill.work.build import has_data_file, study_of
+from cotdistill.work.check_prompts import check_prompts
 from cotdistill.work.check_rows import RowReport, row_reports
 from cotdistill.work.generate import ManifestLine, checked_files, read_manifest
 from cotdistill.work.load_study import load_study, shipped_studies
@@ -26,6 +27,7 @@ class Checked:
     looked_at: tuple[str, ...]
     faults: tuple[Fault, ...]
     rows: tuple[RowReport, ...] = ()
+    notes: tuple[str, ...] = ()  # what is no fault and yet should be known
 
 
 def check(what: str | None, sets: Sequence[str] = (), deep: bool = False, show: int = 0) -> Checked:
@@ -91,6 +93,7 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
     faults = list(_altered(root, manifest))
     looked_at = [f"run folder of {study.name}: {len(manifest)} runs"]
     rows: list[RowReport] = []
+    notes: list[str] = []
     if deep or show:
         asked = [
             (line["files"][kind], kind, read_yaml(root / line["files"][kind]))
@@ -105,8 +108,15 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
         faults += [*unmade, *unread]
         faults += [fault for report in rows for fault in report.faults()]
         looked_at.append(f"{len(rows)} arms as their students would see them")
+        prompts = check_prompts(root)
+        faults += prompts.faults
+        notes = list(prompts.notes)
+        notes += [
+            f"not compared, its tokenizer is not here: {place}" for place in prompts.unchecked
+        ]
+        looked_at.append("evaluation prompts against training prompts, byte by byte")
     faults += _missing_rows(study, root)
-    return Checked(tuple(looked_at), tuple(faults), tuple(rows))
+    return Checked(tuple(looked_at), tuple(faults), tuple(rows), tuple(notes))
 
 
 def _accepted(asked: list[tuple[str, str, dict[str, object]]]) -> list[Fault]:

@@ -22,6 +22,7 @@ from cotdistill.reason.significance import (
     paired_permutation,
 )
 from cotdistill.work.facts import Fact, Settings, Source, question_facts, settings_of
+from cotdistill.work.names import short_names
 from cotdistill.work.table import Table
 
 LEVEL = 0.05
@@ -133,20 +134,6 @@ def _adjusted(found: list[Comparison]) -> list[Comparison]:
     p_values = [one.p for one in found]
     both = zip(found, holm(p_values), benjamini_hochberg(p_values), strict=True)
     return [replace(one, p_holm=by_holm, p_bh=by_bh) for one, by_holm, by_bh in both]
-
-
-def short_names(places: Sequence[Path]) -> list[str]:
-    """Return what tells places apart: the last part of the path that differs among them.
-
-    >>> short_names([Path("scores/a/model"), Path("scores/b/model")])
-    ['a', 'b']
-    """
-    parts = [list(place.parts) for place in places]
-    while min(map(len, parts)) > 1 and len({held[-1] for held in parts}) < len(parts):
-        if len({tuple(held[:-1]) for held in parts}) == 1:
-            break
-        parts = [held[:-1] for held in parts]
-    return [held[-1] for held in parts]
 
 
 def comparison_table(found: Sequence[Comparison], flips: int = 0) -> Table:

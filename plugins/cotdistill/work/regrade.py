@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import chain, islice, tee
 from typing import cast, get_args
 
-from cotdistill.files.samples import Sample, gold_of
+from cotdistill.files.golds import gold_of
+from cotdistill.files.samples import Sample
 from cotdistill.reason.equal import Kind
 from cotdistill.reason.grade import Grade
 from cotdistill.reason.grade_many import Judged, grade_many

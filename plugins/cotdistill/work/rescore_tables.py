@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cotdistill.work.names import run_names
 from cotdistill.work.rescore import Rescored
 from cotdistill.work.table import Table
 
@@ -11,12 +12,13 @@ from cotdistill.work.table import Table
 def score_changes(done: Sequence[Rescored]) -> Table:
     """Return a row a file and old filter: what the score was, what it is, how many moved."""
     rows = []
-    for one in done:
+    names = run_names([one.file for one in done])
+    for run, one in zip(names, done, strict=True):
         new = one.score
         for name, old in one.before.items() or [("", None)]:
             rows.append(
                 (
-                    one.file.path.parent.name,
+                    run,
                     one.file.task,
                     name,
                     str(one.questions - one.without_gold),
@@ -45,13 +47,13 @@ def rule_table(done: Sequence[Rescored]) -> Table:
     """Return a row an outcome and rule, commonest first: what it read, what moved by it."""
     rows = [
         (
-            one.file.path.parent.name,
+            run,
             one.file.task,
             outcome,
             rule,
             *map(str, (change.responses, change.up, change.down)),
         )
-        for one in done
+        for run, one in zip(run_names([one.file for one in done]), done, strict=True)
         for (outcome, rule), change in sorted(
             one.rules.items(), key=lambda held: (-held[1].responses, held[0])
         )
