@@ -103,7 +103,7 @@ def _file_rows(source: Path) -> Iterator[Row]:
     if source.suffix != ".parquet":
         yield from read_rows(source)
         return
-    import pyarrow.parquet  # type: ignore[import-untyped]
+    import pyarrow.parquet
 
     for batch in pyarrow.parquet.ParquetFile(source).iter_batches():
         yield from batch.to_pylist()
