@@ -12,6 +12,7 @@ from cotdistill.cli.corpus_options import (
     Against,
     Files,
     Golds,
+    Parquet,
     SkipBad,
     Tokenizer,
     Workers,
@@ -28,6 +29,7 @@ def import_traces(
     output: Annotated[Path, typer.Option("-o", "--output", help="folder for the traces")],
     golds: Golds = None,
     skip_bad: SkipBad = False,
+    parquet: Parquet = False,
 ) -> None:
     """Read a seed's folder, or files of a known shape, as traces, and say what was refused.
 
@@ -38,7 +40,7 @@ def import_traces(
 
     rows = []
     for source in find_sources(paths, golds or []):
-        done = import_source(source, output, skip_bad=skip_bad)
+        done = import_source(source, output, skip_bad=skip_bad, parquet=parquet)
         refused = ", ".join(f"{count} {rule}" for rule, count in done.refused.items()) or "0"
         shape = ", ".join(done.shapes) or "none"
         counts = (done.rows, done.traces, done.questions, done.with_gold)

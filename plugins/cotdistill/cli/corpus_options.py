@@ -19,6 +19,7 @@ Golds = Annotated[
 ]
 Workers = Annotated[int, typer.Option(help="processes [default: the processors]")]
 SkipBad = Annotated[bool, typer.Option(help="go on without broken lines, counting them")]
+Parquet = Annotated[bool, typer.Option(help="write the same rows as Parquet beside")]
 Tokenizer = Annotated[str | None, typer.Option(help="tokenizer.json, model folder or hub id")]
 
 

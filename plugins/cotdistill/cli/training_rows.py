@@ -12,6 +12,7 @@ from cotdistill.cli.corpus_options import (
     Against,
     Files,
     Golds,
+    Parquet,
     SkipBad,
     Tokenizer,
     Workers,
@@ -56,6 +57,7 @@ def filter_(
     skip_bad: SkipBad = False,
     workers: Workers = 0,
     engine: Engine = "processes",
+    parquet: Parquet = False,
 ) -> None:
     """Keep the traces that may be trained on; write every other one beside with its reason.
 
@@ -66,6 +68,7 @@ def filter_(
     from cotdistill.declare.shape import read_shape
     from cotdistill.work.curate import curate
 
+    _refuse_parquet_name(output)
     standard = Filters()
     values = {
         "grade": grade,
@@ -92,6 +95,7 @@ def filter_(
         apart=apart,
         workers=workers_or_all(workers),
         engine=_engine(engine),
+        parquet=parquet,
         progress=progress_line(),
     )
     _show_ledger(output, ledger)
@@ -116,6 +120,7 @@ def mix(
         str, typer.Option("--format", help="alpaca, sharegpt, messages or traces")
     ] = "alpaca",
     tokenizer: Tokenizer = None,
+    parquet: Parquet = False,
 ) -> None:
     """Mix trace files by weights: exact counts, seeded, nested, refused if it cannot be met.
 
@@ -126,6 +131,7 @@ def mix(
     from cotdistill.work.mix import WRITERS
     from cotdistill.work.mix import mix as write_mix
 
+    _refuse_parquet_name(output)
     files: dict[str, Path] = {}
     weights: dict[str, float] = {}
     for source in sources:
@@ -145,7 +151,14 @@ def mix(
         "replace": replace,
     }
     mixing = read_shape(Mixing, values, "mix", _WrongOptionError)
-    ledger = write_mix(files, mixing, output, form=form, tokenizer=tokenizer)  # type: ignore[arg-type]
+    ledger = write_mix(
+        files,
+        mixing,
+        output,
+        form=form,  # type: ignore[arg-type]
+        tokenizer=tokenizer,
+        parquet=parquet,
+    )
     columns = ("source", "rows", "characters")
     drawn, said = ledger.notes["rows_of_source"], ledger.notes["characters_of_source"]
     show_table(Table(columns, tuple((name, str(drawn[name]), str(said[name])) for name in drawn)))
@@ -156,6 +169,12 @@ class _WrongOptionError(FaultsError):
     """Options that say what cannot be meant, all at once."""
 
     exit_code = MisuseError.exit_code
+
+
+def _refuse_parquet_name(output: Path) -> None:
+    if output.suffix == ".parquet":
+        jsonl = output.with_suffix(".jsonl")
+        raise MisuseError(f"-o {output}: rows are JSON Lines; say -o {jsonl} --parquet for both")
 
 
 def _show_ledger(output: Path, ledger: Ledger) -> None:
