@@ -116,7 +116,13 @@ def curate(
         ),
         counts=counts,
         settings=filters.model_dump(mode="json"),
-        notes=_notes(surveyed, alive, len(questions), missing),
+        notes={
+            **_notes(surveyed, alive, len(questions), missing),
+            "counts_of_inputs": [
+                _counts(reasons[surveyed.file == place], [file], filters)
+                for place, file in enumerate(files)
+            ],
+        },
     )
     write_ledger(out, ledger)
     journal.close()
