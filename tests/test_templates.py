@@ -20,7 +20,7 @@ def folder_with(tmp_path: Path, text: str) -> Path:
 
 def test_an_unknown_variable_is_an_error(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, "learning_rate: {{ lerning_rate }}\n")
-    with pytest.raises(BundleError, match="a value is missing .*lerning_rate"):
+    with pytest.raises(BundleError, match=r"a value is missing .*lerning_rate"):
         render("t.j2", {"learning_rate": 1.0}, folder)
 
 

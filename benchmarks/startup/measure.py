@@ -79,9 +79,7 @@ def main() -> None:
                 str(hydra), str(script), str(folder / "hydra"),
             ]  # fmt: skip
         else:
-            sys.stderr.write(
-                "no .venv-bench/startup: Hydra is left out (make bench-startup makes it)\n"
-            )
+            sys.stderr.write("without .venv-bench/startup Hydra is left out: make bench-startup\n")
         least = dict.fromkeys(commands, float("inf"))
         for _ in range(ROUNDS):
             for made in (out, folder / "hydra"):
