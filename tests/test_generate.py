@@ -181,6 +181,7 @@ def test_an_environment_stands_before_the_command(
     }
     made(small_study, study_file, tmp_path / "run")
     stages = read_manifest(tmp_path / "run")[0]["stages"]
+    assert stages["prepare"] is None
     assert stages["train"]["command"][:5] == ["conda", "run", "-n", "train", "llamafactory-cli"]
     assert stages["evaluate"]["command"][0] == str(tmp_path / "venv" / "bin" / "lm-eval")
 

@@ -39,7 +39,7 @@ def render(template: str, values: dict[str, Any], folder: Path | None = None) ->
 
     Raises:
         BundleError: there is no such template, it is not Jinja2, or it asks for a value that was
-            not given.
+            not given or for what the sandbox does not allow.
     """
     root = folder or bundle_folder("templates")
     place = str(root / template)
@@ -51,3 +51,5 @@ def render(template: str, values: dict[str, Any], folder: Path | None = None) ->
         raise BundleError(Fault(f"{place}:{error.lineno}", f"not Jinja2 ({error})")) from error
     except jinja2.UndefinedError as error:
         raise BundleError(Fault(place, f"a value is missing ({error})")) from error
+    except jinja2.TemplateError as error:  # such as what the sandbox does not allow
+        raise BundleError(Fault(place, f"cannot be filled in ({error})")) from error
