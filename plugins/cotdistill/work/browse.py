@@ -15,7 +15,8 @@ from cotdistill.files.golds import gold_of
 from cotdistill.files.rows import read_rows
 from cotdistill.files.samples import Sample, SampleFile, read_samples
 from cotdistill.work.collect import Results, Score
-from cotdistill.work.facts import made_file, question_facts
+from cotdistill.work.facts import question_facts
+from cotdistill.work.made_verdicts import Source, made_file
 
 CHARACTERS = 4_000_000  # of responses on a page, and so about as many bytes
 FEWEST = 60  # questions a task that are always shown, shortened if need be
@@ -58,7 +59,8 @@ def browse(results: Results, characters: int = CHARACTERS) -> Browsed:
         for task in tasks
     }
     chosen = {
-        task: _chosen([file for _, file in per_task[task] if file], fitting[task]) for task in tasks
+        task: _chosen([f for _, f in per_task[task] if f], fitting[task], results.source)
+        for task in tasks
     }
     tight = [task for task in tasks if fitting[task] <= FEWEST]
     count = sum(len(chosen[task][0]) * len(per_task[task]) for task in tight)
@@ -75,7 +77,7 @@ def browse(results: Results, characters: int = CHARACTERS) -> Browsed:
             if file is None:
                 continue
             seen: set[str] = set()
-            verdicts = _made_verdicts(file)
+            verdicts = _made_verdicts(file, results.source)
             for sample in read_samples(file):
                 identity = sample.identity
                 if identity in seen:
@@ -131,11 +133,11 @@ def fitting_questions(scores: Sequence[Score], room: int) -> int:
     return min(MOST, max(FEWEST, int(room / max(a_question, 1))))
 
 
-def _chosen(files: Sequence[SampleFile], most: int) -> tuple[list[str], int]:
+def _chosen(files: Sequence[SampleFile], most: int, source: Source) -> tuple[list[str], int]:
     """Return the questions to show: first those on which the runs differ, in file order."""
     values: dict[str, list[float]] = {}
     for file in files:
-        for identity, fact in question_facts(file).items():
+        for identity, fact in question_facts(file, source).items():
             values.setdefault(identity, []).append(fact.value)
     differing = [key for key, held in values.items() if len(set(held)) > 1]
     same = [key for key in values if len(set(values[key])) == 1]
@@ -158,8 +160,8 @@ def _logged_verdicts(sample: Sample) -> list[tuple[str, str, str]]:
     return [(outcome, "as logged", "") for _ in sample.responses]
 
 
-def _made_verdicts(file: SampleFile) -> dict[str, list[tuple[str, str, str]]]:
-    path = made_file(file, "judged") or made_file(file, "rescored")
+def _made_verdicts(file: SampleFile, source: Source) -> dict[str, list[tuple[str, str, str]]]:
+    path = made_file(file, source)
     if path is None:
         return {}
     return {

@@ -42,6 +42,7 @@ def page(
         "mathml": (folder / "mathml.js").read_text(encoding="utf-8"),
         "javascript": (folder / "page.js").read_text(encoding="utf-8"),
         "baseline": held.baseline,
+        "source": held.source,
         "seeds": max((cell.seeds for cell in held.cells.values()), default=1),
         "recipes": held.several_recipes,
         "tasks": held.tasks,
