@@ -244,6 +244,11 @@ def test_a_mix_has_exact_counts_and_a_ledger(
         ({"arms": {"a": {"mix": {"nothing": 1.0}}}}, "arms.a.mix: unknown source 'nothing'"),
         ({"arms": {"a": {"puzzles": "digit-sums", "level": 3}}}, "did you mean 'digit-sum'?"),
         ({"arms": {"a": {"puzzles": "digit-sum", "level": 9}}}, "unknown level 9"),
+        ({"seeds": []}, "seeds: nothing; expected at least one entry"),
+        (
+            {"evaluation": {"tasks": ["cot_puzzles_ball"], "batch_size": 0}},
+            "evaluation.batch_size: 0 is no batch size; use a number of 1 or more, or 'auto'",
+        ),
     ],
 )
 def test_what_cannot_be_meant_gets_a_clear_line_and_writes_nothing(

@@ -54,6 +54,8 @@ def _fault(shape: type[Shape], place: str, item: dict[str, Any]) -> Fault:
             return Fault(parent, f"the key '{path[-1]}' is missing")
         case "value_error":
             return Fault(where, str(item["ctx"]["error"]))
+        case "too_short":
+            return Fault(where, "nothing", "at least one entry")
     message = item["msg"].removeprefix("Input should be ")
     shown = repr(item["input"])
     return Fault(where, shown if len(shown) < 80 else shown[:77] + "...", message)

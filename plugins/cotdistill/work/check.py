@@ -19,6 +19,7 @@ from cotdistill.work.check_prompts import check_prompts
 from cotdistill.work.check_rows import RowReport, row_reports
 from cotdistill.work.generate import ManifestLine, checked_files, read_manifest
 from cotdistill.work.load_study import load_study, shipped_studies
+from cotdistill.work.moved import moved_fault
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,9 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
     root = root.resolve()
     study = study_of(root)
     manifest = read_manifest(root)
-    faults = list(_altered(root, manifest))
+    commands = [(line["stages"]["train"]["command"], line["files"]["train"]) for line in manifest]
+    moved = moved_fault(root, commands)
+    faults = [*([moved] if moved else []), *_altered(root, manifest)]
     looked_at = [f"run folder of {study.name}: {len(manifest)} runs"]
     rows: list[RowReport] = []
     notes: list[str] = []
