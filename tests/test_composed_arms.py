@@ -15,6 +15,7 @@ from cotdistill.errors import DataError, StudyError
 from cotdistill.files.ledger import read_ledger
 from cotdistill.files.rows import write_rows
 from cotdistill.work.build import build_arm
+from cotdistill.work.check import check_run_folder
 from cotdistill.work.generate import generate
 
 Study = dict[str, Any]
@@ -115,6 +116,24 @@ def test_the_ledger_of_a_filtered_arm_has_each_of_its_rows_under_one_reason(
     assert mixed.notes["rows_of_source"] == {"long": 4, "short": 4}
     assert sum(mixed.counts.values()) == sum(each.rows for each in mixed.inputs) == 24
     assert mixed.counts["not_drawn"] == 10 + 12 - 8
+
+
+@pytest.mark.usefixtures("two_teachers")
+def test_a_check_says_which_arms_a_filter_left_unequal(
+    small_study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    small_study["arms"] = {
+        "all": {"file": "long.jsonl", "filter": {"grade": "off", "duplicates": []}},
+        "right": {"file": "long.jsonl", "filter": {"duplicates": []}},
+    }
+    recipe = small_study["recipes"]["full"]
+    recipe["epochs"] = recipe.pop("max_steps")
+    generate(str(study_file(small_study)), tmp_path / "run")
+    assert check_run_folder(tmp_path / "run").notes == ()  # their rows are not known yet
+    for arm in ("all", "right"):
+        build_arm(tmp_path / "run", arm)
+    (note,) = check_run_folder(tmp_path / "run").notes
+    assert note.startswith("arms differ in rows, from 11 (right) to 12 (all), and so in steps")
 
 
 @pytest.mark.usefixtures("two_teachers")
