@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from cotdistill.errors import DataError, StudyError
 from cotdistill.files.ledger import read_ledger
 from cotdistill.files.rows import write_rows
 from cotdistill.work.build import build_arm
+from cotdistill.work.check import check_run_folder
 from cotdistill.work.generate import generate
 
 Study = dict[str, Any]
@@ -113,6 +116,46 @@ def test_the_ledger_of_a_filtered_arm_has_each_of_its_rows_under_one_reason(
     assert mixed.notes["rows_of_source"] == {"long": 4, "short": 4}
     assert sum(mixed.counts.values()) == sum(each.rows for each in mixed.inputs) == 24
     assert mixed.counts["not_drawn"] == 10 + 12 - 8
+
+
+@pytest.mark.usefixtures("two_teachers")
+def test_a_check_says_which_arms_a_filter_left_unequal(
+    small_study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    small_study["arms"] = {
+        "all": {"file": "long.jsonl", "filter": {"grade": "off", "duplicates": []}},
+        "right": {"file": "long.jsonl", "filter": {"duplicates": []}},
+    }
+    recipe = small_study["recipes"]["full"]
+    recipe["epochs"] = recipe.pop("max_steps")
+    generate(str(study_file(small_study)), tmp_path / "run")
+    assert check_run_folder(tmp_path / "run").notes == ()  # their rows are not known yet
+    for arm in ("all", "right"):
+        build_arm(tmp_path / "run", arm)
+    (note,) = check_run_folder(tmp_path / "run").notes
+    assert note.startswith("arms differ in rows, from 11 (right) to 12 (all), and so in steps")
+
+
+@pytest.mark.usefixtures("two_teachers")
+def test_a_mix_and_its_source_are_built_at_once_without_harm(
+    small_study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    small_study["arms"] = {
+        "long": {"file": "long.jsonl", "filter": {"grade": "off"}},
+        "mixed": {"mix": {"long": 1.0}, "rows": 8},
+        "other": {"mix": {"long": 1.0}, "rows": 9},
+    }
+    generate(str(study_file(small_study)), tmp_path / "run")
+    program = (
+        "import sys; from pathlib import Path; from cotdistill.work.build import build_arm; "
+        "build_arm(Path(sys.argv[1]), sys.argv[2])"
+    )
+    jobs = [
+        subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "run"), arm])
+        for arm in ("mixed", "other", "long")
+    ]
+    assert [job.wait() for job in jobs] == [0, 0, 0]
+    assert len(rows_of(tmp_path / "run" / "data" / "other.jsonl")) == 9
 
 
 @pytest.mark.usefixtures("two_teachers")

@@ -97,6 +97,9 @@ def granularity(
     tokenizer: Tokenizer = None,
     by: Annotated[str, typer.Option(help="measure whose order is looked at")] = "words",
     picture: Annotated[Path | None, typer.Option(help="write a bar chart here (.svg)")] = None,
+    rows: Annotated[
+        Path | None, typer.Option(help="write the measures of every trace here (JSON Lines)")
+    ] = None,
 ) -> None:
     """Measure steps, sentences, equations and length of each level, and whether levels keep order.
 
@@ -109,7 +112,7 @@ def granularity(
     known = (*MEASURES, "tokens")
     if by not in known or (by == "tokens" and not tokenizer):
         raise MisuseError(f"granularity: --by {by}; known: {', '.join(known)} (with --tokenizer)")
-    report = measure_granularity(files, tokenizer=tokenizer, by=by)
+    report = measure_granularity(files, tokenizer=tokenizer, by=by, rows=rows)
     columns = ("arm", "rows", *report.arms[0].means)
     shown = [
         (arm.arm, str(arm.rows), *(f"{mean:.1f}" for mean in arm.means.values()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from cotdistill.declare.arm import FileArm, MixedArm, PuzzleArm
 from cotdistill.declare.study import ScratchStudent, Study, read_study
 from cotdistill.errors import DataError, Fault, StudyError, did_you_mean
 from cotdistill.files.ledger import Ledger, LedgerFile, ledger_path, read_ledger, write_ledger
+from cotdistill.files.locks import waited_lock
 from cotdistill.files.rows import Row, read_rows, write_rows
 from cotdistill.files.whole import sha256_of
 from cotdistill.files.yamls import read_yaml
@@ -132,11 +134,21 @@ def build_arm(folder: Path, arm: str) -> Path:
 
 
 def write_arm(study: Study, arm: str, folder: Path) -> Path:
-    """Write an arm's rows and ledger into `folder/data`, unless they are there and current."""
+    """Write an arm's rows and ledger into `folder/data`, unless they are there and current.
+
+    Jobs that run at once may want the same arm, a mix and its source say: one makes it.
+    """
     path = folder / "data" / f"{arm}.jsonl"
     digest = arm_digest(study, arm)
-    if is_current(path, digest):
-        return path
+    if not is_current(path, digest):
+        with waited_lock(path.with_name(f".{arm}.lock"), f"process {os.getpid()}"):
+            if not is_current(path, digest):
+                _write_arm(study, arm, folder, digest)
+    return path
+
+
+def _write_arm(study: Study, arm: str, folder: Path, digest: str) -> None:
+    path = folder / "data" / f"{arm}.jsonl"
     missing = [
         source for source in sources_of(study, arm) if source.path and not is_at_hand(source)
     ]
@@ -158,7 +170,6 @@ def write_arm(study: Study, arm: str, folder: Path) -> Path:
             notes={"digest": digest, **tally.notes},
         ),
     )
-    return path
 
 
 def build_student(folder: Path, student: str, arm: str) -> Path:

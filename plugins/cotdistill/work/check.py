@@ -17,7 +17,7 @@ from cotdistill.hosts.llamafactory import accepted_by_llamafactory, registration
 from cotdistill.work.build import has_data_file, study_of
 from cotdistill.work.check_prompts import check_prompts
 from cotdistill.work.check_rows import RowReport, row_reports
-from cotdistill.work.generate import ManifestLine, checked_files, read_manifest
+from cotdistill.work.generate import ManifestLine, checked_files, read_manifest, unequal_arms
 from cotdistill.work.load_study import load_study, shipped_studies
 from cotdistill.work.moved import moved_fault
 
@@ -146,6 +146,8 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
         ]
         looked_at.append("evaluation prompts against training prompts, byte by byte")
     faults += _missing_rows(study, root)
+    if unequal := unequal_arms(study, root):
+        notes.insert(0, unequal)
     return Checked(tuple(looked_at), tuple(faults), tuple(rows), tuple(notes))
 
 

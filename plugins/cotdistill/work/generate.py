@@ -264,11 +264,11 @@ def _difference(
             for arm in study.trained_arms()
             if has_data_file(study, arm) and not is_buildable_now(study, arm)
         ),
-        unequal=_unequal(study, root),
+        unequal=unequal_arms(study, root),
     )
 
 
-def _unequal(study: Study, root: Path) -> str:
+def unequal_arms(study: Study, root: Path) -> str:
     """Say which arms are trained for other numbers of steps than the rest, where it is known."""
     if all(recipe.epochs is None for recipe in study.recipes.values()):
         return ""
