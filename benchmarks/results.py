@@ -216,7 +216,7 @@ def bench_judge() -> None:
     print("  ".join(f"{head:>14}" for head in heads))
     with tempfile.TemporaryDirectory() as name:
         for concurrency in (8, 64, 256):
-            count = concurrency * 40
+            count = max(1600, concurrency * 40)  # seconds enough that starting up hardly counts
             folder = Path(name) / str(concurrency)
             write_samples(folder, count, "run")
             asker = stage.Judge("bench", audit=1.0)  # every row is asked about

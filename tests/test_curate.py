@@ -335,7 +335,7 @@ def test_the_command_line_says_what_it_did(
     assert main(["filter", str(tmp_path / "none.jsonl"), "-o", str(out)]) == 1
 
 
-LEAK = Path("/work/shared/data/cot_factors")
+LEAK = Path(__file__).resolve().parents[2] / "shared" / "data" / "cot_factors"
 
 
 @pytest.mark.skipif(not LEAK.is_dir(), reason="the real data is not here")

@@ -181,6 +181,7 @@ def test_an_environment_stands_before_the_command(
     }
     made(small_study, study_file, tmp_path / "run")
     stages = read_manifest(tmp_path / "run")[0]["stages"]
+    assert stages["prepare"] is None
     assert stages["train"]["command"][:5] == ["conda", "run", "-n", "train", "llamafactory-cli"]
     assert stages["evaluate"]["command"][0] == str(tmp_path / "venv" / "bin" / "lm-eval")
 
@@ -209,7 +210,7 @@ def test_a_mix_has_exact_counts_and_a_ledger(
     fine = [row for row in rows if "\n" in row["output"]]
     assert (len(rows), len(fine)) == (33, 26)  # 0.8 of 33 is 26.4
     ledger = json.loads((tmp_path / "run" / "data" / "mixed.ledger.json").read_text())
-    assert ledger["counts"] == {"kept": 33}
+    assert ledger["counts"] == {"kept": 33, "not_drawn": 47}
 
 
 @pytest.mark.parametrize(

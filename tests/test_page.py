@@ -4,13 +4,14 @@ import json
 import re
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cotdistill.files.catalogue import datasets
 from cotdistill.reason.interval import Interval
-from cotdistill.work.browse import QUESTIONS, browse
+from cotdistill.work.browse import FEWEST, MOST, browse, fitting_questions
 from cotdistill.work.collect import collect
 from cotdistill.work.figures import dots
 from cotdistill.work.matrix import as_latex, matrix
@@ -62,11 +63,23 @@ def test_the_latex_twin_has_a_row_an_arm_and_escapes_names(folder: Path) -> None
     assert r"$50.0^{60.7}_{39.3}" in text
 
 
-def test_the_browser_shows_differing_questions_first_and_counts_the_rest(folder: Path) -> None:
+def test_the_browser_shows_all_that_fit_and_else_differing_questions_first(folder: Path) -> None:
     browsed = browse(collect(folder))
-    assert (browsed.shown, browsed.held) == (QUESTIONS, 80)
+    assert (browsed.shown, browsed.held) == ({"digits": 80}, {"digits": 80})
+    browsed = browse(collect(folder), characters=1000)
+    assert (browsed.shown, browsed.held) == ({"digits": FEWEST}, {"digits": 80})
     texts = [question[1] for question in browsed.questions]
     assert all(f"What is {number} + 1?" in texts for number in range(5, 40))
+
+
+def test_more_questions_are_shown_where_responses_are_short(folder: Path) -> None:
+    scores = [score for _, score in collect(folder).rows()]
+    assert len(scores) == 8
+    assert fitting_questions(scores, 8 * 80 * 100) == 100
+    longer = [replace(score, characters=2940.0) for score in scores]
+    assert fitting_questions(longer, 8 * 3000 * 70) == 70
+    assert fitting_questions(longer, 1) == FEWEST
+    assert fitting_questions(scores, 10**9) == MOST
 
 
 def test_every_picture_is_xml_with_a_title_and_a_file(folder: Path) -> None:
@@ -155,19 +168,31 @@ def test_the_page_works_in_a_real_browser(folder: Path) -> None:
     setting = "(() => { const e = document.getElementById('by-%s'); e.value = '%s'; "
     setting += "e.dispatchEvent(new Event('input', {bubbles: true})); "
     setting += "return document.querySelectorAll('#list button').length; })()"
-    level6 = 6
+    press = "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', "
+    press += "{key: '%s', bubbles: true}))"
     show = "[...document.querySelectorAll('#list button')].find(b => b.value == '%d').click()"
     questions = [
-        "document.title",
-        "document.getElementById('by-right').selectedOptions[0].text",
+        "window.sides = () => [...document.querySelectorAll('.side h3')].map(e => e.textContent)"
+        ".join(' | '); document.title",
+        "document.getElementById('by-beside').value",
         "document.querySelectorAll('#list button').length",
         setting % ("outcome", "correct"),
         setting % ("outcome", ""),
-        setting % ("left", level6),
+        setting % ("arm", "level6"),
+        "document.getElementById('by-left').selectedOptions[0].text",
+        setting % ("outcome", "wrong"),
+        setting % ("arm", "level2"),
+        setting % ("arm", "level6"),
+        setting % ("outcome", ""),
         "document.querySelectorAll('#list button').length",
         "(() => { const b = document.querySelectorAll('#list button'); b[0].focus(); b[0]"
         ".dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowDown', bubbles: true})); "
         "return document.activeElement === b[1] && b[1].getAttribute('aria-current'); })()",
+        press % "ArrowRight"
+        + "; [sides(), document.activeElement.parentNode.parentNode.id].join()",
+        press % "ArrowRight" + "; sides()",
+        press % "Enter" + "; document.activeElement.closest('.side').getAttribute('aria-label')",
+        press % "Escape" + "; document.activeElement.parentNode.parentNode.id",
         show % 0 + "; document.querySelector('.answer .text').textContent",
         show % 1 + "; document.querySelector('.answer .text').querySelectorAll('math').length",
         "document.querySelector('.answer mfrac').children.length",
@@ -183,15 +208,16 @@ def test_the_page_works_in_a_real_browser(folder: Path) -> None:
     answers, errors, asked = visit(page, questions)
     assert errors == []
     assert [address for address in asked if not address.startswith(("file:", "data:"))] == []
-    assert answers[0] == "<b>levels</b>"
-    assert answers.pop(1).startswith("tiny--level6--")
-    assert answers[1] == QUESTIONS
-    assert answers.pop(6) == "true"
-    assert 0 < answers[2] < QUESTIONS
-    assert answers[3] == answers[5] == QUESTIONS
-    assert "</script><script>document.title" in answers[6]
-    assert answers[7:11] == [3, 2, 3, True]
-    assert answers[11] is True
-    assert answers[12] == 1
-    assert answers[13:15] == [0, 0]
-    assert answers[15] == "rgb(20, 23, 28)"
+    assert answers[:3] == ["<b>levels</b>", "level6", 80]
+    correct, everything, arm, run, wrong, more_wrong, _, again, once_more, moved = answers[3:13]
+    assert (correct, everything, arm, run) == (5, 80, 80, "tiny--level6--full--s1")
+    assert (wrong, more_wrong, again, once_more, moved) == (40, 60, 80, 80, "true")
+    assert answers[13:17] == [
+        "level6 | answer-only,list",
+        "level6 | level2",
+        "arm level6",
+        "list",
+    ]
+    assert "</script><script>document.title" in answers[17]
+    assert answers[18:22] == [3, 2, 3, True]
+    assert answers[22:] == [True, 1, 0, 0, "rgb(20, 23, 28)"]

@@ -145,3 +145,24 @@ def test_length_is_in_tokens_where_the_students_tokenizer_is_there(folder: Path)
     first, second = (run.scores[0] for run in collect(folder).runs)
     assert first.tokens == pytest.approx(8, abs=1)
     assert second.tokens is None
+
+
+def test_scores_can_come_from_rescored_verdicts_and_the_table_says_so(folder: Path) -> None:
+    path = next((folder / "scores" / "tiny--level1--full--s42").rglob("samples_*"))
+    path.write_text(path.read_text(encoding="utf-8").replace("{1}.", "{99}."), encoding="utf-8")
+    with pytest.raises(DataError, match=r"no rescored verdicts beside it; .* cotdistill rescore"):
+        report(folder, source="rescored")
+    command = [sys.executable, "-m", "cotdistill", "rescore", str(folder)]
+    subprocess.run(command, capture_output=True, check=True)
+    table, _ = report(folder, source="rescored")
+    assert [row[2] for row in table.rows] == ["92.5", "10.0"]
+    assert table.notes[0].startswith("scores are of rescored verdicts (cotdistill rescore)")
+    assert "rescored verdicts" in (folder / "report/report.tex").read_text(encoding="utf-8")
+    page = (folder / "report/report.html").read_text(encoding="utf-8")
+    assert "<strong>92.5</strong>" in page
+    assert "Scores are of <strong>rescored</strong> verdicts" in page
+    rows = list(csv.DictReader((folder / "report/report.csv").read_text("utf-8").splitlines()))
+    assert {row["verdicts"] for row in rows} == {"rescored"}
+    (table, _), again = report(folder), (folder / "report/report.html").read_text(encoding="utf-8")
+    assert [row[2] for row in table.rows] == ["95.0", "10.0"]
+    assert "rescored" not in again

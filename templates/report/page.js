@@ -23,16 +23,35 @@
   const distinct = (place) => [...new Set(held.answers.map((answer) => answer[place]))].sort();
 
   option(field("task"), [...new Set(held.questions.map((question) => question[0]))]);
-  option(field("left"), held.runs.map((_, n) => n), held.runs);
-  option(field("right"), held.runs.map((_, n) => n), held.runs);
+  const arms = [...new Set(held.arms)];
+  option(field("arm"), arms);
+  option(field("beside"), arms);
   option(field("outcome"), distinct(OUTCOME), distinct(OUTCOME).map(words));
   option(field("rule"), distinct(RULE));
   /* The first run stands beside the best one of another arm: what a study is about. */
   const right = held.runs.map(() => 0);
   for (const answer of held.answers) if (answer[OUTCOME] === "correct") right[answer[RUN]] += 1;
-  const others = held.runs.map((_, n) => n).filter((n) => held.arms[n] !== held.arms[0]);
+  const runsOf = (arm) => held.runs.map((_, run) => run).filter((run) => held.arms[run] === arm);
+  /* A new arm keeps the student, recipe and seed that were looked at, where it has them. */
+  function fill(select, arm, like) {
+    const runs = arm ? runsOf(arm) : [];
+    select.textContent = "";
+    option(select, runs, runs.map((run) => held.runs[run]));
+    if (runs.length > 1) select.append(new Option("all of this arm", "all"));
+    select.disabled = !runs.length;
+    if (runs.length) select.value = String(runs.find((run) => held.kin[run] === held.kin[like]) ?? runs[0]);
+  }
+  const side = (name) => {
+    const value = field(name).value;
+    if (value === "all") return runsOf(field(name === "left" ? "arm" : "beside").value);
+    return value === "" ? [] : [Number(value)];
+  };
+  const others = held.runs.map((_, run) => run).filter((run) => held.arms[run] !== held.arms[0]);
   const best = others.sort((one, two) => right[two] - right[one])[0];
-  field("right").value = best !== undefined ? String(best) : held.runs.length > 1 ? "1" : "";
+  field("arm").value = held.arms[0];
+  fill(field("left"), held.arms[0], 0);
+  field("beside").value = best === undefined ? "" : held.arms[best];
+  fill(field("right"), field("beside").value, 0);
 
   const byQuestion = held.questions.map(() => []);
   for (const answer of held.answers) byQuestion[answer[QUESTION]].push(answer);
@@ -42,13 +61,13 @@
     const [task, text] = held.questions[number];
     const needle = field("words").value.trim().toLowerCase();
     if (field("task").value && field("task").value !== task) return false;
-    const left = byQuestion[number].filter((answer) => answer[RUN] === Number(field("left").value));
+    const left = byQuestion[number].filter((answer) => side("left").includes(answer[RUN]));
     if (!left.length) return false;
     if (needle && ![text, ...left.map((answer) => answer[TEXT])].some((part) => part.toLowerCase().includes(needle))) return false;
     if (field("differ").checked) {
-      const right = byQuestion[number].filter((answer) => String(answer[RUN]) === field("right").value);
-      const said = (answers) => answers.map((answer) => answer[OUTCOME] === "correct").join();
-      if (!right.length || said(left) === said(right)) return false;
+      const right = byQuestion[number].filter((answer) => side("right").includes(answer[RUN]));
+      const share = (answers) => answers.filter((answer) => answer[OUTCOME] === "correct").length / answers.length;
+      if (!right.length || share(left) === share(right)) return false;
     }
     return left.some((answer) => (!field("outcome").value || answer[OUTCOME] === field("outcome").value) &&
       (!field("rule").value || answer[RULE] === field("rule").value));
@@ -76,8 +95,14 @@
     MathText.render(value, /\\/.test(gold) && !/\$/.test(gold) ? `$${gold}$` : gold);
     answer.append(value);
     const sides = element("div", { class: "sides" });
-    const chosen = [...new Set([field("left").value, field("right").value])].filter((run) => run !== "").map(Number);
-    for (const run of chosen) byQuestion[number].filter((one) => one[RUN] === run).forEach((one) => sides.append(card(one)));
+    const arms = [["arm", "left"], ["beside", "right"]];
+    for (const [arm, run] of arms) {
+      const said = byQuestion[number].filter((answer) => side(run).includes(answer[RUN]));
+      if (!side(run).length || (run === "right" && String(side(run)) === String(side("left")))) continue;
+      const name = field(arm).value;
+      const none = element("p", { class: "read" }, "This arm was not asked it.");
+      sides.append(element("section", { class: "side", "aria-label": "arm " + name }, element("h3", {}, name), ...(said.length ? said.map(card) : [none])));
+    }
     view.append(element("p", { class: "read" }, task), question, answer, sides);
     for (const button of list.querySelectorAll("button")) button.setAttribute("aria-current", String(Number(button.value) === number));
   }
@@ -87,7 +112,7 @@
     count.textContent = `${fitting.length} of ${held.questions.length} questions on this page (${held.held.toLocaleString("en")} asked)`;
     list.textContent = "";
     for (const number of fitting) {
-      const left = byQuestion[number].filter((answer) => answer[RUN] === Number(field("left").value));
+      const left = byQuestion[number].filter((answer) => side("left").includes(answer[RUN]));
       const button = element("button", { type: "button", value: String(number) });
       const plain = held.questions[number][1].replace(/\\[()[\]]|\$/g, "");
       button.append(plain.slice(0, 90) || "(no text)", element("small", {}, left.map((one) => words(one[OUTCOME])).join(", ")));
@@ -98,13 +123,31 @@
   }
 
   list.addEventListener("keydown", (event) => {
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (!step) return;
-    const buttons = [...list.querySelectorAll("button")];
-    const next = buttons[buttons.indexOf(document.activeElement) + step];
-    if (next) { next.focus(); next.click(); event.preventDefault(); }
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key], turn = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    const buttons = [...list.querySelectorAll("button")], place = buttons.indexOf(document.activeElement);
+    if (step && buttons[place + step]) { buttons[place + step].focus(); buttons[place + step].click(); }
+    else if (turn && arms.length > 1) {
+      const choices = arms.filter((arm) => arm !== field("arm").value);
+      const at = choices.indexOf(field("beside").value);
+      field("beside").value = choices[at < 0 ? 0 : (at + turn + choices.length) % choices.length];
+      choose("beside");
+      refresh();
+      (list.querySelector("[aria-current=true]") || list.querySelector("button") || list).focus();
+    } else if (event.key === "Enter" && place >= 0) { show(Number(buttons[place].value)); view.querySelector(".answer .text")?.focus(); }
+    else return;
+    event.preventDefault();
   });
-  document.getElementById("filters").addEventListener("input", refresh);
+  view.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") list.querySelector("[aria-current=true]")?.focus();
+  });
+  function choose(name) {
+    if (name === "arm") fill(field("left"), field("arm").value, side("left")[0]);
+    if (name === "beside") fill(field("right"), field("beside").value, side("left")[0]);
+  }
+  document.getElementById("filters").addEventListener("input", (event) => {
+    choose(event.target.id.replace("by-", ""));
+    refresh();
+  });
   document.getElementById("filters").addEventListener("submit", (event) => event.preventDefault());
   refresh();
 })();

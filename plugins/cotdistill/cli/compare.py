@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cotdistill.cli.tables import show_table
-
-
-class Verdicts(StrEnum):
-    """Whose verdicts are compared."""
-
-    RUN = "run"
-    RESCORED = "rescored"
-    JUDGED = "judged"
+from cotdistill.cli.verdicts import Verdicts
 
 
 def compare(

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from cotdistill.cli.tables import show_table
+from cotdistill.cli.verdicts import Verdicts
 
 
 class Tracker(StrEnum):
@@ -26,6 +27,10 @@ def report(
     baseline: Annotated[
         str | None, typer.Option(help="the arm to test against; answer-only or the first one")
     ] = None,
+    verdicts: Annotated[
+        Verdicts,
+        typer.Option(help="scores as the runs logged them, or as made by rescore or judge"),
+    ] = Verdicts.RUN,
     track: Annotated[
         list[Tracker] | None, typer.Option(help="also send scores there (may be given again)")
     ] = None,
@@ -39,14 +44,14 @@ def report(
     """
     from cotdistill.work.report import report as make_report
 
-    table, written = make_report(folder, baseline)
+    table, written = make_report(folder, baseline, verdicts.value)
     show_table(table)
     for path in written:
         sys.stderr.write(f"wrote {path}\n")
     if track:
         from cotdistill.work.track import track_results
 
-        for where in track_results(folder, [one.value for one in track]):
+        for where in track_results(folder, [one.value for one in track], verdicts.value):
             sys.stderr.write(f"tracked {where}\n")
     if serve:
         from cotdistill.work.serve_page import serve_page

@@ -39,15 +39,26 @@ def render(template: str, values: dict[str, Any], folder: Path | None = None) ->
 
     Raises:
         BundleError: there is no such template, it is not Jinja2, or it asks for a value that was
-            not given.
+            not given or for what the sandbox does not allow.
     """
-    root = folder or bundle_folder("templates")
-    place = str(root / template)
     try:
-        return _environment(root).get_template(template).render(values)
-    except jinja2.TemplateNotFound as error:
-        raise BundleError(Fault(place, f"no such template ({error.name})")) from error
-    except jinja2.TemplateSyntaxError as error:
-        raise BundleError(Fault(f"{place}:{error.lineno}", f"not Jinja2 ({error})")) from error
-    except jinja2.UndefinedError as error:
-        raise BundleError(Fault(place, f"a value is missing ({error})")) from error
+        return _template(template, folder).render(values)
+    except jinja2.TemplateError as error:
+        raise _fault(template, folder, error) from error
+
+
+@functools.cache
+def _template(template: str, folder: Path | None) -> jinja2.Template:
+    """Look a template up once: a judge fills the same one in thousands of times a second."""
+    return _environment(folder or bundle_folder("templates")).get_template(template)
+
+
+def _fault(template: str, folder: Path | None, error: jinja2.TemplateError) -> BundleError:
+    place = str((folder or bundle_folder("templates")) / template)
+    if isinstance(error, jinja2.TemplateNotFound):
+        return BundleError(Fault(place, f"no such template ({error.name})"))
+    if isinstance(error, jinja2.TemplateSyntaxError):
+        return BundleError(Fault(f"{place}:{error.lineno}", f"not Jinja2 ({error})"))
+    if isinstance(error, jinja2.UndefinedError):
+        return BundleError(Fault(place, f"a value is missing ({error})"))
+    return BundleError(Fault(place, f"cannot be filled in ({error})"))  # the sandbox says no

@@ -128,6 +128,7 @@ class _Conversation:
                 connector=aiohttp.TCPConnector(limit=self._endpoint.concurrency),
                 timeout=aiohttp.ClientTimeout(total=self._endpoint.timeout),
                 headers=headers,
+                cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=urlsplit(self._endpoint.url).hostname not in _LOOPBACK,  # its proxy
             ) as session,
             asyncio.TaskGroup() as group,

@@ -1,7 +1,7 @@
 """The responses that a page carries for its browser: a sample of questions, the same in every run.
 
-A page must stay a few megabytes, so each task shows so many questions, those on which runs differ
-first, and long responses lose their middle. What is left out is counted.
+A page must stay a few megabytes, so each task shows as many questions as fit, those on which runs
+differ first, and long responses lose their middle. What is left out is counted.
 """
 
 from __future__ import annotations
@@ -14,42 +14,58 @@ from typing import Any
 from cotdistill.files.golds import gold_of
 from cotdistill.files.rows import read_rows
 from cotdistill.files.samples import Sample, SampleFile, read_samples
-from cotdistill.work.collect import Results
-from cotdistill.work.facts import made_file, question_facts
+from cotdistill.work.collect import Results, Score
+from cotdistill.work.facts import question_facts
+from cotdistill.work.made_verdicts import Source, made_file
 
-QUESTIONS = 60
-CHARACTERS = 6_000_000
+CHARACTERS = 4_000_000  # of responses on a page, and so about as many bytes
+FEWEST = 60  # questions a task that are always shown, shortened if need be
+MOST = 1_000
 _LONGEST = 4_000
 _SHORTEST = 400
+_RESPONSES = 4
+_AROUND = 60  # characters that a response takes beside its text
 
 
 @dataclass(frozen=True)
 class Browsed:
     """What a page's browser shows.
 
-    `answers` are lists [task, question number, run number, response number, outcome, rule, answer,
-    text], `questions` lists [task, text, gold]; `shown` and `held` count questions.
+    `answers` are lists [question number, run number, response number, outcome, rule, answer,
+    text], `questions` lists [task, text, gold]. `arms` and `kin` say of each run what it was
+    taught and what it shares with runs of other arms: student, recipe and seed. `shown` and `held`
+    count questions by task.
     """
 
     runs: list[str]
     arms: list[str]
+    kin: list[str]
     questions: list[list[str]]
     answers: list[list[Any]]
-    shown: int
-    held: int
+    shown: dict[str, int]
+    held: dict[str, int]
     outcomes: dict[str, Counter[str]]
 
 
-def browse(results: Results) -> Browsed:
-    """Choose the questions and gather what every run said to them."""
+def browse(results: Results, characters: int = CHARACTERS) -> Browsed:
+    """Choose the questions and gather what every run said to them, in so many characters."""
     pairs = [(run, score) for run, score in results.rows() if score.samples is not None]
     tasks = list(dict.fromkeys(score.task for _, score in pairs))
     runs = list(dict.fromkeys(run.run for run, _ in pairs))
-    arms = {run.run: run.arm for run, _ in pairs}
+    named = {run.run: run for run, _ in pairs}
     per_task = {task: [(r.run, s.samples) for r, s in pairs if s.task == task] for task in tasks}
-    chosen = {task: _chosen([file for _, file in per_task[task] if file]) for task in tasks}
-    count = sum(len(picked) * len(per_task[task]) for task, (picked, _) in chosen.items())
-    longest = min(_LONGEST, max(_SHORTEST, CHARACTERS // max(count, 1)))
+    fitting = {
+        task: fitting_questions([s for _, s in pairs if s.task == task], characters // len(tasks))
+        for task in tasks
+    }
+    chosen = {
+        task: _chosen([f for _, f in per_task[task] if f], fitting[task], results.source)
+        for task in tasks
+    }
+    tight = [task for task in tasks if fitting[task] <= FEWEST]
+    count = sum(len(chosen[task][0]) * len(per_task[task]) for task in tight)
+    room = characters * len(tight) // max(len(tasks), 1)
+    longest = min(_LONGEST, max(_SHORTEST, room // count if count else _LONGEST))
     questions: list[list[str]] = []
     answers: list[list[Any]] = []
     outcomes: dict[str, Counter[str]] = {}
@@ -61,7 +77,7 @@ def browse(results: Results) -> Browsed:
             if file is None:
                 continue
             seen: set[str] = set()
-            verdicts = _made_verdicts(file)
+            verdicts = _made_verdicts(file, results.source)
             for sample in read_samples(file):
                 identity = sample.identity
                 if identity in seen:
@@ -75,17 +91,18 @@ def browse(results: Results) -> Browsed:
                     )
                     place = [numbers[identity], runs.index(run)]
                     for number, (text, said) in enumerate(
-                        zip(sample.responses[:4], graded, strict=False)
+                        zip(sample.responses[:_RESPONSES], graded, strict=False)
                     ):
                         answers.append([*place, number, *said, shorten(text, longest)])
         questions += [texts.get(identity, [task, "", ""]) for identity in picked]
     return Browsed(
         runs=runs,
-        arms=[arms[run] for run in runs],
+        arms=[named[run].arm for run in runs],
+        kin=[f"{named[run].student} {named[run].recipe} {named[run].seed}" for run in runs],
         questions=questions,
         answers=answers,
-        shown=len(questions),
-        held=sum(total for _, total in chosen.values()),
+        shown={task: len(picked) for task, (picked, _) in chosen.items()},
+        held={task: total for task, (_, total) in chosen.items()},
         outcomes=outcomes,
     )
 
@@ -104,17 +121,28 @@ def shorten(text: str, longest: int) -> str:
     return f"{text[:head]}\n[… {len(text) - longest:,} characters left out …]\n{text[-tail:]}"
 
 
-def _chosen(files: Sequence[SampleFile]) -> tuple[list[str], int]:
+def fitting_questions(scores: Sequence[Score], room: int) -> int:
+    """Return how many questions of a task can be shown in `room` characters, all runs together.
+
+    Runs whose length is not known count as long.
+    """
+    a_question = 0.0
+    for score in scores:
+        length = _LONGEST if score.characters is None else min(score.characters, _LONGEST)
+        a_question += (length + _AROUND) * min(score.repeats, _RESPONSES)
+    return min(MOST, max(FEWEST, int(room / max(a_question, 1))))
+
+
+def _chosen(files: Sequence[SampleFile], most: int, source: Source) -> tuple[list[str], int]:
     """Return the questions to show: first those on which the runs differ, in file order."""
     values: dict[str, list[float]] = {}
     for file in files:
-        for identity, fact in question_facts(file).items():
+        for identity, fact in question_facts(file, source).items():
             values.setdefault(identity, []).append(fact.value)
     differing = [key for key, held in values.items() if len(set(held)) > 1]
     same = [key for key in values if len(set(values[key])) == 1]
-    third = QUESTIONS // 3
-    picked = differing[: max(QUESTIONS - third, QUESTIONS - len(same))]
-    picked += same[: QUESTIONS - len(picked)]
+    picked = differing[: max(most - most // 3, most - len(same))]
+    picked += same[: most - len(picked)]
     kept = set(picked)
     return [key for key in values if key in kept], len(values)
 
@@ -132,8 +160,8 @@ def _logged_verdicts(sample: Sample) -> list[tuple[str, str, str]]:
     return [(outcome, "as logged", "") for _ in sample.responses]
 
 
-def _made_verdicts(file: SampleFile) -> dict[str, list[tuple[str, str, str]]]:
-    path = made_file(file, "judged") or made_file(file, "rescored")
+def _made_verdicts(file: SampleFile, source: Source) -> dict[str, list[tuple[str, str, str]]]:
+    path = made_file(file, source)
     if path is None:
         return {}
     return {

@@ -19,6 +19,7 @@ from cotdistill.reason.mixture import mixture
 from cotdistill.work.arms import (
     Tally,
     filter_of,
+    gold_files,
     inputs_of,
     is_at_hand,
     is_filtered,
@@ -75,6 +76,9 @@ def arm_digest(study: Study, arm: str) -> str:
         for source in sources_of(study, arm)
         if source.path is not None
     ]
+    files += [
+        (path.name, sha256_of(path) if path.is_file() else None) for path in gold_files(study, arm)
+    ]
     text = json.dumps([said, files, __version__], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -88,10 +92,11 @@ def arm_rows(study: Study, arm: str, folder: Path, tally: Tally) -> Iterator[Row
     """
     declared = study.arms[arm]
     if isinstance(declared, MixedArm):
-        rows = mixed_rows(study, declared, folder, lambda name: write_arm(study, name, folder))
-        yield from _tallied(rows, arm, tally)
+        yield from mixed_rows(
+            study, declared, folder, tally, lambda name: write_arm(study, name, folder)
+        )
     elif filter_of(study, arm):
-        yield from _tallied(filtered_rows(study, arm, folder), arm, tally)
+        yield from filtered_rows(study, arm, folder, tally)
     else:
         yield from plain_rows(study, arm, tally)
 
@@ -110,12 +115,6 @@ def check_arm(study: Study, arm: str) -> None:
     sizes = {name: sum(1 for _ in plain_rows(study, name)) for name in declared.mix}
     if declared.rows and not (declared.matched or declared.length_matched):
         mixture(sizes, declared.mix, declared.rows, declared.seed, replace=declared.replace)
-
-
-def _tallied(rows: Iterator[Row], name: str, tally: Tally) -> Iterator[Row]:
-    for row in rows:
-        tally.read[name] += 1
-        yield row
 
 
 def build_arm(folder: Path, arm: str) -> Path:
@@ -156,7 +155,7 @@ def write_arm(study: Study, arm: str, folder: Path) -> Path:
             counts={"kept": count, **dict(sorted(tally.dropped.items()))},
             settings=declared.model_dump(mode="json"),
             seed=getattr(declared, "seed", None),
-            notes={"digest": digest},
+            notes={"digest": digest, **tally.notes},
         ),
     )
     return path

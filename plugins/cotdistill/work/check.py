@@ -9,10 +9,11 @@ from pathlib import Path
 
 from cotdistill.declare.study import Study
 from cotdistill.errors import Fault, FaultsError
+from cotdistill.files.bundle import bundle_folder
 from cotdistill.files.catalogue import datasets, students
 from cotdistill.files.task_names import packaged_tasks
 from cotdistill.files.yamls import read_yaml
-from cotdistill.hosts.llamafactory import accepted_by_llamafactory
+from cotdistill.hosts.llamafactory import accepted_by_llamafactory, registrations_as_read
 from cotdistill.work.build import has_data_file, study_of
 from cotdistill.work.check_prompts import check_prompts
 from cotdistill.work.check_rows import RowReport, row_reports
@@ -59,9 +60,35 @@ def check_bundle(deep: bool = False) -> Checked:
         looked_at.append(f"{len(datasets())} registered datasets")
     except FaultsError as error:
         faults += error.faults
+    if deep:
+        try:
+            faults += registration_faults()
+            looked_at[-1] += ", those of the hub as LLaMA-Factory reads them"
+        except FaultsError as error:
+            faults += error.faults
     faults += check_tasks(golds=deep)
     looked_at.append(f"{len(packaged_tasks())} tasks, groups and tags")
     return Checked(tuple(looked_at), tuple(faults))
+
+
+def registration_faults() -> list[Fault]:
+    """Return every column of a packaged hub dataset that LLaMA-Factory reads as another or not.
+
+    Raises:
+        FaultsError: LLaMA-Factory cannot be run here.
+    """
+    hub = {name: entry for name, entry in datasets().items() if entry.hf_hub_url}
+    read = registrations_as_read(list(hub), bundle_folder("dataset_info"))
+    return [
+        Fault(
+            f"dataset_info.json:{name}.columns.{column}",
+            f"LLaMA-Factory reads {read[name].get(column)!r}",
+            repr(said),
+        )
+        for name, entry in hub.items()
+        for column, said in entry.columns.model_dump(exclude_none=True).items()
+        if read[name].get(column) != said
+    ]
 
 
 def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> Checked:

@@ -22,6 +22,7 @@ from cotdistill.files.samples import (
 from cotdistill.files.trained import Training, read_training
 from cotdistill.hosts.token_count import SAMPLE, mean_tokens
 from cotdistill.reason.interval import Interval, score_interval
+from cotdistill.work.made_verdicts import Source, made_scores
 
 METRICS = ("exact_match", "correct", "score", "acc", "math_verify", "acc_norm")
 
@@ -68,10 +69,14 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that a run folder holds, in the manifest's order."""
+    """Everything that a run folder holds, in the manifest's order.
+
+    `source` says whose verdicts the scores are made of.
+    """
 
     folder: Path
     runs: tuple[RunResult, ...]
+    source: Source = "run"
 
     def rows(self) -> Iterator[tuple[RunResult, Score]]:
         """Yield every score with its run."""
@@ -80,21 +85,25 @@ class Results:
                 yield run, score
 
 
-def collect(folder: Path) -> Results:
+def collect(folder: Path, source: Source = "run") -> Results:
     """Read a run folder's manifest, trainings and scores.
 
+    `source` takes the scores from what `rescore` or `judge` made instead of what a run logged.
+
     Raises:
-        DataError: there is no manifest, or a file in the folder cannot be read.
+        DataError: there is no manifest, a file in the folder cannot be read, or a run was never
+            graded as `source` says.
     """
     manifest = folder / "manifest.jsonl"
     if not manifest.is_file():
         wrong = "no manifest.jsonl"
         remedy = "make one: cotdistill generate STUDY -o DIR"
         raise DataError(Fault(str(folder), wrong, "a run folder", remedy))
-    return Results(folder, tuple(_run_result(folder, row) for row in read_rows(manifest)))
+    runs = tuple(_run_result(folder, row, source) for row in read_rows(manifest))
+    return Results(folder, runs, source)
 
 
-def _run_result(folder: Path, row: Row) -> RunResult:
+def _run_result(folder: Path, row: Row, source: Source) -> RunResult:
     training = read_training(folder / row["outputs"]["train"])
     scores: tuple[Score, ...] = ()
     if training is None:
@@ -105,7 +114,8 @@ def _run_result(folder: Path, row: Row) -> RunResult:
             f"folder); remove {row['outputs']['train']} and run it again"
         )
     else:
-        scores = _scores(folder / row["outputs"]["evaluate"], folder / row["outputs"]["train"])
+        model = folder / row["outputs"]["train"]
+        scores = folder_scores(folder / row["outputs"]["evaluate"], model, source)
         state = "finished" if scores else "not scored"
     return RunResult(
         run=row["run"],
@@ -119,7 +129,14 @@ def _run_result(folder: Path, row: Row) -> RunResult:
     )
 
 
-def _scores(folder: Path, model: Path) -> tuple[Score, ...]:
+def folder_scores(folder: Path, model: Path | None, source: Source) -> tuple[Score, ...]:
+    """Return the newest score of every task that an evaluation left in a folder.
+
+    `model` is where the tokenizer is that counts the lengths, where it is known.
+
+    Raises:
+        DataError: a file cannot be read, or nothing was graded as `source` says.
+    """
     if not folder.is_dir():
         return ()
     found: dict[str, Score] = {}
@@ -128,7 +145,7 @@ def _scores(folder: Path, model: Path) -> tuple[Score, ...]:
         stamp = path.stem.rpartition("_")[2]
         samples = _samples_of(path.parent, stamp)
         for task, numbers in held["results"].items():
-            score = _score(task, numbers, held, path, samples.get(task), model)
+            score = _score(task, numbers, held, path, samples.get(task), model, source)
             if score is not None:
                 found[task] = score
     return tuple(found.values())
@@ -147,7 +164,8 @@ def _score(
     held: Row,
     path: Path,
     samples: SampleFile | None,
-    model: Path,
+    model: Path | None,
+    source: Source,
 ) -> Score | None:
     chosen = primary_metric(numbers)
     if chosen is None:
@@ -157,12 +175,16 @@ def _score(
     questions = int((held.get("n-samples") or {}).get(task, {}).get("effective", 0))
     interval = _from_stderr(numbers, chosen, value)
     repeats, characters, tokens = 1, None, None
+    if samples is None and source != "run":
+        wrong = f"no samples of {task}, so no {source} verdicts"
+        raise DataError(Fault(str(path), wrong, "", "--verdicts run reads the run's own scores"))
     if samples is not None:
-        measured = _per_question(samples, metric, chosen_filter)
+        made = made_scores(samples, source) if source != "run" else None
+        measured = _per_question(samples, metric, chosen_filter, made)
         if measured is not None:
             values, repeats, characters, texts = measured
             interval, questions = score_interval(values), len(values)
-            tokens = mean_tokens(texts, model)
+            tokens = mean_tokens(texts, model) if model else None
     seconds = held.get("total_evaluation_time_seconds")
     return Score(
         task=task,
@@ -202,7 +224,7 @@ def _from_stderr(numbers: Mapping[str, Any], chosen: tuple[str, str], value: flo
 
 
 def _per_question(
-    samples: SampleFile, metric: str, chosen_filter: str
+    samples: SampleFile, metric: str, chosen_filter: str, made: Mapping[str, float] | None
 ) -> tuple[list[float], int, float | None, list[str]] | None:
     values: list[float] = []
     texts: list[str] = []
@@ -210,7 +232,9 @@ def _per_question(
     for sample in read_samples(samples):
         if sample.filter != chosen_filter:
             continue
-        value = _number(sample.metrics.get(metric))
+        value = _number(sample.metrics.get(metric) if made is None else made.get(sample.key))
+        if value is None and made is not None:
+            continue  # without a gold answer there is no verdict
         if value is None:
             return None
         values.append(value)

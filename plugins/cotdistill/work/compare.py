@@ -21,7 +21,8 @@ from cotdistill.reason.significance import (
     mcnemar,
     paired_permutation,
 )
-from cotdistill.work.facts import Fact, Settings, Source, question_facts, settings_of
+from cotdistill.work.facts import Fact, Settings, question_facts, settings_of
+from cotdistill.work.made_verdicts import Source
 from cotdistill.work.names import short_names
 from cotdistill.work.table import Table
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from cotdistill.errors import DataError, Fault
-from cotdistill.files.rows import read_rows
 from cotdistill.files.samples import SampleFile, read_results, read_samples
 from cotdistill.work.collect import primary_metric
-
-Source = Literal["run", "rescored", "judged"]
+from cotdistill.work.made_verdicts import Source, made_scores
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,7 @@ def question_facts(file: SampleFile, source: Source = "run") -> dict[str, Fact]:
     Raises:
         DataError: there is no score to read, or `source` was never made for this file.
     """
-    made = _made_scores(file, source) if source != "run" else None
+    made = made_scores(file, source) if source != "run" else None
     chosen = _chosen(file)
     found: dict[str, Fact] = {}
     for sample in read_samples(file):
@@ -94,28 +90,6 @@ def settings_of(file: SampleFile) -> Settings:
         "system prompt": held.get("system_instruction_sha"),
     }
     return Settings(_texts(must), _texts(should))
-
-
-def made_file(file: SampleFile, source: Source) -> Path | None:
-    """Return the newest file of verdicts that `rescore` or `judge` made from a samples file."""
-    named = re.compile(
-        re.escape(f"verdicts_{file.task}_{file.stamp or 'run'}.{source}") + r"(?:-(\d+))?\.jsonl"
-    )
-    found = [
-        (int(match[1] or 1), path)
-        for path in file.path.parent.glob("verdicts_*.jsonl")
-        if (match := named.fullmatch(path.name))
-    ]
-    return max(found)[1] if found else None
-
-
-def _made_scores(file: SampleFile, source: Source) -> dict[str, float]:
-    path = made_file(file, source)
-    if path is None:
-        verb = {"rescored": "rescore", "judged": "judge", "run": "eval"}[source]
-        wrong = f"no {source} verdicts beside it"
-        raise DataError(Fault(str(file.path), wrong, "", f"make them: cotdistill {verb}"))
-    return {row["key"]: row["score"] for row in read_rows(path) if row.get("score") is not None}
 
 
 def _chosen(file: SampleFile) -> tuple[str, str] | None:

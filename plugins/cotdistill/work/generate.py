@@ -222,6 +222,7 @@ def _manifest_line(run: Run, made: RunFiles, made_from: dict[str, str]) -> Manif
             "evaluate": f"scores/{run.name}",
         },
         "stages": {
+            "prepare": made.prepare_command.as_json() if made.prepare_command else None,
             "train": made.train_command.as_json(),
             "export": made.export_command.as_json() if made.export_command else None,
             "evaluate": made.evaluate_command.as_json(),

@@ -14,6 +14,7 @@ from cotdistill.reason.interval import Interval, score_interval
 from cotdistill.reason.significance import holm, mcnemar, paired_permutation
 from cotdistill.work.collect import Results
 from cotdistill.work.facts import question_facts
+from cotdistill.work.made_verdicts import Source
 
 Group = tuple[str, str, str]  # student, arm, recipe
 
@@ -47,6 +48,7 @@ class Matrix:
     tasks: tuple[str, ...]
     cells: dict[tuple[Group, str], Cell]
     baseline: str
+    source: Source = "run"
 
     @cached_property
     def several_recipes(self) -> bool:
@@ -80,7 +82,7 @@ def matrix(results: Results, baseline: str | None = None) -> Matrix:
             if score.samples is None:
                 fallback[group, score.task] = Cell(score.score, score.questions, 1)
                 continue
-            facts = question_facts(score.samples)
+            facts = question_facts(score.samples, results.source)
             one = {key: fact.value for key, fact in facts.items()}
             pooled.setdefault((group, score.task), []).append(one)
     values = {place: _mean_by_question(held) for place, held in pooled.items()}
@@ -98,7 +100,7 @@ def matrix(results: Results, baseline: str | None = None) -> Matrix:
         cells[place] = Cell(
             score_interval(list(held.values())), len(held), count, adjusted.get(place), better
         )
-    return Matrix(groups, tasks, cells, baseline)
+    return Matrix(groups, tasks, cells, baseline, results.source)
 
 
 def _mean_by_question(held: list[dict[str, float]]) -> dict[str, float]:
@@ -122,9 +124,10 @@ def as_latex(held: Matrix, caption: str) -> str:
     heads = ["student", "arm", *(["recipe"] if held.several_recipes else []), *held.tasks]
     means = any(held.mean(group) is not None for group in held.groups)
     columns = "l" * (len(heads) - len(held.tasks)) + "r" * (len(held.tasks) + means)
+    verdicts = "" if held.source == "run" else f" ({held.source} verdicts)"
     lines = [
         r"\begin{table}",
-        rf"\caption{{{_tex(caption)}. Score in \%, with 95\,\% interval; $\uparrow$ and "
+        rf"\caption{{{_tex(caption)}{verdicts}. Score in \%, with 95\,\% interval; $\uparrow$ and "
         r"$\downarrow$ differ from "
         rf"{_tex(held.baseline)} (paired test, Holm, $p < 0.05$).}}",
         rf"\begin{{tabular}}{{{columns}}}",

@@ -28,9 +28,10 @@ def page(
     samples = {
         "runs": browsed.runs,
         "arms": browsed.arms,
+        "kin": browsed.kin,
         "questions": browsed.questions,
         "answers": browsed.answers,
-        "held": browsed.held,
+        "held": sum(browsed.held.values()),
     }
     means = any(held.mean(group) is not None for group in held.groups)
     folder = bundle_folder("templates") / "report"
@@ -41,6 +42,7 @@ def page(
         "mathml": (folder / "mathml.js").read_text(encoding="utf-8"),
         "javascript": (folder / "page.js").read_text(encoding="utf-8"),
         "baseline": held.baseline,
+        "source": held.source,
         "seeds": max((cell.seeds for cell in held.cells.values()), default=1),
         "recipes": held.several_recipes,
         "tasks": held.tasks,
@@ -51,12 +53,28 @@ def page(
         "figures": figures,
         "table": table,
         "answers": bool(browsed.answers),
+        "shown": _shown(browsed),
         "samples": script_json(samples),
         "ledgers": _ledgers(results.folder),
         "lints": _lints(results.folder),
         "environment": _environment(results),
     }
     return render("report/page.html.j2", values)
+
+
+def _shown(browsed: Browsed) -> str:
+    """Say how many questions the browser holds, and why not all."""
+    held = [
+        f"{task} {shown:,} of {browsed.held[task]:,}"
+        for task, shown in browsed.shown.items()
+        if shown < browsed.held[task]
+    ]
+    if not held:
+        return "Every question that was asked is here."
+    return (
+        f"Questions here: {', '.join(held)}. So many keep the page at a few megabytes; those on "
+        "which runs differ come first, and the samples files hold the rest."
+    )
 
 
 def script_json(value: Any) -> str:

@@ -15,6 +15,7 @@ from cotdistill.files.whole import write_text
 from cotdistill.work.browse import browse
 from cotdistill.work.collect import Results, RunResult, Score, collect
 from cotdistill.work.facts import settings_of
+from cotdistill.work.made_verdicts import Source
 from cotdistill.work.matrix import as_latex, matrix
 from cotdistill.work.page import page
 from cotdistill.work.settings_differ import settings_warnings
@@ -22,15 +23,18 @@ from cotdistill.work.study_figures import study_figures
 from cotdistill.work.table import Table
 
 
-def report(folder: Path, baseline: str | None = None) -> tuple[Table, list[Path]]:
+def report(
+    folder: Path, baseline: str | None = None, source: Source = "run"
+) -> tuple[Table, list[Path]]:
     """Read a run folder, write everything under `report/`, return the table and the files.
 
-    `baseline` is the arm that the others are tested against.
+    `baseline` is the arm that the others are tested against; `source` says whose verdicts count.
 
     Raises:
-        DataError: the folder is not a run folder, or nothing in it has finished.
+        DataError: the folder is not a run folder, nothing in it has finished, or a run was never
+            graded as `source` says.
     """
-    results = collect(folder)
+    results = collect(folder, source)
     table = score_table(results)
     if not table.rows:
         states = "; ".join(f"{run.run}: {run.state}" for run in results.runs[:5])
@@ -71,7 +75,12 @@ def score_table(results: Results) -> Table:
     return Table(
         tuple(columns[place] for place in keep),
         tuple(tuple(row[place] for place in keep) for row in rows),
-        (*_unfinished(results), *_separations(results), *settings_warnings(results)),
+        (
+            *_verdicts(results),
+            *_unfinished(results),
+            *_separations(results),
+            *settings_warnings(results),
+        ),
     )
 
 
@@ -79,7 +88,8 @@ def as_csv(results: Results) -> str:
     """Return every number unrounded, one row a run × task, unfinished runs with their state."""
     rows: list[dict[str, Any]] = []
     for run in results.runs:
-        rows += [_who(run) | _reached(score) | _spent(run) for score in run.scores]
+        verdicts = {"verdicts": results.source}
+        rows += [_who(run) | _reached(score) | verdicts | _spent(run) for score in run.scores]
         rows += [] if run.scores else [_who(run) | _spent(run)]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     stream = io.StringIO()
@@ -167,6 +177,16 @@ def _cells(run: RunResult, score: Score) -> list[str]:
         f"{trained.seconds:.0f}" if trained else "",
         "" if score.evaluate_seconds is None else f"{score.evaluate_seconds:.0f}",
         f"{trained.last_loss:.3g}" if trained else "",
+    ]
+
+
+def _verdicts(results: Results) -> list[str]:
+    if results.source == "run":
+        return []
+    verb = {"rescored": "rescore", "judged": "judge"}[results.source]
+    return [
+        f"scores are of {results.source} verdicts (cotdistill {verb}), not those that the runs "
+        "logged; cut-off shares are the runs'"
     ]
 
 

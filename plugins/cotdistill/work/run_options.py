@@ -76,10 +76,10 @@ def check_run(folder: Path, jobs: Jobs, plan: Plan, options: RunOptions) -> None
 def _machine_faults(todo: Sequence[Job], options: RunOptions) -> Iterator[Fault]:
     programs: dict[tuple[str, str], Job] = {}
     for job in todo:
-        if job.command:
-            programs.setdefault((job.stage, job.command[0]), job)
+        if command := job.command or job.own:
+            programs.setdefault((job.stage, command[0]), job)
     for job in programs.values():
-        if fault := program_fault(job.stage, job.command, os.environ):
+        if fault := program_fault(job.stage, job.command or job.own, os.environ):
             yield fault
     here = devices_here()
     if options.gpus is not None and options.gpus > len(here):

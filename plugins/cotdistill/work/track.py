@@ -8,9 +8,10 @@ from pathlib import Path
 
 from cotdistill.hosts.trackers import Tracked, tracker
 from cotdistill.work.collect import RunResult, collect
+from cotdistill.work.made_verdicts import Source
 
 
-def track_results(folder: Path, names: Sequence[str]) -> list[str]:
+def track_results(folder: Path, names: Sequence[str], source: Source = "run") -> list[str]:
     """Send every finished run of a run folder to the named trackers and say where each went.
 
     Raises:
@@ -18,7 +19,7 @@ def track_results(folder: Path, names: Sequence[str]) -> list[str]:
         DataError: the folder is not a run folder.
     """
     adapters = [tracker(name) for name in names]
-    results = collect(folder)
+    results = collect(folder, source)
     study = folder.resolve().name
     return [
         adapt(folder / "report", _tracked(folder, study, run))
