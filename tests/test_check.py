@@ -51,6 +51,13 @@ def test_a_file_edited_by_hand_is_named(folder: Path) -> None:
     assert "is missing; generate it again" in said[1]
 
 
+def test_rows_that_were_altered_are_named(folder: Path) -> None:
+    with (folder / "data" / "fine.jsonl").open("a") as stream:
+        stream.write('{"bad')
+    (fault,) = check(str(folder)).faults
+    assert "data/fine.jsonl: is not as its ledger says it was made; generate again" in str(fault)
+
+
 def test_a_folder_that_is_no_run_folder_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,7 +14,7 @@ from cotdistill.files.catalogue import datasets, students
 from cotdistill.files.task_names import packaged_tasks
 from cotdistill.files.yamls import read_yaml
 from cotdistill.hosts.llamafactory import accepted_by_llamafactory, registrations_as_read
-from cotdistill.work.build import has_data_file, study_of
+from cotdistill.work.build import arm_digest, has_data_file, is_current, study_of
 from cotdistill.work.check_prompts import check_prompts
 from cotdistill.work.check_rows import RowReport, row_reports
 from cotdistill.work.generate import ManifestLine, checked_files, read_manifest, unequal_arms
@@ -174,16 +174,19 @@ def _altered(root: Path, manifest: list[ManifestLine]) -> list[Fault]:
 
 
 def _missing_rows(study: Study, root: Path) -> list[Fault]:
-    return [
-        Fault(
-            str(root / "data" / f"{arm}.jsonl"),
-            "is not made yet",
-            "",
-            f"cotdistill run {root} --only prepare",
-        )
-        for arm in study.trained_arms()
-        if has_data_file(study, arm) and not (root / "data" / f"{arm}.jsonl").is_file()
-    ]
+    """Name the arms whose rows are not made yet, and those whose rows are not as they were made."""
+    faults = []
+    for arm in study.trained_arms():
+        if not has_data_file(study, arm):
+            continue
+        path = root / "data" / f"{arm}.jsonl"
+        if not path.is_file():
+            remedy = f"cotdistill run {root} --only prepare"
+            faults.append(Fault(str(path), "is not made yet", "", remedy))
+        elif not is_current(path, arm_digest(study, arm)):
+            remedy = "generate again, and what trained on it will be trained again"
+            faults.append(Fault(str(path), "is not as its ledger says it was made", "", remedy))
+    return faults
 
 
 def made_students(root: Path, lines: list[ManifestLine]) -> tuple[list[ManifestLine], list[Fault]]:

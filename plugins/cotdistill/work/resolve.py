@@ -98,7 +98,12 @@ def _twice(runs: tuple[Run, ...], place: str) -> list[Fault]:
         folded = run.name.lower()  # file systems may not tell upper from lower case
         seen[folded] = seen.get(folded, 0) + 1
     return [
-        Fault(place, f"the run '{name}' is there {count} times", "", "give its parts other names")
+        Fault(
+            place,
+            f"the run '{name}' is there {count} times",
+            "",
+            "give its parts names that differ in more than upper and lower case",
+        )
         for name, count in seen.items()
         if count > 1
     ]
