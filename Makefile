@@ -2,14 +2,14 @@
 # make test    set up, then run the tests
 # make check   lint + types + tests
 # make bench   benchmarks: tables of ratios, nothing is asserted
-# make bench-grader DATA=folder   the grader beside its peers, which get .venv-bench for themselves
+# make bench-NAME   one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results
 # make setup   only set up .venv; make clean removes it
 
 PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check bench bench-grader clean
+.PHONY: help setup demo test lint types check bench clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(MAKEFILE_LIST)
@@ -35,12 +35,36 @@ types: setup
 
 check: lint types test
 
-bench-grader: setup .venv-bench/ready
-	@$(BIN)/python benchmarks/grader/bench.py --peers .venv-bench/bin/python $(if $(DATA),--data $(DATA))
+BENCHES := startup run tasks grader corpus results
 
-.venv-bench/ready: benchmarks/grader/peers.txt
-	@$(PYTHON) -m venv .venv-bench
-	@.venv-bench/bin/pip install -q -r $<
+bench: $(addprefix bench-,$(BENCHES))
+
+bench-startup: setup .venv-bench/startup/ready
+	@$(BIN)/python benchmarks/startup/measure.py
+
+bench-run: setup
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/run_overhead.py
+
+bench-tasks: setup .venv-bench/tasks/ready
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/tasks/harness.py
+	@PYTHONPATH=plugins .venv-bench/tasks/bin/python benchmarks/tasks/scoring.py
+
+bench-grader: setup .venv-bench/grader/ready
+	@$(BIN)/python benchmarks/grader/bench.py --peers .venv-bench/grader/bin/python $(if $(DATA),--data $(DATA))
+
+bench-corpus: setup .venv-bench/corpus/ready
+	@$(BIN)/python benchmarks/corpus/run.py --datatrove .venv-bench/corpus/bin/python
+
+bench-results: setup
+	@$(BIN)/python benchmarks/results.py rescore
+	@$(BIN)/python benchmarks/results.py report
+	@$(BIN)/python benchmarks/results.py judge
+	@$(BIN)/python benchmarks/intervals.py
+
+# Peers that cannot share an environment with each other or with the hosts: one folder each.
+.venv-bench/%/ready: benchmarks/%/peers.txt
+	@$(PYTHON) -m venv .venv-bench/$*
+	@.venv-bench/$*/bin/pip install -q -r $<
 	@touch $@
 
 clean:

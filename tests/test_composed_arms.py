@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,10 @@ from typing import Any
 import pytest
 
 from cotdistill.errors import DataError, StudyError
+from cotdistill.files.ledger import read_ledger
+from cotdistill.files.rows import write_rows
 from cotdistill.work.build import build_arm
+from cotdistill.work.check import check_run_folder
 from cotdistill.work.generate import generate
 
 Study = dict[str, Any]
@@ -87,6 +92,107 @@ def test_a_paired_arm_keeps_only_questions_that_all_got_right(
     assert len(long) == len(short) == 10
     assert [row["instruction"] for row in long] == [row["instruction"] for row in short]
     assert "check that again" in long[0]["output"]
+
+
+@pytest.mark.usefixtures("two_teachers")
+def test_the_ledger_of_a_filtered_arm_has_each_of_its_rows_under_one_reason(
+    small_study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    small_study["arms"] = {
+        "long": {"file": "long.jsonl", "filter": {"paired_with": ["short"], "duplicates": []}},
+        "short": {"file": "short.jsonl", "filter": {"grade": "off"}, "train": False},
+        "mixed": {"mix": {"long": 0.5, "short": 0.5}, "rows": 8},
+    }
+    generate(str(study_file(small_study)), tmp_path / "run")
+    built = build_arm(tmp_path / "run", "long")
+    ledger = read_ledger(built)
+    assert ledger.counts == {"kept": 10, "unpaired": 1, "wrong_answer": 1}
+    assert [(each.file, each.rows) for each in ledger.inputs] == [
+        ("long.jsonl", 12),
+        ("short.jsonl", 12),
+    ]
+    assert ledger.notes["filter"]["after"]["questions"] == 10
+    mixed = read_ledger(build_arm(tmp_path / "run", "mixed"))
+    assert mixed.notes["rows_of_source"] == {"long": 4, "short": 4}
+    assert sum(mixed.counts.values()) == sum(each.rows for each in mixed.inputs) == 24
+    assert mixed.counts["not_drawn"] == 10 + 12 - 8
+
+
+@pytest.mark.usefixtures("two_teachers")
+def test_a_check_says_which_arms_a_filter_left_unequal(
+    small_study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    small_study["arms"] = {
+        "all": {"file": "long.jsonl", "filter": {"grade": "off", "duplicates": []}},
+        "right": {"file": "long.jsonl", "filter": {"duplicates": []}},
+    }
+    recipe = small_study["recipes"]["full"]
+    recipe["epochs"] = recipe.pop("max_steps")
+    generate(str(study_file(small_study)), tmp_path / "run")
+    assert check_run_folder(tmp_path / "run").notes == ()  # their rows are not known yet
+    for arm in ("all", "right"):
+        build_arm(tmp_path / "run", arm)
+    (note,) = check_run_folder(tmp_path / "run").notes
+    assert note.startswith("arms differ in rows, from 11 (right) to 12 (all), and so in steps")
+
+
+@pytest.mark.usefixtures("two_teachers")
+def test_a_mix_and_its_source_are_built_at_once_without_harm(
+    small_study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    small_study["arms"] = {
+        "long": {"file": "long.jsonl", "filter": {"grade": "off"}},
+        "mixed": {"mix": {"long": 1.0}, "rows": 8},
+        "other": {"mix": {"long": 1.0}, "rows": 9},
+    }
+    generate(str(study_file(small_study)), tmp_path / "run")
+    program = (
+        "import sys; from pathlib import Path; from cotdistill.work.build import build_arm; "
+        "build_arm(Path(sys.argv[1]), sys.argv[2])"
+    )
+    jobs = [
+        subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "run"), arm])
+        for arm in ("mixed", "other", "long")
+    ]
+    assert [job.wait() for job in jobs] == [0, 0, 0]
+    assert len(rows_of(tmp_path / "run" / "data" / "other.jsonl")) == 9
+
+
+@pytest.mark.usefixtures("two_teachers")
+def test_what_lint_still_finds_in_a_filtered_arm_lies_where_reports_look(
+    small_study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    small_study["arms"] = {
+        "all": {"file": "long.jsonl", "filter": {"grade": "off", "duplicates": []}},
+        "right": {"file": "long.jsonl", "filter": {"duplicates": []}},
+    }
+    generate(str(study_file(small_study)), tmp_path / "run")
+    found = {}
+    for arm in ("all", "right"):
+        build_arm(tmp_path / "run", arm)
+        held = json.loads((tmp_path / "run" / "data" / f"{arm}.lint.json").read_text("utf-8"))
+        found[arm] = {rule["rule"]: rule["rows"] for rule in held["rules"]}
+        assert held["rows"] == {"all": 12, "right": 11}[arm]
+    assert found["all"]["wrong_answer"] == 1
+    assert "wrong_answer" not in found["right"]
+
+
+@pytest.mark.usefixtures("two_teachers")
+def test_other_golds_make_an_arm_anew(
+    small_study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    golds = tmp_path / "golds.jsonl"
+    rows = [{"question": row["instruction"], "gold": row["answer"]} for row in
+            rows_of(tmp_path / "long.jsonl")]  # fmt: skip
+    write_rows(golds, rows)
+    filters = {"golds": [str(golds)], "duplicates": []}
+    small_study["arms"] = {"long": {"file": "long.jsonl", "filter": filters}}
+    generate(str(study_file(small_study)), tmp_path / "run")
+    first = read_ledger(build_arm(tmp_path / "run", "long"))
+    assert [each.file for each in first.inputs] == ["long.jsonl", "golds.jsonl"]
+    write_rows(golds, [{**rows[0], "gold": "1"}, *rows[1:]])
+    second = read_ledger(build_arm(tmp_path / "run", "long"))
+    assert first.notes["digest"] != second.notes["digest"]
 
 
 @pytest.mark.usefixtures("two_teachers")

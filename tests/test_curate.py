@@ -314,7 +314,13 @@ def test_a_level_that_is_not_longer_is_reported(
     assert [order.is_longer for order in report.orders] == [True, False]
     assert report.kept_throughout == 0.0
     assert picture(report).count("url(#falls)") == 1
-    assert main(["granularity", *map(str, paths)]) == 1
+    each = tmp_path / "each.jsonl"
+    assert main(["granularity", *map(str, paths), "--rows", str(each)]) == 1
+    rows = read_jsonl(each)
+    assert [row["arm"] for row in rows] == ["one"] * 5 + ["two"] * 5 + ["three"] * 5
+    assert {name: rows[5][name] for name in ("id", "steps", "sentences", "words")} == {
+        "id": "pens-0", "steps": 4, "sentences": 4, "words": 10,
+    }  # fmt: skip
     assert "NOT LONGER" in capsys.readouterr().out
 
 
@@ -335,7 +341,7 @@ def test_the_command_line_says_what_it_did(
     assert main(["filter", str(tmp_path / "none.jsonl"), "-o", str(out)]) == 1
 
 
-LEAK = Path("/work/shared/data/cot_factors")
+LEAK = Path(__file__).resolve().parents[2] / "shared" / "data" / "cot_factors"
 
 
 @pytest.mark.skipif(not LEAK.is_dir(), reason="the real data is not here")

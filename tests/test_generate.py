@@ -181,6 +181,7 @@ def test_an_environment_stands_before_the_command(
     }
     made(small_study, study_file, tmp_path / "run")
     stages = read_manifest(tmp_path / "run")[0]["stages"]
+    assert stages["prepare"] is None
     assert stages["train"]["command"][:5] == ["conda", "run", "-n", "train", "llamafactory-cli"]
     assert stages["evaluate"]["command"][0] == str(tmp_path / "venv" / "bin" / "lm-eval")
 
@@ -209,7 +210,7 @@ def test_a_mix_has_exact_counts_and_a_ledger(
     fine = [row for row in rows if "\n" in row["output"]]
     assert (len(rows), len(fine)) == (33, 26)  # 0.8 of 33 is 26.4
     ledger = json.loads((tmp_path / "run" / "data" / "mixed.ledger.json").read_text())
-    assert ledger["counts"] == {"kept": 33}
+    assert ledger["counts"] == {"kept": 33, "not_drawn": 47}
 
 
 @pytest.mark.parametrize(
@@ -243,6 +244,11 @@ def test_a_mix_has_exact_counts_and_a_ledger(
         ({"arms": {"a": {"mix": {"nothing": 1.0}}}}, "arms.a.mix: unknown source 'nothing'"),
         ({"arms": {"a": {"puzzles": "digit-sums", "level": 3}}}, "did you mean 'digit-sum'?"),
         ({"arms": {"a": {"puzzles": "digit-sum", "level": 9}}}, "unknown level 9"),
+        ({"seeds": []}, "seeds: nothing; expected at least one entry"),
+        (
+            {"evaluation": {"tasks": ["cot_puzzles_ball"], "batch_size": 0}},
+            "evaluation.batch_size: 0 is no batch size; use a number of 1 or more, or 'auto'",
+        ),
     ],
 )
 def test_what_cannot_be_meant_gets_a_clear_line_and_writes_nothing(

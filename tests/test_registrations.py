@@ -22,7 +22,7 @@ TALK = {
     "columns": {"messages": "m"},
     "tags": {"role_tag": "r", "content_tag": "c", "user_tag": "u", "assistant_tag": "a"},
 }
-REAL_CELLS = Path("/work/shared/data/cot_factors")
+REAL_CELLS = Path(__file__).resolve().parents[2] / "shared" / "data" / "cot_factors"
 
 
 def written(folder: Path, **changed: Any) -> Path:

@@ -5,7 +5,8 @@
 `filter` lints every row, removes exact, normalised and near duplicates, and compares with all
 benchmarks that are prepared (`cotdistill prepare NAME`); `mix` draws half of the kept rows. Rows a
 second are rows over CPU seconds (user + system, all processes) times two: what two free cores do.
-datatrove needs an environment of its own: name its interpreter, or it is left out.
+datatrove needs an environment of its own, with "datatrove[io,processing]==0.10.1", "xxhash<4" and
+spacy: name its interpreter, or it is left out.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from pathlib import Path
 
 from rows import write_rows
 from tree import Cost, measured
+
+from cotdistill.files.rows import write_rows as write_jsonl
+from cotdistill.work.held_out import PACKAGED, held_out_questions
 
 HERE = Path(__file__).parent
 
@@ -51,6 +55,22 @@ def ours(path: Path, rows: int, folder: Path) -> None:
     show("cotdistill filter and mix", rows, both)
 
 
+def ours_only(path: Path, rows: int, folder: Path) -> None:
+    """Measure filter where it is asked for nothing but 13 words in common."""
+    cost = measured(
+        [sys.executable, "-m", "cotdistill", "filter", str(path), "-o", str(folder / "n.jsonl"),
+         "--against", "packaged", "--overlap", "thirteen_words", "--grade", "off",
+         "--duplicates", "none", "--workers", "2"]
+    )  # fmt: skip
+    show("cotdistill filter, only thirteen_words", rows, cost)
+
+
+def write_questions(path: Path) -> int:
+    """Write the test questions of all prepared benchmarks, and return how many there are."""
+    questions, _ = held_out_questions([PACKAGED])
+    return write_jsonl(path, ({"question": q.question, "gold": q.gold} for q in questions))
+
+
 def main() -> None:
     """Make the rows, run everything once, print the table."""
     parser = argparse.ArgumentParser()
@@ -71,6 +91,12 @@ def main() -> None:
             peers = [asked.datatrove, str(HERE / "peers.py"), "datatrove", str(small)]
             cost = measured([*peers, str(folder / "t")])
             show("datatrove MinHash (near duplicates only)", asked.peer_rows, cost)
+            questions = folder / "questions.jsonl"
+            print(f"{write_questions(questions)} test questions of prepared benchmarks")
+            peers = [asked.datatrove, str(HERE / "peers.py"), "decontaminate", str(small)]
+            cost = measured([*peers, str(folder / "n"), str(questions)])
+            show("datatrove 13-gram decontamination only", asked.peer_rows, cost)
+            ours_only(small, asked.peer_rows, folder)
         if asked.rows:
             write_rows(asked.rows, big)
             ours(big, asked.rows, folder)

@@ -1,7 +1,7 @@
 """The grader beside math-verify and inspect-ai: accuracy, speed, hostile input; tables on stdout.
 
     make bench-grader DATA=folder      # sets up .venv-bench for the peers, then runs this
-    python benchmarks/grader/bench.py --data folder --peers .venv-bench/bin/python
+    python benchmarks/grader/bench.py --data folder --peers .venv-bench/grader/bin/python
 
 The folder may hold grader_dev.jsonl (prediction, gold, label, source) and the test sets
 gsm8k/test.jsonl, math500/test.jsonl, aqua/test.jsonl and lm_eval_samples_aime/; what is not there

@@ -13,6 +13,7 @@ import pytest
 from cotdistill.errors import DataError, FaultsError, MisuseError
 from cotdistill.hosts.one_program import program_fault
 from cotdistill.work.done import Attempt, Done, made_from, write_attempt, write_done
+from cotdistill.work.generate import generate
 from cotdistill.work.jobs import JobId, read_jobs
 from cotdistill.work.run import planned
 from cotdistill.work.run_options import RunOptions
@@ -260,3 +261,14 @@ def test_more_gpus_than_there_are_is_refused(study: Any, monkeypatch: pytest.Mon
         planned(study.folder, RunOptions())
     with pytest.raises(FaultsError, match="--gpus 3: 2 are visible here"):
         planned(study.folder, RunOptions(gpus=3))
+
+
+def test_a_prepare_environment_starts_cotdistill_there(
+    small_study: dict[str, Any], study_file: Any, tmp_path: Path
+) -> None:
+    small_study["environments"] = {"prepare": "conda run -n prep"}
+    generate(str(study_file(small_study)), tmp_path / "run")
+    jobs = read_jobs(tmp_path / "run")
+    own = {job.own for job in jobs.values() if job.stage == "prepare"}
+    assert own == {("conda", "run", "-n", "prep", "cotdistill")}
+    assert {job.own for job in jobs.values() if job.stage != "prepare"} == {()}

@@ -112,6 +112,13 @@ class Evaluation(Shape):
     limit: int | None = Field(default=None, ge=1)
     include_path: list[str] = Field(default_factory=list)
 
+    @field_validator("batch_size")
+    @classmethod
+    def _is_a_batch_size(cls, size: int | str) -> int | str:
+        if not re.fullmatch(r"0*[1-9]\d*|auto(:\d+)?", str(size)):
+            raise ValueError(f"{size!r} is no batch size; use a number of 1 or more, or 'auto'")
+        return size
+
 
 class Hardware(Shape):
     """What one training run gets: GPUs a node (0 trains on the CPU) and nodes."""

@@ -6,7 +6,6 @@ others, so that a caller can name all of them, or go on without them and count t
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from cotdistill.errors import DataError, Fault
+from cotdistill.files.parquet import parquet_rows
 
 LONGEST = 32 << 20  # bytes of one line; a longer one is a broken file, not a trace
 
@@ -38,7 +38,7 @@ def numbered_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
     if not path.is_file():
         raise DataError(Fault(str(path), "no such file", "a .jsonl, .json or .parquet file"))
     if path.suffix == ".parquet":
-        yield from enumerate(_parquet_rows(path), start=1)
+        yield from enumerate(parquet_rows(path), start=1)
         return
     with path.open("rb") as stream:
         opening = stream.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
@@ -114,19 +114,6 @@ def _array(path: Path, stream: IO[bytes]) -> Iterator[tuple[int, dict[str, Any] 
             yield number, row
         else:
             yield number, BadRow(f"a JSON {type(row).__name__}, expected an object", str(row)[:80])
-
-
-def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        parquet = importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        fault = Fault(str(path), "pyarrow is not installed", "", "pip install pyarrow")
-        raise DataError(fault) from error
-    try:
-        for batch in parquet.ParquetFile(path).iter_batches(batch_size=1024):
-            yield from batch.to_pylist()
-    except ValueError as error:  # what pyarrow's own errors derive from
-        raise DataError(Fault(str(path), f"not Parquet ({str(error).splitlines()[0]})")) from error
 
 
 def _shown(line: bytes) -> str:

@@ -11,9 +11,28 @@ import contextlib
 import errno
 import fcntl
 import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from cotdistill.errors import Fault, FaultsError
+
+_LOOKED_AGAIN_S = 0.1
+
+
+@contextlib.contextmanager
+def waited_lock(path: Path, holder: str) -> Iterator[None]:
+    """Hold the lock of a file while the block runs; wait for whoever has it.
+
+    Raises:
+        FaultsError: the file cannot be written, or its file system has no locks.
+    """
+    while (descriptor := take_lock(path, holder)) is None:
+        time.sleep(_LOOKED_AGAIN_S)
+    try:
+        yield
+    finally:
+        free_lock(descriptor)
 
 
 def take_lock(path: Path, holder: str) -> int | None:

@@ -39,7 +39,7 @@ def render(template: str, values: dict[str, Any], folder: Path | None = None) ->
 
     Raises:
         BundleError: there is no such template, it is not Jinja2, or it asks for a value that was
-            not given.
+            not given or for what the sandbox does not allow.
     """
     try:
         return _template(template, folder).render(values)
@@ -59,4 +59,6 @@ def _fault(template: str, folder: Path | None, error: jinja2.TemplateError) -> B
         return BundleError(Fault(place, f"no such template ({error.name})"))
     if isinstance(error, jinja2.TemplateSyntaxError):
         return BundleError(Fault(f"{place}:{error.lineno}", f"not Jinja2 ({error})"))
-    return BundleError(Fault(place, f"a value is missing ({error})"))
+    if isinstance(error, jinja2.UndefinedError):
+        return BundleError(Fault(place, f"a value is missing ({error})"))
+    return BundleError(Fault(place, f"cannot be filled in ({error})"))  # the sandbox says no

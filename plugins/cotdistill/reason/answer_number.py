@@ -24,7 +24,7 @@ NUMBER = re.compile(
     rf"(?:{_FRACTION}|{_DIGITS}{_TIMES_TEN}?(?:\s?{_FRACTION}|\s\d+\s?/\s?\d+(?!\d)"
     rf"|\s?/\s?\d+(?:\.\d+)?(?!\d))?"
     r"[½⅓⅔¼¾⅕⅛⅜⅝⅞]?|[½⅓⅔¼¾⅕⅛⅜⅝⅞])"
-    r"(?:\s?\\?%|\s?percent\b|\s?°|\^\\?circ)?"
+    r"(?:\s?\\?%|\s?percent\b|\s?°|\^\\?circ|\s(?:thousand|[mb]illion|trillion)\b)?"
 )
 _WORD = (
     r"zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen"
@@ -54,8 +54,9 @@ _BOUNDS = re.compile(
 )
 # "20 - $3" without its result: the sign and the number belong to working.
 _WORKING = re.compile(r"[\d)%]\s?(?:[-+−–*/×÷]|\bx\b)\s?$")
+# `**5** apples` ends its bold type; `5 ** 2` goes on.
 _GOES_ON = re.compile(
-    r"\s?(?:\\sqrt|\\pi|π|√|[*^+−/×]|\\cdot|\\times|-\s?\d|!|[xX]\s?\d|times\s)|\("
+    r"\s?(?:\\sqrt|\\pi|π|√|\*(?=\s?[\d(\\$]|\w)|\*\*(?=\(?\d)|[\^+−/×]|\\cdot|\\times|-\s?\d|!|[xX]\s?\d|times\s)|\("
 )
 _EITHER_BEFORE = re.compile(rf"(?:{_DIGITS}|{_FRACTION})(?:\s[A-Za-z]{{1,12}})?\s(?:or|to)\s[$]?$")
 _LATER = re.compile(
@@ -74,7 +75,7 @@ _GIVEN_BEFORE = re.compile(
     r"|if|when|and his|"
     r"to\s\w+|step|day|week|year|grade|level|number)(?:\s(?:the|all|these|those|his|her|their|its"
     r"|remaining|last|first"
-    r"|next|other|only|a|just))*\s?[$(]?$",
+    r"|next|other|only|a|just))*\s?(?:\*\*)?[$(]?$",
     re.IGNORECASE,
 )
 

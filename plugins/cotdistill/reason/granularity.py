@@ -7,14 +7,17 @@ line has as many steps as sentences.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
 MEASURES = ("steps", "sentences", "equations", "characters", "words")
 
 _SENTENCE = re.compile(r"[.!?。！？]+[\"')\]]*(?=\s|$)")
-_ITEM = re.compile(r"(?:^|(?<=[\s.:;!?)]))(?:step\s+)?\d{1,2}[.):]\s+(?=\S)", re.IGNORECASE)
+_ITEM = re.compile(  # at the start of a line or behind a full stop, so that "= 12. Then" is none
+    r"(?:^\s*|(?<=[.:;!?)])\s*|(?<=\s)(?=step))(?:step\s+)?\d{1,2}[.):]\s+(?=\S)",
+    re.IGNORECASE | re.MULTILINE,
+)
 _EQUATION = re.compile(r"(?<![<>!=:])=(?!=)|\\approx|≈")
 
 
@@ -56,6 +59,10 @@ def granularity(rationale: str, tokens: int | None = None) -> Granularity:
 
     >>> granularity("1. Take 290.\n2. Halve it: 290 / 2 = 145.\nThe answer is 145.")
     Granularity(steps=3, sentences=3, equations=1, characters=59, words=15, tokens=None)
+    >>> granularity("In steps:1. 3 x 4 = 12.2. 12 - 2 = 10. So 10.").steps
+    2
+    >>> granularity("3 x 4 = 12. 12 - 2 = 10. The answer is 10.").sentences
+    3
     """
     text = rationale.strip()
     lines = sum(1 for line in text.split("\n") if line.strip())
@@ -110,12 +117,3 @@ def order_kept_throughout(lengths: Mapping[str, Mapping[str, float]]) -> tuple[i
         for question in shared
     )
     return len(shared), kept / len(shared) if shared else 0.0
-
-
-def mean_of(values: Sequence[float]) -> float:
-    """Return the mean, 0 without values.
-
-    >>> mean_of([1, 2])
-    1.5
-    """
-    return sum(values) / len(values) if values else 0.0

@@ -28,9 +28,11 @@ from cotdistill.declare.trace import trace_of
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.catalogue import datasets
 from cotdistill.files.ledger import LedgerFile
+from cotdistill.files.lines import numbered_rows
 from cotdistill.files.rows import Row, read_rows
 from cotdistill.reason.puzzles import draw_puzzles
 from cotdistill.reason.trace import target
+from cotdistill.work.sources import gold_files_beside
 
 COLUMNS = {"prompt": "instruction", "response": "output", "system": "system"}
 _PROMPTS = ("instruction", "question", "problem", "prompt", "input")
@@ -40,10 +42,11 @@ _FAULTS_SHOWN = 5
 
 @dataclass(frozen=True)
 class Tally:
-    """Rows read of each source, and rows dropped by reason."""
+    """Rows read of each source, rows dropped by reason, and what else the ledger should say."""
 
     read: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,19 @@ def is_filtered(study: Study, name: str) -> bool:
     return any(filter_of(study, source) for source in names)
 
 
+def gold_files(study: Study, name: str) -> list[Path]:
+    """Return the files that the filters of an arm, or of its mix's sources, take golds from."""
+    arm = study.arms.get(name)
+    found: list[Path] = []
+    for source in list(arm.mix) if isinstance(arm, MixedArm) else [name]:
+        filters = filter_of(study, source)
+        for each in (source, *filters.paired_with) if filters else ():
+            path = source_of(study, each).path
+            found += gold_files_beside(path) if path is not None and path.is_file() else []
+        found += [Path(path) for path in filters.golds] if filters else []
+    return list(dict.fromkeys(found))
+
+
 def is_at_hand(source: Source) -> bool:
     """Return whether the rows can be read without a network."""
     if source.path is not None:
@@ -123,11 +139,16 @@ def plain_rows(study: Study, name: str, tally: Tally | None = None) -> Iterator[
 
 def inputs_of(study: Study, name: str, read: Mapping[str, int]) -> list[LedgerFile]:
     """Return the files that an arm read, with rows and hashes, as its ledger names them."""
-    return [
+    sources = [
         LedgerFile.of(source.path, read[source.name], name=source.path.name)
         for source in sources_of(study, name)
         if source.path is not None
     ]
+    golds = [
+        LedgerFile.of(path, sum(1 for _ in numbered_rows(path)), name=path.name)
+        for path in gold_files(study, name)
+    ]
+    return sources + golds
 
 
 def _source_rows(study: Study, source: Source, tally: Tally) -> Iterator[Row]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from cotdistill.declare.arm import FileArm, MixedArm, PuzzleArm
 from cotdistill.declare.study import ScratchStudent, Study, read_study
 from cotdistill.errors import DataError, Fault, StudyError, did_you_mean
 from cotdistill.files.ledger import Ledger, LedgerFile, ledger_path, read_ledger, write_ledger
+from cotdistill.files.locks import waited_lock
 from cotdistill.files.rows import Row, read_rows, write_rows
 from cotdistill.files.whole import sha256_of
 from cotdistill.files.yamls import read_yaml
@@ -19,6 +21,7 @@ from cotdistill.reason.mixture import mixture
 from cotdistill.work.arms import (
     Tally,
     filter_of,
+    gold_files,
     inputs_of,
     is_at_hand,
     is_filtered,
@@ -75,6 +78,9 @@ def arm_digest(study: Study, arm: str) -> str:
         for source in sources_of(study, arm)
         if source.path is not None
     ]
+    files += [
+        (path.name, sha256_of(path) if path.is_file() else None) for path in gold_files(study, arm)
+    ]
     text = json.dumps([said, files, __version__], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -88,10 +94,11 @@ def arm_rows(study: Study, arm: str, folder: Path, tally: Tally) -> Iterator[Row
     """
     declared = study.arms[arm]
     if isinstance(declared, MixedArm):
-        rows = mixed_rows(study, declared, folder, lambda name: write_arm(study, name, folder))
-        yield from _tallied(rows, arm, tally)
+        yield from mixed_rows(
+            study, declared, folder, tally, lambda name: write_arm(study, name, folder)
+        )
     elif filter_of(study, arm):
-        yield from _tallied(filtered_rows(study, arm, folder), arm, tally)
+        yield from filtered_rows(study, arm, folder, tally)
     else:
         yield from plain_rows(study, arm, tally)
 
@@ -112,12 +119,6 @@ def check_arm(study: Study, arm: str) -> None:
         mixture(sizes, declared.mix, declared.rows, declared.seed, replace=declared.replace)
 
 
-def _tallied(rows: Iterator[Row], name: str, tally: Tally) -> Iterator[Row]:
-    for row in rows:
-        tally.read[name] += 1
-        yield row
-
-
 def build_arm(folder: Path, arm: str) -> Path:
     """Write `data/<arm>.jsonl` and its ledger into a run folder, unless they are there and current.
 
@@ -133,11 +134,21 @@ def build_arm(folder: Path, arm: str) -> Path:
 
 
 def write_arm(study: Study, arm: str, folder: Path) -> Path:
-    """Write an arm's rows and ledger into `folder/data`, unless they are there and current."""
+    """Write an arm's rows and ledger into `folder/data`, unless they are there and current.
+
+    Jobs that run at once may want the same arm, a mix and its source say: one makes it.
+    """
     path = folder / "data" / f"{arm}.jsonl"
     digest = arm_digest(study, arm)
-    if is_current(path, digest):
-        return path
+    if not is_current(path, digest):
+        with waited_lock(path.with_name(f".{arm}.lock"), f"process {os.getpid()}"):
+            if not is_current(path, digest):
+                _write_arm(study, arm, folder, digest)
+    return path
+
+
+def _write_arm(study: Study, arm: str, folder: Path, digest: str) -> None:
+    path = folder / "data" / f"{arm}.jsonl"
     missing = [
         source for source in sources_of(study, arm) if source.path and not is_at_hand(source)
     ]
@@ -156,10 +167,9 @@ def write_arm(study: Study, arm: str, folder: Path) -> Path:
             counts={"kept": count, **dict(sorted(tally.dropped.items()))},
             settings=declared.model_dump(mode="json"),
             seed=getattr(declared, "seed", None),
-            notes={"digest": digest},
+            notes={"digest": digest, **tally.notes},
         ),
     )
-    return path
 
 
 def build_student(folder: Path, student: str, arm: str) -> Path:

@@ -9,15 +9,17 @@ from pathlib import Path
 
 from cotdistill.declare.study import Study
 from cotdistill.errors import Fault, FaultsError
+from cotdistill.files.bundle import bundle_folder
 from cotdistill.files.catalogue import datasets, students
 from cotdistill.files.task_names import packaged_tasks
 from cotdistill.files.yamls import read_yaml
-from cotdistill.hosts.llamafactory import accepted_by_llamafactory
+from cotdistill.hosts.llamafactory import accepted_by_llamafactory, registrations_as_read
 from cotdistill.work.build import has_data_file, study_of
 from cotdistill.work.check_prompts import check_prompts
 from cotdistill.work.check_rows import RowReport, row_reports
-from cotdistill.work.generate import ManifestLine, checked_files, read_manifest
+from cotdistill.work.generate import ManifestLine, checked_files, read_manifest, unequal_arms
 from cotdistill.work.load_study import load_study, shipped_studies
+from cotdistill.work.moved import moved_fault
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,35 @@ def check_bundle(deep: bool = False) -> Checked:
         looked_at.append(f"{len(datasets())} registered datasets")
     except FaultsError as error:
         faults += error.faults
+    if deep:
+        try:
+            faults += registration_faults()
+            looked_at[-1] += ", those of the hub as LLaMA-Factory reads them"
+        except FaultsError as error:
+            faults += error.faults
     faults += check_tasks(golds=deep)
     looked_at.append(f"{len(packaged_tasks())} tasks, groups and tags")
     return Checked(tuple(looked_at), tuple(faults))
+
+
+def registration_faults() -> list[Fault]:
+    """Return every column of a packaged hub dataset that LLaMA-Factory reads as another or not.
+
+    Raises:
+        FaultsError: LLaMA-Factory cannot be run here.
+    """
+    hub = {name: entry for name, entry in datasets().items() if entry.hf_hub_url}
+    read = registrations_as_read(list(hub), bundle_folder("dataset_info"))
+    return [
+        Fault(
+            f"dataset_info.json:{name}.columns.{column}",
+            f"LLaMA-Factory reads {read[name].get(column)!r}",
+            repr(said),
+        )
+        for name, entry in hub.items()
+        for column, said in entry.columns.model_dump(exclude_none=True).items()
+        if read[name].get(column) != said
+    ]
 
 
 def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> Checked:
@@ -90,7 +118,9 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
     root = root.resolve()
     study = study_of(root)
     manifest = read_manifest(root)
-    faults = list(_altered(root, manifest))
+    commands = [(line["stages"]["train"]["command"], line["files"]["train"]) for line in manifest]
+    moved = moved_fault(root, commands)
+    faults = [*([moved] if moved else []), *_altered(root, manifest)]
     looked_at = [f"run folder of {study.name}: {len(manifest)} runs"]
     rows: list[RowReport] = []
     notes: list[str] = []
@@ -116,6 +146,8 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
         ]
         looked_at.append("evaluation prompts against training prompts, byte by byte")
     faults += _missing_rows(study, root)
+    if unequal := unequal_arms(study, root):
+        notes.insert(0, unequal)
     return Checked(tuple(looked_at), tuple(faults), tuple(rows), tuple(notes))
 
 

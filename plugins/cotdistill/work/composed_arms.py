@@ -10,26 +10,39 @@ from __future__ import annotations
 import json
 import os
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from cotdistill.declare.arm import ArmFilters, MixedArm
 from cotdistill.declare.filters import Filters
 from cotdistill.declare.study import Study
 from cotdistill.errors import DataError, Fault
+from cotdistill.files.ledger import Ledger, read_ledger
 from cotdistill.files.rows import Row, read_rows, write_rows
+from cotdistill.files.whole import write_text
 from cotdistill.reason.mixture import interleaved
 from cotdistill.reason.overlap import bare
 from cotdistill.reason.words import text_keys, words_of
-from cotdistill.work.arms import filter_of, plain_rows, source_of, trace_pair
+from cotdistill.work.arms import (
+    Tally,
+    filter_of,
+    plain_rows,
+    source_of,
+    sources_of,
+    trace_pair,
+)
 from cotdistill.work.curate import curate
+from cotdistill.work.lint import LintOptions, lint, report_json
 from cotdistill.work.mix import Index, draw
 
 _BATCH = 500
 
 
-def filtered_rows(study: Study, name: str, folder: Path) -> Iterator[Row]:
+def filtered_rows(study: Study, name: str, folder: Path, tally: Tally) -> Iterator[Row]:
     """Yield the rows of an arm that its filter keeps; the others are written beside with reasons.
+
+    The tally gets the arm's own rows by reason, and the rows of every file that was read. What
+    `lint` still finds among the kept rows is written to `data/<arm>.lint.json`.
 
     Raises:
         DataError: a source is missing or broken, or no row is kept.
@@ -53,6 +66,9 @@ def filtered_rows(study: Study, name: str, folder: Path) -> Iterator[Row]:
     if not ledger.outputs[0].rows:
         counts = ", ".join(f"{count} {reason}" for reason, count in ledger.counts.items())
         raise DataError(Fault(f"arm {name}", f"no row passes its filter ({counts})"))
+    _tell(ledger, dict(zip(names, paths, strict=True)), tally)
+    found = lint([kept], LintOptions(tuple(filters.against), workers=os.cpu_count() or 1))
+    write_text(folder / "data" / f"{name}.lint.json", report_json(found))
     for number, row in enumerate(read_rows(kept), start=1):
         pair, wrong = trace_pair(row)
         if wrong:
@@ -60,10 +76,22 @@ def filtered_rows(study: Study, name: str, folder: Path) -> Iterator[Row]:
         yield pair
 
 
+def _tell(ledger: Ledger, read: Mapping[str, Path], tally: Tally) -> None:
+    for name, path in read.items():
+        tally.read[name] = next(each.rows for each in ledger.inputs if each.file == path.as_posix())
+    notes = dict(ledger.notes)
+    own = notes.pop("counts_of_inputs")[0]  # the first is the arm's, the others it is paired with
+    tally.dropped.update({reason: rows for reason, rows in own.items() if rows})
+    del tally.dropped["kept"]
+    tally.notes["filter"] = notes
+
+
 def mixed_rows(
-    study: Study, arm: MixedArm, folder: Path, write_arm: Callable[[str], Path]
+    study: Study, arm: MixedArm, folder: Path, tally: Tally, write_arm: Callable[[str], Path]
 ) -> Iterator[Row]:
     """Yield the rows of a mix in their final order; `write_arm` makes a source's file of rows.
+
+    The tally gets what the sources' ledgers say, and the rows that were not drawn.
 
     Raises:
         DataError: a source is missing or broken, or the mix asks for more than there is.
@@ -72,9 +100,19 @@ def mixed_rows(
     deep = mixing.matched or mixing.length_matched or mixing.tokens is not None
     indexes = {}
     for name in arm.mix:
-        path = write_arm(name) if name in study.arms else _hub_file(study, name, folder)
+        if name in study.arms:
+            path = write_arm(name)
+            _tell_of_source(study, name, read_ledger(path), tally)
+        else:
+            path = _hub_file(study, name, folder, tally)
         indexes[name] = _index(path, deep)
-    order = interleaved(draw(indexes, mixing), mixing.seed)
+    drawn = draw(indexes, mixing)
+    tally.notes["rows_of_source"] = {name: len(rows) for name, rows in drawn.items()}
+    there = sum(len(index.starts) for index in indexes.values())
+    used = sum(len(set(rows)) for rows in drawn.values())
+    if there > used:
+        tally.dropped["not_drawn"] = there - used
+    order = interleaved(drawn, mixing.seed)
     streams = {name: index.path.open("rb") for name, index in indexes.items()}
     try:
         for name, row in order:
@@ -85,10 +123,17 @@ def mixed_rows(
             stream.close()
 
 
-def _hub_file(study: Study, name: str, folder: Path) -> Path:
+def _tell_of_source(study: Study, name: str, ledger: Ledger, tally: Tally) -> None:
+    files = [source for source in sources_of(study, name) if source.path is not None]
+    for source, told in zip(files, ledger.inputs, strict=False):  # golds stand behind them
+        tally.read[source.name] = told.rows
+    tally.dropped.update({why: rows for why, rows in ledger.counts.items() if why != "kept"})
+
+
+def _hub_file(study: Study, name: str, folder: Path, tally: Tally) -> Path:
     """Write the rows of a registered dataset that is no arm of the study."""
     path = folder / "data" / "sources" / f"{name}.jsonl"
-    write_rows(path, plain_rows(study, name))
+    write_rows(path, plain_rows(study, name, tally))
     return path
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from cotdistill.declare.filters import Filters
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.ledger import Ledger, LedgerFile, ledger_path, write_ledger
+from cotdistill.files.parquet import require_parquet, write_parquet_twin
 from cotdistill.files.rows import row_line
 from cotdistill.files.shards import Journal
 from cotdistill.files.whole import sha256_of, written_bytes
@@ -43,11 +44,13 @@ def curate(
     apart: bool = False,
     workers: int = 1,
     engine: Engine = "processes",
+    parquet: bool = False,
     progress: Progress = lambda _: None,
 ) -> Ledger:
     """Write the rows that pass to `out`, the others to `<out>.rejected.jsonl`, and the ledger.
 
-    With `apart` there is one kept file for each input, `<out>.<input>.jsonl`, and no `out`.
+    With `apart` there is one kept file for each input, `<out>.<input>.jsonl`, and no `out`; with
+    `parquet` each kept file has a twin, `<its name>.parquet`.
     A file of another shape than trace rows is imported first. What is done is done for good: the
     same call after an interruption goes on, and after it has ended does nothing.
 
@@ -55,6 +58,8 @@ def curate(
         DataError: a file is missing or broken; without `skip_bad`, each broken line by its number.
         MisuseError: `against` names neither a file nor a benchmark.
     """
+    if parquet:
+        require_parquet(str(out))
     questions, missing = held_out_questions(filters.against)
     hashes = {path: sha256_of(path) for path in paths if path.is_file()}
     job = {
@@ -90,6 +95,9 @@ def curate(
     ledger_path(out).unlink(missing_ok=True)  # a file without a ledger is not a finished file
     outputs = join_kept(tasks, files, out, apart)
     join_pieces([Path(task.rejected) for task in tasks], rejected, _refused_lines(files))
+    twins = [
+        write_parquet_twin(out.with_name(each.file)) for each in outputs if parquet and each.rows
+    ]
     alive = reasons == KEPT
     ledger = Ledger(
         "filter",
@@ -104,10 +112,17 @@ def curate(
         outputs=(
             *outputs,
             LedgerFile.of(rejected, sum(counts.values()) - counts["kept"], name=rejected.name),
+            *twins,
         ),
         counts=counts,
         settings=filters.model_dump(mode="json"),
-        notes=_notes(surveyed, alive, len(questions), missing),
+        notes={
+            **_notes(surveyed, alive, len(questions), missing),
+            "counts_of_inputs": [
+                _counts(reasons[surveyed.file == place], [file], filters)
+                for place, file in enumerate(files)
+            ],
+        },
     )
     write_ledger(out, ledger)
     journal.close()

@@ -33,6 +33,7 @@ from cotdistill.work.build import (
     write_arm,
 )
 from cotdistill.work.load_study import load_study
+from cotdistill.work.moved import taken_fault
 from cotdistill.work.resolve import Run, resolve
 from cotdistill.work.run_files import Layout, RunFiles, argument_faults, layout_of, run_files
 
@@ -60,12 +61,15 @@ def generate(name_or_path: str, folder: Path | None = None, sets: Sequence[str] 
     Raises:
         StudyError: every fault of the study; nothing is written.
         DataError: every fault of the arms' rows; nothing is written.
-        FaultsError: LLaMA-Factory would refuse a training file, or the folder cannot be written.
+        FaultsError: LLaMA-Factory would refuse a training file, or the folder cannot be written or
+            holds files that are not ours.
     """
     study, place = load_study(name_or_path, sets)
     root = (folder or Path("runs") / study.name).resolve()
     files = checked_files(study, place, root)
-    before = read_manifest(root) if (root / "manifest.jsonl").is_file() else []
+    if taken := taken_fault(root):
+        raise FaultsError(taken)
+    before = _manifest_before(root)
     manifest = _write(study, root, files)
     return _difference(study, root, before, manifest)
 
@@ -108,6 +112,16 @@ def read_manifest(root: Path) -> list[ManifestLine]:
         wrong = f"cannot be read as a manifest ({error})"
         raise DataError(Fault(str(path), wrong, "", "generate the folder again")) from error
     return lines
+
+
+def _manifest_before(root: Path) -> list[ManifestLine]:
+    """Return the manifest's lines; none where it is broken, for generating again mends that."""
+    if not (root / "manifest.jsonl").is_file():
+        return []
+    try:
+        return read_manifest(root)
+    except DataError:
+        return []
 
 
 def _check_rows(study: Study, root: Path) -> None:
@@ -208,6 +222,7 @@ def _manifest_line(run: Run, made: RunFiles, made_from: dict[str, str]) -> Manif
             "evaluate": f"scores/{run.name}",
         },
         "stages": {
+            "prepare": made.prepare_command.as_json() if made.prepare_command else None,
             "train": made.train_command.as_json(),
             "export": made.export_command.as_json() if made.export_command else None,
             "evaluate": made.evaluate_command.as_json(),
@@ -249,11 +264,11 @@ def _difference(
             for arm in study.trained_arms()
             if has_data_file(study, arm) and not is_buildable_now(study, arm)
         ),
-        unequal=_unequal(study, root),
+        unequal=unequal_arms(study, root),
     )
 
 
-def _unequal(study: Study, root: Path) -> str:
+def unequal_arms(study: Study, root: Path) -> str:
     """Say which arms are trained for other numbers of steps than the rest, where it is known."""
     if all(recipe.epochs is None for recipe in study.recipes.values()):
         return ""

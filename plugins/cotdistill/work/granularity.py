@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 from cotdistill.declare.seed_rows import words_key
 from cotdistill.errors import DataError, Fault
-from cotdistill.files.whole import write_text
+from cotdistill.files.rows import row_line
+from cotdistill.files.whole import write_text, written_whole
 from cotdistill.reason.granularity import (
     MEASURES,
     Granularity,
     LevelOrder,
     granularity,
     level_orders,
-    mean_of,
     order_kept_throughout,
 )
 from cotdistill.reason.trace import Trace
 from cotdistill.work.import_traces import traces_in
 from cotdistill.work.sources import find_sources
+
+_BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -45,32 +48,42 @@ class GranularityReport:
 
 
 def measure_granularity(
-    paths: Sequence[Path], *, tokenizer: str | None = None, by: str = "words"
+    paths: Sequence[Path],
+    *,
+    tokenizer: str | None = None,
+    by: str = "words",
+    rows: Path | None = None,
 ) -> GranularityReport:
     """Measure files of traces, taken as levels in the order given.
 
     Arms are joined by the words of their questions; of several traces of a question the first
-    counts. `by` is the measure whose order is looked at.
+    counts. `by` is the measure whose order is looked at. `rows` names a file that gets a line for
+    each trace: arm, id, question and its measures.
 
     Raises:
         DataError: a file is missing, or holds no traces.
     """
     arms: list[ArmMeasures] = []
     lengths: dict[str, dict[str, float]] = {}
-    for path in paths:
-        source = find_sources([path])[0]
-        traces = [found for _, found, _ in traces_in(source) if isinstance(found, Trace)]
-        traces = [trace for trace in traces if trace.rationale.strip()]
-        if not traces:
-            raise DataError(Fault(str(path), "no trace in it", "rows with rationales"))
-        measured = _measured(traces, tokenizer)
-        name = path.stem if path.stem not in lengths else str(path)
-        names = [*MEASURES, *(["tokens"] if tokenizer else [])]
-        means = {each: mean_of([getattr(one, each) for one in measured]) for each in names}
-        arms.append(ArmMeasures(name, len(traces), means))
-        lengths[name] = {}
-        for trace, one in zip(traces, measured, strict=True):
-            lengths[name].setdefault(words_key(trace.question), getattr(one, by))
+    names = [*MEASURES, *(["tokens"] if tokenizer else [])]
+    with written_whole(rows) if rows else nullcontext() as stream:
+        for path in paths:
+            name = path.stem if path.stem not in lengths else str(path)
+            lengths[name] = {}
+            sums, count = dict.fromkeys(names, 0), 0
+            for trace, one in _measured(path, tokenizer):
+                count += 1
+                measures = {each: getattr(one, each) for each in names}
+                for each, value in measures.items():
+                    sums[each] += value
+                lengths[name].setdefault(words_key(trace.question), measures[by])
+                if stream:
+                    told = {"arm": name, "id": trace.id, "question": trace.question, **measures}
+                    stream.write(row_line(told))
+            if not count:
+                raise DataError(Fault(str(path), "no trace in it", "rows with rationales"))
+            means = {each: value / count for each, value in sums.items()}
+            arms.append(ArmMeasures(name, count, means))
     shared, kept = order_kept_throughout(lengths)
     return GranularityReport(tuple(arms), tuple(level_orders(lengths)), by, shared, kept)
 
@@ -107,12 +120,26 @@ def write_picture(path: Path, report: GranularityReport) -> None:
     write_text(path, picture(report))
 
 
-def _measured(traces: Sequence[Trace], tokenizer: str | None) -> list[Granularity]:
+def _measured(path: Path, tokenizer: str | None) -> Iterator[tuple[Trace, Granularity]]:
+    waiting: list[Trace] = []
+    for _, found, _ in traces_in(find_sources([path])[0]):
+        if isinstance(found, Trace) and found.rationale.strip():
+            waiting.append(found)
+        if len(waiting) == _BATCH:
+            yield from _measured_together(waiting, tokenizer)
+            waiting = []
+    yield from _measured_together(waiting, tokenizer)
+
+
+def _measured_together(
+    traces: Sequence[Trace], tokenizer: str | None
+) -> Iterator[tuple[Trace, Granularity]]:
     if not tokenizer:
-        return [granularity(trace.rationale) for trace in traces]
+        for trace in traces:
+            yield trace, granularity(trace.rationale)
+        return
     from cotdistill.hosts.tokenizer import token_counts
 
     counts = token_counts(tokenizer, [trace.rationale for trace in traces])
-    return [
-        granularity(trace.rationale, count) for trace, count in zip(traces, counts, strict=True)
-    ]
+    for trace, count in zip(traces, counts, strict=True):
+        yield trace, granularity(trace.rationale, count)

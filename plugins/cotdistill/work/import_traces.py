@@ -14,6 +14,7 @@ from cotdistill.declare.trace import trace_row
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.ledger import Ledger, LedgerFile, write_ledger
 from cotdistill.files.lines import BadRow, numbered_rows
+from cotdistill.files.parquet import require_parquet, write_parquet_twin
 from cotdistill.files.rows import row_line
 from cotdistill.files.whole import written_whole
 from cotdistill.reason.trace import Trace
@@ -87,12 +88,18 @@ def traces_in(
             yield number, trace, f"{shape.name}, questions" if is_question else shape.name
 
 
-def import_source(source: Source, out: Path, *, skip_bad: bool = True) -> Imported:
+def import_source(
+    source: Source, out: Path, *, skip_bad: bool = True, parquet: bool = False
+) -> Imported:
     """Write a source's traces to `out/<name>.jsonl`, the rest beside, and a ledger.
+
+    With `parquet` the traces lie beside as `out/<name>.parquet` too.
 
     Raises:
         DataError: a line is broken and `skip_bad` is off; names up to 20 and writes nothing.
     """
+    if parquet:
+        require_parquet(str(out))
     report = Imported(source)
     paths = {
         "traces": out / f"{source.name}.jsonl",
@@ -129,7 +136,7 @@ def import_source(source: Source, out: Path, *, skip_bad: bool = True) -> Import
             raise DataError(faults)
     report.traces, report.questions = counts["traces"], counts["questions"]
     report.rows = counts.total()
-    _finish(source, paths, counts, report)
+    _finish(source, paths, counts, report, parquet)
     return report
 
 
@@ -150,7 +157,7 @@ class _writers:  # noqa: N801
 
 
 def _finish(
-    source: Source, paths: Mapping[str, Path], counts: Counter[str], report: Imported
+    source: Source, paths: Mapping[str, Path], counts: Counter[str], report: Imported, parquet: bool
 ) -> None:
     for kind, path in paths.items():
         if not counts[kind]:
@@ -160,15 +167,19 @@ def _finish(
     first = next((kind for kind in paths if counts[kind]), None)
     if first is None:
         return
+    twins = [write_parquet_twin(paths["traces"])] if parquet and counts["traces"] else []
     write_ledger(
         paths[first],
         Ledger(
             "import-traces",
             inputs=(LedgerFile.of(source.path, report.rows, name=source.path.name),),
-            outputs=tuple(
-                LedgerFile.of(path, counts[kind], name=path.name)
-                for kind, path in paths.items()
-                if counts[kind]
+            outputs=(
+                *(
+                    LedgerFile.of(path, counts[kind], name=path.name)
+                    for kind, path in paths.items()
+                    if counts[kind]
+                ),
+                *twins,
             ),
             counts={"kept": counts["traces"] + counts["questions"], **dict(report.refused)},
             settings={"shapes": dict(report.shapes), "response": source.told.response},

@@ -28,13 +28,15 @@ JobId = tuple[Stage, str]
 class Job:
     """One thing to do: what it runs, what it makes, what it is made from, what it waits for.
 
-    `command` is empty where the work is done by cotdistill itself. `file` is the configuration file
+    `command` is empty where the work is done by cotdistill itself, then `own` is what starts it in
+    another environment, or empty. `file` is the configuration file
     that decides the result; `declared` is the manifest's hash of what has no file.
     """
 
     stage: Stage
     name: str
     command: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
     gpus: int = 0
     minutes: int | None = None
@@ -152,15 +154,18 @@ def settings_digest(folder: Path, job: Job) -> str:
 def _jobs_of_run(row: Row, run: str) -> Iterator[Job]:
     files, outputs, stages, hashes = (row[k] for k in ("files", "outputs", "stages", "sha256"))
     waits: tuple[JobId, ...] = ()
+    prepare = stages.get("prepare")
+    own = tuple(_words(prepare["command"])) if prepare else ()
     if files.get("data"):
         name = Path(_text(files, "data")).stem
         arm = _text(row, "arm")
-        yield Job("prepare", name, declared=hashes["data"], output=files["data"], arm=arm)
+        yield Job("prepare", name, declared=hashes["data"], own=own, output=files["data"], arm=arm)
         waits = (("prepare", name),)
     if files.get("student"):
         yield Job(
             "prepare",
             Path(_text(files, "student")).name,
+            own=own,
             declared=hashes["student"],
             output=files["student"],
             arm=_text(row, "arm"),

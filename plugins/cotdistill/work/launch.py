@@ -49,6 +49,13 @@ def prefixed(study: Study, stage: Stage, command: list[str]) -> list[str]:
     return [*shlex.split(prefix), *command]
 
 
+def prepare_command(study: Study) -> Command | None:
+    """Return what starts cotdistill in the environment that prepares, if that is another one."""
+    if not study.environments.get("prepare", "").strip():
+        return None
+    return Command(prefixed(study, "prepare", ["cotdistill"]), {}, 0)
+
+
 def train_command(study: Study, recipe: Recipe, file: Path, accelerate_file: Path) -> Command:
     """Return the command that trains one run: plain, under torchrun, or under accelerate."""
     hardware = study.hardware

@@ -12,6 +12,7 @@ from cotdistill.declare.mixing import Mixing
 from cotdistill.declare.trace import trace_row
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.ledger import Ledger, LedgerFile, ledger_path, write_ledger
+from cotdistill.files.parquet import require_parquet, write_parquet_twin
 from cotdistill.files.rows import row_line
 from cotdistill.files.shards import Shard, lines_of
 from cotdistill.files.whole import written_bytes
@@ -56,8 +57,11 @@ def mix(
     *,
     form: Format = "alpaca",
     tokenizer: str | None = None,
+    parquet: bool = False,
 ) -> Ledger:
     """Write a mix of trace files to `out` and its ledger beside it; return the ledger.
+
+    With `parquet` the same rows lie beside as `<out>.parquet` too.
 
     Lengths, where they matter, are tokens of `tokenizer`, else what provenance tells, else words.
 
@@ -65,6 +69,8 @@ def mix(
         DataError: a source is missing, has no weight or a broken row, or has too few rows; the
             message says the most that can be had.
     """
+    if parquet:
+        require_parquet(str(out))
     asked = mixing.matched or mixing.length_matched or mixing.tokens is not None
     indexes = {name: index(path, deep=asked, tokenizer=tokenizer) for name, path in sources.items()}
     drawn = draw(indexes, mixing)
@@ -75,13 +81,14 @@ def mix(
         for name, trace in _drawn_traces(indexes, order):
             characters[name] += len(target(trace))
             stream.write(row_line(WRITERS[form](trace)).encode())
+    twins = [write_parquet_twin(out)] if parquet else []
     ledger = Ledger(
         "mix",
         inputs=tuple(
             LedgerFile.of(each.path, len(each.starts), name=each.path.name)
             for each in indexes.values()
         ),
-        outputs=(LedgerFile.of(out, len(order), name=out.name),),
+        outputs=(LedgerFile.of(out, len(order), name=out.name), *twins),
         counts={"kept": len(order)},
         settings={**mixing.model_dump(mode="json"), "format": form, "tokenizer": tokenizer},
         seed=mixing.seed,

@@ -11,7 +11,13 @@ from cotdistill.errors import Fault
 from cotdistill.files.bundle import bundle_folder
 from cotdistill.files.config import ConfigFile, render_config
 from cotdistill.hosts.llamafactory import training_argument_faults
-from cotdistill.work.launch import Command, evaluate_command, export_command, train_command
+from cotdistill.work.launch import (
+    Command,
+    evaluate_command,
+    export_command,
+    prepare_command,
+    train_command,
+)
 from cotdistill.work.resolve import Run
 
 ADAPTERS = ("lora", "oft")
@@ -61,6 +67,7 @@ class Layout:
 class RunFiles:
     """The three files of a run with their commands; no export where nothing is merged."""
 
+    prepare_command: Command | None
     train: ConfigFile
     train_command: Command
     export: ConfigFile | None
@@ -91,6 +98,7 @@ def run_files(study: Study, run: Run, layout: Layout) -> RunFiles:
     judged = layout.exported if merges else layout.checkpoint
     evaluation_command = evaluate_command(study, layout.eval_file)
     return RunFiles(
+        prepare_command(study),
         train,
         command,
         export,

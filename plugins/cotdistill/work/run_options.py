@@ -12,6 +12,7 @@ from cotdistill.hosts.gpu_slots import devices_here
 from cotdistill.hosts.one_program import program_fault
 from cotdistill.hosts.snakemake import is_cluster, snakemake_fault
 from cotdistill.work.jobs import Job, Jobs
+from cotdistill.work.moved import moved_fault
 from cotdistill.work.run_plan import Plan
 
 
@@ -58,6 +59,8 @@ def check_run(folder: Path, jobs: Jobs, plan: Plan, options: RunOptions) -> None
     if not (folder / "Snakefile").is_file():
         faults.append(Fault(str(folder / "Snakefile"), "no such file", "", "generate it again"))
     todo = [jobs[job] for job in plan.pending]
+    if moved := moved_fault(folder, [(job.command, job.file) for job in todo if job.file]):
+        faults.append(moved)
     for job in todo:
         if job.file and not (folder / job.file).is_file():
             faults.append(Fault(str(folder / job.file), "no such file", "", "generate it again"))
@@ -73,10 +76,10 @@ def check_run(folder: Path, jobs: Jobs, plan: Plan, options: RunOptions) -> None
 def _machine_faults(todo: Sequence[Job], options: RunOptions) -> Iterator[Fault]:
     programs: dict[tuple[str, str], Job] = {}
     for job in todo:
-        if job.command:
-            programs.setdefault((job.stage, job.command[0]), job)
+        if command := job.command or job.own:
+            programs.setdefault((job.stage, command[0]), job)
     for job in programs.values():
-        if fault := program_fault(job.stage, job.command, os.environ):
+        if fault := program_fault(job.stage, job.command or job.own, os.environ):
             yield fault
     here = devices_here()
     if options.gpus is not None and options.gpus > len(here):

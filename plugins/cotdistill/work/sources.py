@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -142,17 +142,28 @@ def _with_golds(
     if told.answer_only or told.prompt == "problem":
         return source
     golds = dict(given)
-    cells = registered.get(source.path.name, [])
-    for path in sorted(source.path.parent.iterdir()) if cells else []:
-        for registration in registered.get(path.name, []):
-            cell, mine = registration.about.cell, cells[0].about.cell
+    for path, format_ in _gold_files(source.path, registered):
+        golds = golds | _golds_in(path) if format_ == "answer-only" else _golds_in(path) | golds
+    return replace(source, told=replace(told, golds=golds)) if golds else source
+
+
+def gold_files_beside(path: Path) -> list[Path]:
+    """Return the answer-only and human files that a registered file's golds come from."""
+    return list(dict.fromkeys(file for file, _ in _gold_files(path, _registered_by_file())))
+
+
+def _gold_files(
+    path: Path, registered: Mapping[str, list[Registration]]
+) -> Iterator[tuple[Path, str]]:
+    cells = registered.get(path.name, [])
+    mine = cells[0].about.cell if cells else None
+    for beside in sorted(path.parent.iterdir()) if mine else []:
+        for registration in registered.get(beside.name, []):
+            cell = registration.about.cell
             if cell is None or mine is None or cell.questions != mine.questions:
                 continue
-            if cell.format == "answer-only":
-                golds |= _golds_in(path)
-            elif cell.teacher == "human":
-                golds = _golds_in(path) | golds
-    return replace(source, told=replace(told, golds=golds)) if golds else source
+            if cell.format == "answer-only" or cell.teacher == "human":
+                yield beside, cell.format
 
 
 def _golds_of(path: Path) -> dict[str, str]:

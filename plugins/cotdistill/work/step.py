@@ -147,8 +147,8 @@ def _notes(room: Room) -> dict[str, Any]:
 
 def _host(at: _Setting, room: Room, devices: Devices) -> int:
     job = at.job
-    inside_command = [sys.executable, "-P", "-m", "cotdistill", "step", job.stage, job.name]
-    inside_command += ["--folder", str(at.folder), "--inside"]
+    inside_command = list(job.own) or [sys.executable, "-P", "-m", "cotdistill"]
+    inside_command += ["step", job.stage, job.name, "--folder", str(at.folder), "--inside"]
     command = list(job.command) or inside_command
     if room.resume_from is not None:
         command += [f"resume_from_checkpoint={room.resume_from}", "overwrite_output_dir=false"]

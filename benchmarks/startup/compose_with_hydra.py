@@ -1,4 +1,4 @@
-"""Hydra's side of `startup.py`: compose 1,000 training configurations and write each as YAML."""
+"""Hydra's side of `measure.py`: compose 1,000 training configurations and write each as YAML."""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 BIN = Path(sys.executable).parent
 ROUNDS = 3
 STUDENTS = [f"Qwen/Qwen2.5-{size}B-Instruct" for size in ("0.5", "1.5", "3", "7", "14")]
@@ -60,7 +61,7 @@ def main() -> None:
         folder = Path(name)
         study = write_study(folder)
         out = folder / "out"
-        hydra = ROOT / ".venv-bench" / "bin" / "python"
+        hydra = ROOT / ".venv-bench" / "startup" / "bin" / "python"
         commands: dict[str, list[str]] = {
             "cotdistill --help": [str(BIN / "cotdistill"), "--help"],
             "lm_eval --help": [str(BIN / "lm_eval"), "--help"],
@@ -73,12 +74,12 @@ def main() -> None:
             ],
         }  # fmt: skip
         if hydra.exists():
-            script = ROOT / "benchmarks" / "startup_hydra.py"
+            script = HERE / "compose_with_hydra.py"
             commands["Hydra composes 1,000 configurations"] = [
                 str(hydra), str(script), str(folder / "hydra"),
             ]  # fmt: skip
         else:
-            sys.stderr.write("no .venv-bench: Hydra is left out (make bench-startup makes it)\n")
+            sys.stderr.write("without .venv-bench/startup Hydra is left out: make bench-startup\n")
         least = dict.fromkeys(commands, float("inf"))
         for _ in range(ROUNDS):
             for made in (out, folder / "hydra"):
