@@ -24,6 +24,7 @@ from cotdistill.work.agreement import Agreement, agreement, agreement_table
 from cotdistill.work.facts import question_facts
 from cotdistill.work.judge import Budget, Judge, Judged, Spent, endpoint_asker, judge
 from cotdistill.work.judge_files import write_judged
+from cotdistill.work.older_judge import older_judge_note
 
 sys.path.insert(0, str(Path(__file__).parent))
 from scripted_server import Answer, Script, serving
@@ -347,3 +348,22 @@ def test_who_judges_must_be_said_once(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cotdistill", "judge", str(place), "--model", "j"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, "say who judges" in done.stderr) == (2, True)
+
+
+def test_an_older_judges_verdicts_are_held_against_ours(tmp_path: Path) -> None:
+    place = samples(tmp_path, (r"\boxed{4}", "4"), (r"\boxed{5}", "6"), (r"\boxed{7}", "8"))
+    judged, *_ = run(place, lambda _body, _attempt: Answer(WRONG))
+    assert older_judge_note(judged, "r") is None
+    older = tmp_path / "llm_answer_check_result_toy.json"
+    rows = [
+        {"problem": f"Question {number}?", "llm_check_result": said}
+        for number, said in ((2, 1), (0, 1), (1, None), (9, 1))
+    ]
+    older.write_text(json.dumps(rows), encoding="utf-8")
+    assert older_judge_note(judged, "r") == (
+        "r, toy: llm_answer_check_result_toy.json of an older judge calls 2 of 3 right, this one "
+        "1; they differ on 1: rows 2 (older: right)"
+    )
+    older.write_text("{}[", encoding="utf-8")
+    with pytest.raises(DataError, match="not an older judge's file"):
+        older_judge_note(judged, "r")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +56,7 @@ def judge(
     from cotdistill.work.judge import judge as ask_judge
     from cotdistill.work.judge_files import write_judged
     from cotdistill.work.names import run_names
+    from cotdistill.work.older_judge import older_judge_note
     from cotdistill.work.rescore import read_golds
 
     if (endpoint is None) == (vllm is None):
@@ -88,7 +90,9 @@ def judge(
         return
     names = run_names([one.file for one in judged])
     found = [agreement(one, name) for one, name in zip(judged, names, strict=True)]
-    show_table(agreement_table(found, spent))
+    table = agreement_table(found, spent)
+    older = [older_judge_note(one, name) for one, name in zip(judged, names, strict=True)]
+    show_table(replace(table, notes=(*table.notes, *filter(None, older))))
     for one, agreed in zip(judged, found, strict=True):
         for path in write_judged(one, agreed, known):
             sys.stderr.write(f"wrote {path}\n")
