@@ -45,9 +45,9 @@ bench-startup: setup .venv-bench/startup/ready
 bench-run: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/run_overhead.py
 
-bench-tasks: setup
-	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/tasks_harness.py
-	@$(BIN)/python benchmarks/tasks_scoring.py
+bench-tasks: setup .venv-bench/tasks/ready
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/tasks/harness.py
+	@PYTHONPATH=plugins .venv-bench/tasks/bin/python benchmarks/tasks/scoring.py
 
 bench-grader: setup .venv-bench/grader/ready
 	@$(BIN)/python benchmarks/grader/bench.py --peers .venv-bench/grader/bin/python $(if $(DATA),--data $(DATA))

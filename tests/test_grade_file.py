@@ -137,3 +137,20 @@ def test_the_verb_prints_a_table_of_outcomes_by_rule(
 def test_the_verb_has_an_example_in_its_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["grade", "--help"]) == 0
     assert "Example: cotdistill grade" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("tolerance", ["nan", "inf", "-1"])
+def test_a_tolerance_that_is_none_is_misuse(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tolerance: str
+) -> None:
+    source = written(tmp_path / "traces.jsonl", ROWS)
+    assert main(["grade", str(source), "--tolerance", tolerance]) == 2
+    assert "expected a share such as 0.01" in capsys.readouterr().err
+
+
+def test_a_row_with_a_tolerance_that_is_none_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = written(tmp_path / "traces.jsonl", [{**ROWS[0], "meta": {"tolerance": float("nan")}}])
+    assert main(["grade", str(source)]) == 1
+    assert "row 1: meta.tolerance is nan; expected a share" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """The page of a study: safe whatever a model wrote, complete, and working in a real browser."""
 
 import json
+import math
 import re
 import sys
 import xml.etree.ElementTree as ET
@@ -9,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from cotdistill.errors import DataError
 from cotdistill.files.catalogue import datasets
 from cotdistill.reason.interval import Interval
 from cotdistill.work.browse import FEWEST, MOST, browse, fitting_questions
 from cotdistill.work.collect import collect
 from cotdistill.work.figures import dots
+from cotdistill.work.gap_figures import difference, gap_figures
 from cotdistill.work.matrix import as_latex, matrix
 from cotdistill.work.report import report
 
@@ -158,6 +161,40 @@ def test_the_teachers_of_the_same_cell_are_drawn_together(tmp_path: Path) -> Non
     (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
     report(tmp_path)
     assert len(list((tmp_path / "report" / "figures").glob("teachers-*-digits.svg"))) == 1
+
+
+def test_the_learnability_gap_is_drawn_with_the_interval_of_the_paired_difference(
+    tmp_path: Path,
+) -> None:
+    for student, gained in [("Qwen2.5-0.5B-Instruct", -8), ("Qwen2.5-7B-Instruct", 8)]:
+        for arm, right in [("mix-long", 20 + gained), ("mix-short", 20)]:
+            run = f"{student}--{arm}"
+            add_run(tmp_path, run, arm, student)
+            add_training(tmp_path, run)
+            add_scores(tmp_path, run, [number < right for number in range(40)])
+    held = matrix(collect(tmp_path))
+    (figure,) = gap_figures(held)
+    assert figure.name == "gap-mix-long-mix-short"
+    assert figure.svg.count('stroke-width="2" opacity=".5"') == 2  # a bar a student
+    assert figure.svg.count('stroke-width="2.5"') == 1  # nought stands out
+    sides = [
+        held.cells[("Qwen2.5-7B-Instruct", arm, "full"), "digits"]
+        for arm in ("mix-long", "mix-short")
+    ]
+    gap = difference(*sides)
+    assert gap.value == pytest.approx(0.2)
+    assert 0.0 < gap.low < 0.2 < gap.high < 0.4
+    assert math.isnan(difference(*(replace(side, values={}) for side in sides)).low)
+
+
+def test_a_teachers_scores_stand_above_those_of_the_students(folder: Path) -> None:
+    out = add_scores(folder, "big-teacher", [number < 76 for number in range(80)])
+    report(folder, teachers=[out.parent])
+    text = (folder / "report/figures/teacher-student-digits.svg").read_text(encoding="utf-8")
+    assert text.index(">big-teacher<") < text.index(">95.0<") < text.index(">answer-only<")
+    other = add_scores(folder, "stranger", [True], task="letters")
+    with pytest.raises(DataError, match="no score on digits"):
+        report(folder, teachers=[other])
 
 
 @pytest.mark.slow

@@ -171,3 +171,12 @@ def test_a_setting_that_cannot_be_meant_is_refused(
 ) -> None:
     with pytest.raises(FaultsError, match="--set"):
         with_settings(small_study, [setting])
+
+
+def test_a_value_that_aliases_make_huge_is_shown_short(small_study: dict[str, Any]) -> None:
+    huge: Any = ["x"] * 9
+    for _ in range(9):
+        huge = [huge] * 9
+    with pytest.raises(StudyError) as found:
+        read_study({**small_study, "name": huge}, "s")
+    assert len(str(found.value)) < 200

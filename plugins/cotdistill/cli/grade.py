@@ -42,10 +42,10 @@ def grade(
 
     Example: cotdistill grade traces.jsonl --gold-file gsm8k.jsonl --on question -o graded.jsonl
     """
-    from cotdistill.work.grade import Columns, How, checked_kind, grade_file
+    from cotdistill.work.grade import Columns, How, checked_kind, checked_tolerance, grade_file
 
     columns = Columns(prediction=prediction, gold=gold, on=on)
-    how = How(checked_kind(kind), strict, tolerance, steps, workers)
+    how = How(checked_kind(kind), strict, checked_tolerance(tolerance), steps, workers)
     target = output or file.with_name(f"{file.stem}.graded.jsonl")
     with _progress() as advance:
         tally = grade_file(

@@ -31,6 +31,10 @@ def report(
         Verdicts,
         typer.Option(help="scores as the runs logged them, or as made by rescore or judge"),
     ] = Verdicts.RUN,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(help="a folder with a teacher's scores (may be given again)"),
+    ] = None,
     track: Annotated[
         list[Tracker] | None, typer.Option(help="also send scores there (may be given again)")
     ] = None,
@@ -44,7 +48,7 @@ def report(
     """
     from cotdistill.work.report import report as make_report
 
-    table, written = make_report(folder, baseline, verdicts.value)
+    table, written = make_report(folder, baseline, verdicts.value, teacher or [])
     show_table(table)
     for path in written:
         sys.stderr.write(f"wrote {path}\n")

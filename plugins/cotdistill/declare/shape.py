@@ -6,6 +6,7 @@ faults that name the file, the key, and where a key is unknown the nearest known
 
 from __future__ import annotations
 
+import reprlib
 import types
 from typing import Any, TypeVar, Union, get_args, get_origin
 
@@ -57,8 +58,15 @@ def _fault(shape: type[Shape], place: str, item: dict[str, Any]) -> Fault:
         case "too_short":
             return Fault(where, "nothing", "at least one entry")
     message = item["msg"].removeprefix("Input should be ")
-    shown = repr(item["input"])
-    return Fault(where, shown if len(shown) < 80 else shown[:77] + "...", message)
+    return Fault(where, _shown(item["input"]), message)
+
+
+def _shown(value: object) -> str:
+    """Show the beginning of a value; never all of one that aliases have made huge."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 80
+    text = short.repr(value)
+    return text if len(text) < 80 else text[:77] + "..."
 
 
 def _keys_at(shape: type[Shape], path: tuple[int | str, ...]) -> list[str]:

@@ -19,7 +19,7 @@ No tier runs text as a program. The policy, tested both ways in tests/reason/tes
     units      One side may leave its unit out. Two known units are converted (2 hours, 120
                minutes) or clash (5 cm, 5 kg; 5 cents, 5 dollars); powers and unknown words are let
                go. 1.5 million is 1500000, and 1.5 where millions are asked. Degrees are like a
-               unit; an angle that says pi is in radians.
+               unit, and 30°C is not 30°F; an angle that says pi is in radians.
     order      Bare lists and sets in any order, lists with repeats, sets without. Tuples, square
                brackets and matrices in their own; an interval's brackets count.
     names      x = 5 is 5; y = 5 is not x = 5; f(x) = 2x is f(t) = 2t. Equations may be moved and
@@ -65,6 +65,11 @@ _UNIT_LETTER = re.compile(
 _TEXT_DATE = re.compile(
     r"\d{1,4}[/.\-]\d{1,2}[/.\-]\d{1,4}|.*[A-Za-z]{3}.*\d{4}|\d{1,2}.*[A-Za-z]{3}.*"
 )
+_TEMPERATURE = re.compile(
+    r"(?:[°º˚]|\\circ\s?\}?|\\degree|\bdegrees?\b)[\s$~]*(?:\\(?:text|mathrm|rm)\b)?[\s{]*"
+    r"([CFK])(?:elsius|ahrenheit|elvin)?\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,12 @@ class _Reading:
     def words(self) -> str:
         """The answer as lower-case words."""
         return as_words(self.raw)
+
+    @cached_property
+    def temperature(self) -> str:
+        """The scale of a temperature, C, F or K; nothing where none is said."""
+        said = _TEMPERATURE.search(self.raw)
+        return said[1].upper() if said else ""
 
     @cached_property
     def wordy(self) -> bool:
@@ -165,6 +176,8 @@ def _decided(
         return Equivalence(False, "empty")
     if options or kind == "letter" or (kind == "auto" and _is_choice(gold)):
         return _choices(answer, gold, options, tolerance)
+    if answer.temperature and gold.temperature and answer.temperature != gold.temperature:
+        return Equivalence(False, "text")
     if answer.text == gold.text or compact(answer.text) == compact(gold.text):
         return Equivalence(True, "text")
     return _by_kind(answer, gold, kind) or _by_tree(answer, gold, tolerance)

@@ -105,7 +105,9 @@ def curves(
     parts = []
     for value, label in _y_ticks(y_low, y_high, percent, log_y):
         y = bottom - (bottom - top) * (value - y_low) / (y_high - y_low)
-        parts.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        heavy = ' stroke-width="2.5"' if y_low < 0 and not log_y and abs(value) < 1e-9 else ""
+        bar = f'x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"'
+        parts.append(f'<line class="grid" {bar}{heavy}/>')
         parts.append(_text(left - 8, y + 4, label, "soft small", "end"))
     for value, label in ticks or _x_ticks(x_low, x_high):
         parts.append(_text(place(value, 1)[0], bottom + 18, label, "soft small", "middle"))
@@ -151,13 +153,15 @@ def _reach(held: Sequence[Curve], log_y: bool, percent: bool) -> tuple[float, fl
     if percent and low >= 0:
         return 0.0, 1.0 if high > 0.5 else max(0.1, math.ceil(high * 12) / 10)
     edge = max(abs(low), abs(high), 1e-6) * 1.1
+    edge = math.ceil(edge * 10) / 10 if percent else edge
     return (-edge, edge) if low < 0 else (0.0, edge)
 
 
 def _y_ticks(low: float, high: float, percent: bool, log_y: bool) -> list[tuple[float, str]]:
     if log_y:
         return [(float(power), f"{10.0**power:g}") for power in range(int(low), int(high) + 1)]
-    values = [low + (high - low) * part / 5 for part in range(6)]
+    steps = 4 if low < 0 else 5  # four steps put nought on a line
+    values = [low + (high - low) * part / steps for part in range(steps + 1)]
     if percent:
         return [(value, f"{100 * value:.0f} %") for value in values]
     return [(value, f"{value:.3g}") for value in values]

@@ -140,6 +140,13 @@ def checked_kind(kind: str | None) -> Kind | None:
     raise MisuseError(f"--kind: no kind '{kind}'; {did_you_mean(kind, known)}")
 
 
+def checked_tolerance(tolerance: float | None) -> float | None:
+    """Return a tolerance that was typed, if it is one."""
+    if tolerance is None or 0 <= tolerance < float("inf"):
+        return tolerance
+    raise MisuseError(f"--tolerance: {tolerance} is none; expected a share such as 0.01")
+
+
 def _judged(
     source: Path,
     columns: Columns,
@@ -165,13 +172,16 @@ def _judged(
                     "name the joining column with --on",
                 )
             )
+        tolerance = _tolerance_of(row)
+        if tolerance is not None and not 0 <= tolerance < float("inf"):
+            faults.append(Fault(place, f"meta.tolerance is {tolerance}", "a share such as 0.01"))
         if len(faults) >= _MOST_FAULTS:
             return
         if not faults and gold is not None:
             waiting.append(row)
             kind = how.kind or _kind_of(row.get(columns.kind))
             options = options_of(row.get(columns.options))
-            yield Judged(text or "", gold, kind, options, _tolerance_of(row))
+            yield Judged(text or "", gold, kind, options, tolerance)
 
 
 def _verdict(row: Row, found: Grade, columns: Columns, how: How, tally: Tally) -> dict[str, Any]:
@@ -269,7 +279,7 @@ def _tolerance_of(row: Row) -> float | None:
 
 
 def _missing(place: str, column: str, row: Row, option: str) -> Fault:
-    wrong = "is null" if _has(row, column) else "is missing"
-    return Fault(
-        place, f"'{column}' {wrong}", f"a column named by {option}", did_you_mean(column, list(row))
-    )
+    if _has(row, column):
+        return Fault(place, f"'{column}' holds no text", f"text in the column named by {option}")
+    known = did_you_mean(column, list(row))
+    return Fault(place, f"'{column}' is missing", f"a column named by {option}", known)

@@ -6,8 +6,10 @@ paired test then take the question as their unit, whatever the number of seeds a
 
 from __future__ import annotations
 
+import re
 import statistics
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from cotdistill.reason.interval import Interval, score_interval
@@ -24,6 +26,7 @@ class Cell:
     """One group of runs on one task; `p` is adjusted by Holm over all cells that have a baseline.
 
     `better` says which way a difference from the baseline goes, None where there is none to show.
+    `values` holds the score of each question by its identity; empty where samples are not there.
     """
 
     score: Interval
@@ -31,6 +34,7 @@ class Cell:
     seeds: int
     p: float | None = None
     better: bool | None = None
+    values: Mapping[str, float] = field(default_factory=dict, repr=False)
 
     @property
     def mark(self) -> str:
@@ -98,9 +102,30 @@ def matrix(results: Results, baseline: str | None = None) -> Matrix:
         better = tested[place][1] > 0 if place in tested else None
         count = len(pooled[place])
         cells[place] = Cell(
-            score_interval(list(held.values())), len(held), count, adjusted.get(place), better
+            score_interval(list(held.values())),
+            len(held),
+            count,
+            adjusted.get(place),
+            better,
+            held,
         )
     return Matrix(groups, tasks, cells, baseline, results.source)
+
+
+def group_name(held: Matrix, group: Group) -> str:
+    """Return the shortest name that tells a group from the others of the table."""
+    several = [len({one[place] for one in held.groups}) > 1 for place in range(3)]
+    parts = [group[place] for place in range(3) if several[place]]
+    return " · ".join(parts) or group[1]
+
+
+def file_name(name: str) -> str:
+    """Return a name that any disk takes.
+
+    >>> file_name("a/B c")
+    'a-b-c'
+    """
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
 
 
 def _mean_by_question(held: list[dict[str, float]]) -> dict[str, float]:

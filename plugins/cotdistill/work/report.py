@@ -13,10 +13,11 @@ from typing import Any
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.whole import write_text
 from cotdistill.work.browse import browse
-from cotdistill.work.collect import Results, RunResult, Score, collect
+from cotdistill.work.collect import Results, RunResult, Score, collect, folder_scores
 from cotdistill.work.facts import settings_of
 from cotdistill.work.made_verdicts import Source
 from cotdistill.work.matrix import as_latex, matrix
+from cotdistill.work.names import short_names
 from cotdistill.work.page import page
 from cotdistill.work.settings_differ import settings_warnings
 from cotdistill.work.study_figures import study_figures
@@ -24,11 +25,15 @@ from cotdistill.work.table import Table
 
 
 def report(
-    folder: Path, baseline: str | None = None, source: Source = "run"
+    folder: Path,
+    baseline: str | None = None,
+    source: Source = "run",
+    teachers: Sequence[Path] = (),
 ) -> tuple[Table, list[Path]]:
     """Read a run folder, write everything under `report/`, return the table and the files.
 
-    `baseline` is the arm that the others are tested against; `source` says whose verdicts count.
+    `baseline` is the arm that the others are tested against; `source` says whose verdicts count;
+    `teachers` are folders with scores of the models that wrote the rationales.
 
     Raises:
         DataError: the folder is not a run folder, nothing in it has finished, or a run was never
@@ -43,7 +48,7 @@ def report(
     made = folder / "report"
     held = matrix(results, baseline)
     name = folder.resolve().name
-    figures = study_figures(results, held)
+    figures = study_figures(results, held, teacher_scores(teachers, held.tasks, source))
     texts = {
         made / "report.csv": as_csv(results),
         made / "report.md": as_markdown(table, f"Results of {name}"),
@@ -58,6 +63,25 @@ def report(
             old.unlink()  # a picture of runs that are no longer there would mislead
     written = list(texts)
     return table, written
+
+
+def teacher_scores(
+    folders: Sequence[Path], tasks: Sequence[str], source: Source = "run"
+) -> list[tuple[str, Score]]:
+    """Return what teachers scored on a study's tasks, each named by its folder.
+
+    Raises:
+        DataError: a folder has no score on any of the tasks.
+    """
+    found = []
+    for folder, name in zip(folders, short_names(folders) if folders else [], strict=True):
+        held = [one for one in folder_scores(folder, None, source) if one.task in tasks]
+        if not held:
+            wrong = f"no score on {', '.join(tasks)}"
+            remedy = "score the teacher on the same tasks: cotdistill eval"
+            raise DataError(Fault(str(folder), wrong, "results of lm-eval", remedy))
+        found += [(name, score) for score in held]
+    return found
 
 
 def score_table(results: Results) -> Table:

@@ -5,32 +5,37 @@ from __future__ import annotations
 import math
 import re
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cotdistill.files.catalogue import datasets, students
 from cotdistill.files.yamls import read_yaml
 from cotdistill.reason.interval import Interval
-from cotdistill.work.collect import Results
+from cotdistill.work.collect import Results, Score
 from cotdistill.work.figures import Curve, Figure, Point, curves, dots
-from cotdistill.work.matrix import Group, Matrix
+from cotdistill.work.gap_figures import gap_figures, teacher_figures, teacher_student_figures
+from cotdistill.work.matrix import Matrix, file_name, group_name
 
 _LEVEL = re.compile(r"level[-_ ]?(\d+)", re.IGNORECASE)
-_PAIRS = (("long", "short"), ("large", "small"))
 _NO_BOUNDS = float("nan")
 _MOST_CURVES = 16
 _MOST_LOSSES = 64
 
 
-def study_figures(results: Results, held: Matrix) -> list[Figure]:
-    """Return every picture that the study's arms and files allow."""
+def study_figures(
+    results: Results, held: Matrix, teachers: Sequence[tuple[str, Score]] = ()
+) -> list[Figure]:
+    """Return every picture that the study's arms and files allow.
+
+    `teachers` are scores of the models that wrote the rationales, each with a name.
+    """
     arms = _arms(results.folder)
     made = [*_score_figures(held)]
     made += _level_figures(held, arms)
     made += _mix_figures(held, arms)
-    made += _gap_figures(held)
-    made += _teacher_figures(held, arms)
+    made += gap_figures(held)
+    made += teacher_figures(held, arms)
+    made += teacher_student_figures(held, teachers)
     made += _loss_figure(results)
     return made
 
@@ -40,13 +45,6 @@ def _arms(folder: Path) -> dict[str, dict[str, Any]]:
     value = read_yaml(path) if path.is_file() else {}
     arms = value.get("arms") if isinstance(value, dict) else None
     return arms if isinstance(arms, dict) else {}
-
-
-def group_name(held: Matrix, group: Group) -> str:
-    """Return the shortest name that tells a group from the others of the table."""
-    several = [len({one[place] for one in held.groups}) > 1 for place in range(3)]
-    parts = [group[place] for place in range(3) if several[place]]
-    return " · ".join(parts) or group[1]
 
 
 def _score_figures(held: Matrix) -> Iterator[Figure]:
@@ -60,7 +58,7 @@ def _score_figures(held: Matrix) -> Iterator[Figure]:
             "Each dot is a score, each bar its 95 % interval over questions. Two dots whose bars "
             "keep apart differ; two whose bars overlap may still differ in the paired test."
         )
-        yield dots(f"scores-{_file(task)}", f"Scores on {task}", about, rows)
+        yield dots(f"scores-{file_name(task)}", f"Scores on {task}", about, rows)
 
 
 def _level_figures(held: Matrix, arms: dict[str, dict[str, Any]]) -> Iterator[Figure]:
@@ -106,67 +104,9 @@ def _mix_figures(held: Matrix, arms: dict[str, dict[str, Any]]) -> Iterator[Figu
         about = f"Mix Distillation: the score by the share of {first} among {first} and {second}."
         if drawn:
             yield curves(
-                f"mix-{_file(first)}-{_file(second)}", f"Score by share of {first}", about,
+                f"mix-{file_name(first)}-{file_name(second)}", f"Score by share of {first}", about,
                 drawn[:_MOST_CURVES], x_label=f"share of {first}", y_label="score",
             )  # fmt: skip
-
-
-def _gap_figures(held: Matrix) -> Iterator[Figure]:
-    """The learnability gap: one arm's score less the other's, by the student's size."""
-    sizes = {one.name: one.parameters for one in students().values()}
-    arms = list(dict.fromkeys(arm for _, arm, _ in held.groups))
-    for one, two in _PAIRS:
-        first = next((arm for arm in arms if re.search(rf"\b{one}\b", arm)), None)
-        second = next((arm for arm in arms if re.search(rf"\b{two}\b", arm)), None)
-        if first is None or second is None:
-            continue
-        drawn = []
-        for task in held.tasks:
-            points = []
-            for student, arm, recipe in held.groups:
-                mine = held.cells.get(((student, first, recipe), task))
-                other = held.cells.get(((student, second, recipe), task))
-                if arm == first and mine and other and student in sizes:
-                    gap = mine.score.value - other.score.value
-                    x = math.log10(sizes[student])
-                    points.append(Point(x, Interval(gap, _NO_BOUNDS, _NO_BOUNDS)))
-            if len(points) >= 2:
-                drawn.append(Curve(task, tuple(sorted(points, key=lambda point: point.x))))
-        known = {student for student, _, _ in held.groups if student in sizes}
-        ticks = sorted((math.log10(sizes[student]), f"{sizes[student]:g}") for student in known)
-        about = f"The learnability gap: above nought, {first} teaches more than {second}."
-        if drawn:
-            yield curves(
-                f"gap-{_file(first)}-{_file(second)}", f"{first} minus {second} by student size",
-                about, drawn, x_label="parameters, billions", y_label="difference in score",
-                ticks=ticks,
-            )  # fmt: skip
-
-
-def _teacher_figures(held: Matrix, arms: dict[str, dict[str, Any]]) -> Iterator[Figure]:
-    """The same questions, level and format from several teachers: a dot a student and teacher."""
-    registered = datasets()
-    cells: dict[str, Any] = {}
-    for arm in dict.fromkeys(arm for _, arm, _ in held.groups):
-        found = registered.get(str((arms.get(arm) or {}).get("dataset")))
-        if found is not None and found.about is not None and found.about.cell is not None:
-            cells[arm] = found.about.cell
-    kinds = {arm: (cell.questions, cell.level, cell.format) for arm, cell in cells.items()}
-    for kind in dict.fromkeys(kinds.values()):
-        same = [arm for arm in kinds if kinds[arm] == kind]
-        if len({cells[arm].teacher for arm in same}) < 2:
-            continue
-        named = " ".join(str(part) for part in kind if part is not None)
-        for task in held.tasks:
-            rows = [
-                (f"{student} · {cells[arm].teacher}", cells[arm].teacher, cell.score)
-                for student, arm, recipe in held.groups
-                if arm in same and (cell := held.cells.get(((student, arm, recipe), task)))
-            ]
-            about = "The same questions, level and format, written by different teachers."
-            if len(rows) >= 2:
-                name = f"teachers-{_file(named)}-{_file(task)}"
-                yield dots(name, f"Teachers, {named}, on {task}", about, rows)
 
 
 def _loss_figure(results: Results) -> Iterator[Figure]:
@@ -215,7 +155,3 @@ def _points(
         if (cell := held.cells.get(((student, arm, recipe), task))) is not None
     ]
     return sorted(found, key=lambda point: point.x)
-
-
-def _file(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()

@@ -1,6 +1,6 @@
 """Index time and a run of ten documents: stock `lm_eval` beside `cotdistill eval`.
 
-    python benchmarks/tasks_harness.py
+    python benchmarks/tasks/harness.py
 
 CPU seconds (user + system) of whole processes, each case three times, the least taken; ratios are
 of the same run. The model is a tiny random one, so that what is measured is the harness.

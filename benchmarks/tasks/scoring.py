@@ -1,6 +1,6 @@
 """Seconds to score 1,000 responses: our hook beside upstream's `minerva_math500` and `gsm8k`.
 
-    python benchmarks/tasks_scoring.py
+    python benchmarks/tasks/scoring.py
 
 The same responses for both: made here from simple templates over golds of the kinds that the two
 benchmarks have. Upstream's code is called as lm-eval calls it: `minerva_math` by its
