@@ -15,10 +15,11 @@ import pytest
 from cotdistill.cli.main import main
 from cotdistill.declare.filters import Filters
 from cotdistill.declare.mixing import Mixing
-from cotdistill.errors import DataError, MisuseError
+from cotdistill.errors import DataError, FaultsError, MisuseError
 from cotdistill.files import lines as lines_module
 from cotdistill.files.ledger import read_ledger
-from cotdistill.files.shards import shards_of
+from cotdistill.files.locks import only_writer
+from cotdistill.files.shards import LOCK, shards_of
 from cotdistill.work import survey as survey_module
 from cotdistill.work.curate import curate
 from cotdistill.work.granularity import measure_granularity, picture
@@ -172,6 +173,15 @@ def test_a_journal_of_another_job_is_not_used(tmp_path: Path) -> None:
     curate([path], Filters(), tmp_path / "out.jsonl")
     curate([path], Filters(), tmp_path / "new.jsonl")
     assert bytes_of(tmp_path, "out") == bytes_of(tmp_path, "new")
+
+
+def test_a_second_filter_into_the_same_output_is_refused(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "kept.jsonl"
+    with only_writer(tmp_path / "kept.jsonl.journal" / LOCK):
+        with pytest.raises(FaultsError, match=r"another program is writing it \(process \d+\)"):
+            curate([corpus], Filters(), out)
+        assert not out.exists()
+    assert curate([corpus], Filters(), out).counts["kept"] == 3
 
 
 def test_broken_lines_stop_the_filter_unless_skipped(tmp_path: Path) -> None:
@@ -357,7 +367,8 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from cotdistill.declare.filters import Filters
-from cotdistill.files.shards import shards_of
+from cotdistill.files.locks import only_writer
+from cotdistill.files.shards import LOCK, shards_of
 from cotdistill.work import curate, survey
 survey.shards_of = lambda paths: shards_of(paths, 20_000)
 slow = float(sys.argv[3])

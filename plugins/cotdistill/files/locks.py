@@ -35,6 +35,23 @@ def waited_lock(path: Path, holder: str) -> Iterator[None]:
         free_lock(descriptor)
 
 
+@contextlib.contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """Hold the lock of a file while the block runs; refuse where another program has it.
+
+    Raises:
+        FaultsError: another program has it, the file cannot be written, or there are no locks.
+    """
+    descriptor = take_lock(path, f"process {os.getpid()}")
+    if descriptor is None:
+        wrong = f"another program is writing it ({lock_holder(path)})"
+        raise FaultsError(Fault(str(path.parent), wrong, "", "wait for it or stop it"))
+    try:
+        yield
+    finally:
+        free_lock(descriptor)
+
+
 def take_lock(path: Path, holder: str) -> int | None:
     """Take the lock of a file without waiting; return its descriptor, or None if it is taken.
 

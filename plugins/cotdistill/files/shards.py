@@ -62,6 +62,10 @@ def lines_of(shard: Shard) -> Iterator[tuple[int, int, bytes | BadRow]]:
             place += len(line)
 
 
+LOCK = ".lock"
+"""The file of a journal that says somebody works on it; it stays when another job begins."""
+
+
 @dataclass(frozen=True)
 class Journal:
     """A folder of finished pieces of one job."""
@@ -74,7 +78,11 @@ class Journal:
         told = json.dumps(job, sort_keys=True, ensure_ascii=False)
         mark = folder / f"job-{hashlib.sha256(told.encode()).hexdigest()[:24]}.json"
         if not mark.is_file():
-            shutil.rmtree(folder, ignore_errors=True)
+            for left in folder.iterdir() if folder.is_dir() else ():
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+                elif left.name != LOCK:
+                    left.unlink(missing_ok=True)
             write_text(mark, told + "\n")
         return cls(folder)
 

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from cotdistill.declare.filters import Filters
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.ledger import Ledger, LedgerFile, ledger_path, write_ledger
+from cotdistill.files.locks import only_writer
 from cotdistill.files.parquet import require_parquet, write_parquet_twin
 from cotdistill.files.rows import row_line
-from cotdistill.files.shards import Journal
+from cotdistill.files.shards import LOCK, Journal
 from cotdistill.files.whole import sha256_of, written_bytes
 from cotdistill.reason.joined import Mask, balance, over_cap, repeated, too_few, unpaired
 from cotdistill.reason.verdict import NAMES
@@ -57,6 +58,7 @@ def curate(
     Raises:
         DataError: a file is missing or broken; without `skip_bad`, each broken line by its number.
         MisuseError: `against` names neither a file nor a benchmark.
+        FaultsError: another program writes the same output.
     """
     if parquet:
         require_parquet(str(out))
@@ -69,64 +71,68 @@ def curate(
         "held_out": [[entry.benchmark, entry.id, entry.question] for entry in questions],
         "skip_bad": skip_bad,
     }
-    journal = Journal.opened(out.with_name(f"{out.name}.journal"), job)
-    files = readied(paths, journal.piece("imported"), skip_bad=skip_bad, golds=golds)
-    held_out = journal.piece("held-out.jsonl")
-    if questions and not held_out.is_file():
-        write_held_out(held_out, questions)
-    surveyed = survey(
-        [file.path for file in files],
-        _scan_settings(filters, str(held_out) if questions else None),
-        journal,
-        workers=workers,
-        engine=engine,
-        progress=progress,
-    )
-    if not skip_bad:
-        _refuse_bad(surveyed, files)
-    reasons = _reasons(surveyed, filters, journal, progress)
-    tasks = _write_tasks(surveyed, files, filters.mend, journal)
-    counts = _counts(reasons, files, filters)
-    for done, _ in enumerate(
-        run_tasks(write_shard, tasks, workers=workers, engine=engine), start=1
-    ):
-        progress(f"wrote {done} of {len(tasks)} pieces")
-    rejected = out.with_suffix(".rejected.jsonl")
-    ledger_path(out).unlink(missing_ok=True)  # a file without a ledger is not a finished file
-    outputs = join_kept(tasks, files, out, apart)
-    join_pieces([Path(task.rejected) for task in tasks], rejected, _refused_lines(files))
-    twins = [
-        write_parquet_twin(out.with_name(each.file)) for each in outputs if parquet and each.rows
-    ]
-    alive = reasons == KEPT
-    ledger = Ledger(
-        "filter",
-        inputs=tuple(
-            LedgerFile(
-                file.given.as_posix(),
-                file.rows or int((surveyed.file == place).sum()),
-                hashes[file.given],
-            )
-            for place, file in enumerate(files)
-        ),
-        outputs=(
-            *outputs,
-            LedgerFile.of(rejected, sum(counts.values()) - counts["kept"], name=rejected.name),
-            *twins,
-        ),
-        counts=counts,
-        settings=filters.model_dump(mode="json"),
-        notes={
-            **_notes(surveyed, alive, len(questions), missing),
-            "counts_of_inputs": [
-                _counts(reasons[surveyed.file == place], [file], filters)
+    folder = out.with_name(f"{out.name}.journal")
+    with only_writer(folder / LOCK):
+        journal = Journal.opened(folder, job)
+        files = readied(paths, journal.piece("imported"), skip_bad=skip_bad, golds=golds)
+        held_out = journal.piece("held-out.jsonl")
+        if questions and not held_out.is_file():
+            write_held_out(held_out, questions)
+        surveyed = survey(
+            [file.path for file in files],
+            _scan_settings(filters, str(held_out) if questions else None),
+            journal,
+            workers=workers,
+            engine=engine,
+            progress=progress,
+        )
+        if not skip_bad:
+            _refuse_bad(surveyed, files)
+        reasons = _reasons(surveyed, filters, journal, progress)
+        tasks = _write_tasks(surveyed, files, filters.mend, journal)
+        counts = _counts(reasons, files, filters)
+        for done, _ in enumerate(
+            run_tasks(write_shard, tasks, workers=workers, engine=engine), start=1
+        ):
+            progress(f"wrote {done} of {len(tasks)} pieces")
+        rejected = out.with_suffix(".rejected.jsonl")
+        ledger_path(out).unlink(missing_ok=True)  # a file without a ledger is not a finished file
+        outputs = join_kept(tasks, files, out, apart)
+        join_pieces([Path(task.rejected) for task in tasks], rejected, _refused_lines(files))
+        twins = [
+            write_parquet_twin(out.with_name(each.file))
+            for each in outputs
+            if parquet and each.rows
+        ]
+        alive = reasons == KEPT
+        ledger = Ledger(
+            "filter",
+            inputs=tuple(
+                LedgerFile(
+                    file.given.as_posix(),
+                    file.rows or int((surveyed.file == place).sum()),
+                    hashes[file.given],
+                )
                 for place, file in enumerate(files)
-            ],
-        },
-    )
-    write_ledger(out, ledger)
-    journal.close()
-    return ledger
+            ),
+            outputs=(
+                *outputs,
+                LedgerFile.of(rejected, sum(counts.values()) - counts["kept"], name=rejected.name),
+                *twins,
+            ),
+            counts=counts,
+            settings=filters.model_dump(mode="json"),
+            notes={
+                **_notes(surveyed, alive, len(questions), missing),
+                "counts_of_inputs": [
+                    _counts(reasons[surveyed.file == place], [file], filters)
+                    for place, file in enumerate(files)
+                ],
+            },
+        )
+        write_ledger(out, ledger)
+        journal.close()
+        return ledger
 
 
 def _scan_settings(filters: Filters, held_out: str | None) -> ScanSettings:
