@@ -12,8 +12,8 @@ import sys
 
 import numpy as np
 
-from cotdistill.reason.interval import cluster_interval, wilson
-from cotdistill.reason.significance import mcnemar, paired_permutation
+from cotdistill.stats.confidence import cluster_interval, wilson
+from cotdistill.stats.significance import mcnemar, paired_permutation
 
 
 def main(rounds: int) -> None:

@@ -204,9 +204,9 @@ async def ceiling(port: int, body: bytes, concurrency: int, count: int) -> float
 
 def bench_judge() -> None:
     """Print the judge's requests per second beside the ceiling, by concurrency."""
-    from cotdistill.files.samples import find_samples
     from cotdistill.hosts.endpoint import Endpoint
-    from cotdistill.work import judge as stage
+    from cotdistill.hosts.lm_eval.samples import find_samples
+    from cotdistill.results.judge import judge as stage
 
     mine, theirs = multiprocessing.Pipe()
     server = multiprocessing.Process(target=serve, args=(theirs, 0.05), daemon=True)

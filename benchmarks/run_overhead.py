@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cotdistill.files.render import render
+from cotdistill.files.templates import render
 
 TRAIN = """import json, os, sys
 os.makedirs(sys.argv[1])

@@ -48,7 +48,7 @@ def wanted() -> str:
     digest = hashlib.sha256(f"{sys.version_info[:2]} {ROOT}".encode())
     for name in ("pyproject.toml", "constraints.txt", "tools/environment.py"):
         digest.update((ROOT / name).read_bytes())
-    digest.update((ROOT / "plugins/cotdistill/hosts/cpu_torch.py").read_bytes())
+    digest.update((ROOT / "plugins/cotdistill/hosts/environments/cpu_torch.py").read_bytes())
     return digest.hexdigest()
 
 
@@ -108,7 +108,7 @@ def main(extras: tuple[str, ...]) -> None:
     pip = [PYTHON, "-m", "pip", "install", "--quiet", "-c", "constraints.txt"]
     if {"train", "eval"} & set(extras):
         run("installing torch (the largest part)", *pip, "torch", "numpy")
-        script = ROOT / "plugins" / "cotdistill" / "hosts" / "cpu_torch.py"
+        script = ROOT / "plugins" / "cotdistill" / "hosts" / "environments" / "cpu_torch.py"
         run("looking whether torch has no CUDA", PYTHON, script, STAND_INS)
     if STAND_INS.is_dir():
         pip += ["--find-links", STAND_INS]

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from cotdistill.cli.main import VERBS
-from cotdistill.work.catalogue_tables import TABLES
-from cotdistill.work.table import Table, markdown_of
+from cotdistill.studies.listing import TABLES
+from cotdistill.tables import Table, markdown_of
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 _SLOT = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -17,8 +17,8 @@ from typing import Any
 
 
 def _linted(row: dict[str, Any]) -> dict[str, Any]:
-    from cotdistill.declare.trace import trace_of
-    from cotdistill.reason.verdict import found_in
+    from cotdistill.corpus.records.trace_row import trace_of
+    from cotdistill.corpus.rules.rules import found_in
 
     text = f"{row['question']}\0{row['rationale']}"
     return {"bits": found_in(trace_of(row)), "key": hashlib.blake2b(text.encode()).hexdigest()}

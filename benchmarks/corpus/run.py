@@ -19,8 +19,8 @@ from pathlib import Path
 from rows import write_rows
 from tree import Cost, measured
 
-from cotdistill.files.rows import write_rows as write_jsonl
-from cotdistill.work.held_out import PACKAGED, held_out_questions
+from cotdistill.corpus.filtering.held_out import PACKAGED, held_out_questions
+from cotdistill.files.jsonl import write_rows as write_jsonl
 
 HERE = Path(__file__).parent
 

@@ -5,7 +5,8 @@
 
 The folder may hold grader_dev.jsonl (prediction, gold, label, source) and the test sets
 gsm8k/test.jsonl, math500/test.jsonl, aqua/test.jsonl and lm_eval_samples_aime/; what is not there
-is left out. Our own labelled pairs (tests/reason/cases_equal.txt) and the hostile set always run.
+is left out. Our own labelled pairs (tests/grading/cases_equivalence.txt) and the hostile set
+always run.
 Peers are asked about a sample of each stream, in the same run, on the same machine.
 """
 
@@ -26,11 +27,11 @@ from pathlib import Path
 
 import hostile
 
-from cotdistill.reason.equal import equivalent
-from cotdistill.reason.grade import grade
+from cotdistill.grading.equivalence.equivalent import equivalent
+from cotdistill.grading.grade import grade
 
 HERE = Path(__file__).parent
-CASES = HERE.parents[1] / "tests" / "reason" / "cases_equal.txt"
+CASES = HERE.parents[1] / "tests" / "grading" / "cases_equivalence.txt"
 PEERS = ("math-verify", "inspect-ai")
 SAMPLE = 200
 WATCHDOG = 20  # seconds without a line from a peer: it hangs where no signal reaches it

@@ -16,12 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from cotdistill.declare.reading import questions_of
-from cotdistill.declare.scratch import Scratch
-from cotdistill.files.benchmarks import benchmark
+from cotdistill.benchmarks.convert import questions_of
+from cotdistill.benchmarks.packaged import benchmark
+from cotdistill.benchmarks.store import write_split
 from cotdistill.files.bundle import bundle_folder
-from cotdistill.files.store import write_split
-from cotdistill.hosts.scratch import build_student
+from cotdistill.models.scratch import Scratch
+from cotdistill.models.scratch_model import build_student
 
 INDEX = "from lm_eval.tasks import TaskManager; TaskManager({arguments})"
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from cotdistill.hosts.lm_eval import grade_responses
+from cotdistill.benchmarks.hooks import grade_responses
 
 THOUGHT = "First we look at the numbers. Then {a} + {b} = {c}, so we go on from there. "
 MATHS = [r"\frac{3}{4}", r"2\sqrt{5}", "17", r"\left(3, \frac{\pi}{2}\right)", "x^2 + 2x + 1",

@@ -9,10 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cotdistill.reason.answer import Extraction, extract
-    from cotdistill.reason.equal import Equivalence, equivalent
-    from cotdistill.reason.grade import Grade, grade
-    from cotdistill.reason.grade_many import Judged, grade_many
+    from cotdistill.grading.batch import Judged, grade_many
+    from cotdistill.grading.equivalence.equivalent import Equivalence, equivalent
+    from cotdistill.grading.extract.extract import Extraction, extract
+    from cotdistill.grading.grade import Grade, grade
 
 __version__ = "0.1.0"
 
@@ -28,14 +28,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Equivalence": "cotdistill.reason.equal",
-    "Extraction": "cotdistill.reason.answer",
-    "Grade": "cotdistill.reason.grade",
-    "Judged": "cotdistill.reason.grade_many",
-    "equivalent": "cotdistill.reason.equal",
-    "extract": "cotdistill.reason.answer",
-    "grade": "cotdistill.reason.grade",
-    "grade_many": "cotdistill.reason.grade_many",
+    "Equivalence": "cotdistill.grading.equivalence.equivalent",
+    "Extraction": "cotdistill.grading.extract.extract",
+    "Grade": "cotdistill.grading.grade",
+    "Judged": "cotdistill.grading.batch",
+    "equivalent": "cotdistill.grading.equivalence.equivalent",
+    "extract": "cotdistill.grading.extract.extract",
+    "grade": "cotdistill.grading.grade",
+    "grade_many": "cotdistill.grading.batch",
 }
 
 

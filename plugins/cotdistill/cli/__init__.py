@@ -1,1 +1,3 @@
-"""Parse, call one function of work, print."""
+"""The verbs: each parses its options, calls one function and prints."""
+
+PUBLIC_MODULES = ("main",)

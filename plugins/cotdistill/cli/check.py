@@ -26,7 +26,7 @@ def check(
 
     Example: cotdistill check runs/gap --deep --show-mask 2
     """
-    from cotdistill.work.check import check as find_faults
+    from cotdistill.preflight.check import check as find_faults
 
     found = find_faults(what, sets or [], deep, show_mask)
     for report in found.rows:

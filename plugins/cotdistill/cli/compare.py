@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from cotdistill.cli.options import Verdicts
 from cotdistill.cli.tables import show_table
-from cotdistill.cli.verdicts import Verdicts
 
 
 def compare(
@@ -29,8 +29,8 @@ def compare(
 
     Example: cotdistill compare scores/answers--s42 scores/level1--s42 --flips 5
     """
-    from cotdistill.work.compare import compare as compare_runs
-    from cotdistill.work.compare import comparison_table
+    from cotdistill.results.compare import compare as compare_runs
+    from cotdistill.results.compare import comparison_table
 
     found, warnings = compare_runs(
         places, task=task, source=verdicts.value, all_pairs=all_pairs, anyway=anyway

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cotdistill.cli.corpus_options import (
+from cotdistill.cli.options import (
     Against,
     Files,
     Golds,
@@ -21,7 +21,7 @@ from cotdistill.cli.corpus_options import (
 )
 from cotdistill.cli.tables import show_table
 from cotdistill.errors import MisuseError
-from cotdistill.work.table import Table
+from cotdistill.tables import Table
 
 
 def import_traces(
@@ -35,8 +35,8 @@ def import_traces(
 
     Example: cotdistill import-traces Distilling-CoT-Reasoning/data -o traces/cot-factors
     """
-    from cotdistill.work.import_traces import import_source
-    from cotdistill.work.sources import find_sources
+    from cotdistill.corpus.records.import_traces import import_source
+    from cotdistill.corpus.records.sources import find_sources
 
     rows = []
     for source in find_sources(paths, golds or []):
@@ -65,8 +65,8 @@ def lint(
 
     Exit status 1 if anything is found. Example: cotdistill lint train.jsonl --against test.json
     """
-    from cotdistill.work.lint import LintOptions, report_json
-    from cotdistill.work.lint import lint as look
+    from cotdistill.corpus.filtering.lint import LintOptions, report_json
+    from cotdistill.corpus.filtering.lint import lint as look
 
     options = LintOptions(
         tuple(against or ()), tuple(golds or ()), examples, near, findings, workers_or_all(workers)
@@ -106,8 +106,8 @@ def granularity(
     Exit status 1 if a level is not longer than the one below it.
     Example: cotdistill granularity traces/SVAMP_ChatGPT_level*.jsonl --picture levels.svg
     """
-    from cotdistill.reason.granularity import MEASURES
-    from cotdistill.work.granularity import measure_granularity, write_picture
+    from cotdistill.corpus.granularity import measure_granularity, write_picture
+    from cotdistill.corpus.granularity_measures import MEASURES
 
     known = (*MEASURES, "tokens")
     if by not in known or (by == "tokens" and not tokenizer):

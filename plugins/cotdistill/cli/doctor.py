@@ -32,7 +32,7 @@ def doctor(
 
     Example: cotdistill doctor learnability-gap --env evaluate='conda run -n eval'
     """
-    from cotdistill.work.doctor import examine
+    from cotdistill.preflight.doctor import examine
 
     prefixes = {}
     for pair in environment or ():

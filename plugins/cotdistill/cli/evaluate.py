@@ -15,7 +15,7 @@ def evaluate(context: typer.Context) -> None:
     Example: cotdistill eval --model hf --model_args pretrained=MODEL --tasks cot_gsm8k
     --apply_chat_template --output_path scores --log_samples
     """
-    from cotdistill.work.evaluate import evaluate as evaluate_tasks
+    from cotdistill.benchmarks.evaluate import evaluate as evaluate_tasks
 
     evaluate_tasks(context.args)
 

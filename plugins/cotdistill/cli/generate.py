@@ -25,7 +25,7 @@ def generate(
 
     Example: cotdistill generate learnability-gap -o runs/gap --set hardware.gpus=8
     """
-    from cotdistill.work.generate import generate as write_run_folder
+    from cotdistill.runfolder.generate import generate as write_run_folder
 
     done = write_run_folder(study, output, sets or [])
     talk = sys.stderr.write
@@ -55,7 +55,7 @@ def schema() -> None:
 
     Example: cotdistill schema > study.schema.json
     """
-    from cotdistill.declare.study import Study
+    from cotdistill.studies.study import Study
 
     sys.stdout.write(json.dumps(Study.model_json_schema(), indent=2) + "\n")
 

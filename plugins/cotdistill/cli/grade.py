@@ -42,7 +42,13 @@ def grade(
 
     Example: cotdistill grade traces.jsonl --gold-file gsm8k.jsonl --on question -o graded.jsonl
     """
-    from cotdistill.work.grade import Columns, How, checked_kind, checked_tolerance, grade_file
+    from cotdistill.corpus.grade_file import (
+        Columns,
+        How,
+        checked_kind,
+        checked_tolerance,
+        grade_file,
+    )
 
     columns = Columns(prediction=prediction, gold=gold, on=on)
     how = How(checked_kind(kind), strict, checked_tolerance(tolerance), steps, workers)

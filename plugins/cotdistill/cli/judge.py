@@ -50,14 +50,14 @@ def judge(
     """
     from cotdistill.files.yamls import parse_yaml
     from cotdistill.hosts.endpoint import Endpoint
-    from cotdistill.hosts.vllm_chat import vllm_asker
-    from cotdistill.work.agreement import agreement, agreement_table
-    from cotdistill.work.judge import Budget, Judge, endpoint_asker
-    from cotdistill.work.judge import judge as ask_judge
-    from cotdistill.work.judge_files import write_judged
-    from cotdistill.work.names import run_names
-    from cotdistill.work.older_judge import older_judge_note
-    from cotdistill.work.rescore import read_golds
+    from cotdistill.hosts.vllm import vllm_asker
+    from cotdistill.results.judge.agreement import agreement, agreement_table
+    from cotdistill.results.judge.judge import Budget, Judge, endpoint_asker
+    from cotdistill.results.judge.judge import judge as ask_judge
+    from cotdistill.results.judge.older_judge import older_judge_note
+    from cotdistill.results.judge.outputs import write_judged
+    from cotdistill.results.rescore import read_golds
+    from cotdistill.results.run_names import run_names
 
     if (endpoint is None) == (vllm is None):
         raise MisuseError("cotdistill judge: say who judges, either --endpoint URL or --vllm ''")

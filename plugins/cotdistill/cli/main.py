@@ -16,8 +16,8 @@ from cotdistill import __version__
 from cotdistill.errors import MisuseError, UserError, did_you_mean
 
 VERBS: dict[str, tuple[str, str]] = {
-    "list": ("cotdistill.cli.look:list_", "show what is packaged: studies, datasets, tasks ..."),
-    "path": ("cotdistill.cli.look:path", "print the real folder of a packaged part"),
+    "list": ("cotdistill.cli.listing:list_", "show what is packaged: studies, datasets, tasks ..."),
+    "path": ("cotdistill.cli.listing:path", "print the real folder of a packaged part"),
     "doctor": ("cotdistill.cli.doctor:doctor", "whether each stage's environment will work"),
     "check": ("cotdistill.cli.check:check", "find every fault of a study or a run folder"),
     "schema": ("cotdistill.cli.generate:schema", "print the JSON Schema of study files"),
@@ -25,8 +25,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "import-traces": ("cotdistill.cli.corpus:import_traces", "read a seed's files as traces"),
     "grade": ("cotdistill.cli.grade:grade", "say of every row whether its answer is right"),
     "lint": ("cotdistill.cli.corpus:lint", "find the defects of training data, rule by rule"),
-    "filter": ("cotdistill.cli.training_rows:filter_", "keep right, sound, clean, unseen traces"),
-    "mix": ("cotdistill.cli.training_rows:mix", "mix trace files by weights into a training set"),
+    "filter": ("cotdistill.cli.filter_mix:filter_", "keep right, sound, clean, unseen traces"),
+    "mix": ("cotdistill.cli.filter_mix:mix", "mix trace files by weights into a training set"),
     "granularity": ("cotdistill.cli.corpus:granularity", "measure levels, and whether they rise"),
     "generate": ("cotdistill.cli.generate:generate", "write the run folder of a study"),
     "plan": ("cotdistill.cli.plan:plan", "what a study will cost, and what it can show"),

@@ -35,10 +35,10 @@ def plan(
 
     Example: cotdistill plan learnability-gap --price-hour 2.5 --budget 500
     """
-    from cotdistill.reason.cost import Machine
-    from cotdistill.work.plan import Assumed, calibrated, check_budget
-    from cotdistill.work.plan import plan as make_plan
-    from cotdistill.work.plan_tables import cost_table, power_table
+    from cotdistill.preflight.cost import Machine
+    from cotdistill.preflight.plan import Assumed, calibrated, check_budget
+    from cotdistill.preflight.plan import plan as make_plan
+    from cotdistill.preflight.plan_tables import cost_table, power_table
 
     assumed = Assumed(
         Machine(teraflops, utilisation, memory),

@@ -31,7 +31,7 @@ def prepare(
 
     Example: cotdistill prepare math500 --from MATH-500/test.jsonl
     """
-    from cotdistill.work.prepare import prepare as prepare_benchmark
+    from cotdistill.benchmarks.prepare import prepare as prepare_benchmark
 
     for done in prepare_benchmark(name, source, split, any_size=any_size):
         sys.stdout.write(f"{done.dataset} {done.split}: {done.rows} questions in {done.path}\n")

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from cotdistill.cli.options import Verdicts
 from cotdistill.cli.tables import show_table
-from cotdistill.cli.verdicts import Verdicts
 
 
 class Tracker(StrEnum):
@@ -46,19 +46,19 @@ def report(
 
     Example: cotdistill report runs/quickstart --serve
     """
-    from cotdistill.work.report import report as make_report
+    from cotdistill.results.report.report import report as make_report
 
     table, written = make_report(folder, baseline, verdicts.value, teacher or [])
     show_table(table)
     for path in written:
         sys.stderr.write(f"wrote {path}\n")
     if track:
-        from cotdistill.work.track import track_results
+        from cotdistill.results.report.track import track_results
 
         for where in track_results(folder, [one.value for one in track], verdicts.value):
             sys.stderr.write(f"tracked {where}\n")
     if serve:
-        from cotdistill.work.serve_page import serve_page
+        from cotdistill.results.report.serve import serve_page
 
         sys.stdout.flush()
         serve_page(folder / "report", port, idle, _tell)

@@ -28,8 +28,8 @@ def rescore(
 
     Example: cotdistill rescore scores/ --task AIME
     """
-    from cotdistill.work.rescore import rescore as grade_again
-    from cotdistill.work.rescore_tables import rule_table, score_changes
+    from cotdistill.results.rescore import rescore as grade_again
+    from cotdistill.results.rescore_tables import rule_table, score_changes
 
     done = grade_again(places, task=task, stamp=run, golds=golds, workers=workers, tell=warn)
     show_table(score_changes(done))

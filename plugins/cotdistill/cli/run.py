@@ -14,8 +14,8 @@ from cotdistill.errors import MisuseError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cotdistill.work.run import Ran, Tell
-    from cotdistill.work.watch import Event
+    from cotdistill.runs.run import Ran, Tell
+    from cotdistill.runs.watch import Event
 
 _QUIET_SECONDS = 30.0
 
@@ -46,9 +46,9 @@ def run(
     Example: cotdistill run runs/gap --gpus 4 --only 'qwen*'
     Example: cotdistill run runs/gap --jobs 50 -- --executor slurm
     """
-    from cotdistill.work.run import planned
-    from cotdistill.work.run import run as run_all
-    from cotdistill.work.run_options import RunOptions
+    from cotdistill.runs.options import RunOptions
+    from cotdistill.runs.run import planned
+    from cotdistill.runs.run import run as run_all
 
     options = RunOptions(
         only=tuple(only or ()),

@@ -19,10 +19,10 @@ def step(arguments: Sequence[str]) -> int:
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.inside:
-        from cotdistill.work.inside import inside
+        from cotdistill.runs.own_jobs import inside
 
         inside(given.folder, given.stage, given.name)
         return 0
-    from cotdistill.work.step import run_step
+    from cotdistill.runs.step import run_step
 
     return run_step(given.folder, given.stage, given.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from cotdistill.work.table import Table
+from cotdistill.tables import Table
 
 _GAP = 2
 

@@ -1,1 +1,16 @@
-"""Places, not meaning: where things lie and how they are read and written whole."""
+"""Files as such, whatever they hold: atomic writes, JSON Lines, Parquet, locks, ledgers."""
+
+PUBLIC_MODULES = (
+    "any_rows",
+    "atomic",
+    "bundle",
+    "journal",
+    "jsonl",
+    "ledger",
+    "locks",
+    "parquet",
+    "shards",
+    "templates",
+    "unfinished",
+    "yamls",
+)

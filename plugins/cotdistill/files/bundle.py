@@ -10,8 +10,8 @@ from cotdistill.errors import BundleError, Fault
 Folder = Literal["dataset_info", "task_configs", "templates", "studies"]
 FOLDERS: tuple[Folder, ...] = get_args(Folder)
 
-_PACKAGE = Path(__file__).resolve().parents[1]
-_CHECKOUT = _PACKAGE.parents[1]
+_WHEEL = Path(__file__).resolve().parents[1] / "bundle"
+_CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def bundle_folder(folder: Folder) -> Path:
@@ -23,11 +23,11 @@ def bundle_folder(folder: Folder) -> Path:
     >>> bundle_folder("task_configs").name
     'task_configs'
     """
-    for root in (_PACKAGE, _CHECKOUT):
+    for root in (_WHEEL, _CHECKOUT):
         if (root / folder).is_dir():
             return root / folder
     raise BundleError(
-        Fault(f"{folder}/", f"not in {_PACKAGE} nor in {_CHECKOUT}", "", "reinstall cotdistill")
+        Fault(f"{folder}/", f"not in {_WHEEL} nor in {_CHECKOUT}", "", "reinstall cotdistill")
     )
 
 

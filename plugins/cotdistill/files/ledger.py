@@ -14,7 +14,7 @@ from typing import Any
 
 from cotdistill import __version__
 from cotdistill.errors import DataError, Fault
-from cotdistill.files.whole import sha256_of, write_text
+from cotdistill.files.atomic import sha256_of, write_text
 
 
 @dataclass(frozen=True)

@@ -1,41 +1,39 @@
-"""Parquet in and out, by row groups, for those who have pyarrow: a twin of a file of rows.
+"""Parquet in and out, by row groups, for those who have pyarrow: a copy of a file of rows.
 
-Traces get one schema whatever a file's first rows say: what is free in its keys (options, meta,
-decoding) is a column of JSON text, marked so in the file, and read back as it was.
+Columns whose keys are free are stored as JSON text. The file's metadata names them, so that they
+are read back as they were.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from cotdistill.declare.trace import is_trace_row
 from cotdistill.errors import DataError, Fault
+from cotdistill.files.atomic import written_bytes
+from cotdistill.files.jsonl import Row, read_rows
 from cotdistill.files.ledger import LedgerFile
-from cotdistill.files.rows import Row, read_rows
-from cotdistill.files.whole import written_bytes
 
 _ROWS_AT_ONCE = 1024
 _ROWS_OF_GROUP = 64 * _ROWS_AT_ONCE
-_MARK = {b"cotdistill": b"traces"}
-_TEXTS = ("id", "dataset", "split", "question", "gold", "rationale", "kind", "answer")
-_OBJECTS = ("options", "meta")
-_PROVENANCE = (
-    ("teacher", "text"),
-    ("revision", "text"),
-    ("level", "number"),
-    ("format", "text"),
-    ("prompt_hash", "text"),
-    ("decoding", "object"),
-    ("finish_reason", "text"),
-    ("tokens", "number"),
-    ("licence", "text"),
-    ("source", "text"),
-)
+_JSON_COLUMNS = b"cotdistill.json_columns"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A schema that does not depend on a file's first rows.
+
+    `schema` makes the Arrow schema, given the module `pyarrow`. `json_columns` are stored as JSON
+    text; a dot names a key of a struct.
+    """
+
+    schema: Callable[[Any], Any]
+    json_columns: tuple[str, ...]
 
 
 def require_parquet(place: str) -> None:
@@ -47,16 +45,16 @@ def require_parquet(place: str) -> None:
     _pyarrow(place)
 
 
-def parquet_twin(path: Path) -> Path:
+def parquet_copy(path: Path) -> Path:
     """Return the name of the Parquet file beside a file of rows.
 
-    >>> parquet_twin(Path("data/kept.long.jsonl")).as_posix()
+    >>> parquet_copy(Path("data/kept.long.jsonl")).as_posix()
     'data/kept.long.parquet'
     """
     return path.with_suffix(".parquet")
 
 
-def write_parquet_twin(path: Path) -> LedgerFile:
+def write_parquet_copy(path: Path, layout: Layout | None = None) -> LedgerFile:
     """Write the rows of a `.jsonl` file as Parquet beside it, and return its line of a ledger.
 
     Raises:
@@ -64,17 +62,16 @@ def write_parquet_twin(path: Path) -> LedgerFile:
     """
     arrow = _pyarrow(str(path))
     parquet = importlib.import_module("pyarrow.parquet")
-    out = parquet_twin(path)
+    out = parquet_copy(path)
     batches = _batches(read_rows(path))
     first = next(batches)
-    traces = is_trace_row(first[0])
     done = 0
     waiting: list[Any] = []
     try:
-        schema = _trace_schema(arrow) if traces else arrow.Table.from_pylist(first).schema
+        schema = _schema(arrow, layout, first)
         with written_bytes(out) as stream, parquet.ParquetWriter(stream, schema) as writer:
             for batch in _chained(first, batches):
-                rows = [_packed(row) for row in batch] if traces else batch
+                rows = [_packed(row, layout.json_columns) for row in batch] if layout else batch
                 _refuse_other_keys(batch, schema.names)
                 waiting.append(arrow.Table.from_pylist(rows, schema=schema))
                 done += len(batch)
@@ -91,7 +88,7 @@ def write_parquet_twin(path: Path) -> LedgerFile:
 
 
 def parquet_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of a Parquet file, streamed; traces come back as they were written.
+    """Yield the rows of a Parquet file, streamed; JSON columns come back as they were written.
 
     Raises:
         DataError: pyarrow is not installed, or the file is not Parquet.
@@ -100,10 +97,10 @@ def parquet_rows(path: Path) -> Iterator[Row]:
     parquet = importlib.import_module("pyarrow.parquet")
     try:
         file = parquet.ParquetFile(path)
-        ours = (file.schema_arrow.metadata or {}).items() >= _MARK.items()
+        packed = (file.schema_arrow.metadata or {}).get(_JSON_COLUMNS, b"").decode().split()
         for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
             rows = batch.to_pylist()
-            yield from map(_unpacked, rows) if ours else rows
+            yield from (_unpacked(row, packed) for row in rows) if packed else rows
     except ValueError as error:  # what pyarrow's own errors derive from
         raise DataError(Fault(str(path), f"not Parquet ({str(error).splitlines()[0]})")) from error
 
@@ -134,31 +131,35 @@ def _chained(first: Sequence[Row], rest: Iterable[Sequence[Row]]) -> Iterator[Se
     yield from rest
 
 
-def _trace_schema(arrow: Any) -> Any:
-    types = {"text": arrow.string(), "object": arrow.string(), "number": arrow.int64()}
-    provenance = arrow.struct([arrow.field(name, types[kind]) for name, kind in _PROVENANCE])
-    fields = [arrow.field(name, arrow.string()) for name in (*_TEXTS, *_OBJECTS)]
-    return arrow.schema([*fields, arrow.field("provenance", provenance)], metadata=_MARK)
+def _schema(arrow: Any, layout: Layout | None, first: Sequence[Row]) -> Any:
+    if layout is None:
+        return arrow.Table.from_pylist(first).schema
+    marked = {_JSON_COLUMNS: " ".join(layout.json_columns).encode()}
+    return layout.schema(arrow).with_metadata(marked)
 
 
-def _packed(row: Row) -> Row:
-    told = dict(row["provenance"])
-    if told.get("decoding") is not None:
-        told["decoding"] = json.dumps(told["decoding"], ensure_ascii=False)
-    objects = {
-        name: json.dumps(row[name], ensure_ascii=False)
-        for name in _OBJECTS
-        if row.get(name) is not None
+def _packed(row: Row, columns: Iterable[str]) -> Row:
+    return _converted(row, columns, lambda value: json.dumps(value, ensure_ascii=False))
+
+
+def _unpacked(row: Row, columns: Iterable[str]) -> Row:
+    return _converted(_without_nulls(row), columns, json.loads)
+
+
+def _converted(row: Row, columns: Iterable[str], convert: Callable[[Any], Any]) -> Row:
+    changed = dict(row)
+    for column in columns:
+        outer, _, inner = column.partition(".")
+        if inner and isinstance(changed.get(outer), dict):
+            changed[outer] = _converted(changed[outer], [inner], convert)
+        elif not inner and changed.get(outer) is not None:
+            changed[outer] = convert(changed[outer])
+    return changed
+
+
+def _without_nulls(row: Row) -> Row:
+    return {
+        name: _without_nulls(value) if isinstance(value, dict) else value
+        for name, value in row.items()
+        if value is not None
     }
-    return {**row, **objects, "provenance": told}
-
-
-def _unpacked(row: Row) -> Row:
-    there = {name: value for name, value in row.items() if value is not None}
-    for name in _OBJECTS:
-        if name in there:
-            there[name] = json.loads(there[name])
-    told = {name: value for name, value in row["provenance"].items() if value is not None}
-    if "decoding" in told:
-        told["decoding"] = json.loads(told["decoding"])
-    return {**there, "provenance": told}

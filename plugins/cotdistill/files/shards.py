@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cotdistill.files.lines import BadRow, whole_line
-from cotdistill.files.whole import write_text
+from cotdistill.files.any_rows import BadRow, whole_line
+from cotdistill.files.atomic import write_text
 
 SHARD_BYTES = 8 << 20
 

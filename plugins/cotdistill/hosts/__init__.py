@@ -1,1 +1,29 @@
-"""One module for each other program; each host is imported inside functions only."""
+"""One other program each: LLaMA-Factory, lm-eval, vLLM, Snakemake, servers and trackers."""
+
+PUBLIC_MODULES = (
+    "endpoint",
+    "environments.cpu_torch",
+    "environments.look_into",
+    "hub",
+    "llamafactory.arguments",
+    "llamafactory.end_token",
+    "llamafactory.outputs",
+    "llamafactory.rows",
+    "lm_eval.generated",
+    "lm_eval.golds",
+    "lm_eval.outputs",
+    "lm_eval.run",
+    "lm_eval.samples",
+    "lm_eval.task_files",
+    "lm_eval.task_rules",
+    "lm_eval.tasks",
+    "machine.gpus",
+    "machine.processes",
+    "machine.program",
+    "prompt_parity",
+    "ray",
+    "snakemake",
+    "tokenizer",
+    "trackers",
+    "vllm",
+)

@@ -1,13 +1,11 @@
-"""Rows of a dataset on the hub, streamed; the only room that knows the `datasets` library."""
+"""Rows of a dataset on the hub, streamed; the only module that knows the `datasets` library."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from cotdistill.declare.benchmark import Hub
-from cotdistill.declare.dataset import Registration
 from cotdistill.errors import DataError, Fault
 
 
@@ -15,19 +13,15 @@ class UnreachableError(Exception):
     """The hub does not give the rows; the text is one line, and says why."""
 
 
-def hub_rows(registration: Registration) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a registered hub dataset (or of a local folder named in its place).
+def hub_rows(
+    place: str, *, subset: str | None = None, split: str = "train", folder: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a hub dataset, by its id (or of a local folder named in its place).
 
     Raises:
         DataError: the library is missing, or the hub or the dataset cannot be reached.
     """
-    place = registration.hf_hub_url or "?"
-    options = {
-        "name": registration.subset,
-        "split": registration.split or "train",
-        "data_dir": registration.folder,
-        "streaming": True,
-    }
+    options = {"name": subset, "split": split, "data_dir": folder, "streaming": True}
     try:
         yield from _rows(place, options)
     except ImportError as error:
@@ -44,16 +38,16 @@ def hub_rows(registration: Registration) -> Iterator[dict[str, Any]]:
         ) from error
 
 
-def benchmark_rows(hub: Hub, split: str) -> Iterator[dict[str, Any]]:
+def split_rows(
+    place: str, configs: Iterable[str | None], split: str, revision: str | None
+) -> Iterator[dict[str, Any]]:
     """Yield the rows of one split, all configurations after one another, at the pinned revision.
 
     Raises:
         UnreachableError: no connection, no such repository, revision, configuration or split.
     """
-    for config in hub.configs:
-        yield from _rows(
-            hub.id, {"name": config, "split": hub.splits[split], "revision": hub.revision}
-        )
+    for config in configs:
+        yield from _rows(place, {"name": config, "split": split, "revision": revision})
 
 
 def _rows(place: str, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -78,14 +72,12 @@ def _refusals() -> tuple[type[Exception], ...]:
     return (OSError, ValueError, RuntimeError, DatasetsError)
 
 
-def revision_of(hub: Hub) -> str | None:
-    """Return the commit that the rows come from: the pinned one, else what the hub now serves."""
-    if hub.revision:
-        return hub.revision
+def current_revision(place: str) -> str | None:
+    """Return the commit that the hub now serves of a dataset; None for a local folder."""
     import huggingface_hub
 
     try:
-        return huggingface_hub.HfApi().dataset_info(hub.id).sha
+        return huggingface_hub.HfApi().dataset_info(place).sha
     except (OSError, ValueError):  # a folder that stands for the hub has no commit
         return None
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cotdistill.errors import Fault, FaultsError
-from cotdistill.hosts.processes import PROC, die_with_parent
+from cotdistill.hosts.machine.processes import PROC, die_with_parent
 
 _PROGRAM = (sys.executable, "-P", "-m", "snakemake")
 
@@ -26,7 +26,7 @@ def snakemake_command(
 ) -> list[str]:
     """Return the command line that makes `targets` in a run folder.
 
-    Which records count was decided before (`work/run_plan.py`), so Snakemake is told to look at
+    Which records count was decided before (`runs/plan.py`), so Snakemake is told to look at
     missing files only: no time stamps, and no marks of files that a kill left unfinished, because
     ours appear whole or not at all. `gpus` is None on a cluster, which deals out GPUs itself.
     """

@@ -1,0 +1,15 @@
+"""Test questions with reference answers, and the lm-eval tasks that ask them."""
+
+PUBLIC_MODULES = (
+    "benchmark",
+    "convert",
+    "evaluate",
+    "hooks",
+    "needed",
+    "packaged",
+    "prepare",
+    "puzzle_task",
+    "puzzles",
+    "readings",
+    "store",
+)

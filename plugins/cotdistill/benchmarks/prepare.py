@@ -1,0 +1,111 @@
+"""Bring a benchmark's questions, from the hub or a file, into the one record shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cotdistill.benchmarks.benchmark import Benchmark
+from cotdistill.benchmarks.convert import questions_of
+from cotdistill.benchmarks.packaged import benchmark
+from cotdistill.benchmarks.store import split_file, write_split
+from cotdistill.errors import DataError, Fault, MisuseError
+from cotdistill.files.atomic import sha256_of
+from cotdistill.files.jsonl import Row, read_rows
+from cotdistill.hosts.hub import UnreachableError, current_revision, split_rows
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One split that was written: where, how many rows, and what was left out with its reasons."""
+
+    dataset: str
+    split: str
+    path: Path
+    rows: int
+    dropped: dict[str, int]
+
+
+def prepare(
+    name: str, source: Path | None = None, split: str | None = None, *, any_size: bool = False
+) -> list[Prepared]:
+    """Prepare the splits of one benchmark and return what was written.
+
+    Without a source all splits come from the hub. A source file gives one split: the one named, or
+    the one that its own name tells (`train`, `validation`, `test`).
+
+    Raises:
+        MisuseError: there is no such benchmark or split, or a file's split cannot be told.
+        DataError: the rows are not the benchmark's (see `questions_of`), or the hub gives none.
+    """
+    declared = benchmark(name)
+    if source is not None:
+        chosen = _check_split(declared, split or _split_of(source))
+        facts = {"source": {"file": source.name, "sha256": _hash(source)}}
+        return [_write(declared, chosen, _file_rows(source), str(source), facts, any_size)]
+    if declared.hub is None:
+        raise MisuseError(f"{name} is on no hub; type: cotdistill prepare {name} --from FILE")
+    splits = [_check_split(declared, split)] if split else list(declared.hub.splits)
+    return [_from_hub(declared, chosen, any_size) for chosen in splits]
+
+
+def _from_hub(declared: Benchmark, split: str, any_size: bool) -> Prepared:
+    hub = declared.hub
+    if hub is None or split not in hub.splits:
+        raise MisuseError(f"{declared.name} has no {split} split on the hub; give one with --from")
+    place = f"{hub.id}:{hub.splits[split]}"
+    try:
+        revision = hub.revision or current_revision(hub.id)
+        facts = {"source": {"hub": hub.id, "revision": revision, "configs": hub.configs}}
+        rows = split_rows(hub.id, hub.configs, hub.splits[split], hub.revision)
+        return _write(declared, split, rows, place, facts, any_size)
+    except UnreachableError as error:
+        remedy = f"with a copy at hand: cotdistill prepare {declared.name} --from FILE"
+        raise DataError(Fault(place, f"cannot be fetched ({error})", "", remedy)) from error
+
+
+def _write(
+    declared: Benchmark,
+    split: str,
+    rows: Iterable[Row],
+    place: str,
+    facts: dict[str, Any],
+    any_size: bool,
+) -> Prepared:
+    questions = questions_of(declared, split, rows, place, any_size=any_size)
+    facts = {**facts, "read": questions.read, "dropped": questions.dropped}
+    count = write_split(declared.name, split, questions.rows, facts)
+    path = split_file(declared.name, split)
+    return Prepared(declared.name, split, path, count, questions.dropped)
+
+
+def _split_of(source: Path) -> str:
+    found = [split for split in ("train", "validation", "test") if split in source.stem.lower()]
+    if len(found) == 1:
+        return found[0]
+    raise MisuseError(f"{source.name} does not tell its split; add --split train or --split test")
+
+
+def _check_split(declared: Benchmark, split: str) -> str:
+    if split not in declared.rows:
+        known = ", ".join(declared.rows)
+        raise MisuseError(f"{declared.name} has no split '{split}'; known: {known}")
+    return split
+
+
+def _hash(source: Path) -> str:
+    if not source.is_file():
+        raise DataError(Fault(str(source), "no such file", "a .jsonl, .json or .parquet file"))
+    return sha256_of(source)
+
+
+def _file_rows(source: Path) -> Iterator[Row]:
+    if source.suffix != ".parquet":
+        yield from read_rows(source)
+        return
+    import pyarrow.parquet
+
+    for batch in pyarrow.parquet.ParquetFile(source).iter_batches():
+        yield from batch.to_pylist()

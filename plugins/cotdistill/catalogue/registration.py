@@ -1,0 +1,128 @@
+"""A registration: where a training set lies and which of its columns hold what.
+
+The shape is LLaMA-Factory's own `dataset_info.json` entry, so the packaged file is read by both.
+What the host would accept in silence and then get wrong is refused here: unknown keys, columns
+that do not fit the formatting (it maps every column that is not named to nothing), tags left out,
+and `formatting: openai`, which slips a sentence into the system prompt.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from cotdistill.schema import Shape
+
+
+class Columns(Shape):
+    """Which columns of a file hold what; None takes the first of the known names."""
+
+    prompt: str | None = None
+    query: str | None = None
+    response: str | None = None
+    system: str | None = None
+
+
+class DatasetColumns(Columns):
+    """Columns of a registered dataset; every one that is not named is not read."""
+
+    history: str | None = None
+    messages: str | None = None
+    tools: str | None = None
+
+
+class Tags(Shape):
+    """How the turns of `messages` are written; LLaMA-Factory wants all that occur named."""
+
+    role_tag: str
+    content_tag: str
+    user_tag: str
+    assistant_tag: str
+    system_tag: str | None = None
+    observation_tag: str | None = None
+    function_tag: str | None = None
+
+
+class Cell(Shape):
+    """Which cell of the CoT-factors grid a file is: questions × teacher × level × format."""
+
+    questions: str
+    teacher: Literal["chatgpt", "gemini", "llama", "human", "none"]
+    level: int | None = Field(default=None, ge=1, le=6)
+    format: Literal["natural", "bsm", "rar", "sym", "answer-only"] = "natural"
+
+
+class About(Shape):
+    """What a user should know before training on it; LLaMA-Factory ignores this key."""
+
+    licence: str
+    source: str
+    rows: int | None = Field(default=None, ge=1)
+    note: str | None = None
+    cell: Cell | None = None
+
+
+class Registration(Shape):
+    """One entry of a `dataset_info.json`.
+
+    >>> Registration.model_validate({
+    ...     "name": "gsm8k", "hf_hub_url": "openai/gsm8k", "subset": "main",
+    ...     "columns": {"prompt": "question", "response": "answer"},
+    ...     "_about": {"licence": "MIT", "source": "arXiv:2110.14168"},
+    ... }).as_entry()
+    {'hf_hub_url': 'openai/gsm8k', 'subset': 'main', \
+'columns': {'prompt': 'question', 'response': 'answer'}}
+    """
+
+    name: str = Field(min_length=1)
+    file_name: str | None = None
+    hf_hub_url: str | None = None
+    formatting: Literal["alpaca", "sharegpt"] = "alpaca"
+    subset: str | None = None
+    split: str | None = None
+    folder: str | None = None
+    columns: DatasetColumns
+    tags: Tags | None = None
+    about: About = Field(alias="_about")
+
+    @field_validator("name")
+    @classmethod
+    def _name_fits_a_comma_list(cls, name: str) -> str:
+        if "," in name or name != name.strip():
+            raise ValueError(f"the name '{name}' has a comma or blanks around it")
+        return name
+
+    @field_validator("formatting", mode="before")
+    @classmethod
+    def _openai_is_refused(cls, formatting: object) -> object:
+        if formatting == "openai":
+            raise ValueError(
+                "'openai' makes LLaMA-Factory add 'detailed thinking off' to the system prompt; "
+                "use 'sharegpt' with tags"
+            )
+        return formatting
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Registration:
+        if (self.file_name is None) == (self.hf_hub_url is None):
+            raise ValueError("name one source: either 'file_name' or 'hf_hub_url'")
+        columns = self.columns
+        if self.formatting == "alpaca":
+            if columns.prompt is None or columns.response is None:
+                raise ValueError("alpaca needs the columns 'prompt' and 'response'")
+            if columns.messages is not None or self.tags is not None:
+                raise ValueError("'messages' and 'tags' go with 'formatting: sharegpt'")
+        else:
+            if columns.messages is None or self.tags is None:
+                raise ValueError("sharegpt needs the column 'messages' and 'tags'")
+            if columns.prompt or columns.query or columns.response or columns.history:
+                raise ValueError("'prompt', 'query', 'response', 'history' go with alpaca")
+        return self
+
+    def as_entry(self) -> dict[str, Any]:
+        """Return the entry as LLaMA-Factory reads it: without its name and what is only ours."""
+        entry = self.model_dump(exclude_none=True, exclude={"name", "about"})
+        if self.formatting == "alpaca":
+            del entry["formatting"]
+        return entry

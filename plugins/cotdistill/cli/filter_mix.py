@@ -1,0 +1,207 @@
+"""`filter`, `mix`: traces become training rows."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cotdistill.cli.options import (
+    Against,
+    Files,
+    Golds,
+    Parquet,
+    SkipBad,
+    Tokenizer,
+    Workers,
+    progress_line,
+    workers_or_all,
+)
+from cotdistill.cli.tables import show_table
+from cotdistill.errors import FaultsError, MisuseError
+from cotdistill.files.ledger import Ledger, ledger_path
+from cotdistill.tables import Table
+
+Engine = Annotated[str, typer.Option(help="processes or ray")]
+
+
+def filter_(
+    files: Files,
+    output: Annotated[Path, typer.Option("-o", "--output", help="the kept rows (.jsonl)")],
+    grade: Annotated[str, typer.Option(help="strict, lenient or off")] = "strict",
+    sound: Annotated[bool, typer.Option(help="drop rows with a false equation")] = False,
+    min_tokens: Annotated[int | None, typer.Option(help="shortest rationale kept")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="longest rationale kept")] = None,
+    tokenizer: Tokenizer = None,
+    finish_reason: Annotated[list[str] | None, typer.Option(help="kept one; repeatable")] = None,
+    duplicates: Annotated[
+        str, typer.Option(help="which to drop: exact,normalised,near or none")
+    ] = "exact,normalised,near",
+    drop: Annotated[list[str] | None, typer.Option(help="lint rule to drop by; repeatable")] = None,
+    against: Against = None,
+    overlap: Annotated[
+        str, typer.Option(help="rules of contamination")
+    ] = "same_question,same_stem,thirteen_words",
+    paired: Annotated[
+        bool, typer.Option(help="keep questions that every file still has a trace of")
+    ] = False,
+    at_least: Annotated[
+        int | None, typer.Option(help="keep questions with at least so many traces")
+    ] = None,
+    per_question: Annotated[int | None, typer.Option(help="most traces of a question")] = None,
+    mend: Annotated[bool, typer.Option(help="put right what has a safe mend")] = False,
+    apart: Annotated[bool, typer.Option(help="one kept file for each input")] = False,
+    golds: Golds = None,
+    skip_bad: SkipBad = False,
+    workers: Workers = 0,
+    engine: Engine = "processes",
+    parquet: Parquet = False,
+) -> None:
+    """Keep the traces that may be trained on; write every other one beside with its reason.
+
+    Interrupted, the same command goes on where it was.
+    Example: cotdistill filter long.jsonl short.jsonl -o kept.jsonl --paired --against packaged
+    """
+    from cotdistill.corpus.filtering.filter import curate
+    from cotdistill.corpus.filtering.settings import Filters
+    from cotdistill.schema import read_shape
+
+    _refuse_parquet_name(output)
+    standard = Filters()
+    values = {
+        "grade": grade,
+        "sound": sound,
+        "min_tokens": min_tokens,
+        "max_tokens": max_tokens,
+        "tokenizer": tokenizer,
+        "finish_reasons": finish_reason or (),
+        "duplicates": () if duplicates == "none" else duplicates.split(","),
+        "drop": (*standard.drop, *(drop or ())),
+        "against": against or (),
+        "overlap": overlap.split(","),
+        "paired": paired,
+        "at_least": at_least,
+        "per_question": per_question,
+        "mend": mend,
+    }
+    ledger = curate(
+        files,
+        read_shape(Filters, values, "filter", _WrongOptionError),
+        output,
+        skip_bad=skip_bad,
+        golds=golds or (),
+        apart=apart,
+        workers=workers_or_all(workers),
+        engine=_engine(engine),
+        parquet=parquet,
+        progress=progress_line(),
+    )
+    _show_ledger(output, ledger)
+
+
+def mix(
+    sources: Annotated[
+        list[str], typer.Argument(help="NAME=FILE=WEIGHT, as in long=long.jsonl=0.2")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="the training file (.jsonl)")],
+    rows: Annotated[int | None, typer.Option(help="rows in all [default: all it can]")] = None,
+    tokens: Annotated[int | None, typer.Option(help="tokens in all, instead of rows")] = None,
+    seed: Annotated[int, typer.Option(help="another seed draws other rows")] = 0,
+    matched: Annotated[
+        bool, typer.Option(help="the same questions whatever the weights are")
+    ] = False,
+    length_matched: Annotated[
+        bool, typer.Option(help="the same lengths whatever the weights are")
+    ] = False,
+    replace: Annotated[bool, typer.Option(help="use rows again where a source is small")] = False,
+    form: Annotated[
+        str, typer.Option("--format", help="alpaca, sharegpt, messages or traces")
+    ] = "alpaca",
+    tokenizer: Tokenizer = None,
+    parquet: Parquet = False,
+) -> None:
+    """Mix trace files by weights: exact counts, seeded, nested, refused if it cannot be met.
+
+    Example: cotdistill mix long=long.jsonl=0.2 short=short.jsonl=0.8 -o mix-long.jsonl --rows 5383
+    """
+    from cotdistill.corpus.mixing.mix import WRITERS
+    from cotdistill.corpus.mixing.mix import mix as write_mix
+    from cotdistill.corpus.mixing.settings import Mixing
+    from cotdistill.schema import read_shape
+
+    _refuse_parquet_name(output)
+    files: dict[str, Path] = {}
+    weights: dict[str, float] = {}
+    for source in sources:
+        name, path, weight = _source(source)
+        if name in files:
+            raise MisuseError(f"mix: two sources are called '{name}'")
+        files[name], weights[name] = path, weight
+    if form not in WRITERS:
+        raise MisuseError(f"mix: no format '{form}'; known: {', '.join(WRITERS)}")
+    values = {
+        "weights": weights,
+        "rows": rows,
+        "tokens": tokens,
+        "seed": seed,
+        "matched": matched,
+        "length_matched": length_matched,
+        "replace": replace,
+    }
+    mixing = read_shape(Mixing, values, "mix", _WrongOptionError)
+    ledger = write_mix(
+        files,
+        mixing,
+        output,
+        form=form,  # type: ignore[arg-type]
+        tokenizer=tokenizer,
+        parquet=parquet,
+    )
+    columns = ("source", "rows", "characters")
+    drawn, said = ledger.notes["rows_of_source"], ledger.notes["characters_of_source"]
+    show_table(Table(columns, tuple((name, str(drawn[name]), str(said[name])) for name in drawn)))
+    sys.stderr.write(f"{output} and {ledger_path(output)}\n")
+
+
+class _WrongOptionError(FaultsError):
+    """Options that say what cannot be meant, all at once."""
+
+    exit_code = MisuseError.exit_code
+
+
+def _refuse_parquet_name(output: Path) -> None:
+    if output.suffix == ".parquet":
+        jsonl = output.with_suffix(".jsonl")
+        raise MisuseError(f"-o {output}: rows are JSON Lines; say -o {jsonl} --parquet for both")
+
+
+def _show_ledger(output: Path, ledger: Ledger) -> None:
+    rows = tuple((name, str(count)) for name, count in ledger.counts.items() if count)
+    show_table(Table(("rows", "count"), rows))
+    if ledger.notes["benchmarks_not_prepared"]:
+        names = ", ".join(ledger.notes["benchmarks_not_prepared"])
+        sys.stderr.write(f"not compared with (type cotdistill prepare NAME): {names}\n")
+    sys.stderr.write(f"{output} and {ledger_path(output)}\n")
+
+
+def _source(text: str) -> tuple[str, Path, float]:
+    name, _, rest = text.partition("=")
+    path, _, weight = rest.rpartition("=")
+    try:
+        return name, Path(path or "."), float(weight) if path else _no_weight()
+    except ValueError as error:
+        raise MisuseError(
+            f"mix: '{text}' is not NAME=FILE=WEIGHT, as in long=a.jsonl=0.2"
+        ) from error
+
+
+def _no_weight() -> float:
+    raise ValueError
+
+
+def _engine(name: str) -> Any:
+    if name not in ("processes", "ray"):
+        raise MisuseError(f"filter: no engine '{name}'; known: processes, ray")
+    return name

@@ -1,0 +1,45 @@
+"""`list` and `path`: look at what is packaged."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, cast
+
+import typer
+
+from cotdistill.errors import MisuseError, did_you_mean
+from cotdistill.files.bundle import FOLDERS, Folder, bundle_folder
+
+
+def path(
+    part: Annotated[str, typer.Argument(help="task_configs, dataset_info, templates or studies")],
+) -> None:
+    """Print the real folder of a packaged part, for --include_path or dataset_dir.
+
+    Example: lm_eval --include_path "$(cotdistill path task_configs)" --tasks AIME ...
+    """
+    if part not in FOLDERS:
+        raise MisuseError(f"cotdistill path: no part '{part}'; {did_you_mean(part, FOLDERS)}")
+    sys.stdout.write(f"{bundle_folder(cast(Folder, part))}\n")
+
+
+def list_(
+    what: Annotated[str, typer.Argument(help="studies, datasets, benchmarks, tasks ...")],
+    markdown: Annotated[bool, typer.Option("--markdown", help="print a Markdown table")] = False,
+) -> None:
+    """List what is packaged, with what it is for.
+
+    Example: cotdistill list students
+    """
+    from cotdistill.cli.tables import show_table
+    from cotdistill.studies.listing import TABLES
+    from cotdistill.tables import markdown_of
+
+    if what not in TABLES:
+        hint = did_you_mean(what, list(TABLES))
+        raise MisuseError(f"cotdistill list: nothing called '{what}'; {hint}")
+    table = TABLES[what]()
+    if markdown:
+        sys.stdout.write(markdown_of(table) + "\n")
+    else:
+        show_table(table)

@@ -1,0 +1,20 @@
+"""Traces: read, graded, linted, filtered, mixed and measured."""
+
+PUBLIC_MODULES = (
+    "filtering.filter",
+    "filtering.lint",
+    "filtering.settings",
+    "filtering.survey",
+    "grade_file",
+    "granularity",
+    "granularity_measures",
+    "mixing.mix",
+    "mixing.mixture",
+    "mixing.settings",
+    "records.import_traces",
+    "records.sources",
+    "records.trace",
+    "records.trace_row",
+    "text.contamination",
+    "text.words",
+)

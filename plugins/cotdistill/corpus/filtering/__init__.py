@@ -1,0 +1,1 @@
+"""The verbs `lint` and `filter`: passes over trace files of any size."""

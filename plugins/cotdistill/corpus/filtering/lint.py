@@ -1,0 +1,251 @@
+"""Look for every known defect in trace files: counts, places and examples, a rule at a time."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cotdistill.corpus.filtering.held_out import held_out_questions
+from cotdistill.corpus.filtering.inputs import Readied, readied
+from cotdistill.corpus.filtering.scan import ScanSettings, held_out_index, key_of, write_held_out
+from cotdistill.corpus.filtering.survey import Progress, Survey, joined_bits, survey
+from cotdistill.corpus.filtering.workers import Engine
+from cotdistill.corpus.records.trace import Trace
+from cotdistill.corpus.rules.rules import BIT, RULES, detail_of
+from cotdistill.corpus.text.contamination import RULES as OVERLAPS
+from cotdistill.corpus.text.contamination import bare, overlaps, shared_run
+from cotdistill.corpus.text.words import words_of
+from cotdistill.files.atomic import written_whole
+from cotdistill.files.jsonl import row_line
+from cotdistill.files.shards import Journal
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One rule on one row: the place, what is wrong, and for overlaps the test question."""
+
+    rule: str
+    place: str
+    detail: str
+    held_out: str | None = None
+
+
+@dataclass(frozen=True)
+class RuleReport:
+    """One rule over all files: rows found, where (as ranges of rows), and the first examples."""
+
+    rule: str
+    about: str
+    rows: int
+    mendable: bool
+    where: tuple[str, ...]
+    examples: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class LintReport:
+    """What `lint` found; `not_prepared` are packaged benchmarks it could not compare with."""
+
+    files: tuple[str, ...]
+    rows: int
+    faulty_rows: int
+    rules: tuple[RuleReport, ...]
+    held_out: int
+    not_prepared: tuple[str, ...]
+    without_gold: int
+
+
+@dataclass(frozen=True)
+class LintOptions:
+    """How to look: against what, at which rules, and how much to show."""
+
+    against: tuple[str, ...] = ()
+    golds: tuple[Path, ...] = ()
+    examples: int = 3
+    near: bool = True
+    findings: Path | None = None
+    workers: int = 1
+    engine: Engine = "processes"
+
+
+def lint(
+    paths: Sequence[Path],
+    options: LintOptions = LintOptions(),  # noqa: B008
+    progress: Progress = lambda _: None,
+) -> LintReport:
+    """Return what is wrong in files of any known shape; `findings` gets a line for each finding.
+
+    Raises:
+        DataError: a file is missing, empty, or of no known shape.
+        MisuseError: `against` names neither a file nor a benchmark.
+    """
+    questions, missing = held_out_questions(options.against)
+    with tempfile.TemporaryDirectory(prefix="cotdistill-lint-") as scratch:
+        files = readied(paths, Path(scratch), skip_bad=True, golds=options.golds)
+        held_out = Path(scratch) / "held-out.jsonl"
+        if questions:
+            write_held_out(held_out, questions)
+        settings = ScanSettings(held_out=str(held_out) if questions else None, near=options.near)
+        surveyed = survey(
+            [file.path for file in files],
+            settings,
+            Journal(Path(scratch) / "journal"),
+            workers=options.workers,
+            engine=options.engine,
+            progress=progress,
+        )
+        bits = joined_bits(surveyed, near=options.near)
+        look = _Look(files, surveyed, settings)
+        rules = tuple(
+            report
+            for rule in RULES
+            if (report := look.report(rule.name, bits, options.examples)) is not None
+        )
+        if options.findings:
+            with written_whole(options.findings) as stream:
+                for finding in look.findings(bits):
+                    stream.write(row_line(finding))
+        golds = surveyed.column("gold")
+        return LintReport(
+            tuple(file.called for file in files),
+            look.rows,
+            int((bits != 0).sum()) + look.refused,
+            rules,
+            len(questions),
+            tuple(missing),
+            int((golds == np.uint64(key_of(""))).sum()),
+        )
+
+
+class _Look:
+    """Names rows as their files number them, and works out the details of a finding again."""
+
+    def __init__(self, files: Sequence[Readied], surveyed: Survey, settings: ScanSettings) -> None:
+        self.files, self.surveyed, self.settings = files, surveyed, settings
+        self.refused = sum(sum(file.refused.values()) for file in files)
+        self.rows = len(surveyed.bits) + self.refused
+        starts = np.searchsorted(surveyed.file, np.arange(len(files)))
+        self.first_row = starts.tolist()
+
+    def number(self, row: int) -> tuple[int, int]:
+        """Return the file of a row, and its number there."""
+        file = int(self.surveyed.file[row])
+        origin = self.files[file].origin
+        if origin is None:
+            return file, int(self.surveyed.line[row])
+        return file, int(origin[row - self.first_row[file]])
+
+    def place(self, row: int) -> str:
+        """Return `file:number` of a row."""
+        file, number = self.number(row)
+        return f"{self.files[file].given}:{number}"
+
+    def report(self, rule: str, bits: Any, examples: int) -> RuleReport | None:
+        """Return what one rule found, None if nothing."""
+        found = np.flatnonzero((bits & np.uint64(BIT[rule])) != 0)
+        refusals = [
+            Finding(rule, f"{file.given}:{refusal.place.rpartition(':')[2]}", refusal.why)
+            for file in self.files
+            for refusal in file.refusals
+            if refusal.rule == rule
+        ]
+        refused = sum(file.refused.get(rule, 0) for file in self.files)
+        if not len(found) and not refused:
+            return None
+        about = next(each for each in RULES if each.name == rule)
+        shown = [self.finding(int(row), rule) for row in found[:examples]]
+        numbers: dict[int, list[int]] = {}
+        for row in found.tolist():
+            file, number = self.number(row)
+            numbers.setdefault(file, []).append(number)
+        for place, each in enumerate(self.files):
+            numbers.setdefault(place, []).extend(
+                int(refusal.place.rpartition(":")[2])
+                for refusal in each.refusals
+                if refusal.rule == rule
+            )
+        return RuleReport(
+            rule,
+            about.about,
+            len(found) + refused,
+            about.mend is not None,
+            tuple(
+                f"{self.files[file].called}: {ranges(rows)}"
+                for file, rows in sorted(numbers.items())
+                if rows
+            ),
+            tuple((shown + refusals)[:examples]),
+        )
+
+    def finding(self, row: int, rule: str) -> Finding:
+        """Return one rule on one row in full."""
+        if rule == "unreadable_row":
+            return Finding(rule, self.place(row), self.surveyed.why_unreadable(row))
+        (trace,) = self.surveyed.traces([row])
+        if rule in OVERLAPS:
+            return self._overlap(row, rule, trace)
+        return Finding(rule, self.place(row), detail_of(trace, rule))
+
+    def findings(self, bits: Any) -> Iterator[dict[str, Any]]:
+        """Yield every finding of every row, in the order of the rows, refused rows last."""
+        for row in np.flatnonzero(bits).tolist():
+            for rule in RULES:
+                if int(bits[row]) & BIT[rule.name]:
+                    finding = self.finding(row, rule.name)
+                    yield {key: value for key, value in vars(finding).items() if value is not None}
+        for file in self.files:
+            for refusal in file.refusals:
+                number = refusal.place.rpartition(":")[2]
+                place = f"{file.given}:{number}"
+                yield {"rule": refusal.rule, "place": place, "detail": refusal.why}
+
+    def _overlap(self, row: int, rule: str, trace: Trace) -> Finding:
+        assert self.settings.held_out is not None
+        index = held_out_index(self.settings.held_out)
+        asked, said = words_of([bare(trace.question)]), words_of([trace.rationale])
+        hits = overlaps(index, [trace.question], asked, said)
+        owner = next(
+            owner
+            for owner, found in zip(hits.owner.tolist(), hits.rule.tolist(), strict=True)
+            if OVERLAPS[found] == rule
+        )
+        test = index.questions[owner]
+        same = (
+            "same gold" if trace.gold == test.gold else f"gold {trace.gold!r}, there {test.gold!r}"
+        )
+        shared = max(
+            (
+                shared_run(mine, theirs)
+                for mine in (trace.question, trace.rationale)
+                for theirs in (test.question, test.rationale)
+            ),
+            key=len,
+        )
+        detail = f"{test.benchmark} {test.id}; {same}; shared: {shared[:120]!r}"
+        return Finding(rule, self.place(row), detail, test.id)
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Return row numbers as ranges.
+
+    >>> ranges([3, 4, 5, 9])
+    '3-5, 9'
+    """
+    found: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in found)
+
+
+def report_json(report: LintReport) -> str:
+    """Return a lint report as JSON."""
+    return json.dumps(asdict(report), ensure_ascii=False, indent=2) + "\n"

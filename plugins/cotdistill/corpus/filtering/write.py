@@ -1,0 +1,107 @@
+"""Write the kept and the rejected rows of each shard, then join the pieces into files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cotdistill.corpus.filtering.inputs import Readied
+from cotdistill.corpus.filtering.scan import traced
+from cotdistill.corpus.records.trace import Trace
+from cotdistill.corpus.records.trace_row import trace_row
+from cotdistill.corpus.rules.rules import NAMES, RULES, bits_of, detail_of, mended
+from cotdistill.files.any_rows import BadRow
+from cotdistill.files.atomic import written_bytes
+from cotdistill.files.jsonl import row_line
+from cotdistill.files.ledger import LedgerFile
+from cotdistill.files.shards import Shard, lines_of
+
+KEPT = 255
+_MENDABLE = bits_of(rule.name for rule in RULES if rule.mend is not None)
+_COPIED_AT_ONCE = 4 << 20
+
+
+@dataclass(frozen=True)
+class WriteTask:
+    """One shard to write: the reason of each of its rows, and where kept and rejected rows go."""
+
+    shard: Shard
+    called: str
+    reasons: str
+    first: int
+    base_line: int
+    mend: bool
+    kept: str
+    rejected: str
+
+
+def write_shard(task: WriteTask) -> None:
+    """Write the kept and the rejected rows of one shard, unless they are there."""
+    kept_path, rejected_path = Path(task.kept), Path(task.rejected)
+    if kept_path.is_file():  # it is written last
+        return
+    reasons = np.load(task.reasons, mmap_mode="r")[task.first :]
+    with written_bytes(kept_path) as kept, written_bytes(rejected_path) as rejected:
+        row = 0
+        for line, (_, _, raw) in enumerate(lines_of(task.shard), start=1):
+            if not isinstance(raw, BadRow) and not raw.strip():
+                continue
+            reason = int(reasons[row])
+            row += 1
+            if reason == KEPT:
+                kept.write(_mended_line(raw) if task.mend else bytes(raw) + b"\n")  # type: ignore[arg-type]
+                continue
+            place = f"{task.called}:{task.base_line + line}"
+            rejected.write(row_line(_rejected(raw, NAMES[reason], place)).encode())
+
+
+def join_kept(
+    tasks: Sequence[WriteTask], files: Sequence[Readied], out: Path, apart: bool
+) -> list[LedgerFile]:
+    """Join the kept pieces, into one file or one for each input."""
+    if not apart:
+        rows = join_pieces([Path(task.kept) for task in tasks], out)
+        return [LedgerFile.of(out, rows, name=out.name)]
+    outputs = []
+    stems = [file.given.stem for file in files]
+    for place, stem in enumerate(stems):
+        name = stem if stems.count(stem) == 1 else f"{stem}-{place + 1}"
+        path = out.with_name(f"{out.stem}.{name}.jsonl")
+        rows = join_pieces([Path(task.kept) for task in tasks if task.shard.file == place], path)
+        outputs.append(LedgerFile.of(path, rows, name=path.name))
+    return outputs
+
+
+def join_pieces(pieces: Sequence[Path], out: Path, more: Iterable[bytes] = ()) -> int:
+    """Write pieces and then more lines as one file; return its lines."""
+    rows = 0
+    with written_bytes(out) as stream:
+        for piece in pieces:
+            with piece.open("rb") as part:
+                while block := part.read(_COPIED_AT_ONCE):
+                    rows += block.count(b"\n")
+                    stream.write(block)
+        for line in more:
+            stream.write(line)
+            rows += 1
+    return rows
+
+
+def _mended_line(raw: bytes) -> bytes:
+    trace = traced(raw)
+    assert isinstance(trace, Trace)
+    better, changed = mended(trace, _MENDABLE)
+    return row_line(trace_row(better)).encode() if changed else raw + b"\n"
+
+
+def _rejected(raw: bytes | BadRow, reason: str, place: str) -> dict[str, Any]:
+    trace = traced(raw)
+    if isinstance(trace, BadRow):
+        return {"place": place, "reason": reason, "detail": trace.why, "row": trace.text}
+    place = trace.provenance.source or place
+    detail = detail_of(trace, reason)
+    return {"place": place, "reason": reason, "detail": detail, "row": trace_row(trace)}

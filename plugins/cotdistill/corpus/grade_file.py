@@ -1,0 +1,285 @@
+"""Grade a file of traces: a verdict beside every row, streamed, and a table of outcomes by rule."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+from cotdistill.errors import DataError, Fault, MisuseError, did_you_mean
+from cotdistill.files.atomic import written_whole
+from cotdistill.files.jsonl import Row, read_rows, row_line
+from cotdistill.grading.arithmetic.soundness import step_soundness
+from cotdistill.grading.batch import Judged, grade_many
+from cotdistill.grading.equivalence.equivalent import Kind
+from cotdistill.grading.grade import Grade
+from cotdistill.tables import Table
+
+OUTCOMES = ("correct", "wrong", "no_answer", "cut_off", "undecided")
+_MOST_FAULTS = 20
+_LETTERS = "ABCDEFGHIJ"
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Where a row says what; a name may lead inside with dots: `resps.0.0`, `doc.answer`.
+
+    `on` joins a second file's golds; `kind`, `options` and `meta.tolerance` are read only where a
+    row has them.
+    """
+
+    prediction: str = "rationale"
+    gold: str = "gold"
+    on: str = "id"
+    kind: str = "kind"
+    options: str = "options"
+    verdict: str = "grade"
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How to grade: see `cotdistill.grade`; `steps` also counts the equations of each rationale."""
+
+    kind: Kind | None = None
+    strict: bool = False
+    tolerance: float | None = None
+    steps: bool = False
+    workers: int = 1
+
+
+_COLUMNS = Columns()
+_HOW = How()
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came of it: rows by outcome and rule, and rows whose rationale has a false equation."""
+
+    written: Path
+    rows: int = 0
+    by_rule: Counter[tuple[str, str]] = field(default_factory=Counter)
+    with_equation: int = 0
+    with_false_equation: int = 0
+
+    def count(self, outcome: str) -> int:
+        """Rows with an outcome, whatever rule read them."""
+        return sum(many for (which, _), many in self.by_rule.items() if which == outcome)
+
+    @property
+    def table(self) -> Table:
+        """Outcomes by rule, the commonest first, with each outcome's share of all rows."""
+        rows = []
+        for outcome in OUTCOMES:
+            total = self.count(outcome)
+            if not total:
+                continue
+            rows.append((outcome, "all", str(total), f"{100 * total / self.rows:.1f}%"))
+            rules = [
+                (many, rule) for (which, rule), many in self.by_rule.items() if which == outcome
+            ]
+            for many, rule in sorted(rules, key=lambda pair: (-pair[0], pair[1])):
+                rows.append(("", rule, str(many), f"{100 * many / self.rows:.1f}%"))
+        notes = []
+        if self.with_equation:
+            notes.append(
+                f"{self.with_false_equation} of {self.with_equation} rationales with an equation"
+                " to check have a false one"
+            )
+        return Table(("outcome", "rule", "rows", "share"), tuple(rows), tuple(notes))
+
+
+def grade_file(
+    source: Path,
+    output: Path,
+    *,
+    columns: Columns = _COLUMNS,
+    gold_file: Path | None = None,
+    how: How = _HOW,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Tally:
+    """Write the rows of a file with a verdict each, whole or not at all, and tally them.
+
+    `gold_file` holds the golds instead, joined by the column `columns.on`. `advance` hears how
+    many rows are done.
+
+    Raises:
+        DataError: a row lacks a column, a gold is missing or given twice; up to 20 at once.
+    """
+    if output.resolve() == source.resolve():
+        raise MisuseError(f"{output}: is the file to grade; choose another name with -o")
+    golds = _golds(gold_file, columns) if gold_file else None
+    tally = Tally(output)
+    waiting: deque[Row] = deque()
+    faults: list[Fault] = []
+    judged = _judged(source, columns, golds, how, waiting, faults)
+    with written_whole(output) as stream:
+        for found in grade_many(
+            judged, strict=how.strict, tolerance=how.tolerance, workers=how.workers
+        ):
+            row = waiting.popleft()
+            stream.write(
+                row_line({**row, columns.verdict: _verdict(row, found, columns, how, tally)})
+            )
+            tally.rows += 1
+            advance(tally.rows)
+        if faults:
+            raise DataError(faults)
+    return tally
+
+
+def checked_kind(kind: str | None) -> Kind | None:
+    """Return a kind that was typed, or say which there are."""
+    known: tuple[Kind, ...] = get_args(Kind)
+    for one in known:
+        if kind == one:
+            return one
+    if kind is None:
+        return None
+    raise MisuseError(f"--kind: no kind '{kind}'; {did_you_mean(kind, known)}")
+
+
+def checked_tolerance(tolerance: float | None) -> float | None:
+    """Return a tolerance that was typed, if it is one."""
+    if tolerance is None or 0 <= tolerance < float("inf"):
+        return tolerance
+    raise MisuseError(f"--tolerance: {tolerance} is none; expected a share such as 0.01")
+
+
+def _judged(
+    source: Path,
+    columns: Columns,
+    golds: Mapping[str, str] | None,
+    how: How,
+    waiting: deque[Row],
+    faults: list[Fault],
+) -> Iterator[Judged]:
+    for number, row in enumerate(read_rows(source), start=1):
+        place = f"{source}: row {number}"
+        text = _text_at(row, columns.prediction)
+        gold = _text_at(row, columns.gold) if golds is None else _joined(row, columns.on, golds)
+        if text is None and not _has(row, columns.prediction):
+            faults.append(_missing(place, columns.prediction, row, "--prediction"))
+        if gold is None:
+            faults.append(
+                _missing(place, columns.gold, row, "--gold")
+                if golds is None
+                else Fault(
+                    place,
+                    f"no gold for {columns.on} {_text_at(row, columns.on)!r}",
+                    "a row of --gold-file with it",
+                    "name the joining column with --on",
+                )
+            )
+        tolerance = _tolerance_of(row)
+        if tolerance is not None and not 0 <= tolerance < float("inf"):
+            faults.append(Fault(place, f"meta.tolerance is {tolerance}", "a share such as 0.01"))
+        if len(faults) >= _MOST_FAULTS:
+            return
+        if not faults and gold is not None:
+            waiting.append(row)
+            kind = how.kind or _kind_of(row.get(columns.kind))
+            options = options_of(row.get(columns.options))
+            yield Judged(text or "", gold, kind, options, tolerance)
+
+
+def _verdict(row: Row, found: Grade, columns: Columns, how: How, tally: Tally) -> dict[str, Any]:
+    tally.by_rule[found.outcome, found.rule] += 1
+    verdict = asdict(found)
+    if how.steps:
+        steps = step_soundness(_text_at(row, columns.prediction) or "")
+        verdict["equations"] = {"stated": steps.stated, "false": steps.false}
+        tally.with_equation += steps.stated > 0
+        tally.with_false_equation += steps.false > 0
+    return verdict
+
+
+def _golds(path: Path, columns: Columns) -> dict[str, str]:
+    golds: dict[str, str] = {}
+    faults: list[Fault] = []
+    for number, row in enumerate(read_rows(path), start=1):
+        key, gold = _text_at(row, columns.on), _text_at(row, columns.gold)
+        place = f"{path}: row {number}"
+        if key is None:
+            faults.append(_missing(place, columns.on, row, "--on"))
+        elif gold is None:
+            faults.append(_missing(place, columns.gold, row, "--gold"))
+        elif golds.setdefault(_plain(key), gold) != gold:
+            faults.append(Fault(place, f"a second gold for {columns.on} {key!r}", "one gold each"))
+        if len(faults) >= _MOST_FAULTS:
+            break
+    if faults:
+        raise DataError(faults)
+    return golds
+
+
+def _joined(row: Row, on: str, golds: Mapping[str, str]) -> str | None:
+    key = _text_at(row, on)
+    return None if key is None else golds.get(_plain(key))
+
+
+def _plain(key: str) -> str:
+    return " ".join(key.split())
+
+
+def _has(row: Row, column: str) -> bool:
+    return _at(row, column)[0]
+
+
+def _text_at(row: Row, column: str) -> str | None:
+    found, value = _at(row, column)
+    if not found or value is None or isinstance(value, dict | list):
+        return None
+    return value if isinstance(value, str) else str(value)
+
+
+def _at(row: Row, column: str) -> tuple[bool, Any]:
+    """Follow a column's name into a row: as it stands, else by its dots."""
+    if column in row:
+        return True, row[column]
+    value: Any = row
+    for part in column.split("."):
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return False, None
+    return True, value
+
+
+def options_of(held: Any) -> dict[str, str] | None:
+    """Read a row's options: letters with texts, or a list that may or may not say its letters.
+
+    >>> options_of(["A) 12", "B) 24"]), options_of(["12", "24"]), options_of(None)
+    ({'A': '12', 'B': '24'}, {'A': '12', 'B': '24'}, None)
+    """
+    if isinstance(held, dict):
+        said = {str(letter).upper(): str(text) for letter, text in held.items() if text is not None}
+        return said or None
+    if not isinstance(held, list) or not held or len(held) > len(_LETTERS):
+        return None
+    options = {}
+    for letter, option in zip(_LETTERS, held, strict=False):
+        text = str(option).strip()
+        for opening in (f"{letter})", f"({letter})", f"{letter}.", f"{letter}:"):
+            text = text.removeprefix(opening)
+        options[letter] = text.strip()
+    return options
+
+
+def _kind_of(held: Any) -> Kind:
+    return next((kind for kind in get_args(Kind) if kind == held), "auto")
+
+
+def _tolerance_of(row: Row) -> float | None:
+    held = _at(row, "meta.tolerance")[1]
+    return float(held) if isinstance(held, int | float) and not isinstance(held, bool) else None
+
+
+def _missing(place: str, column: str, row: Row, option: str) -> Fault:
+    if _has(row, column):
+        return Fault(place, f"'{column}' holds no text", f"text in the column named by {option}")
+    known = did_you_mean(column, list(row))
+    return Fault(place, f"'{column}' is missing", f"a column named by {option}", known)

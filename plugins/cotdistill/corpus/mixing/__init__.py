@@ -1,0 +1,1 @@
+"""Mix trace files by weight into a training set."""

@@ -1,0 +1,1 @@
+"""Traces and the row formats they are read from."""

@@ -1,0 +1,201 @@
+"""Read a seed's files, or anybody's, as traces: one record, a file a data set, nothing dropped."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from cotdistill.corpus.records.parquet import write_parquet_copy
+from cotdistill.corpus.records.row_shapes import MissingColumnError, shape_of
+from cotdistill.corpus.records.sources import Source
+from cotdistill.corpus.records.trace import Trace
+from cotdistill.corpus.records.trace_row import trace_row
+from cotdistill.errors import DataError, Fault
+from cotdistill.files.any_rows import BadRow, numbered_rows
+from cotdistill.files.atomic import written_whole
+from cotdistill.files.jsonl import row_line
+from cotdistill.files.ledger import Ledger, LedgerFile, write_ledger
+from cotdistill.files.parquet import require_parquet
+
+_FAULTS_SHOWN = 20
+_REFUSALS_KEPT = 1000
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A row that became no trace: where it stands, by which rule, why, and what it was."""
+
+    place: str
+    rule: str
+    why: str
+    row: Any
+
+
+@dataclass
+class Imported:
+    """What was found in one source; `refused` counts rows by reason, `refusals` shows the first.
+
+    `rows_of_traces` holds, for each trace written, the number of its row in the source.
+    """
+
+    source: Source
+    shapes: Counter[str] = field(default_factory=Counter)
+    rows: int = 0
+    traces: int = 0
+    questions: int = 0
+    with_gold: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    refusals: list[Refusal] = field(default_factory=list)
+    rows_of_traces: array[int] = field(default_factory=lambda: array("l"))
+
+
+def traces_in(
+    source: Source, *, limit_shape: bool = True
+) -> Iterator[tuple[int, Trace | Refusal, str]]:
+    """Yield row number, trace or refusal, and the name of the row's shape.
+
+    The first row that can be read decides the shape; rows of another are refused as mixed.
+
+    Raises:
+        DataError: the file is missing, empty or broken as a whole.
+    """
+    first = None
+    for number, row in numbered_rows(source.path):
+        place = f"{source.path.name}:{number}"
+        if isinstance(row, BadRow):
+            yield number, Refusal(place, "unreadable_row", row.why, row.text), ""
+            continue
+        shape = shape_of(row, source.told)
+        first = first or shape
+        if shape is None or (limit_shape and first is not None and shape.name != first.name):
+            known = first.name if first else "any known shape"
+            why = f"keys {', '.join(row)}; not of the file's shape ({known})"
+            yield number, Refusal(place, "missing_column", why[:200], row), ""
+            continue
+        try:
+            traces = shape.read(row, source.told)
+        except (MissingColumnError, KeyError, TypeError, ValueError) as error:
+            why = f"no column {error}" if isinstance(error, KeyError) else str(error)
+            yield number, Refusal(place, "missing_column", why, row), shape.name
+            continue
+        for trace in traces:
+            if shape.name != "trace":
+                trace = replace(trace, provenance=replace(trace.provenance, source=place))
+            is_question = shape.questions and not trace.rationale.strip()
+            yield number, trace, f"{shape.name}, questions" if is_question else shape.name
+
+
+def import_source(
+    source: Source, out: Path, *, skip_bad: bool = True, parquet: bool = False
+) -> Imported:
+    """Write a source's traces to `out/<name>.jsonl`, the rest beside, and a ledger.
+
+    With `parquet` the traces lie beside as `out/<name>.parquet` too.
+
+    Raises:
+        DataError: a line is broken and `skip_bad` is off; names up to 20 and writes nothing.
+    """
+    if parquet:
+        require_parquet(str(out))
+    report = Imported(source)
+    paths = {
+        "traces": out / f"{source.name}.jsonl",
+        "questions": out / "questions" / f"{source.name}.jsonl",
+        "refused": out / "refused" / f"{source.name}.jsonl",
+    }
+    faults: list[Fault] = []
+    counts: Counter[str] = Counter()
+    with _writers(paths) as opened:
+        for number, found, shape in traces_in(source):
+            if isinstance(found, Refusal):
+                report.refused[found.rule] += 1
+                if found.rule == "unreadable_row" and not skip_bad and len(faults) < _FAULTS_SHOWN:
+                    faults.append(_bad_line(found, source.path))
+                if len(report.refusals) < _REFUSALS_KEPT:
+                    report.refusals.append(found)
+                line = {
+                    "place": found.place,
+                    "rule": found.rule,
+                    "why": found.why,
+                    "row": found.row,
+                }
+                kind = "refused"
+            else:
+                report.shapes[shape] += 1
+                report.with_gold += bool(found.gold)
+                kind = "questions" if shape.endswith(", questions") else "traces"
+                line = _question_row(found) if kind == "questions" else trace_row(found)
+                if kind == "traces":
+                    report.rows_of_traces.append(number)
+            counts[kind] += 1
+            opened[kind].write(row_line(line))
+        if faults:
+            raise DataError(faults)
+    report.traces, report.questions = counts["traces"], counts["questions"]
+    report.rows = counts.total()
+    _finish(source, paths, counts, report, parquet)
+    return report
+
+
+class _writers:  # noqa: N801
+    """Open all outputs whole; those that stayed empty are removed at the end."""
+
+    def __init__(self, paths: Mapping[str, Path]) -> None:
+        self.paths = paths
+
+    def __enter__(self) -> dict[str, Any]:
+        self.contexts = {name: written_whole(path) for name, path in self.paths.items()}
+        self.streams = {name: context.__enter__() for name, context in self.contexts.items()}
+        return self.streams
+
+    def __exit__(self, *error: Any) -> None:
+        for context in self.contexts.values():
+            context.__exit__(*error)
+
+
+def _finish(
+    source: Source, paths: Mapping[str, Path], counts: Counter[str], report: Imported, parquet: bool
+) -> None:
+    for kind, path in paths.items():
+        if not counts[kind]:
+            path.unlink(missing_ok=True)
+            if not any(path.parent.iterdir()) and kind != "traces":
+                path.parent.rmdir()
+    first = next((kind for kind in paths if counts[kind]), None)
+    if first is None:
+        return
+    twins = [write_parquet_copy(paths["traces"])] if parquet and counts["traces"] else []
+    write_ledger(
+        paths[first],
+        Ledger(
+            "import-traces",
+            inputs=(LedgerFile.of(source.path, report.rows, name=source.path.name),),
+            outputs=(
+                *(
+                    LedgerFile.of(path, counts[kind], name=path.name)
+                    for kind, path in paths.items()
+                    if counts[kind]
+                ),
+                *twins,
+            ),
+            counts={"kept": counts["traces"] + counts["questions"], **dict(report.refused)},
+            settings={"shapes": dict(report.shapes), "response": source.told.response},
+        ),
+    )
+
+
+def _question_row(trace: Trace) -> dict[str, Any]:
+    row = trace_row(trace)
+    return {
+        name: row[name]
+        for name in ("id", "dataset", "split", "question", "gold", "kind", "options", "meta")
+    }
+
+
+def _bad_line(refusal: Refusal, path: Path) -> Fault:
+    number = refusal.place.rpartition(":")[2]
+    return Fault(f"{path}:{number}", refusal.why, "", "mend it, or go on without: --skip-bad")

@@ -1,0 +1,1 @@
+"""The rules that find defects in a trace; pure."""

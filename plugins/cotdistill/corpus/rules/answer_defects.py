@@ -1,0 +1,210 @@
+"""Defects of a trace's answer: against its gold, against itself, against its options; bad golds."""
+
+from __future__ import annotations
+
+import re
+
+from cotdistill.corpus.records.trace import Trace, target
+from cotdistill.grading.arithmetic.soundness import step_soundness
+from cotdistill.grading.equivalence.equivalent import Kind, equivalent
+from cotdistill.grading.extract.extract import extract
+from cotdistill.grading.grade import Outcome, grade
+
+_PHRASE = "nswer is "
+_STATED = re.compile(r"answer\s+is:?\s+", re.IGNORECASE)
+_SUMMAND = re.compile(r"[+-]\d+")
+_SENTENCE_END = re.compile(r"[.!?](?:\s|$)|\n")
+_OPENING_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
+_OPTION_SAID = re.compile(r"\(?\b([A-J])[).:]\s*([^\n,;]{2,60})")
+# One equation in whole numbers that stands by itself, such as `3 + 4 - 2 = 5` or `$3 * 4 = $12`.
+_PLAIN = re.compile(
+    r"[\s(](?<![/%)+*×÷=-][\s(])\$?(\d{1,9}) ?([-+*/x×÷]) ?\$?(\d{1,9})"
+    r"((?: ?[+-] ?\$?\d{1,9})*) ?= ?\$?(\d{1,12})(?![\d%/]|[.,:]\d| ?[-+*/x×÷=(^])"
+)
+_YES_NO = frozenset({"yes", "no", "true", "false"})
+
+
+def outcome(trace: Trace, *, strict: bool = False) -> Outcome | None:
+    """Return how the trace's answer compares with its gold; None without a gold.
+
+    An answer that is given apart (`answer`) and not stated in the text is what is graded.
+
+    >>> outcome(Trace("1", "toy", "train", "8 / 2?", "4", "Half of 8. The answer is 4."))
+    'correct'
+    >>> outcome(Trace("1", "toy", "train", "8 / 2?", "5", "Half of 8. The answer is 4."))
+    'wrong'
+    """
+    if not trace.gold:
+        return None
+    said = target(trace)
+    if _says_exactly(said, trace.gold):
+        return "correct"
+    kind: Kind = trace.kind  # type: ignore[assignment]  # checked when the row was read
+    return grade(said, trace.gold, kind=kind, options=trace.options, strict=strict).outcome
+
+
+def answer_said(trace: Trace) -> str:
+    """Return the answer that is read from a trace, as the grader reads it; empty without one."""
+    kind: Kind = trace.kind  # type: ignore[assignment]
+    read = grade(target(trace), trace.gold, kind=kind, options=trace.options).answer
+    return read or ""
+
+
+def false_step(trace: Trace) -> str | None:
+    """An equation in the rationale does not hold.
+
+    >>> false_step(Trace("1", "toy", "train", "?", "", "First 3 + 4 = 8, then 8 - 1 = 7."))
+    '3 + 4 = 8'
+    """
+    text = trace.rationale
+    if "=" not in text or _plainly_true(text):
+        return None
+    spans = step_soundness(text).false_spans
+    return text[slice(*spans[0])] if spans else None
+
+
+def forced_label(trace: Trace) -> str | None:
+    """Two answers are stated, and the last is another than the first.
+
+    >>> forced_label(Trace("1", "toy", "train", "?", "24", "The answer is 34. The answer is 24",
+    ...                    kind="number"))
+    'first 34, at last 24'
+    """
+    if trace.rationale.count(_PHRASE) < 2:
+        return None
+    kind: Kind = trace.kind  # type: ignore[assignment]
+    answers = [
+        read.answer
+        for piece in _STATED.split(trace.rationale)[1:]
+        if (read := extract(_statement(piece), kind=kind, options=trace.options)).answer
+    ]
+    if len(answers) < 2 or answers[0] is None or answers[-1] is None:
+        return None
+    same = equivalent(answers[0], answers[-1], kind=kind, options=trace.options)
+    return f"first {answers[0]}, at last {answers[-1]}" if same.equal is False else None
+
+
+def truncated_gold(trace: Trace) -> str | None:
+    r"""The gold is cut: its braces do not close, or the solution's box holds more.
+
+    >>> truncated_gold(Trace("1", "math", "train", "?", r"\frac{1}", "", meta={
+    ...     "solution": r"so \boxed{\frac{1}{2}}"}))
+    'the box says \\frac{1}{2}'
+    """
+    gold = trace.gold
+    if not gold:
+        return None
+    solution = trace.meta.get("solution")
+    if solution is None and trace.provenance.teacher == "human":
+        solution = trace.rationale
+    box = last_box(solution) if isinstance(solution, str) else None
+    if box is not None and _tight(box) != _tight(gold) and _tight(box).startswith(_tight(gold)):
+        return f"the box says {box}"
+    return "its braces do not close" if gold.count("{") != gold.count("}") else None
+
+
+def gold_against_box(trace: Trace) -> str | None:
+    """The solution's box holds another text than the gold, and the gold is not just cut."""
+    solution = trace.meta.get("solution")
+    if not trace.gold or not isinstance(solution, str) or truncated_gold(trace):
+        return None
+    box = last_box(solution)
+    if box is None or _tight(box) == _tight(trace.gold):
+        return None
+    kind: Kind = trace.kind  # type: ignore[assignment]
+    different = equivalent(box, trace.gold, kind=kind).equal is False
+    return f"gold {trace.gold}, the box says {box}" if different else None
+
+
+def unreadable_gold(trace: Trace) -> str | None:
+    """The gold is not of the kind that the question asks for."""
+    gold = trace.gold
+    if not gold:
+        return None
+    wrong = False
+    if trace.kind == "number":
+        wrong = not gold.isdigit() and not any(sign.isdigit() for sign in gold)
+    elif trace.kind == "letter":
+        wrong = not (len(gold.strip("().")) == 1 and gold.strip("().").isalpha())
+    elif trace.kind == "boolean":
+        wrong = gold.strip(". ").lower() not in _YES_NO
+    return f"gold {gold!r} is no {trace.kind}" if wrong else None
+
+
+def wrong_option(trace: Trace) -> str | None:
+    """The answer is none of the options, or its letter stands beside another option's text."""
+    if trace.kind != "letter" or not trace.options:
+        return None
+    if trace.gold and trace.gold not in trace.options:
+        return f"gold {trace.gold!r} is none of {', '.join(trace.options)}"
+    at = trace.rationale.rfind(_PHRASE)
+    said = _OPTION_SAID.search(trace.rationale, at) if at >= 0 else None
+    if not said:
+        return None
+    if said[1] not in trace.options:
+        return f"says {said[1]}, which is none of {', '.join(trace.options)}"
+    named = _tight(said[2]).lower().rstrip(".)")
+    other = [
+        letter
+        for letter, text in trace.options.items()
+        if letter != said[1] and _tight(text).lower().rstrip(".)") == named
+    ]
+    return f"says {said[0]!r}, but that is {other[0]}" if other else None
+
+
+def last_box(text: str) -> str | None:
+    r"""Return what the last complete box holds.
+
+    >>> last_box(r"\boxed{1} and \boxed{\frac{1}{2}}"), last_box(r"\boxed{1")
+    ('\\frac{1}{2}', None)
+    """
+    for opening in reversed(list(_OPENING_BOX.finditer(text)) if "{" in text else []):
+        depth = 1
+        for place in range(opening.end(), len(text)):
+            depth += {"{": 1, "}": -1}.get(text[place], 0)
+            if depth == 0:
+                return text[opening.end() : place]
+    return None
+
+
+def _plainly_true(text: str) -> bool:
+    """Whether every equation is one in whole numbers that holds, so that none has to be parsed."""
+    plain = _PLAIN.findall(f" {text}")
+    return len(plain) == text.count("=") and all(map(_holds, plain))
+
+
+def _holds(equation: tuple[str, str, str, str, str]) -> bool:
+    left, sign, right, more, result = equation
+    first, second = int(left), int(right)
+    if sign == "+":
+        total = first + second
+    elif sign == "-":
+        total = first - second
+    elif sign in "/÷":
+        if second == 0 or first % second:
+            return False
+        total = first // second
+    else:
+        total = first * second
+    if more:
+        total += sum(map(int, _SUMMAND.findall(more.replace(" ", "").replace("$", ""))))
+    return total == int(result)
+
+
+def _statement(piece: str) -> str:
+    end = _SENTENCE_END.search(piece[:80])
+    return f"The answer is {piece[: end.start() if end else 80]}"
+
+
+def _says_exactly(text: str, gold: str) -> bool:
+    """Whether the text's only marker is followed by exactly the gold: nothing is left to grade."""
+    at = text.rfind(_PHRASE)
+    if at < 0 or text[at + len(_PHRASE) :].rstrip(" .\n") != gold.rstrip("."):
+        return False
+    return text.find(_PHRASE) == at and "boxed" not in text
+
+
+def _tight(text: str) -> str:
+    return (
+        text.replace(" ", "").replace("\\!", "").replace("dfrac", "frac").replace("tfrac", "frac")
+    )

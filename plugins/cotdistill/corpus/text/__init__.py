@@ -1,0 +1,1 @@
+"""Words, near-duplicates and train-test contamination of texts; pure."""

@@ -1,0 +1,10 @@
+"""The grader: extract an answer, compare it with the reference answer; pure."""
+
+PUBLIC_MODULES = (
+    "arithmetic.soundness",
+    "batch",
+    "equivalence.equivalent",
+    "extract.extract",
+    "grade",
+    "repetition",
+)

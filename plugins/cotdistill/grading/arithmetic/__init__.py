@@ -1,0 +1,1 @@
+"""Check the arithmetic that a rationale states."""

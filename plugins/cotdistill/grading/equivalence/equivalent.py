@@ -1,0 +1,275 @@
+r"""Whether two answers mean the same: `equivalent`, and the order in which its tiers are asked.
+
+    text       the same after undressing: spaces, `$`, `\left`, `\text`, signs of one meaning
+    choice     letters, yes and no, dates, times of day, words: by kind
+    number     plain numbers, exactly; then the policy on rounding
+    exact      rational values of expressions
+    structure  tuples, sets, intervals, unions, lists, matrices, equations, part by part
+    numeric    values at fixed points in 50 digits and more
+    symbolic   sympy in a process of its own, for limits, derivatives and integrals
+    bounds     too long or too big to be compared: undecided, unless the texts are the same
+
+No tier runs text as a program. The policy, tested both ways in tests/grading/test_equivalence.py:
+
+    rounding   A decimal of five significant digits or more stands for what it rounds (3.1416 for
+               pi, 0.08333333 for 1/12; 33.3 is not 100/3); a gold of three digits and two decimals
+               stands for a longer answer (1.42 for 1.4213). Whole numbers only for themselves.
+               `tolerance` is relative to the gold and comes on top.
+    percent    10% is 10%, 0.1, and 10 with the sign left out; 10 is never 0.1 without a sign.
+    units      One side may leave its unit out. Two known units are converted (2 hours, 120
+               minutes) or clash (5 cm, 5 kg; 5 cents, 5 dollars); powers and unknown words are let
+               go. 1.5 million is 1500000, and 1.5 where millions are asked. Degrees are like a
+               unit, and 30°C is not 30°F; an angle that says pi is in radians.
+    order      Bare lists and sets in any order, lists with repeats, sets without. Tuples, square
+               brackets and matrices in their own; an interval's brackets count.
+    names      x = 5 is 5; y = 5 is not x = 5; f(x) = 2x is f(t) = 2t. Equations may be moved and
+               scaled. A chain ends in its last exact part: k = 1/3 = 0.33... is 1/3.
+    commas     1,234 is 1234, or a list of two where the other side is one; 2,74 is a list, but 2.74
+               for a gold with decimals.
+    bases      Digits and base must be the same; the base may be left out on one side.
+    zeros      033 is 33; nothing is not 0.
+    times      4:30 p.m. is 4:30; 12:00 is not 1:00; 3:2 is a ratio, 6:4 the same one.
+    case       Words and choice letters in any case; symbols in their own.
+
+Symmetric without a tolerance, except for what is said of golds above (rounding to a short gold;
+`a + b = 7` answers 7, but 7 does not answer the equation `a + b = 7`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property, lru_cache
+from typing import Literal
+
+from cotdistill.grading.equivalence.choices import choice_letter, gold_option, truth
+from cotdistill.grading.equivalence.compare import Comparison
+from cotdistill.grading.equivalence.dates import read_date, same_time
+from cotdistill.grading.equivalence.normalize import as_words, compact, squeezed, tidy
+from cotdistill.grading.equivalence.number import Written, agree, number_words, plain
+from cotdistill.grading.equivalence.parser import parse
+from cotdistill.grading.equivalence.tree import MOST_CHARACTERS, Node, number
+
+Kind = Literal["auto", "number", "expression", "letter", "boolean", "date", "text"]
+
+_FIGURES = re.compile(r"[\d\s.,:]+")
+_COMMAS = re.compile(r"\d,\d{3}(?!\d)")
+_RATE = re.compile(r"\d\s[a-zA-Z]/[a-z]")  # 20 m/s
+_COMMA = re.compile(r"[-+]?\d+,\d{1,2}")
+_WORDY = re.compile(r"(?:[A-Za-z]{2,}|\b[aAI]\b|[\s.,;:!?'\"()\-&])+")
+_UNIT_LETTER = re.compile(
+    r"(.*\d)\s((?:m|g|s|h|L|l|N|J|W|V|A|K|C|F)(?:\^?\{?[23]\}?)?(?:\s?/\s?(?:s|h|m|min|kg)(?:\^?\{?[23]\}?)?)?)"
+)
+_TEXT_DATE = re.compile(
+    r"\d{1,4}[/.\-]\d{1,2}[/.\-]\d{1,4}|.*[A-Za-z]{3}.*\d{4}|\d{1,2}.*[A-Za-z]{3}.*"
+)
+_TEMPERATURE = re.compile(
+    r"(?:[°º˚]|\\circ\s?\}?|\\degree|\bdegrees?\b)[\s$~]*(?:\\(?:text|mathrm|rm)\b)?[\s{]*"
+    r"([CFK])(?:elsius|ahrenheit|elvin)?\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Equivalence:
+    """What was decided about two answers, and which tier decided it.
+
+    `equal` is None where no tier could tell.
+    """
+
+    equal: bool | None
+    tier: str
+
+
+class _Reading:
+    """One answer, undressed once; its number, words and trees are read when first asked for."""
+
+    def __init__(self, text: str) -> None:
+        self.raw = text
+        self.text = tidy(text)
+        self.number = plain(self.text)
+
+    @cached_property
+    def words(self) -> str:
+        """The answer as lower-case words."""
+        return as_words(self.raw)
+
+    @cached_property
+    def temperature(self) -> str:
+        """The scale of a temperature, C, F or K; nothing where none is said."""
+        said = _TEMPERATURE.search(self.raw)
+        return said[1].upper() if said else ""
+
+    @cached_property
+    def wordy(self) -> bool:
+        """Whether the answer is made of words, not of mathematics."""
+        return bool(self.words) and bool(_WORDY.fullmatch(self.words))
+
+    @cached_property
+    def trees(self) -> list[Node]:
+        """What the answer may mean: 1,234 is one number, or else two in a list."""
+        found = [parse(self.text)]
+        if _COMMAS.search(self.text):
+            found.append(parse(self.text, thousands=False))
+        if found[0] is None:
+            said = number_words(self.words) if self.wordy else None
+            found.append(None if said is None else number(said))
+        return [tree for tree in found if tree is not None]
+
+    @cached_property
+    def trees_with_unit(self) -> list[Node]:
+        """The same, where a single letter at the end may be a unit: 5 m."""
+        ended = _UNIT_LETTER.fullmatch(self.text)
+        extra = parse(rf"{ended[1]}\text{{{ended[2]}}}") if ended else None
+        return self.trees if extra is None else [*self.trees, extra]
+
+
+@lru_cache(maxsize=16_384)
+def _read(text: str) -> _Reading:
+    return _Reading(text)
+
+
+def equivalent(
+    a: str,
+    b: str,
+    *,
+    kind: Kind = "auto",
+    options: Mapping[str, str] | None = None,
+    tolerance: float | None = None,
+) -> Equivalence:
+    r"""Decide whether the answer `a` means the same as the gold answer `b`.
+
+    `kind` says what the gold is; "auto" sees it from the gold. `options` are the texts of the
+    choices by letter. `tolerance` is relative to the gold. The policy is in this module's
+    docstring. Never raises; the same for any thread or process.
+
+    >>> equivalent("1,000", "1000")
+    Equivalence(equal=True, tier='number')
+    >>> equivalent(r"\{2, \frac{2}{4}\}", "0.5, 2")
+    Equivalence(equal=True, tier='structure')
+    >>> equivalent("y = 5", "x = 5").equal, equivalent("", "0").equal
+    (False, False)
+    """
+    if len(a) > MOST_CHARACTERS or len(b) > MOST_CHARACTERS:
+        return Equivalence(True, "text") if a.strip() == b.strip() else Equivalence(None, "bounds")
+    try:
+        return _decided(_read(a), _read(b), kind, options, tolerance)
+    except RecursionError:  # a caller that is itself deep leaves too little of the stack
+        return Equivalence(None, "bounds")
+
+
+def _decided(
+    answer: _Reading,
+    gold: _Reading,
+    kind: Kind,
+    options: Mapping[str, str] | None,
+    tolerance: float | None,
+) -> Equivalence:
+    """Ask the tiers in their order."""
+    if gold.number and kind not in ("letter", "date") and not options:
+        mine = answer.number or _decimal_comma(answer.text, gold.number)
+        if mine:
+            return _numbers(mine, gold.number, tolerance)
+    if not answer.text or not gold.text:
+        return Equivalence(False, "empty")
+    if options or kind == "letter" or (kind == "auto" and _is_choice(gold)):
+        return _choices(answer, gold, options, tolerance)
+    if answer.temperature and gold.temperature and answer.temperature != gold.temperature:
+        return Equivalence(False, "text")
+    if answer.text == gold.text or compact(answer.text) == compact(gold.text):
+        return Equivalence(True, "text")
+    return _by_kind(answer, gold, kind) or _by_tree(answer, gold, tolerance)
+
+
+def _decimal_comma(text: str, gold: Written) -> Written | None:
+    """Read 2,74 as 2.74, but only for a gold that has decimals: 2,74 is else a list."""
+    bare = text.strip("€$£\\ ")
+    return plain(bare.replace(",", ".")) if gold.places and _COMMA.fullmatch(bare) else None
+
+
+def _numbers(a: Written, b: Written, tolerance: float | None) -> Equivalence:
+    if a.value == b.value:
+        return Equivalence(True, "number")
+    scale = abs(b.value) if b.value else Fraction(1)
+    near = bool(tolerance) and abs(a.value - b.value) <= scale * Fraction(tolerance or 0)
+    return Equivalence(near or agree(a, b), "rounding" if near else "number")
+
+
+def _is_choice(gold: _Reading) -> bool:
+    """Whether a gold of no told kind is a choice: B, (b), (B) its text; not A: 3, B: 4."""
+    read = choice_letter(gold.raw)
+    if read is None or read[0] not in "ABCDEFGHIJ":
+        return False
+    if read[1]:
+        return re.match(r"\W*[A-Ja-j]\s*[).]", gold.raw) is not None
+    return len(gold.text) > 1 or gold.text.isupper()
+
+
+def _choices(
+    answer: _Reading, gold: _Reading, options: Mapping[str, str] | None, tolerance: float | None
+) -> Equivalence:
+    """Compare choices by letter; by the option's text where the answer has no letter."""
+    meant = gold_option(gold.raw, options) if options else choice_letter(gold.raw)
+    read = choice_letter(answer.raw)
+    if meant is None:
+        return _by_tree(answer, gold, tolerance)
+    known = read is not None and (not options or read[0] in {key.strip("() ") for key in options})
+    if read is not None and known:
+        return Equivalence(read[0] == meant[0].strip("() ").upper(), "choice")
+    if meant[1]:
+        text = re.sub(r"^\(?[A-Za-z]\)\s*", "", meant[1])
+        said = equivalent(answer.raw, text, kind="expression", tolerance=tolerance)
+        return Equivalence(said.equal is True, "choice")
+    return Equivalence(answer.words == gold.words, "choice")
+
+
+def _by_kind(answer: _Reading, gold: _Reading, kind: Kind) -> Equivalence | None:
+    """Compare truth values, dates, times and words; None for what is none of them."""
+    loose = kind == "boolean"
+    right = truth(gold.raw, loose=loose)
+    alone = kind == "auto" and " " not in gold.words  # "no solution" is no "no"
+    if right is not None and (loose or alone):
+        said = truth(answer.raw, loose=True)
+        return Equivalence(said is right, "choice")
+    if kind in ("auto", "date", "text") and _TEXT_DATE.fullmatch(gold.text):
+        day = read_date(gold.text)
+        if day is not None:
+            return Equivalence(read_date(answer.text) == day, "choice")
+    moment = same_time(answer.text, gold.text)
+    if moment is not None:
+        return Equivalence(moment, "choice")
+    if kind in ("text", "date") or gold.wordy or answer.wordy:
+        if answer.words == gold.words:
+            return Equivalence(True, "text")
+        if squeezed(answer.words) == squeezed(gold.words) and gold.wordy:
+            return Equivalence(True, "text")
+        plain_text = gold.wordy or not gold.trees
+        if kind in ("text", "date") and plain_text and "=" not in answer.text:
+            return Equivalence(False, "text")
+    return None
+
+
+def _by_tree(answer: _Reading, gold: _Reading, tolerance: float | None) -> Equivalence:
+    """Compare what the two may mean; equal where one meaning of each is."""
+    if squeezed(answer.text) == squeezed(gold.text):
+        return Equivalence(True, "text")
+    tier, said = (
+        "text",
+        False if answer.wordy or gold.wordy or _FIGURES.fullmatch(answer.text) else None,
+    )
+    mine_read, gold_read = answer.trees, gold.trees
+    if gold.number or any(tree.head == "unit" for tree in gold_read):
+        mine_read = answer.trees_with_unit  # 5 m for a gold of 5, never 6m for 6
+    if any(tree.head == "unit" for tree in mine_read) or _RATE.search(gold.text):
+        gold_read = gold.trees_with_unit
+    for mine in mine_read:
+        for theirs in gold_read:
+            comparison = Comparison(tolerance)
+            found = comparison.same(mine, theirs)
+            if found is True or said is None or tier == "text":
+                tier, said = comparison.asked.tier, found
+            if found is True:
+                return Equivalence(True, tier)
+    return Equivalence(said, tier)

@@ -1,0 +1,692 @@
+"""Reads an answer, LaTeX or plain, into a tree: one small grammar, bounded, that never runs text.
+
+answer   = operand {relation operand} {separator answer}
+operand  = [words] set [unit words]
+set      = sum {cup|cap|setminus sum}
+sum      = [sign] term {sign term}
+term     = factor {[*|/|mod] factor}        powers, !, % and degrees belong to `factor`
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import lru_cache
+
+from cotdistill.grading.equivalence.lexer import Token, tokens
+from cotdistill.grading.equivalence.tree import (
+    MOST_DEPTH,
+    MOST_MEMBERS,
+    Node,
+    TooBigError,
+    UnreadableError,
+    negative,
+    number,
+)
+
+_ACCENTS = ("\\overline", "\\bar", "\\hat", "\\vec", "\\tilde", "\\dot", "\\widehat",
+            "\\overrightarrow", "\\overarc", "\\widetilde", "\\mathring")  # fmt: skip
+_IMAGINARY = Node("const", name="i")
+_BIG = {"\\sum": "sum", "\\prod": "prod", "\\int": "int", "\\lim": "lim"}
+_STARTS = ("begin", "num", "sym", "const", "fn", "cmd", "open", "skip")
+_INVERSE = {"sin": "arcsin", "cos": "arccos", "tan": "arctan", "cot": "arccot",
+            "sinh": "arcsinh", "cosh": "arccosh", "tanh": "arctanh"}  # fmt: skip
+_RENAMED = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "asinh": "arcsinh",
+            "acosh": "arccosh", "atanh": "arctanh", "arsinh": "arcsinh", "arcosh": "arccosh",
+            "artanh": "arctanh"}  # fmt: skip
+_CONSTANTS = {"i": "i", "e": "e"}
+_MOST_FACTORS = 120  # each is a level of the tree
+_CALLED = frozenset("fghFGHPQNSTVAMDLR")
+_FILLER_WORDS = (
+    "the answer final about approximately approx exactly only just roughly nearly around almost "
+    "so thus therefore hence a an of total value point points pair pairs solution solutions i e "
+    "to be we get have both either number numbers equation interval set all x matrix vector "
+)
+_FILLERS = frozenset(_FILLER_WORDS.split())
+_STOPS = ("sep", "rel", "close", "end", "cell", "row", "env", "bar")
+_MONEY = {"dollar": "dollar", "euro": "euro", "pound": "pound", "yuan": "yuan", "rupee": "rupee",
+          "rs": "rupee", "usd": "dollar", "rmb": "yuan"}  # fmt: skip
+
+
+@lru_cache(maxsize=8192)
+def parse(text: str, *, thousands: bool = True) -> Node | None:
+    r"""Read a tidied answer into a tree; None where it is not mathematics the grammar knows.
+
+    >>> parse("2x+3").head, parse("(1, 2]").name, parse("1 2")
+    ('add', '(]', None)
+    >>> parse(r"1\frac{1}{2}").number
+    Fraction(3, 2)
+    """
+    try:
+        return Parser(tokens(text, thousands=thousands)).answer()
+    except (UnreadableError, TooBigError):
+        return None
+
+
+class Parser:
+    """A recursive descent over the tokens; what binds loosest comes first."""
+
+    def __init__(self, signs: list[Token]) -> None:
+        self.signs = signs
+        self.at = 0
+        self.depth = 0
+        self.bars = 0
+        self.inside_set = False
+
+    @property
+    def look(self) -> Token:
+        """The token that comes next."""
+        return self.signs[self.at]
+
+    def ahead(self, steps: int) -> Token:
+        """The token some steps on; the last one where there are fewer."""
+        return self.signs[min(self.at + steps, len(self.signs) - 1)]
+
+    def take(self) -> Token:
+        """Take the next token; the end is never passed."""
+        sign = self.signs[self.at]
+        if sign.sort != "end":
+            self.at += 1
+        return sign
+
+    def deeper(self) -> None:
+        """Count one level of nesting, and refuse too many."""
+        self.depth += 1
+        if self.depth > MOST_DEPTH:
+            raise TooBigError("nested too deep")
+
+    def flat(self) -> str:
+        """Take a group or one sign as plain text, as subscripts are."""
+        if self.look.text != "{":
+            return self.take().text
+        level, found = 0, []
+        while self.look.sort != "end":
+            sign = self.take()
+            level += {"{": 1, "}": -1}.get(sign.text, 0)
+            if sign.sort != "skip" and sign.text not in "{}":
+                found.append(sign.text)
+            if level == 0:
+                break
+        return "".join(found)
+
+    def answer(self) -> Node:
+        """Read the whole text, or say that it is unreadable."""
+        node = self.sequence()
+        if self.look.sort != "end":
+            raise UnreadableError(f"left over: {self.look.text!r}")
+        return node
+
+    def sequence(self) -> Node:
+        """Read members up to a closing sign, with what stands between them."""
+        members, between = self.members()
+        if not members:
+            raise UnreadableError("nothing there")
+        if len(members) == 1:
+            return members[0]
+        if "or" in between and all(_bounds(member) for member in members):
+            return Node("union", tuple(members))
+        if set(between) <= {"and", ","} and "and" in between and all(map(_bounds, members)):
+            return Node("inter", tuple(members))
+        return _regrouped(members, between)
+
+    def members(self) -> tuple[list[Node], list[str]]:
+        """Read members and their separators, until a sign that is neither."""
+        members: list[Node] = []
+        between: list[str] = []
+        while self.look.sort not in ("close", "end", "cell", "row", "env"):
+            if self.look.sort == "sep":
+                sign = self.take().text
+                if not members:
+                    raise UnreadableError("a separator with nothing before it")
+                if len(between) < len(members):
+                    between.append(sign)
+                elif sign != ",":
+                    between[-1] = sign
+                continue
+            if len(between) < len(members):
+                if self.look.sort == "open" and members[-1].head in ("tuple", "set"):
+                    between.append(",")
+                else:
+                    break
+            members.append(self.relation())
+            if len(members) > MOST_MEMBERS:
+                raise TooBigError("too many members")
+        return members, between
+
+    def relation(self) -> Node:
+        """Read operands joined by =, <, in ..., one or more."""
+        if self.look.sort == "rel" and self.look.text in ("=", "~"):
+            self.take()
+        parts, signs = [self.operand()], []
+        while self.look.sort == "rel":
+            signs.append(self.take().text)
+            parts.append(self.operand())
+            if len(parts) > MOST_MEMBERS:
+                raise TooBigError("too long a chain")
+        return parts[0] if not signs else Node("chain", tuple(parts), " ".join(signs))
+
+    def operand(self) -> Node:
+        """Read one side of a relation: words, or mathematics with its unit."""
+        before = self.words()
+        if self.look.sort in _STOPS and self.look.sort != "bar":
+            if not before:
+                raise UnreadableError("nothing there")
+            return Node("text", name=" ".join(before))
+        money = [word for word in before if word in _MONEY]
+        if not all(word in _FILLERS or word in _MONEY for word in before):
+            raise UnreadableError("words before mathematics")
+        node = self.sets()
+        unit = [*money, *self.unit()]
+        return _with_unit(node, " ".join(unit)) if unit else node
+
+    def words(self) -> list[str]:
+        """Take the words that stand here."""
+        found = []
+        while self.look.sort == "word":
+            found.append(self.take().text)
+        return found
+
+    def unit(self) -> list[str]:
+        """Take the words after a number, with their powers and slashes: `m/s^2`."""
+        found: list[str] = []
+        while self.look.sort in ("word", "fn") or (
+            found and self.look.text in ("^", "/", "*", "-")
+        ):
+            sign = self.take().text
+            if sign in ("^", "/", "*", "-"):
+                if self.look.text == "{":
+                    found[-1] += sign + self.flat()
+                elif self.look.sort in ("num", "word", "sym", "fn"):
+                    found[-1] += sign + self.take().text
+                elif self.look.text == "-":
+                    self.take()
+                    found[-1] += sign + "-" + self.take().text
+                else:
+                    raise UnreadableError("a unit broken off")
+            else:
+                found.append(sign)
+        return found
+
+    def sets(self) -> Node:
+        """Read unions, intersections and differences, left to right."""
+        node = self.ratio()
+        while self.look.text in ("cup", "cap", "minus") and self.look.sort == "op":
+            head = {"cup": "union", "cap": "inter", "minus": "minus"}[self.take().text]
+            other = self.ratio()
+            if head == node.head == "union":
+                node = Node(head, (*node.args, other))
+            else:
+                node = Node(head, (node, other))
+        return node
+
+    def ratio(self) -> Node:
+        """Read `a : b : c`, or a plain sum."""
+        node = self.sum()
+        if self.look.text != ":" or self.inside_set:
+            return node
+        parts = [node]
+        while self.look.text == ":":
+            self.take()
+            parts.append(self.sum())
+        return Node("ratio", tuple(parts))
+
+    def sum(self) -> Node:
+        """Read terms joined by + and -."""
+        parts = [self.signed()]
+        while self.look.sort == "op" and self.look.text in ("+", "-", "pm", "mp"):
+            parts.append(self.signed())
+            if len(parts) > MOST_MEMBERS:
+                raise TooBigError("too long a sum")
+        return parts[0] if len(parts) == 1 else Node("add", tuple(parts))
+
+    def signed(self) -> Node:
+        """Read a term with the signs before it."""
+        minus, head = False, ""
+        for _ in range(8):
+            if self.look.sort != "op" or self.look.text not in ("+", "-", "pm", "mp"):
+                break
+            sign = self.take().text
+            if sign in ("pm", "mp"):
+                head = sign
+            else:
+                minus ^= sign == "-"
+        node = self.term()
+        if minus:
+            node = negative(node)
+        return Node(head, (node,)) if head else node
+
+    def term(self) -> Node:
+        """Read factors, joined by signs or by standing beside each other."""
+        node = self.factor()
+        for _ in range(_MOST_FACTORS):
+            look = self.look
+            if look.sort == "op" and look.text in ("*", "/", "mod"):
+                self.take()
+                node = _joined(look.text, node, self.minus_factor())
+            elif look.sort == "cmd" and look.text in ("\\pmod", "\\circ", "\\degree"):
+                self.take()
+                node = (
+                    Node("unit", (node,), "mod " + self.flat())
+                    if look.text == "\\pmod"
+                    else Node("degree", (node,))
+                )
+            elif look.sort == "num" and node.head not in ("num", "dec"):
+                node = Node("mul", (node, self.factor()))
+            elif self.starts_factor(look):
+                node = self.beside(node)
+            else:
+                return node
+        raise TooBigError("too long a product")
+
+    def starts_factor(self, look: Token) -> bool:
+        """Whether the token can begin a factor that multiplies the one before."""
+        if (
+            look.sort == "fn"
+            and look.text in ("sec", "min")
+            and self.ahead(1).sort in ("end", "sep", "close", "word")
+        ):
+            return False  # 5 sec, 5 min
+        return (look.sort in _STARTS and look.sort != "num") or (
+            look.sort == "bar" and not self.bars and not self.inside_set
+        )
+
+    def beside(self, node: Node) -> Node:
+        """Multiply by the factor beside; f(x) keeps a mark, two tuples side by side are a list."""
+        if node.head in ("tuple", "set") and self.look.sort == "open":
+            raise UnreadableError("two brackets side by side")
+        called = node.head == "sym" and node.name[:1] in _CALLED and self.look.text == "("
+        other = self.factor()
+        return Node("mul", (node, other), "call" if called or other.head == "tuple" else "")
+
+    def minus_factor(self) -> Node:
+        """Read a factor that may carry its own sign, as in 3 * -4."""
+        if self.look.sort == "op" and self.look.text in ("-", "+"):
+            minus = self.take().text == "-"
+            other = self.factor()
+            return Node("mul", (number(-1), other)) if minus else other
+        return self.factor()
+
+    def factor(self) -> Node:
+        """Read an atom with what is written after it: powers, !, %, degrees."""
+        node = self.atom()
+        for _ in range(30):
+            look = self.look
+            if look.sort == "op" and look.text == "^":
+                self.take()
+                node = self.power(node)
+            elif look.sort == "op" and look.text == "!":
+                self.take()
+                if self.look.text == "!":
+                    raise UnreadableError("a double factorial")
+                node = Node("fn", (node,), "factorial")
+            elif look.sort == "op" and look.text == "%":
+                self.take()
+                node = Node("percent", (node,))
+            elif look.sort == "op" and look.text == "_" and node.head == "num":
+                self.take()
+                digits, base = node.name, self.flat().strip("()")
+                node = Node("base", name=f"{digits}_{base}")
+            elif look.sort == "cmd" and look.text in ("\\degree",):
+                self.take()
+                node = Node("degree", (node,))
+            elif look.text == "'" and node.head == "mul":
+                raise UnreadableError("a prime after a product")
+            else:
+                return node
+        raise TooBigError("too many signs after one factor")
+
+    def power(self, base: Node) -> Node:
+        """Read what stands after ^: a degree sign, a prime, or an exponent."""
+        start = self.at
+        if self.look.sort == "cmd" and self.look.text in ("\\circ", "\\degree"):
+            self.take()
+            return self.degrees(base)
+        if self.look.text == "{":
+            inside = self.flat()
+            if inside in ("\\circ", "o", "\\degree") and base.head != "sym":
+                return self.degrees(base)
+            if inside in ("\\prime", "\\prime\\prime", "'", "*") and base.head == "sym":
+                return Node("sym", name=base.name + inside)
+            self.at = start
+        if self.look.sort == "op" and self.look.text in ("*", "'") and base.head == "sym":
+            return Node("sym", name=base.name + self.take().text)
+        self.deeper()
+        exponent = self.argument(whole=True)
+        if self.look.text == "^":
+            self.take()
+            exponent = self.power(exponent)
+        self.depth -= 1
+        return Node("pow", (base, exponent))
+
+    def degrees(self, base: Node) -> Node:
+        """Close a degree sign, with the C or F of a temperature if there is one."""
+        if self.look.sort == "sym" and self.look.text in ("C", "F"):
+            self.take()
+        return Node("degree", (base,))
+
+    def argument(self, *, whole: bool) -> Node:
+        r"""Read what a command takes: a group, or one sign; `\frac12` takes one digit at a time."""
+        minus = self.look.sort == "op" and self.look.text == "-"
+        if minus or self.look.text == "+":
+            self.take()
+        look = self.look
+        if look.sort == "num" and not whole and len(look.text) > 1:
+            self.signs[self.at] = Token("num", look.text[1:], False)
+            node = number(int(look.text[0])) if look.text[0].isdigit() else self.atom()
+        elif look.sort == "sym" and look.text not in _CONSTANTS and not whole:
+            self.take()
+            node = Node("sym", name=look.text)
+        else:
+            node = self.atom()
+        return Node("mul", (number(-1), node)) if minus else node
+
+    def atom(self) -> Node:
+        """Read a number, a name, a function, a command or a bracket."""
+        while self.look.sort == "skip" and self.look.text != "\\mathbb":
+            self.take()
+        look = self.look
+        if look.sort == "num":
+            return self.written()
+        if look.sort == "sym":
+            return self.symbol()
+        if look.sort == "const":
+            return Node("const", name=self.take().text)
+        if look.sort == "fn":
+            return self.function()
+        if look.sort == "open" or (look.sort == "bar" and not self.bars):
+            return self.bracket()
+        if look.sort == "begin":
+            return self.matrix()
+        if look.sort == "skip":
+            self.take()
+            letter = self.flat()
+            return Node("const", name="reals" if letter == "R" else f"numbers {letter}")
+        if look.sort == "cmd":
+            return self.command()
+        raise UnreadableError(f"unexpected {look.text!r}")
+
+    def written(self) -> Node:
+        """Read a written number: whole, decimal, repeating, or mixed (1 1/2)."""
+        text = self.take().text
+        raised = text.lower().partition("e")[2].lstrip("+-0")
+        if len(raised) > 3 or (len(raised) == 3 and raised > "400"):
+            raise TooBigError("too big an exponent")
+        try:
+            value = Fraction(text)
+        except (ValueError, OverflowError) as wrong:
+            raise UnreadableError("not a number") from wrong
+        if "." in text and self.look.text in ("\\overline", "\\bar", "\\dot"):
+            return self.repeating(text)
+        if "." in text or "e" in text.lower():
+            return Node("dec", name=text, number=value)
+        return self.mixed(value) or Node("num", name=text, number=value)
+
+    def repeating(self, text: str) -> Node:
+        """Read the overlined digits of a repeating decimal."""
+        self.take()
+        digits = self.flat()
+        if not digits.isdigit() or len(digits) > 50:
+            raise UnreadableError("not repeating digits")
+        places = len(text.partition(".")[2])
+        tail = Fraction(int(digits), (10 ** len(digits) - 1) * 10**places)
+        return number(Fraction(text if text[-1] != "." else text[:-1]) + tail)
+
+    def mixed(self, whole: Fraction) -> Node | None:
+        r"""Read the fraction part of `1\frac{1}{2}` or `1 1/2`, if one follows."""
+        start, kept = self.at, list(self.signs)
+        if self.look.text == "\\frac":
+            self.take()
+            top, bottom = self.argument(whole=False), self.argument(whole=False)
+        elif (
+            self.look.sort == "num"
+            and self.look.spaced
+            and self.ahead(1).text == "/"
+            and self.ahead(2).sort == "num"
+        ):
+            first, _, last = self.take(), self.take(), self.take()
+            if not (first.text.isdigit() and last.text.isdigit()):
+                raise UnreadableError("two numbers side by side")
+            top, bottom = (number(int(part.text)) for part in (first, last))
+        else:
+            return None
+        over, under = top.number, bottom.number
+        if top.head == bottom.head == "num" and over is not None and under is not None:
+            share = over / under if under else Fraction(1)
+            if 0 <= share < 1:
+                return number(whole + share)
+        self.at, self.signs = start, kept
+        return None
+
+    def symbol(self) -> Node:
+        """Read a name with its subscript and primes; i and e are the constants."""
+        name = self.take().text
+        if self.look.text == "_" and self.look.sort == "op":
+            self.take()
+            name += "_" + self.flat()
+        while self.look.text == "'" and self.look.sort == "op":
+            name += self.take().text
+        if name in _CONSTANTS:
+            return Node("const", name=name)
+        return Node("sym", name=name)
+
+    def function(self) -> Node:
+        r"""Read `\sin^2 x`, `\log_2 8`, `max(a, b)`: a function, its marks, its argument."""
+        self.deeper()
+        name = self.take().text
+        name = _RENAMED.get(name, name)
+        base: Node | None = None
+        exponent: Node | None = None
+        for _ in range(2):
+            if self.look.text == "_" and self.look.sort == "op":
+                self.take()
+                base = self.argument(whole=True)
+            elif self.look.text == "^" and self.look.sort == "op":
+                self.take()
+                exponent = self.argument(whole=True)
+        if (
+            exponent is not None
+            and exponent == Node("mul", (number(-1), Node("num", name="1", number=Fraction(1))))
+        ) or _is_minus_one(exponent):
+            name, exponent = _INVERSE.get(name, name), None
+        inside = self.applied()
+        args = inside.args if inside.head in ("tuple", "list") else (inside,)
+        if name == "lg":
+            name, base = "log", number(10)
+        node = Node("fn", args if base is None else (*args, base), name)
+        self.depth -= 1
+        return node if exponent is None else Node("pow", (node, exponent))
+
+    def applied(self) -> Node:
+        """Read the argument of a function: a bracket, or the product that follows."""
+        if self.look.sort == "open":
+            return self.bracket()
+        if self.look.text == "-":
+            self.take()
+            return Node("mul", (number(-1), self.applied()))
+        node = self.factor()
+        while self.look.sort in ("sym", "const", "num") or self.look.text in ("\\frac", "\\sqrt"):
+            node = Node("mul", (node, self.factor()))
+        return node
+
+    def bracket(self) -> Node:
+        """Read what stands between two brackets: a group, tuple, interval, set, |x|, floor."""
+        self.deeper()
+        opened = self.take().text
+        outside = self.bars, self.inside_set
+        self.bars, self.inside_set = int(opened in ("|", "||")), opened == "\\{"
+        members, between = self.members()
+        if self.inside_set and (self.look.sort == "bar" or self.look.text == ":") and members:
+            self.take()  # { x | condition } is its condition
+            self.inside_set = False
+            node = self.sequence()
+            if self.take().text != "\\}":
+                raise UnreadableError("a set that never closes")
+            members, between, opened, closed = [node], [], "{", Token("close", "}", False)
+        elif self.look.sort == "op" and self.look.text in ("over", "choose") and len(members) == 1:
+            how = self.take().text
+            members = [
+                Node("div", (members[0], self.sum()))
+                if how == "over"
+                else Node("fn", (members[0], self.sum()), "binomial")
+            ]
+            closed = self.take()
+        else:
+            closed = self.take()
+        self.bars, self.inside_set = outside
+        self.depth -= 1
+        if closed.sort not in ("close", "bar"):
+            raise UnreadableError("a bracket that never closes")
+        return _bracketed(opened, closed.text, members, between)
+
+    def command(self) -> Node:
+        """Read what a LaTeX command builds."""
+        name = self.take().text
+        self.deeper()
+        try:
+            if name == "\\frac":
+                return self.fraction()
+            if name == "\\binom":
+                return Node(
+                    "fn", (self.argument(whole=False), self.argument(whole=False)), "binomial"
+                )
+            if name == "\\sqrt":
+                index = self.bracket() if self.look.text == "[" else number(2)
+                return Node("root", (self.argument(whole=True), index))
+            if name in _BIG:
+                return self.big(_BIG[name])
+            if name in _ACCENTS:
+                return Node("sym", name=f"{name}{{{self.flat()}}}")
+            if name in ("\\emptyset", "\\varnothing"):
+                return Node("set")
+            if name in ("\\ldots", "\\dots", "\\cdots", "\\vdots", "\\ddots"):
+                raise UnreadableError("dots")
+            return Node("sym", name=name)
+        finally:
+            self.depth -= 1
+
+    def fraction(self) -> Node:
+        r"""Read the two groups of `\frac`; `\frac{d}{dx}` is the derivative of what follows."""
+        top, bottom = self.argument(whole=False), self.argument(whole=False)
+        letter = Node("sym", name="d")
+        if top == letter and bottom.head == "mul" and bottom.args[0] == letter:
+            return Node("big", (self.term(), bottom.args[1]), "derivative")
+        return Node("div", (top, bottom))
+
+    def big(self, name: str) -> Node:
+        """Read a sum, product, integral or limit: its bounds, then the term it works on."""
+        low: Node | None = None
+        high: Node | None = None
+        for _ in range(2):
+            if self.look.text == "_" and self.look.sort == "op":
+                self.take()
+                low = self.group()
+            elif self.look.text == "^" and self.look.sort == "op":
+                self.take()
+                high = self.group()
+        body = self.term()
+        if low is not None and low.head == "chain" and low.args[0] == _IMAGINARY:
+            body, low = (_counted(part) for part in (body, low))
+        bounds = tuple(part for part in (low, high) if part is not None)
+        return Node("big", (body, *bounds), name)
+
+    def group(self) -> Node:
+        """Read a braced group that may hold a relation, or one sign."""
+        return self.bracket() if self.look.text == "{" else self.argument(whole=True)
+
+    def matrix(self) -> Node:
+        """Read the rows of a matrix; other environments are no mathematics here."""
+        self.deeper()
+        name = self.take().text
+        if not (name.endswith("matrix") or name == "array"):
+            raise UnreadableError(f"an environment {name!r}")
+        rows: list[list[Node]] = [[]]
+        while self.look.sort != "env":
+            if self.look.sort == "row":
+                self.take()
+                rows.append([])
+            elif self.look.sort == "cell":
+                self.take()
+            elif self.look.sort == "end" or len(rows) > 60 or len(rows[-1]) > 60:
+                raise UnreadableError("a matrix that never ends")
+            else:
+                rows[-1].append(self.sum())
+        self.take()
+        self.depth -= 1
+        rows = [row for row in rows if row]
+        if not rows or len({len(row) for row in rows}) != 1:
+            raise UnreadableError("a ragged matrix")
+        return Node(
+            "matrix", tuple(Node("row", tuple(row)) for row in rows), "v" if name[0] == "v" else ""
+        )
+
+
+def _counted(node: Node) -> Node:
+    """Read i as the index of a sum, not as the imaginary unit."""
+    if node == _IMAGINARY:
+        return Node("sym", name="i")
+    return Node(node.head, tuple(map(_counted, node.args)), node.name, node.number)
+
+
+def _bracketed(opened: str, closed: str, members: list[Node], between: list[str]) -> Node:
+    if opened in ("|", "||") or closed in ("|", "||"):
+        if len(members) != 1 or opened != closed:
+            raise UnreadableError("bars that do not match")
+        return Node("fn", tuple(members), "abs")
+    if opened in ("floor", "ceil"):
+        if len(members) != 1 or opened != closed:
+            raise UnreadableError("half a floor")
+        return Node("fn", tuple(members), opened)
+    if opened == "\\{" and closed == "\\}":
+        return Node("set", tuple(members))
+    if opened == "{" and closed == "}":
+        if not members:
+            raise UnreadableError("an empty group")
+        return members[0] if len(members) == 1 else Node("list", tuple(members), "{")
+    if opened not in ("(", "[") or closed not in (")", "]") or not members:
+        raise UnreadableError("brackets that do not match")
+    if len(members) == 1 and not between and opened + closed in ("()", "[]"):
+        return members[0]
+    return Node("tuple", tuple(members), opened + closed)
+
+
+def _joined(sign: str, left: Node, right: Node) -> Node:
+    if sign == "/":
+        return Node("div", (left, right))
+    return Node("fn", (left, right), "mod") if sign == "mod" else Node("mul", (left, right))
+
+
+def _is_minus_one(node: Node | None) -> bool:
+    if node is None:
+        return False
+    if node.head == "mul" and len(node.args) == 2:
+        return node.args[0].number == -1 and node.args[1].number == 1
+    return node.number == -1
+
+
+def _bounds(node: Node) -> bool:
+    return (node.head == "chain" and any(sign in node.name for sign in "<>")) or (
+        node.head == "chain" and node.name == "in"
+    )
+
+
+def _regrouped(members: list[Node], between: list[str]) -> Node:
+    """Make `p=5, q=2; p=7, q=2` a list of pairs; any other row of members a plain list."""
+    groups: list[list[Node]] = [[members[0]]]
+    for sign, member in zip(between, members[1:], strict=False):
+        if sign == ",":
+            groups[-1].append(member)
+        else:
+            groups.append([member])
+    sizes = {len(group) for group in groups}
+    assigned = all(member.head == "chain" and member.name == "=" for member in members)
+    if len(groups) > 1 and len(sizes) == 1 and sizes != {1} and (assigned or ";" in between):
+        return Node("list", tuple(Node("tuple", tuple(group), "()") for group in groups))
+    ordered = "," if set(between) <= {","} else "and"
+    return Node("list", tuple(members), ordered)
+
+
+def _with_unit(node: Node, phrase: str) -> Node:
+    if phrase.startswith(("degree", "deg ")) or phrase == "deg":
+        return Node("degree", (node,))
+    if phrase.startswith(("percent", "per cent")):
+        return Node("percent", (node,))
+    return Node("unit", (node,), " ".join(dict.fromkeys(phrase.split())))

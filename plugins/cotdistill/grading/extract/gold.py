@@ -1,0 +1,86 @@
+"""What a gold answer is: the answer inside it, and which kind it is of. Read once and kept."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from cotdistill.grading.equivalence.equivalent import Kind
+from cotdistill.grading.extract.delimiters import delimited
+from cotdistill.grading.extract.number import NUMBER
+from cotdistill.grading.extract.phrases import phrased
+from cotdistill.grading.extract.spans import trimmed
+from cotdistill.grading.extract.text import DATE
+
+_LETTER = re.compile(
+    r"\$?\\?(?:text|mathrm|textbf)?\{?\s?(?:[Oo]ption |[Cc]hoice )?(?:\(\s?([A-Ja-j])\s?\)"
+    r"|([A-J]))\s?\}?\$?[.):]?"
+)
+_LETTER_AND_TEXT = re.compile(r"(?:\(([A-J])\)|([A-J])[):.])\s+\S.{0,200}")
+_PAIR = re.compile(r"[-−]?\d+,\d{1,2}|[-−]?\d{4,},\d+")  # 1,2: two numbers, not one
+_BOOLEAN = re.compile(r"(?:true|false|yes|no)\.?", re.IGNORECASE)
+_MATHEMATICS = re.compile(r"[\\$^=<>{}\[\]≤≥∞√π]|\d|^[A-Za-z]$|[a-z]\([a-z]\)|\w\s?[-+*/]\s?\w")
+
+
+@dataclass(frozen=True, slots=True)
+class Gold:
+    """A gold answer as it is compared: its text, and its kind."""
+
+    answer: str
+    kind: Kind
+
+
+@lru_cache(maxsize=16_384)
+def read_gold(gold: str, kind: Kind, has_options: bool) -> Gold:
+    r"""Read the answer out of a gold field, which may be a whole worked solution.
+
+    >>> read_gold("48 / 2 = 24\n#### 24", "auto", False)
+    Gold(answer='24', kind='number')
+    >>> read_gold("(D) Alina", "auto", False)
+    Gold(answer='D', kind='letter')
+    """
+    answer = _stated_in(gold.strip()) or gold.strip()
+    if kind == "auto":
+        kind = "letter" if has_options else kind_of(answer)
+    if kind == "letter":
+        found = _LETTER.fullmatch(answer) or _LETTER_AND_TEXT.fullmatch(answer)
+        if found:
+            answer = (found[1] or found[2]).upper()
+    return Gold(answer, kind)
+
+
+def kind_of(answer: str) -> Kind:
+    r"""Infer the kind of an answer from how it is written.
+
+    >>> [kind_of(a) for a in ("1,234", r"\frac{1}{2}", "(b)", "No", "02/03/2021", "Paris", "x+1")]
+    ['number', 'number', 'letter', 'boolean', 'date', 'text', 'expression']
+    """
+    answer = answer.strip()
+    if _LETTER.fullmatch(answer) or _LETTER_AND_TEXT.fullmatch(answer):
+        return "letter"
+    if _BOOLEAN.fullmatch(answer):
+        return "boolean"
+    if DATE.fullmatch(answer):
+        return "date"
+    if NUMBER.fullmatch(answer.strip("$ ")) and not _PAIR.fullmatch(answer.strip("$ ")):
+        return "number"
+    if _MATHEMATICS.search(answer[:2_000]):
+        return "expression"
+    return "text"
+
+
+def _stated_in(gold: str) -> str | None:
+    """What a worked solution states; None when the gold is a bare answer."""
+    for mark in delimited(gold, 0, len(gold)):
+        if mark.empty:
+            continue
+        if mark.parts:
+            return ", ".join(gold[begin:stop].strip() for begin, stop in mark.parts)
+        begin, stop = trimmed(gold, mark.start, mark.end)
+        return gold[begin:stop]
+    for mark in phrased(gold, 0, len(gold)):
+        if mark.how == "phrase":
+            begin, stop = trimmed(gold, mark.start, mark.end)
+            return gold[begin:stop] or None
+    return None

@@ -1,0 +1,1 @@
+"""The Python environments of the stages, and what is installed in them."""

@@ -1,0 +1,108 @@
+"""The Python environments of the stages: what each holds, and whether its hosts really import."""
+
+from __future__ import annotations
+
+import functools
+import json
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cotdistill.errors import Fault, FaultsError
+
+_PROBE = Path(__file__).with_name("probe.py")
+_PROBE_SECONDS = 120
+_IMPORT_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What one environment holds; `python` are the words that start its interpreter.
+
+    `unmet` maps a distribution to its requirements that are not met, each with the version that is
+    there or None. `torch` holds what torch was built with: {"cuda": ..., "hip": ...}, or nothing.
+    """
+
+    python: tuple[str, ...]
+    version: tuple[int, ...] = (3, 11)
+    platform: str = "linux"
+    versions: dict[str, str] = field(default_factory=dict)
+    unmet: dict[str, list[tuple[str, str | None]]] = field(default_factory=dict)
+    torch: dict[str, str | None] = field(default_factory=dict)
+    cuda_bound: tuple[str, ...] = ()
+    gpus: int = 0
+    threads: str | None = None
+
+    @property
+    def pip(self) -> str:
+        """Return the words that install into this environment."""
+        return shlex.join([*self.python, "-m", "pip", "install"])
+
+
+def python_of(prefix: str) -> tuple[str, ...]:
+    """Return the words that start a stage's interpreter: none given, a venv, or a command prefix.
+
+    >>> python_of("conda run -n eval")
+    ('conda', 'run', '-n', 'eval', 'python')
+    """
+    if not prefix.strip():
+        return (sys.executable,)
+    inside = Path(prefix.strip()).expanduser() / "bin" / "python"
+    return (str(inside),) if inside.exists() else (*shlex.split(prefix), "python")
+
+
+@functools.cache
+def look_into(python: tuple[str, ...]) -> Environment:
+    """Return what an environment holds; nothing of it is imported.
+
+    Raises:
+        FaultsError: its interpreter cannot be started.
+    """
+    said: dict[str, Any] = json.loads(_said_by(python, _PROBE.read_text("utf-8"), _PROBE_SECONDS))
+    return Environment(
+        python=python,
+        version=tuple(said["python"]),
+        platform=said["platform"],
+        versions=said["versions"],
+        unmet={
+            name: [(wanted, here) for wanted, here in lacking]
+            for name, lacking in said["unmet"].items()
+        },
+        torch=said["torch"],
+        cuda_bound=tuple(said["cuda_bound"]),
+        gpus=said["gpus"],
+        threads=said["threads"],
+    )
+
+
+def import_fault(python: tuple[str, ...], statement: str) -> str | None:
+    """Return why an import fails in an environment, or None when it works; takes seconds."""
+    try:
+        _said_by(python, f"{statement}\nprint('\\nok')", _IMPORT_SECONDS)
+    except FaultsError as error:
+        return error.faults[0].wrong
+    return None
+
+
+def _said_by(python: tuple[str, ...], code: str, seconds: float) -> str:
+    place = shlex.join(python)
+    remedy = "check the stage's environment prefix"
+    try:
+        done = subprocess.run(
+            [*python, "-c", code], capture_output=True, text=True, check=False, timeout=seconds
+        )
+    except OSError as error:
+        raise FaultsError(
+            Fault(place, f"cannot be started ({error.strerror})", "a Python interpreter", remedy)
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        wrong = f"did not answer within {seconds:.0f} s"
+        raise FaultsError(Fault(place, wrong, "", remedy)) from error
+    lines = done.stdout.strip().splitlines()
+    if done.returncode or not lines:
+        last = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
+        raise FaultsError(Fault(place, last, "", remedy))
+    return lines[-1]

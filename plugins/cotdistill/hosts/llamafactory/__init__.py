@@ -1,0 +1,1 @@
+"""LLaMA-Factory: its arguments, its training rows, what it writes."""

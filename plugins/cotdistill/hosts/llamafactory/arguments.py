@@ -1,0 +1,200 @@
+"""LLaMA-Factory: what its configuration files may say, checked without and with the host.
+
+`training_argument_faults` and `export_argument_faults` check keys, types and choices against a
+packaged snapshot in milliseconds. `accepted_by_llamafactory` asks the host's own parser, which
+adds its rules across keys and takes seconds to import; it runs in a process of its own, so it can
+ask the LLaMA-Factory of another environment.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cotdistill.errors import Fault, FaultsError, did_you_mean
+from cotdistill.files.yamls import yaml_scalar
+from cotdistill.hosts.llamafactory.snapshot import SNAPSHOT
+
+Argument = Mapping[str, Any]
+
+_DEEP_CHECK = """
+import json, sys
+asked = json.load(sys.stdin)
+from llamafactory.hparams import get_train_args, get_infer_args
+import torch
+found = []
+for place, kind, arguments in asked:
+    if kind == "train":
+        arguments.pop("deepspeed", None)
+        if not torch.cuda.is_available():
+            arguments["use_cpu"] = True
+            if arguments.get("fsdp"):
+                arguments.pop("fsdp")
+                arguments.pop("fsdp_config", None)
+    try:
+        (get_train_args if kind == "train" else get_infer_args)(arguments)
+    except Exception as error:
+        found.append([place, type(error).__name__, str(error)])
+print("\\n" + json.dumps(found))
+"""
+
+_READ_ENTRIES = """
+import dataclasses, json, sys
+folder, *names = json.load(sys.stdin)
+from llamafactory.data.parser import get_dataset_list
+read = [dataclasses.asdict(entry) for entry in get_dataset_list(names, folder)]
+print("\\n" + json.dumps(dict(zip(names, read))))
+"""
+
+
+def training_argument_faults(arguments: Mapping[str, Any], place: str) -> list[Fault]:
+    """Return what LLaMA-Factory would choke on, or silently misread, in a training file.
+
+    Keys that only transformers 4 or only 5 knows are faults: a file must work under both.
+
+    >>> for fault in training_argument_faults({"lora_rnk": 8, "learning_rate": "1e-4"}, "t.yaml"):
+    ...     print(fault)
+    t.yaml:lora_rnk: unknown to LLaMA-Factory 0.9.5; did you mean 'lora_rank'?
+    t.yaml:learning_rate: text '1e-4'; expected number; write 0.0001 without quotes
+    """
+    return _faults(arguments, place, _known())
+
+
+def export_argument_faults(arguments: Mapping[str, Any], place: str) -> list[Fault]:
+    """Return the same for a file of `llamafactory-cli export`, `api` or `chat`.
+
+    These know the model, data, finetuning and generating keys; a training key is an error there.
+    """
+    known = {name: entry for name, entry in _known().items() if entry["of"] != "training"}
+    return _faults(arguments, place, known)
+
+
+def accepted_by_llamafactory(
+    asked: Sequence[tuple[str, str, Mapping[str, Any]]],
+    python: Sequence[str] = (sys.executable,),
+) -> list[Fault]:
+    """Ask the host's own parser about many files at once: (place, "train" or "export", arguments).
+
+    What depends on the machine and not on the file is left out: `deepspeed` (it needs torchrun)
+    and, where no GPU is seen, `fsdp`; bf16 is asked about with `use_cpu`.
+
+    Raises:
+        FaultsError: LLaMA-Factory cannot be run there.
+    """
+    answers: list[tuple[str, str, str]] = _answer(python, _DEEP_CHECK, list(asked))
+    return [
+        Fault(place, f"LLaMA-Factory refuses it ({kind}: {' '.join(text.split())})")
+        for place, kind, text in answers
+    ]
+
+
+def registrations_as_read(
+    names: Sequence[str], dataset_dir: Path, python: Sequence[str] = (sys.executable,)
+) -> dict[str, dict[str, Any]]:
+    """Return what LLaMA-Factory's own parser makes of entries of a `dataset_info.json`.
+
+    A column that it was not told of is None; `load_from` is "hf_hub" or "file".
+
+    Raises:
+        FaultsError: LLaMA-Factory cannot be run there, or does not know an entry.
+    """
+    read: dict[str, dict[str, Any]] = _answer(python, _READ_ENTRIES, [str(dataset_dir), *names])
+    return read
+
+
+def _answer(python: Sequence[str], code: str, question: Any) -> Any:
+    environment = {
+        "LLAMAFACTORY_VERBOSITY": "ERROR",
+        "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0],
+    }
+    done = subprocess.run(
+        [*python, "-c", code],
+        input=json.dumps(question),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+    if done.returncode != 0:
+        last = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
+        wrong = f"LLaMA-Factory cannot be asked ({last})"
+        raise FaultsError(Fault(" ".join(python), wrong, "", "see `cotdistill doctor`"))
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@functools.cache
+def _snapshot() -> Mapping[str, Any]:
+    snapshot: Mapping[str, Any] = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+    return snapshot
+
+
+def _known() -> Mapping[str, Argument]:
+    arguments: Mapping[str, Argument] = _snapshot()["arguments"]
+    return arguments
+
+
+def _faults(arguments: Mapping[str, Any], place: str, known: Mapping[str, Argument]) -> list[Fault]:
+    faults = []
+    for name, value in arguments.items():
+        where = f"{place}:{name}"
+        argument = known.get(name)
+        if argument is None:
+            faults.append(_unknown(name, where, known))
+        elif "only_in" in argument:
+            wrong = f"only transformers {argument['only_in']} knows this key"
+            faults.append(Fault(where, wrong, "keys that 4 and 5 both know", "leave it out"))
+        else:
+            faults += _value_faults(value, where, argument)
+    return faults
+
+
+def _unknown(name: str, where: str, known: Mapping[str, Argument]) -> Fault:
+    host = f"LLaMA-Factory {_snapshot()['llamafactory']}"
+    if name in _known():
+        return Fault(where, f"a training key, which {host} refuses here", "", "leave it out")
+    usable = [other for other, argument in known.items() if "only_in" not in argument]
+    return Fault(where, f"unknown to {host}", "", did_you_mean(str(name), usable))
+
+
+def _value_faults(value: Any, where: str, argument: Argument) -> list[Fault]:
+    kinds: Sequence[str] = argument["kinds"]
+    kind = _kind(value)
+    if kind not in kinds and not (kind == "integer" and "number" in kinds):
+        return [Fault(where, f"{kind} {value!r}", " or ".join(kinds), _remedy(value, argument))]
+    choices = argument.get("choices")
+    if choices and kind == "text" and value not in choices:
+        near = did_you_mean(value, choices)
+        return [Fault(where, f"'{value}'", f"one of {len(choices)} choices", near)]
+    return []
+
+
+def _kind(value: Any) -> str:
+    kinds: dict[type, str] = {
+        bool: "boolean", int: "integer", float: "number", str: "text", list: "list",
+        tuple: "list", dict: "mapping", type(None): "null",
+    }  # fmt: skip
+    return kinds.get(type(value), type(value).__name__)
+
+
+def _remedy(value: Any, argument: Argument) -> str:
+    kinds, choices = argument["kinds"], argument.get("choices", [])
+    if value is False and "no" in choices:
+        return 'quote it: "no"'
+    if isinstance(value, str) and {"number", "integer"} & set(kinds):
+        try:
+            number = float(value)
+        except ValueError:
+            return ""
+        whole = "integer" in kinds and number.is_integer()
+        return f"write {yaml_scalar(int(number) if whole else number)} without quotes"
+    if isinstance(value, str) and value.lower() in ("true", "false", "yes", "no", "on", "off"):
+        return f"write {str(value.lower() in ('true', 'yes', 'on')).lower()} without quotes"
+    if isinstance(value, float) and value.is_integer() and "integer" in kinds:
+        return f"write {int(value)}"
+    return ""

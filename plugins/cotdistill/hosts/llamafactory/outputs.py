@@ -1,0 +1,242 @@
+"""What LLaMA-Factory leaves in its output folder: was it really trained, and can it go on?
+
+Two traps of the host are met here. A training whose folder was used before may train nothing,
+exit 0 and overwrite its results with a loss of 0.0, so a result counts only with a time above
+zero. And a killed trainer leaves its last checkpoint half written, from which the host would try to
+resume, so a checkpoint counts only if every file in it is whole. The Trainer writes
+`trainer_state.json` last; the other files are checked against their own tables of contents.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cotdistill.errors import DataError, Fault
+
+_NO_TIME = 1.0
+
+
+@dataclass(frozen=True)
+class Training:
+    """One finished training: seconds, tokens (None where not counted), and losses by step.
+
+    `operations` is the trainer's own count, 6 a weight and token, recomputation left out.
+    """
+
+    seconds: float
+    mean_loss: float
+    tokens: int | None
+    curve: tuple[tuple[int, float], ...]
+    operations: float | None = None
+
+    @property
+    def last_loss(self) -> float:
+        """The last logged loss, or the mean one where nothing was logged."""
+        return self.curve[-1][1] if self.curve else self.mean_loss
+
+    @property
+    def trained_nothing(self) -> bool:
+        """Whether this was a second run into a used folder, which reports loss 0.0 in no time.
+
+        LLaMA-Factory finds the last checkpoint, trains no step and overwrites the results.
+        """
+        return self.mean_loss == 0.0 and self.seconds < _NO_TIME
+
+
+def read_training(folder: Path) -> Training | None:
+    """Return what a training left behind, or None where it has not finished.
+
+    Raises:
+        DataError: a file is there and is not what LLaMA-Factory writes.
+    """
+    totals: dict[str, Any] = {}
+    for name in ("all_results.json", "train_results.json"):
+        path = folder / name
+        if path.is_file():
+            totals = _object(path)
+            break
+    if "train_loss" not in totals or "train_runtime" not in totals:
+        return None
+    state = folder / "trainer_state.json"
+    seen = _object(state) if state.is_file() else {}
+    tokens = totals.get("num_input_tokens_seen") or seen.get("num_input_tokens_seen")
+    return Training(
+        seconds=float(totals["train_runtime"]),
+        mean_loss=float(totals["train_loss"]),
+        tokens=int(tokens) if tokens else None,
+        curve=tuple(
+            (int(entry["step"]), float(entry["loss"]))
+            for entry in seen.get("log_history", [])
+            if "loss" in entry and "step" in entry
+        ),
+        operations=float(totals["total_flos"]) if totals.get("total_flos") else None,
+    )
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(Fault(str(path), f"not readable as JSON ({error})")) from error
+    if not isinstance(held, dict):
+        raise DataError(Fault(str(path), "not a JSON object", "a file of LLaMA-Factory's trainer"))
+    return held
+
+
+_TAIL = 4096
+
+
+@dataclass(frozen=True)
+class TrainingNow:
+    """Where a training stands: steps done and in all, last loss, time left in the host's words."""
+
+    step: int
+    steps: int
+    loss: float | None
+    left: str
+
+    def __str__(self) -> str:
+        loss = "" if self.loss is None else f" loss {self.loss:.4g}"
+        left = f" {self.left} left" if self.left else ""
+        return f"step {self.step}/{self.steps}{loss}{left}"
+
+
+def training_now(output: Path) -> TrainingNow | None:
+    """Return where the training that writes to `output` stands, or None before its first line.
+
+    Only the end of the log is read; a line that is still being written is passed over.
+    """
+    try:
+        with (output / "trainer_log.jsonl").open("rb") as stream:
+            stream.seek(0, 2)
+            stream.seek(max(0, stream.tell() - _TAIL))
+            lines = stream.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return None
+    step = steps = 0
+    left = ""
+    for line in reversed(lines):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if not isinstance(row, dict) or "current_steps" not in row:
+            continue
+        if not steps:
+            step, steps = int(row["current_steps"]), int(row.get("total_steps", 0))
+            left = str(row.get("remaining_time", ""))
+        if isinstance(row.get("loss"), int | float):
+            return TrainingNow(step, steps, float(row["loss"]), left)
+    return TrainingNow(step, steps, None, left) if steps else None
+
+
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+
+
+def training_fault(output: Path) -> str:
+    """Return why a training that exited with 0 does not count as done, or an empty text."""
+    results = output / "train_results.json"
+    try:
+        read = json.loads(results.read_text(encoding="utf-8"))
+        seconds = float(read["train_runtime"])
+    except OSError:
+        return f"the trainer exited with 0 but wrote no {results.name}"
+    except (ValueError, KeyError, TypeError):
+        return f"the trainer exited with 0 but {results.name} holds no train_runtime"
+    if seconds <= 0 or read.get("train_loss") == 0.0:
+        return (
+            f"the trainer exited with 0 but trained nothing (train_runtime {seconds:g}, "
+            f"train_loss {read.get('train_loss')})"
+        )
+    if not any(_weights(output)):
+        return "the trainer exited with 0 but wrote no weights"
+    return ""
+
+
+def checkpoints(output: Path) -> list[Path]:
+    """Return the checkpoint folders of a training, the oldest first, whole or not."""
+    found = [(int(m[1]), p) for p in output.glob("checkpoint-*") if (m := _match(p))]
+    return [path for _, path in sorted(found)]
+
+
+def last_whole_checkpoint(output: Path, ranks: int = 1) -> Path | None:
+    """Return the newest checkpoint from which training goes on exactly, or None.
+
+    It must hold the weights and everything that the next step depends on: the optimizer, the
+    schedule, and the random state of each of `ranks` processes. It must not be the training's last
+    one: from there the host would train nothing and overwrite its results with zeros. And it must
+    not lie inside a later epoch, from where the host goes on with other rows.
+    """
+    for path in reversed(checkpoints(output)):
+        if _resumable(path, ranks):
+            return path
+    return None
+
+
+def _match(path: Path) -> re.Match[str] | None:
+    return _CHECKPOINT.fullmatch(path.name) if path.is_dir() else None
+
+
+def _resumable(path: Path, ranks: int) -> bool:
+    try:
+        state = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+        step = state["global_step"]
+        if step >= state["max_steps"] or not _between_epochs(state["epoch"]):
+            return False
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    names = {entry.name for entry in path.iterdir()}
+    random_states = sum(name.startswith("rng_state") for name in names)
+    by_deepspeed = f"global_step{step}" in names and "latest" in names
+    optimizer = {"optimizer.pt", "optimizer.bin", "optimizer_0"} & names
+    if not (by_deepspeed or (optimizer and "scheduler.pt" in names)):
+        return False
+    if random_states < max(1, ranks) or not (by_deepspeed or any(_weights(path))):
+        return False
+    return all(_whole(entry) for entry in path.rglob("*") if entry.is_file())
+
+
+def _between_epochs(epoch: float) -> bool:
+    """Whether the host goes on from here with the rows that an uninterrupted training takes.
+
+    Inside the first epoch and at the end of any it does. Inside a later one it does not: the data
+    loader that skips the rows already seen starts to count epochs at 0, and so shuffles like the
+    first epoch (measured with accelerate 1.11, docs/run.md).
+
+    >>> [_between_epochs(epoch) for epoch in (0.4, 1.0, 1.6, 3.0)]
+    [True, True, False, True]
+    """
+    return epoch <= 1 or abs(epoch - round(epoch)) < 1e-6
+
+
+def _weights(folder: Path) -> list[Path]:
+    kinds = ("*.safetensors", "pytorch_model*.bin", "adapter_model.bin", "pytorch_model_fsdp_0")
+    return [path for kind in kinds for path in sorted(folder.glob(kind))]
+
+
+def _whole(path: Path) -> bool:
+    """Whether a file that carries its own table of contents is as long as that says."""
+    if path.suffix in (".pt", ".pth", ".bin"):
+        return path.stat().st_size > 0 and zipfile.is_zipfile(path)
+    if path.suffix == ".safetensors":
+        return _safetensors_whole(path)
+    return True
+
+
+def _safetensors_whole(path: Path) -> bool:
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as stream:
+            header_size = int.from_bytes(stream.read(8), "little")
+            if header_size > size:
+                return False
+            header = json.loads(stream.read(header_size))
+        ends = [spec["data_offsets"][1] for name, spec in header.items() if name != "__metadata__"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return size == 8 + header_size + max(ends, default=0)

@@ -1,0 +1,1 @@
+"""lm-evaluation-harness: its task files, its runs, the samples it writes."""

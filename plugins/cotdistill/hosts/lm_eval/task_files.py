@@ -1,0 +1,111 @@
+"""Whether stock lm-eval has a task of a name, found in its files without importing it."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cotdistill.files.bundle import bundle_folder
+
+
+def task_key(task: str, key: str) -> Any:
+    """Return a key of a packaged task, or of what it includes; None where nobody sets it.
+
+    The task's own key wins, then the last file that it includes, as in lm-eval.
+    """
+    path = packaged_tasks().get(task)
+    return _file_key(path, key) if path is not None else None
+
+
+def _file_key(path: Path, key: str) -> Any:
+    held = yaml.load(path.read_text(encoding="utf-8"), Loader=_TaskLoader)
+    if not isinstance(held, dict) or key in held:
+        return held.get(key) if isinstance(held, dict) else None
+    included = held.get("include") or []
+    for name in reversed([included] if isinstance(included, str) else included):
+        found = _file_key(path.parent / name, key)
+        if found is not None:
+            return found
+    return None
+
+
+class _TaskLoader(yaml.SafeLoader):
+    """A safe loader to which lm-eval's `!function` is only a name."""
+
+
+_TaskLoader.add_constructor("!function", lambda _, node: node.value)
+
+_NAMED = re.compile(r"^(task|group):[ \t]*['\"]?([\w.+-]+)['\"]?[ \t]*(?:#.*)?$", re.MULTILINE)
+_TAGS = re.compile(r"^tag:[ \t]*(.*)((?:\n[ \t]*- .*)*)", re.MULTILINE)
+
+
+def packaged_tasks(more: Iterable[Path] = ()) -> dict[str, Path]:
+    """Return every task, group and tag of the packaged folder and of `more`, with its file.
+
+    >>> all(path.suffix == ".yaml" for path in packaged_tasks().values())
+    True
+    """
+    found: dict[str, Path] = {}
+    for folder in (bundle_folder("task_configs"), *more):
+        for path in sorted(folder.rglob("*.yaml")):
+            for name in declared_names(path.read_text(encoding="utf-8", errors="replace")):
+                found.setdefault(name, path)
+    return found
+
+
+def declared_names(text: str) -> list[str]:
+    r"""Return the names that one task file's text declares.
+
+    >>> declared_names("task: AIME\ntag: [maths, hard]\n")
+    ['AIME', 'maths', 'hard']
+    """
+    names = [match.group(2) for match in _NAMED.finditer(text)]
+    for match in _TAGS.finditer(text):
+        names += re.findall(r"[\w.+-]{2,}", match.group(1) + match.group(2).replace("- ", " "))
+    return names
+
+
+@functools.cache
+def upstream_task_exists(name: str) -> bool:
+    """Return whether the installed lm-eval declares a task, group or tag of this name.
+
+    False where lm-eval is not installed. Reads its task files as text: about a second.
+    """
+    spec = importlib.util.find_spec("lm_eval")
+    if spec is None or not spec.submodule_search_locations:
+        return False
+    said = re.compile(
+        rb"^(?:task|group|tag):[ \t]*['\"]?" + re.escape(name.encode()) + rb"['\"]?[ \t]*(?:#.*)?$"
+        rb"|^[ \t]*- ['\"]?" + re.escape(name.encode()) + rb"['\"]?[ \t]*$",
+        re.MULTILINE,
+    )
+    tasks = Path(next(iter(spec.submodule_search_locations))) / "tasks"
+    wanted = name.encode()
+    for path in tasks.rglob("*"):
+        if path.suffix == ".yaml" or path.name.startswith("_"):
+            if not path.is_file():
+                continue
+            text = path.read_bytes()
+            if wanted in text and said.search(text):
+                return True
+    return False
+
+
+@functools.cache
+def upstream_names() -> frozenset[str]:
+    """Return every task, group and tag that the installed lm-eval declares; empty without it."""
+    spec = importlib.util.find_spec("lm_eval")
+    if spec is None or not spec.submodule_search_locations:
+        return frozenset()
+    tasks = Path(next(iter(spec.submodule_search_locations))) / "tasks"
+    return frozenset(
+        name
+        for path in tasks.rglob("*.yaml")
+        for name in declared_names(path.read_text(encoding="utf-8", errors="replace"))
+    )

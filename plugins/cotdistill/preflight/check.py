@@ -1,0 +1,207 @@
+"""Find every fault of a study, of a run folder, or of all that is packaged, all at once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cotdistill.arms.build import arm_digest, has_data_file, is_current, study_of
+from cotdistill.catalogue.packaged import datasets, students
+from cotdistill.errors import Fault, FaultsError
+from cotdistill.files.bundle import bundle_folder
+from cotdistill.files.yamls import read_yaml
+from cotdistill.hosts.llamafactory.arguments import accepted_by_llamafactory, registrations_as_read
+from cotdistill.hosts.lm_eval.task_files import packaged_tasks
+from cotdistill.preflight.prompts import check_prompts
+from cotdistill.preflight.rows import RowReport, row_reports
+from cotdistill.runfolder.generate import ManifestLine, checked_files, read_manifest, unequal_arms
+from cotdistill.runfolder.moved import moved_fault
+from cotdistill.studies.load import load_study, shipped_studies
+from cotdistill.studies.study import Study
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was looked at, in words, what is wrong, and what each student sees of each arm."""
+
+    looked_at: tuple[str, ...]
+    faults: tuple[Fault, ...]
+    rows: tuple[RowReport, ...] = ()
+    notes: tuple[str, ...] = ()  # what is no fault and yet should be known
+
+
+def check(what: str | None, sets: Sequence[str] = (), deep: bool = False, show: int = 0) -> Checked:
+    """Check all that is packaged (None), a study by name or file, or a run folder.
+
+    `deep` asks LLaMA-Factory itself, which takes seconds; `show` also shows so many rows of every
+    student and arm as they are trained on.
+    """
+    if what is None:
+        return check_bundle(deep)
+    if Path(what).is_dir():
+        return check_run_folder(Path(what), deep, show)
+    return check_study(what, sets, deep)
+
+
+def check_bundle(deep: bool = False) -> Checked:
+    """Check every packaged study, registration, student and task."""
+    from cotdistill.preflight.tasks import check_tasks
+
+    looked_at: list[str] = []
+    faults: list[Fault] = []
+    for name in shipped_studies():
+        found = check_study(name, (), deep)
+        looked_at += found.looked_at
+        faults += found.faults
+    try:
+        looked_at.append(f"{len(students())} students")
+        looked_at.append(f"{len(datasets())} registered datasets")
+    except FaultsError as error:
+        faults += error.faults
+    if deep:
+        try:
+            faults += registration_faults()
+            looked_at[-1] += ", those of the hub as LLaMA-Factory reads them"
+        except FaultsError as error:
+            faults += error.faults
+    faults += check_tasks(golds=deep)
+    looked_at.append(f"{len(packaged_tasks())} tasks, groups and tags")
+    return Checked(tuple(looked_at), tuple(faults))
+
+
+def registration_faults() -> list[Fault]:
+    """Return every column of a packaged hub dataset that LLaMA-Factory reads as another or not.
+
+    Raises:
+        FaultsError: LLaMA-Factory cannot be run here.
+    """
+    hub = {name: entry for name, entry in datasets().items() if entry.hf_hub_url}
+    read = registrations_as_read(list(hub), bundle_folder("dataset_info"))
+    return [
+        Fault(
+            f"dataset_info.json:{name}.columns.{column}",
+            f"LLaMA-Factory reads {read[name].get(column)!r}",
+            repr(said),
+        )
+        for name, entry in hub.items()
+        for column, said in entry.columns.model_dump(exclude_none=True).items()
+        if read[name].get(column) != said
+    ]
+
+
+def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> Checked:
+    """Check a study as `generate` would, without writing anything."""
+    try:
+        study, place = load_study(name_or_path, sets)
+        files = checked_files(study, place, Path("runs").resolve() / study.name)
+    except FaultsError as error:
+        return Checked((f"study {name_or_path}",), error.faults)
+    looked_at = f"study {study.name}: {len(files)} runs"
+    if not deep:
+        return Checked((looked_at,), ())
+    asked = []
+    for _, layout, made in files:
+        asked.append((layout.train_file.name, "train", made.train.values))
+        if made.export:
+            asked.append((layout.export_file.name, "export", made.export.values))
+    return Checked((f"{looked_at}, by LLaMA-Factory's own parser",), tuple(_accepted(asked)))
+
+
+def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
+    """Check that a run folder is whole and unaltered, and what training would really see.
+
+    Raises:
+        FaultsError: it is not a run folder.
+    """
+    root = root.resolve()
+    study = study_of(root)
+    manifest = read_manifest(root)
+    commands = [(line["stages"]["train"]["command"], line["files"]["train"]) for line in manifest]
+    moved = moved_fault(root, commands)
+    faults = [*([moved] if moved else []), *_altered(root, manifest)]
+    looked_at = [f"run folder of {study.name}: {len(manifest)} runs"]
+    rows: list[RowReport] = []
+    notes: list[str] = []
+    if deep or show:
+        asked = [
+            (line["files"][kind], kind, read_yaml(root / line["files"][kind]))
+            for line in manifest
+            for kind in ("train", "export")
+            if line["files"][kind] and (root / line["files"][kind]).is_file()
+        ]
+        faults += _accepted(asked)
+        looked_at.append("training files by LLaMA-Factory's own parser")
+        ready, unmade = made_students(root, _one_a_view(manifest))
+        rows, unread = row_reports(study, root, ready, show)
+        faults += [*unmade, *unread]
+        faults += [fault for report in rows for fault in report.faults()]
+        looked_at.append(f"{len(rows)} arms as their students would see them")
+        prompts = check_prompts(root)
+        faults += prompts.faults
+        notes = list(prompts.notes)
+        notes += [
+            f"not compared, its tokenizer is not here: {place}" for place in prompts.unchecked
+        ]
+        looked_at.append("evaluation prompts against training prompts, byte by byte")
+    faults += _missing_rows(study, root)
+    if unequal := unequal_arms(study, root):
+        notes.insert(0, unequal)
+    return Checked(tuple(looked_at), tuple(faults), tuple(rows), tuple(notes))
+
+
+def _accepted(asked: list[tuple[str, str, dict[str, object]]]) -> list[Fault]:
+    try:
+        return accepted_by_llamafactory(asked)
+    except FaultsError as error:
+        return list(error.faults)
+
+
+def _altered(root: Path, manifest: list[ManifestLine]) -> list[Fault]:
+    faults = []
+    for line in manifest:
+        for kind in ("train", "export", "eval"):
+            name = line["files"][kind]
+            if not name:
+                continue
+            if not (root / name).is_file():
+                faults.append(Fault(str(root / name), "is missing", "", "generate it again"))
+            elif hashlib.sha256((root / name).read_bytes()).hexdigest() != line["sha256"][kind]:
+                remedy = "change the study and generate again"
+                faults.append(Fault(str(root / name), "was edited by hand", "", remedy))
+    return faults
+
+
+def _missing_rows(study: Study, root: Path) -> list[Fault]:
+    """Name the arms whose rows are not made yet, and those whose rows are not as they were made."""
+    faults = []
+    for arm in study.trained_arms():
+        if not has_data_file(study, arm):
+            continue
+        path = root / "data" / f"{arm}.jsonl"
+        if not path.is_file():
+            remedy = f"cotdistill run {root} --only prepare"
+            faults.append(Fault(str(path), "is not made yet", "", remedy))
+        elif not is_current(path, arm_digest(study, arm)):
+            remedy = "generate again, and what trained on it will be trained again"
+            faults.append(Fault(str(path), "is not as its ledger says it was made", "", remedy))
+    return faults
+
+
+def made_students(root: Path, lines: list[ManifestLine]) -> tuple[list[ManifestLine], list[Fault]]:
+    """Return the runs whose student is there, and a fault for each scratch student that is not."""
+    unmade = {
+        line["files"]["student"]: line
+        for line in lines
+        if line["files"]["student"] and not (root / line["files"]["student"]).is_dir()
+    }
+    ready = [line for line in lines if line["files"]["student"] not in unmade]
+    remedy = f"cotdistill run {root} --only prepare"
+    return ready, [Fault(str(root / name), "is not made yet", "", remedy) for name in unmade]
+
+
+def _one_a_view(manifest: list[ManifestLine]) -> list[ManifestLine]:
+    """Keep one run for each student, arm and recipe: seeds see the same rows."""
+    views = {(line["student"], line["arm"], line["recipe"]): line for line in reversed(manifest)}
+    return [line for line in manifest if line in views.values()]

@@ -1,0 +1,134 @@
+"""Say of each stage whether its environment will work, and how to mend what will not.
+
+What a stage needs follows from the study, if one is named. Only `deep` imports the hosts; without
+it the findings rest on installed versions and on what the compiled libraries ask for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cotdistill.arms.build import study_of
+from cotdistill.errors import FaultsError, MisuseError, did_you_mean
+from cotdistill.hosts.environments.look_into import Environment, import_fault, look_into, python_of
+from cotdistill.preflight.doctor_rules import (
+    EXTRAS,
+    STAGES,
+    Finding,
+    Needs,
+    environment_findings,
+    pair_findings,
+)
+from cotdistill.studies.load import load_study
+from cotdistill.studies.study import Study
+
+_DEEP = {
+    "train": "import torchaudio; from llamafactory.train.tuner import run_exp",
+    "export": "import torchaudio; from llamafactory.train.tuner import export_model",
+    "evaluate": "import lm_eval.evaluator, lm_eval.models.huggingface",
+    "run": "import snakemake.api",
+    "serve": "import vllm",
+}
+
+
+@dataclass(frozen=True)
+class Examined:
+    """One stage: what its environment holds, and what was found."""
+
+    stage: str
+    state: Literal["works", "broken", "absent"]
+    holds: str
+    findings: tuple[Finding, ...]
+
+
+def examine(
+    what: str | None = None,
+    stages: Sequence[str] = (),
+    prefixes: Mapping[str, str] | None = None,
+    deep: bool = False,
+    sets: Sequence[str] = (),
+) -> list[Examined]:
+    """Examine the environments of a study, of a run folder, or of this machine in general.
+
+    `prefixes` overrule the study's own environments. `serve` is examined when asked for by name.
+
+    Raises:
+        MisuseError: a stage that there is not.
+        FaultsError: the study has faults.
+    """
+    for stage in (*stages, *(prefixes or {})):
+        if stage not in STAGES:
+            raise MisuseError(
+                f"cotdistill doctor: no stage '{stage}'; {did_you_mean(stage, STAGES)}"
+            )
+    study = _study(what, sets)
+    needs = _needs(study)
+    chosen = list(stages) or [
+        stage
+        for stage in STAGES
+        if stage != "serve" and not (stage == "export" and study and not needs.export)
+    ]
+    declared = study.environments if study else {}
+    given = {str(stage): prefix for stage, prefix in declared.items()} | dict(prefixes or {})
+    environments: dict[str, Environment] = {}
+    found: dict[str, list[Finding]] = {}
+    for stage in chosen:
+        try:
+            environment = look_into(python_of(given.get(stage, "")))
+        except FaultsError as error:
+            found[stage] = [Finding("broken", str(error), "")]
+            continue
+        environments[stage] = environment
+        found[stage] = environment_findings(stage, environment, needs)
+        if deep and not any(finding.grade == "absent" for finding in found[stage]):
+            fault = import_fault(environment.python, _DEEP[stage])
+            if fault:
+                wrong = f"it does not import: {fault}"
+                found[stage].append(Finding("broken", wrong, f"{environment.pip} {EXTRAS[stage]}"))
+    for stage, finding in pair_findings(environments):
+        found[stage].append(finding)
+    return [
+        Examined(stage, _state(found[stage]), _holds(environments.get(stage)), tuple(found[stage]))
+        for stage in chosen
+    ]
+
+
+def _study(what: str | None, sets: Sequence[str]) -> Study | None:
+    if what is None:
+        return None
+    folder = Path(what)
+    return study_of(folder) if folder.is_dir() else load_study(what, sets)[0]
+
+
+def _needs(study: Study | None) -> Needs:
+    if study is None:
+        return Needs()
+    return Needs(
+        deepspeed=any(recipe.deepspeed for recipe in study.recipes.values()),
+        bitsandbytes=any(recipe.template == "qlora" for recipe in study.recipes.values()),
+        export=any(recipe.template != "full" for recipe in study.recipes.values()),
+        vllm=study.evaluation.backend == "vllm",
+        server=study.evaluation.backend.startswith("local-"),
+        gpus=study.hardware.gpus,
+        from_study=True,
+    )
+
+
+def _state(findings: Sequence[Finding]) -> Literal["works", "broken", "absent"]:
+    grades = {finding.grade for finding in findings}
+    return "broken" if "broken" in grades else "absent" if "absent" in grades else "works"
+
+
+def _holds(environment: Environment | None) -> str:
+    if environment is None:
+        return ""
+    shown = ("llamafactory", "lm_eval", "snakemake", "vllm", "transformers", "torch", "deepspeed")
+    parts = [f"Python {'.'.join(map(str, environment.version))}"]
+    parts += [
+        f"{name} {environment.versions[name]}" for name in shown if name in environment.versions
+    ]
+    parts.append(f"{environment.gpus} GPU{'s' * (environment.gpus != 1)}")
+    return ", ".join(parts)

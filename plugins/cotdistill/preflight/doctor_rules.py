@@ -1,0 +1,222 @@
+"""What makes an environment unfit for a stage: rules over facts, each with the line that mends it.
+
+A rule stands here because it was met: docs/decisions/0002-hosts.md says where.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from cotdistill.hosts.environments import cpu_torch
+from cotdistill.hosts.environments.look_into import Environment
+
+STAGES = ("train", "export", "evaluate", "run", "serve")
+EXTRAS = {
+    "train": "'cotdistill[train]'",
+    "export": "'cotdistill[train]'",
+    "evaluate": "'cotdistill[eval]'",
+    "run": "'cotdistill[run]'",
+    "serve": "'cotdistill[serve]'",
+}
+_HOSTS = {
+    "train": "llamafactory",
+    "export": "llamafactory",
+    "evaluate": "lm_eval",
+    "run": "snakemake",
+    "serve": "vllm",
+}
+_SOUND = {  # from, to (not included)
+    "llamafactory": ((0, 9, 5), (0, 10)),
+    "lm_eval": ((0, 4, 13), (0, 5)),
+    "snakemake": ((9, 20), (10,)),
+    "vllm": ((0, 18), (1,)),
+    "deepspeed": ((0, 16), (0, 18, 5)),
+}
+_PINNED = "'transformers>=4.57.1,<5'"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found: `broken` and `absent` stop a stage, a `note` does not."""
+
+    grade: Literal["broken", "absent", "note"]
+    wrong: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.wrong}; {self.remedy}" if self.remedy else self.wrong
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a study asks of its environments beyond the hosts themselves."""
+
+    deepspeed: bool = False
+    bitsandbytes: bool = False
+    export: bool = True
+    vllm: bool = False
+    server: bool = False
+    gpus: int = 0
+    from_study: bool = False
+
+
+def environment_findings(stage: str, here: Environment, needs: Needs) -> list[Finding]:
+    """Return everything found about one stage's environment."""
+    host = _HOSTS[stage]
+    findings = list(_interpreter(here))
+    if host not in here.versions:
+        absent = f"{host.replace('_', '-')} is not installed"
+        return [*findings, Finding("absent", absent, f"{here.pip} {EXTRAS[stage]}")]
+    findings += _version(host, here, EXTRAS[stage])
+    findings += _unmet(stage, here)
+    if stage in ("train", "export", "evaluate"):
+        findings += _transformers(here)
+        findings += _cpu_torch(here)
+    if stage == "train":
+        findings += _training(here, needs)
+    if stage == "evaluate":
+        findings += _evaluation(here, needs)
+    if stage == "serve" and "llamafactory" in here.versions:
+        wrong = "vLLM shares its environment with LLaMA-Factory, which holds back transformers"
+        findings.append(Finding("note", wrong, "give vLLM an environment of its own"))
+    return findings
+
+
+def pair_findings(here: Mapping[str, Environment]) -> Iterator[tuple[str, Finding]]:
+    """Yield what only shows when two stages' environments are seen together."""
+    train, evaluate = here.get("train"), here.get("evaluate")
+    if train is None or evaluate is None:
+        return
+    writes = release(train.versions.get("transformers", ""))
+    reads = release(evaluate.versions.get("transformers", ""))
+    if writes >= (5,) and () < reads < (5,):
+        wrong = (
+            f"transformers {_dotted(writes)} trains but {_dotted(reads)} evaluates: a tokenizer "
+            "saved by 5 ('TokenizersBackend') is not read by 4"
+        )
+        yield "train", Finding("broken", wrong, f"{train.pip} {_PINNED}")
+
+
+def release(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version; what follows them is left out.
+
+    >>> release("2.13.0+cpu"), release("0.5.0.dev3"), release("")
+    ((2, 13, 0), (0, 5, 0), ())
+    """
+    found = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(part) for part in found[0].split(".")) if found else ()
+
+
+def _interpreter(here: Environment) -> Iterator[Finding]:
+    if here.version < (3, 11):
+        old = f"Python {_dotted(here.version)}"
+        yield Finding(
+            "broken", f"{old} is too old for the hosts", "make it with Python 3.11 to 3.13"
+        )
+
+
+def _version(name: str, here: Environment, extra: str) -> Iterator[Finding]:
+    at = release(here.versions[name])
+    low, high = _SOUND[name]
+    if not low <= at < high:
+        wrong = f"{name.replace('_', '-')} {here.versions[name]} is not one that was tried"
+        wrong += f" (from {_dotted(low)} to below {_dotted(high)})"
+        yield Finding("broken", wrong, f"{here.pip} --upgrade {extra}")
+
+
+def _unmet(stage: str, here: Environment) -> Iterator[Finding]:
+    names = {"train": ("llamafactory", "transformers", "omegaconf"), "run": ("snakemake",)}
+    names |= {"export": names["train"], "evaluate": ("lm_eval", "transformers"), "serve": ("vllm",)}
+    for name in names[stage]:
+        for wanted, found in here.unmet.get(name, ()):
+            got = f"{found} is here" if found else "it is not here"
+            wrong = f"{name.replace('_', '-')} wants {wanted} and {got}"
+            yield Finding("broken", wrong, f"{here.pip} '{wanted}'")
+
+
+def _transformers(here: Environment) -> Iterator[Finding]:
+    at = release(here.versions.get("transformers", ""))
+    if at[:3] == (5, 6, 0):
+        wrong = "transformers 5.6.0 resolves but is broken (hiyouga/LlamaFactory#10634)"
+        yield Finding("broken", wrong, f"{here.pip} {_PINNED}")
+    elif at >= (5,):
+        wrong = (
+            f"transformers {_dotted(at)}: what it saves may name a tokenizer class that "
+            "transformers 4 does not know"
+        )
+        yield Finding("note", wrong, f"{here.pip} {_PINNED}, or keep every stage on 5")
+
+
+def _cpu_torch(here: Environment) -> Iterator[Finding]:
+    if not here.torch or not here.platform.startswith("linux"):
+        return
+    if here.torch.get("cuda") or here.torch.get("hip"):
+        return
+    if here.cuda_bound:
+        names = " and ".join(here.cuda_bound)
+        python = here.pip.removesuffix(" -m pip install")
+        remedy = (
+            f"{python} {shlex.quote(cpu_torch.__file__)} stand-ins && "
+            f"{here.pip} --force-reinstall --no-deps stand-ins/*.whl"
+        )
+        wrong = f"{names}: built for CUDA, beside a torch that was built without it"
+        yield Finding("broken", wrong, remedy)
+    if here.gpus:
+        wrong = f"torch was built without CUDA and {here.gpus} GPU(s) are here"
+        yield Finding(
+            "broken", wrong, f"take torch's CUDA build: {here.pip} --force-reinstall torch"
+        )
+    elif here.threads is None:
+        wrong = "OMP_NUM_THREADS is not set; on a CPU two threads can be five times slower than one"
+        yield Finding("note", wrong, "export OMP_NUM_THREADS=1")
+
+
+def _training(here: Environment, needs: Needs) -> Iterator[Finding]:
+    if "deepspeed" in here.versions:
+        yield from _version("deepspeed", here, "'cotdistill[deepspeed]'")
+    else:
+        remedy = (
+            f"{here.pip} setuptools wheel && "
+            f"DS_BUILD_OPS=0 {here.pip} --no-build-isolation 'cotdistill[deepspeed]'"
+        )
+        yield _lacking("deepspeed", "recipes with ZeRO", needs.deepspeed, remedy)
+    if "bitsandbytes" not in here.versions:
+        yield _lacking(
+            "bitsandbytes", "QLoRA recipes", needs.bitsandbytes, f"{here.pip} bitsandbytes"
+        )
+    if needs.gpus > here.gpus:
+        wrong = f"the study trains on {needs.gpus} GPU(s) and {here.gpus} are seen here"
+        remedy = f"ask on the machine that trains, or --set hardware.gpus={here.gpus}"
+        yield Finding("broken", wrong, remedy)
+    elif not here.gpus and not needs.from_study:
+        remedy = "train on a machine with one, or small students with --set hardware.gpus=0"
+        yield Finding("note", "no GPU is seen", remedy)
+
+
+def _lacking(name: str, what_for: str, needed: bool, remedy: str) -> Finding:
+    if needed:
+        return Finding("absent", f"{name} is not installed and the study needs it", remedy)
+    return Finding("note", f"{name} is not installed; only {what_for} need it", remedy)
+
+
+def _evaluation(here: Environment, needs: Needs) -> Iterator[Finding]:
+    if "cotdistill" not in here.versions:
+        wrong = "cotdistill is not installed here; its tasks' hooks are imported by lm-eval"
+        yield Finding("absent", wrong, f"{here.pip} cotdistill")
+    if needs.vllm and "vllm" not in here.versions:
+        remedy = (
+            "python3 -m venv with-vllm && with-vllm/bin/pip install 'cotdistill[eval,serve]', "
+            "and in the study: environments: {evaluate: with-vllm}"
+        )
+        yield Finding("absent", "vllm is not installed and the study evaluates with it", remedy)
+    if needs.server and "tenacity" not in here.versions:
+        remedy = f"{here.pip} 'lm-eval[api]'"
+        yield Finding("absent", "lm-eval's API part is not installed and the study uses it", remedy)
+
+
+def _dotted(numbers: tuple[int, ...]) -> str:
+    return ".".join(map(str, numbers))

@@ -1,0 +1,256 @@
+"""What a study will cost, before it is paid, and what it will be able to show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from cotdistill.arms.rows import source_of
+from cotdistill.catalogue.packaged import datasets, students
+from cotdistill.errors import Fault, StudyError
+from cotdistill.files.bundle import bundle_folder
+from cotdistill.files.jsonl import read_rows
+from cotdistill.files.yamls import read_yaml
+from cotdistill.hosts.lm_eval.task_files import task_key
+from cotdistill.preflight.cost import Machine, Method, training_memory, training_seconds
+from cotdistill.preflight.cost import training_steps as steps_of
+from cotdistill.results.collect import collect
+from cotdistill.studies.arm import DatasetArm, FileArm, MixedArm, PuzzleArm
+from cotdistill.studies.load import load_study
+from cotdistill.studies.resolve import Resolved, Run, resolve
+from cotdistill.studies.study import Study
+
+_CHARACTERS_A_TOKEN = 3.5
+JUDGE_TOKENS = 900  # a prompt with a 2,000-character tail, and a short reply
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """What a study does not say and a plan must assume.
+
+    Units: `response_tokens` a row where rows cannot be read; `generated` tokens an answer;
+    `decode` tokens a second that evaluation yields a device; prices in money a million tokens and
+    money a device hour.
+    """
+
+    machine: Machine = field(default_factory=Machine)
+    response_tokens: int = 600
+    generated: int = 1000
+    decode: float = 2000.0
+    judge_share: float = 0.5
+    judge_price: float | None = None
+    hour_price: float | None = None
+
+
+@dataclass(frozen=True)
+class RunCost:
+    """What one run takes. Units: device hours; GiB a device; None where not known."""
+
+    run: Run
+    rows: int | None
+    tokens: float | None
+    steps: int | None
+    hours: float | None
+    memory: float | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study's costs and what each of its tasks can show."""
+
+    study: str
+    runs: tuple[RunCost, ...]
+    questions: dict[str, int | None]
+    responses: int
+    devices: int
+    assumed: Assumed
+
+    @property
+    def hours(self) -> float:
+        """Device hours of all trainings whose cost is known."""
+        return math.fsum(run.hours or 0.0 for run in self.runs)
+
+    @property
+    def evaluation_hours(self) -> float:
+        """Device hours of generating every answer."""
+        return self.responses * self.assumed.generated / self.assumed.decode / 3600
+
+    @property
+    def judge_calls(self) -> int:
+        """Calls of a judge, where so large a share of the answers goes to it."""
+        return round(self.responses * self.assumed.judge_share)
+
+    @property
+    def money(self) -> float | None:
+        """Everything that has a price, or None where no price was given."""
+        prices = (self.assumed.hour_price, self.assumed.judge_price)
+        if prices == (None, None):
+            return None
+        devices = (self.hours + self.evaluation_hours) * (self.assumed.hour_price or 0.0)
+        judge = self.judge_calls * JUDGE_TOKENS / 1e6 * (self.assumed.judge_price or 0.0)
+        return devices + judge
+
+
+def plan(name_or_path: str, settings: list[str], assumed: Assumed) -> Plan:
+    """Return what a study costs.
+
+    Raises:
+        StudyError: the study has faults.
+    """
+    study, place = load_study(name_or_path, settings)
+    resolved = resolve(study, place)
+    arms = {arm: _arm_size(study, arm, assumed) for arm in study.trained_arms()}
+    questions = {task: _questions(task, study) for task in study.evaluation.tasks}
+    asked = sum((count or 0) * _repeats(task) for task, count in questions.items())
+    return Plan(
+        study=study.name,
+        runs=tuple(_run_costs(resolved, arms, assumed)),
+        questions=questions,
+        responses=asked * len(resolved.runs),
+        devices=study.hardware.devices,
+        assumed=assumed,
+    )
+
+
+def calibrated(folder: Path, assumed: Assumed) -> Assumed:
+    """Return the assumptions with this machine's speed as a finished run of `folder` shows it.
+
+    The trainer counts 6 operations a weight and token where `training_seconds` counts 8.
+
+    Raises:
+        StudyError: no run in the folder has finished, or none logged its operations.
+    """
+    trained = [run.training for run in collect(folder).runs if run.training is not None]
+    known = [one for one in trained if one.operations and not one.trained_nothing]
+    if not known:
+        wrong = "no finished run that logged its operations"
+        raise StudyError(Fault(str(folder), wrong, "a run folder with a finished training"))
+    seconds = math.fsum(one.seconds for one in known)
+    rate = math.fsum(one.operations or 0.0 for one in known) / seconds * 8 / 6
+    machine = replace(assumed.machine, teraflops=rate / 1e12, utilisation=1.0)
+    return replace(assumed, machine=machine)
+
+
+def check_budget(made: Plan, hours: float | None, money: float | None) -> None:
+    """Refuse a plan that is over a budget.
+
+    Raises:
+        StudyError: device hours or money are over, or money was limited without a price.
+    """
+    faults = []
+    needed = made.hours + made.evaluation_hours
+    if hours is not None and needed > hours:
+        wrong = f"needs {needed:,.1f} device hours"
+        faults.append(Fault(made.study, wrong, f"at most {hours:g}", "drop runs with --set"))
+    if money is not None and made.money is None:
+        wrong = "no price was given"
+        remedy = "--price-hour and --price-judge set them"
+        faults.append(Fault(made.study, wrong, "a price to hold a budget of money to", remedy))
+    elif money is not None and (made.money or 0.0) > money:
+        faults.append(Fault(made.study, f"costs {made.money:,.2f}", f"at most {money:g}"))
+    if faults:
+        raise StudyError(faults)
+
+
+def _run_costs(
+    resolved: Resolved, arms: dict[str, tuple[int | None, float]], assumed: Assumed
+) -> Iterator[RunCost]:
+    study = resolved.study
+    known = {one.name: one.parameters for one in students().values()}
+    for run in resolved.runs:
+        recipe = study.recipes[run.recipe]
+        rows, a_row = arms[run.arm]
+        size = _scratch_size(run) if run.student.scratch else known.get(run.student.name)
+        method = _method(recipe.template)
+        at_once = recipe.per_device_batch * recipe.cutoff_len
+        devices = study.hardware.devices
+        memory = (
+            None
+            if size is None
+            else training_memory(
+                size,
+                method,
+                devices,
+                recipe.deepspeed,
+                at_once,
+                run.student.scratch.vocab_size if run.student.scratch else 152_000,
+            )
+        )
+        if rows is None and recipe.max_steps is None:
+            yield RunCost(run, None, None, None, None, memory)
+            continue
+        steps = steps_of(rows or 0, recipe.global_batch, recipe.epochs, recipe.max_steps)
+        tokens = steps * recipe.global_batch * min(a_row, recipe.cutoff_len)
+        seconds = None if size is None else training_seconds(size, tokens, method, assumed.machine)
+        hours = None if seconds is None else seconds / 3600
+        yield RunCost(run, rows, tokens, steps, hours, memory)
+
+
+def _method(template: str) -> Method:
+    return "qlora" if "qlora" in template else "lora" if "lora" in template else "full"
+
+
+def _scratch_size(run: Run) -> float:
+    """Weights of a scratch student, in billions: attention and a gated MLP a layer."""
+    held = run.student.scratch
+    assert held is not None
+    a_layer = 4 * held.hidden_size**2 + 3 * held.hidden_size * held.intermediate_size
+    return (held.layers * a_layer + held.vocab_size * held.hidden_size) / 1e9
+
+
+def _arm_size(study: Study, name: str, assumed: Assumed) -> tuple[int | None, float]:
+    """Return an arm's rows and mean tokens a row, from its file where that is at hand."""
+    arm = study.arms.get(name)
+    a_row = float(assumed.response_tokens)
+    if isinstance(arm, MixedArm):
+        parts = {source: _arm_size(study, source, assumed) for source, w in arm.mix.items() if w}
+        sizes = [rows for rows, _ in parts.values()]
+        total = sum(arm.mix.values())
+        mean = sum(tokens * arm.mix[source] / total for source, (_, tokens) in parts.items())
+        least = min(rows for rows in sizes if rows is not None) if None not in sizes else None
+        return arm.rows or least, mean
+    if isinstance(arm, PuzzleArm):
+        return arm.rows, 100.0
+    source = source_of(study, name)
+    if source.path is not None and source.path.is_file():
+        return _measured(source.path)
+    dataset = arm.dataset if isinstance(arm, DatasetArm) else name
+    about = None if isinstance(arm, FileArm) else datasets()[dataset].about
+    return (about.rows if about else None), a_row
+
+
+def _measured(path: Path) -> tuple[int, float]:
+    rows = characters = 0
+    for row in read_rows(path):
+        rows += 1
+        characters += sum(len(value) for value in row.values() if isinstance(value, str))
+    return rows, characters / rows / _CHARACTERS_A_TOKEN
+
+
+def _questions(task: str, study: Study) -> int | None:
+    """Return how many questions a packaged task asks, or None where that is not written down."""
+    count = _benchmark_questions(task)
+    limit = study.evaluation.limit
+    if limit is not None:
+        return limit if count is None else min(limit, count)
+    return count
+
+
+def _benchmark_questions(task: str) -> int | None:
+    held = task_key(task, "dataset_kwargs")
+    benchmark = held.get("benchmark") if isinstance(held, dict) else None
+    path = bundle_folder("dataset_info") / "benchmarks" / f"{benchmark}.yaml"
+    if isinstance(held, dict) and isinstance(held.get("rows"), int):
+        return int(held["rows"])
+    if benchmark is None or not path.is_file():
+        return None
+    rows = (read_yaml(path).get("rows") or {}).get("test")
+    first = rows[0] if isinstance(rows, list) and rows else rows
+    return first if isinstance(first, int) else None
+
+
+def _repeats(task: str) -> int:
+    held = task_key(task, "repeats")
+    return held if isinstance(held, int) else 1

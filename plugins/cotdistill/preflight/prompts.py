@@ -1,0 +1,136 @@
+"""Check that every run of a run folder is evaluated with the prompt that it is trained with."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cotdistill.errors import Fault
+from cotdistill.files.bundle import bundle_folder
+from cotdistill.files.jsonl import Row, read_rows
+from cotdistill.files.yamls import read_yaml
+from cotdistill.hosts.lm_eval.tasks import LoadedTask, TaskBroken, TaskFolder
+from cotdistill.hosts.prompt_parity import evaluated_of, parity_fault, trained_of
+from cotdistill.preflight.tasks import data_or_examples
+
+_ROWS = 100  # training rows looked at for the words that a task puts around its question
+
+
+@dataclass(frozen=True)
+class PromptCheck:
+    """What is wrong with the prompts of a run folder, what should be known, what was not at hand.
+
+    `notes` name tasks that ask in words which no training row has: legitimate, but then the answer
+    form is one that the student was never taught. `unchecked` are tokenizers that are not here.
+    """
+
+    faults: tuple[Fault, ...]
+    notes: tuple[str, ...]
+    unchecked: tuple[str, ...]
+
+
+def check_prompts(folder: Path) -> PromptCheck:
+    """Compare the training and the evaluation prompt of every run, once for each that differs.
+
+    The tokenizer is the checkpoint's where there is one, else the one that training will load.
+    """
+    faults: list[Fault] = []
+    unchecked: list[str] = []
+    asked: dict[tuple[str, str], None] = {}
+    seen: set[str] = set()
+    for run in read_rows(folder / "manifest.jsonl"):
+        files = run["files"]
+        train = read_yaml(folder / files["train"])
+        evaluation = read_yaml(folder / files["eval"])
+        first = next(iter(_training_rows(folder, files.get("data"))), {})
+        trained = trained_of(train, _typical_response(first))
+        trained = replace(trained, system=first.get("system") or None)
+        evaluated = evaluated_of(evaluation)
+        place = _tokenizer_place(folder, run, train)
+        for task in _names(evaluation.get("tasks", [])):
+            asked[task, files.get("data") or ""] = None
+        said = repr((place, trained, evaluated))
+        if said in seen:
+            continue
+        seen.add(said)
+        tokenizer = _tokenizer(place)
+        if tokenizer is None:
+            unchecked.append(place)
+            continue
+        if fault := parity_fault(f"{folder / files['eval']}", tokenizer, trained, evaluated):
+            faults.append(fault)
+    notes = _asked_otherwise(folder, list(asked))
+    return PromptCheck(tuple(faults), tuple(notes), tuple(dict.fromkeys(unchecked)))
+
+
+def _asked_otherwise(folder: Path, asked: list[tuple[str, str]]) -> list[str]:
+    """A note for every task whose words around the question no row of a training file has."""
+    notes: dict[str, None] = {}
+    with data_or_examples():
+        tasks = TaskFolder(bundle_folder("task_configs"))
+        loaded: dict[str, LoadedTask | None] = {}
+        for name, data in asked:
+            rows = _training_rows(folder, data)
+            for member in tasks.members(name) if rows else []:
+                if member not in loaded:
+                    loaded[member] = _loaded(tasks, member)
+                task = loaded[member]
+                if task is not None and (words := _words_around(task)):
+                    before, after = words
+                    turns = [str(row.get("instruction", "")).strip() for row in rows]
+                    if not any(t.startswith(before) and t.endswith(after) for t in turns):
+                        notes[f"{member} asks {_shown(words)}; no row of {data} has it"] = None
+    return list(notes)
+
+
+def _loaded(tasks: TaskFolder, name: str) -> LoadedTask | None:
+    try:
+        return tasks.load(name)
+    except TaskBroken:  # `check_tasks` says so
+        return None
+
+
+def _words_around(task: LoadedTask) -> tuple[str, str] | None:
+    question = str(task.documents[0].get("question", "")).strip()
+    before, found, after = task.plain.partition(question)
+    return (before.strip(), after.strip()) if found and (before + after).strip() else None
+
+
+def _shown(words: tuple[str, str]) -> str:
+    text = " ... ".join(part for part in words if part)
+    return repr(text if len(text) <= 80 else "..." + text[-77:])
+
+
+def _names(tasks: Any) -> list[str]:
+    listed = tasks.split(",") if isinstance(tasks, str) else tasks
+    return [str(name).strip() for name in listed]
+
+
+def _training_rows(folder: Path, data: str | None) -> list[Row]:
+    if not data or not (folder / data).is_file():
+        return []
+    return list(itertools.islice(read_rows(folder / data), _ROWS))
+
+
+def _tokenizer_place(folder: Path, run: Row, train: Row) -> str:
+    outputs = [run["outputs"].get("export"), run["outputs"].get("train")]
+    for output in outputs:
+        if output and (folder / output / "tokenizer_config.json").is_file():
+            return str(folder / output)
+    return str(train["model_name_or_path"])
+
+
+def _tokenizer(place: str) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(place)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError):  # not made yet, or on a hub that cannot be reached
+        return None
+
+
+def _typical_response(row: Row) -> str:
+    """A response with think tags where the training data has them: they change the prompt."""
+    return "<think>\nThink.\n</think>\n\nIt is 2." if "<think>" in str(row) else "It is 2."

@@ -1,0 +1,125 @@
+"""Before training: what each student would really see of each arm, by the host's own data code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cotdistill.errors import Fault
+from cotdistill.files.yamls import read_yaml
+from cotdistill.hosts.llamafactory import rows as training_rows
+from cotdistill.runfolder.commands import prefixed
+from cotdistill.runfolder.generate import ManifestLine
+from cotdistill.studies.study import Study
+
+_SCRIPT = Path(training_rows.__file__)
+
+
+@dataclass(frozen=True)
+class RowReport:
+    """One student's view of one arm under one recipe; counts of rows and of tokens."""
+
+    run: str
+    rows: int
+    rows_in_file: int | None
+    prompts_cut: int
+    answers_cut: int
+    no_loss: int
+    tokens: int
+    trained_tokens: int
+    longest: int
+    cutoff_len: int
+    shown: tuple[tuple[tuple[bool, str], ...], ...]
+
+    def faults(self) -> list[Fault]:
+        """Return what would spoil the training in silence."""
+        remedy = f"the longest row has {self.longest:,} tokens; raise cutoff_len or filter rows"
+        counted = (
+            (self.answers_cut, "lose the end of the answer, and with it the end-of-text token"),
+            (self.prompts_cut, "lose a part of the prompt"),
+        )
+        faults = [
+            Fault(
+                self.run,
+                f"{count:,} of {self.rows:,} rows {what} at cutoff_len {self.cutoff_len:,}",
+                "",
+                remedy,
+            )
+            for count, what in counted
+            if count
+        ]
+        if self.no_loss:
+            faults.append(Fault(self.run, f"{self.no_loss:,} rows have no trained token at all"))
+        if self.rows_in_file is not None and self.rows_in_file != self.rows:
+            dropped = self.rows_in_file - self.rows
+            faults.append(Fault(self.run, f"LLaMA-Factory drops {dropped:,} rows without a word"))
+        return faults
+
+
+def row_reports(
+    study: Study, root: Path, lines: Sequence[ManifestLine], show: int = 0
+) -> tuple[list[RowReport], list[Fault]]:
+    """Ask LLaMA-Factory, in the study's training environment, about the rows of some runs.
+
+    One process answers for all of them: importing the host takes longer than most arms do.
+    """
+    arguments = [read_yaml(root / line["files"]["train"]) for line in lines]
+    # -P keeps the script's folder, which has a llamafactory.py of its own, out of the search path
+    command = prefixed(study, "train", ["python", "-P", str(_SCRIPT)])
+    if command[0] == "python":
+        command[0] = sys.executable
+    done = subprocess.run(
+        command,
+        input=json.dumps([{"arguments": asked, "show": show} for asked in arguments]),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LLAMAFACTORY_VERBOSITY": "ERROR", "CUDA_VISIBLE_DEVICES": ""},
+    )
+    answers = [
+        json.loads(text.removeprefix(training_rows.MARK))
+        for text in done.stdout.splitlines()
+        if text.startswith(training_rows.MARK)
+    ]
+    if done.returncode or len(answers) != len(lines):
+        last = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
+        wrong = f"LLaMA-Factory cannot be asked about rows ({last[:300]})"
+        return [], [Fault(str(root), wrong, "", "see cotdistill doctor")]
+    reports, faults = [], []
+    for line, asked, found in zip(lines, arguments, answers, strict=True):
+        if "error" in found:
+            wrong = f"LLaMA-Factory cannot read its rows ({found['error']})"
+            remedy = f"prepare the folder: cotdistill run {root} --only prepare"
+            faults.append(Fault(line["run"], wrong, "", remedy))
+        else:
+            reports.append(_report(line, asked, found, root))
+    return reports, faults
+
+
+def _report(
+    line: ManifestLine, arguments: dict[str, Any], found: dict[str, Any], root: Path
+) -> RowReport:
+    data = line["files"]["data"]
+    in_file = None
+    if data and arguments.get("max_samples") is None:
+        with (root / data).open("rb") as stream:
+            in_file = sum(1 for _ in stream)
+    return RowReport(
+        run=line["run"],
+        rows=found["rows"],
+        rows_in_file=in_file,
+        prompts_cut=found["prompts_cut"],
+        answers_cut=found["answers_cut"],
+        no_loss=found["no_loss"],
+        tokens=found["tokens"],
+        trained_tokens=found["trained_tokens"],
+        longest=found["longest"],
+        cutoff_len=arguments["cutoff_len"],
+        shown=tuple(tuple((t, text) for t, text in row) for row in found["shown"]),
+    )

@@ -1,0 +1,194 @@
+"""Check every task of a folder by really loading it: file, hooks, document, prompts, golds.
+
+Where a benchmark is prepared its own questions are taken, all golds of all splits; where it is not,
+the made-up examples of its YAML file stand in, so that a fresh machine checks everything but the
+data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cotdistill.benchmarks.benchmark import Benchmark
+from cotdistill.benchmarks.convert import questions_of
+from cotdistill.benchmarks.hooks import grade_responses
+from cotdistill.benchmarks.packaged import benchmark, benchmark_names
+from cotdistill.benchmarks.store import (
+    borrow_split,
+    prepared_splits,
+    read_ledger,
+    read_split,
+    split_file,
+    write_split,
+)
+from cotdistill.errors import DataError, Fault, FaultsError
+from cotdistill.files.bundle import bundle_folder
+from cotdistill.files.yamls import read_yaml
+from cotdistill.hosts.lm_eval.task_files import declared_names, upstream_names
+from cotdistill.hosts.lm_eval.task_rules import key_faults, setting_faults
+from cotdistill.hosts.lm_eval.tasks import LoadedTask, TaskBroken, TaskFolder, task_keys
+
+_SHOWN = 5  # golds listed of one split; the rest are counted
+
+
+def check_tasks(folder: Path | None = None, *, golds: bool = True) -> list[Fault]:
+    """Return every fault of the tasks in a folder (the packaged one), and of the prepared golds.
+
+    Without `golds` only the first document's gold of each task is graded, which takes seconds.
+    """
+    folder = folder or bundle_folder("task_configs")
+    faults = _file_faults(folder)
+    with data_or_examples():
+        tasks = TaskFolder(folder)
+        faults += _index_faults(folder, tasks.names())
+        for name in tasks.task_names():
+            try:
+                faults += _task_faults(tasks.load(name))
+            except TaskBroken as broken:
+                faults.append(Fault(name, f"cannot be loaded ({broken})"))
+    return faults + (gold_faults() if golds else [])
+
+
+def gold_faults() -> list[Fault]:
+    """Return a fault for every gold of every prepared split that is not graded equal to itself."""
+    faults: list[Fault] = []
+    for name in benchmark_names():
+        for split in prepared_splits(name):
+            try:
+                missed = [row for row in read_split(name, split) if not gold_is_right(row)]
+            except DataError as error:
+                faults += error.faults
+                continue
+            place = f"{name} {split}"
+            faults += [
+                Fault(f"{place}: {row['id']}", f"the gold {row['gold']!r} is not graded right")
+                for row in missed[:_SHOWN]
+            ]
+            if len(missed) > _SHOWN:
+                faults.append(Fault(place, f"{len(missed) - _SHOWN} more golds like these"))
+    return faults
+
+
+def answer_with(row: dict[str, Any], gold: str) -> str:
+    r"""Return a response that states an answer in the form that the task of this question asks for.
+
+    >>> answer_with({"kind": "letter"}, "B"), answer_with({"kind": "number"}, "7")
+    ('The answer is B.', 'The answer is \\boxed{7}.')
+    """
+    said = gold if row["kind"] in ("letter", "boolean", "text") else f"\\boxed{{{gold}}}"
+    return f"The answer is {said}."
+
+
+def gold_is_right(row: dict[str, Any]) -> bool:
+    """Return whether a question's own gold, stated as its task asks, is graded right."""
+    return bool(grade_responses(row, [answer_with(row, row["gold"])])["exact_match"])
+
+
+def _file_faults(folder: Path) -> list[Fault]:
+    known_task, known_group = task_keys()
+    faults: list[Fault] = []
+    for path in sorted(folder.rglob("*.yaml")):
+        try:
+            written = read_yaml(path, functions=True)
+            if not isinstance(written, dict):
+                faults.append(Fault(str(path), "not a mapping", "a task, a group or a base"))
+                continue
+            faults += key_faults(str(path), written, known_task, known_group)
+            if isinstance(written.get("task"), str):
+                faults += setting_faults(str(path), _with_includes(path, written))
+        except FaultsError as error:
+            faults += error.faults
+    return faults
+
+
+def _with_includes(path: Path, written: dict[str, Any]) -> dict[str, Any]:
+    """A file as lm-eval merges it: later includes over earlier ones, its own keys last."""
+    includes = written.get("include", [])
+    merged: dict[str, Any] = {}
+    for include in [includes] if isinstance(includes, str) else includes:
+        base = path.parent / include
+        merged |= _with_includes(base, read_yaml(base, functions=True))
+    return merged | {key: value for key, value in written.items() if key != "include"}
+
+
+def _index_faults(folder: Path, found: list[str]) -> list[Fault]:
+    upstream = upstream_names()
+    faults = [
+        Fault(str(folder), f"the name '{name}' hides lm-eval's own", "", "choose another name")
+        for name in found
+        if name in upstream
+    ]
+    seen: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*.yaml")):
+        if path.name.startswith("_"):
+            continue
+        names = declared_names(path.read_text(encoding="utf-8", errors="replace"))
+        if not names or names[0] not in found:
+            wrong = "lm-eval does not find it: it skips a broken file in silence"
+            faults.append(Fault(str(path), wrong, "a task: or group: name"))
+        elif names[0] in seen:
+            wrong = f"'{names[0]}' is in {seen[names[0]].name} too, which hides this one"
+            faults.append(Fault(str(path), wrong))
+        else:
+            seen[names[0]] = path
+    return faults
+
+
+def _task_faults(task: LoadedTask) -> list[Fault]:
+    faults: list[Fault] = []
+    first = task.documents[0]
+    question = str(first.get("question", "")).strip()
+    last = task.chat[-1]["content"] if task.chat else ""
+    for form, prompt in (("plain", task.plain), ("chat", last)):
+        if not prompt.strip():
+            faults.append(Fault(task.name, f"its {form} prompt is empty"))
+        elif question and question not in prompt:
+            faults.append(Fault(task.name, f"its {form} prompt does not hold the question"))
+        elif "{{" in prompt and "{{" not in question:
+            faults.append(Fault(task.name, f"its {form} prompt holds an unfilled '{{{{'"))
+    if "gold" in first and "kind" in first:
+        right = task.verdict(first, answer_with(first, first["gold"]))
+        if right.get("exact_match") != 1.0:
+            faults.append(Fault(task.name, f"its own gold {first['gold']!r} scores {right}"))
+        if task.verdict(first, "").get("exact_match") != 0.0:
+            faults.append(Fault(task.name, "an empty response scores"))
+    return faults
+
+
+@contextlib.contextmanager
+def data_or_examples() -> Iterator[None]:
+    """Let the loader find every split: the prepared one, or made-up examples in its place."""
+    before = os.environ.get("COTDISTILL_DATA")
+    prepared = {
+        (name, split): (split_file(name, split), facts)
+        for name in benchmark_names()
+        for split, facts in read_ledger(name).items()
+        if split_file(name, split).is_file()
+    }
+    with tempfile.TemporaryDirectory(prefix="cotdistill-check-") as made:
+        os.environ["COTDISTILL_DATA"] = made
+        try:
+            for name in benchmark_names():
+                declared = benchmark(name)
+                for split in declared.rows:
+                    if (name, split) in prepared:
+                        borrow_split(name, split, *prepared[name, split])
+                    else:
+                        write_split(name, split, _made_up(declared, split), {"source": "examples"})
+            yield
+        finally:
+            if before is None:
+                del os.environ["COTDISTILL_DATA"]
+            else:
+                os.environ["COTDISTILL_DATA"] = before
+
+
+def _made_up(declared: Benchmark, split: str) -> list[dict[str, Any]]:
+    """Enough rows for few-shot tasks to draw from."""
+    rows = [dict(example) for example in declared.examples for _ in range(8)]
+    return questions_of(declared, split, rows, f"{declared.name}: examples", any_size=True).rows

@@ -1,1 +1,0 @@
-"""The science: pure functions over text and numbers; no disk, clock, network or host."""

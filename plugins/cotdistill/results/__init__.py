@@ -1,0 +1,16 @@
+"""Scores after a run: collected, compared, graded again, judged, reported."""
+
+PUBLIC_MODULES = (
+    "collect",
+    "compare",
+    "judge.agreement",
+    "judge.judge",
+    "judge.older_judge",
+    "judge.outputs",
+    "report.report",
+    "report.serve",
+    "report.track",
+    "rescore",
+    "rescore_tables",
+    "run_names",
+)

@@ -1,0 +1,1 @@
+"""A language model's second opinion on responses, and how far it can be trusted."""

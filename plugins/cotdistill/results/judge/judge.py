@@ -1,0 +1,282 @@
+"""The two-stage judge: the grader first, then a language model on what it did not call right.
+
+A random share of what the grader calls right is asked about too, so that the judge is judged and
+an error of the grader in either direction shows. Every answer is kept by its content: a second
+run, or one after a kill, asks only what is not yet known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cotdistill.files.journal import Journal
+from cotdistill.files.templates import render
+from cotdistill.hosts.endpoint import Endpoint, Reply, Request, ask_all
+from cotdistill.hosts.lm_eval.generated import with_text
+from cotdistill.hosts.lm_eval.samples import Sample, SampleFile, find_samples, read_samples
+from cotdistill.results.judge.opinion import Opinion, is_audited, mark_of, read_opinion, tail_of
+from cotdistill.results.regrade import Task, Verdict, regrade, task_of
+
+CUT_OFF = "the judge's reply was cut off at max_tokens"
+_CHARACTERS_A_TOKEN = 4
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Who is asked, and how: the model's name and what is sent with every question.
+
+    `audit` is the share of right answers that are asked about; `skip_cut_off` leaves answers
+    that never came to an end to the grader.
+    """
+
+    model: str
+    audit: float = 0.1
+    seed: int = 0
+    max_tokens: int = 512
+    skip_cut_off: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The most that may be asked in one call; None is no limit."""
+
+    requests: int | None = None
+    tokens: int | None = None
+
+
+@dataclass
+class Spent:
+    """What a call asked and what it cost.
+
+    `known` counts questions whose answer was kept from before; `left` those that a budget left
+    out; `failed` those that the server did not answer.
+    """
+
+    known: int = 0
+    asked: int = 0
+    failed: int = 0
+    left: int = 0
+    prompt_tokens: int = 0
+    reply_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Item:
+    """One response: what the grader says, whether the judge is asked, and what it says.
+
+    `audit` marks an answer that the grader calls right. `opinion` is None where nobody was asked
+    or the answer did not come.
+    """
+
+    key: str
+    identity: str
+    index: int
+    verdict: Verdict
+    asked: bool
+    audit: bool
+    opinion: Opinion | None = None
+
+    @property
+    def correct(self) -> bool:
+        """The final verdict: the grader's "right" stands, its other verdicts give way."""
+        raised = self.opinion is not None and self.opinion.ruling == "correct"
+        return self.verdict.correct or raised
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One samples file with a verdict of both stages on every response."""
+
+    file: SampleFile
+    items: tuple[Item, ...]
+
+
+Ask = Callable[[Iterator[Request], Callable[[Request, Reply], None]], None]
+
+
+def judge(
+    places: Sequence[Path],
+    asker: Judge,
+    ask: Ask,
+    cache: Path,
+    *,
+    task: str | None = None,
+    stamp: str | None = None,
+    golds: Mapping[str, str] | None = None,
+    budget: Budget | None = None,
+    dry_run: bool = False,
+    tell: Callable[[str], None] | None = None,
+) -> tuple[list[Judged], Spent]:
+    """Grade every response, ask the judge about those that need it, and join the two.
+
+    `ask` sends requests (see `endpoint_asker`); it is not called in a dry run.
+
+    Raises:
+        DataError: there are no samples.
+        EndpointError: the judge cannot be reached; what it answered is kept.
+    """
+    files = with_text(find_samples(places, task, stamp), tell)
+    graded = [(file, _graded(file, golds or {}, asker)) for file in files]
+    spent = Spent()
+    with Journal(cache) as journal:
+        requests = _requests(graded, asker, golds or {}, journal, spent, budget or Budget())
+        if dry_run:
+            for request in requests:
+                spent.asked += 1
+                spent.prompt_tokens += _tokens(request)
+                spent.reply_tokens += asker.max_tokens
+        else:
+            ask(requests, lambda request, reply: _keep(journal, spent, request, reply))
+        judged = [
+            Judged(file, tuple(_with_opinions(file, items, asker, golds or {}, journal)))
+            for file, items in graded
+        ]
+    return judged, spent
+
+
+def endpoint_asker(endpoint: Endpoint) -> Ask:
+    """Return what asks an OpenAI-compatible endpoint."""
+    return lambda requests, take: ask_all(endpoint, requests, take)
+
+
+def single_samples(file: SampleFile) -> Iterator[Sample]:
+    """Yield each question of a file once, whatever the number of filters."""
+    seen: set[str] = set()
+    for sample in read_samples(file):
+        if sample.identity not in seen:
+            seen.add(sample.identity)
+            yield sample
+
+
+def body_of(sample: Sample, response: str, gold: str, asker: Judge) -> dict[str, Any]:
+    """Return what is sent about one response: the question, the gold answer, the tail."""
+    shown = tail_of(response)
+    mark = mark_of(sample.question, gold, shown)
+    values = {
+        "question": sample.question.strip(),
+        "gold": gold,
+        "response": shown,
+        "shortened": len(shown) < len(response),
+        "mark": mark,
+    }
+    return {
+        "model": asker.model,
+        "messages": [{"role": "user", "content": render("prompts/judge.j2", values)}],
+        "temperature": 0,
+        "max_tokens": asker.max_tokens,
+        **asker.extra,
+    }
+
+
+def request_of(body: Mapping[str, Any]) -> Request:
+    """Return a request whose name is a digest of everything that is sent."""
+    data = json.dumps(body, sort_keys=True, ensure_ascii=True).encode("ascii")
+    return Request(hashlib.sha256(data).hexdigest(), data)
+
+
+def _graded(file: SampleFile, golds: Mapping[str, str], asker: Judge) -> list[Item]:
+    names = ((one.key, one.identity) for one in single_samples(file))
+    tasks = (task_of(one, golds) for one in single_samples(file))
+    items = []
+    for (key, identity), verdicts in zip(names, regrade(tasks), strict=True):
+        for index, verdict in enumerate(verdicts):
+            audit = verdict.correct and is_audited(
+                f"{file.task}\x00{identity}\x00{index}", asker.audit, asker.seed
+            )
+            skipped = asker.skip_cut_off and verdict.outcome == "cut_off"
+            needed = not verdict.correct and verdict.outcome != "ungraded" and not skipped
+            items.append(Item(key, identity, index, verdict, needed or audit, audit))
+    return items
+
+
+def _asked_bodies(
+    file: SampleFile, items: Sequence[Item], asker: Judge, golds: Mapping[str, str]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the place of every item that is asked about, with the body to send."""
+    place = 0
+    for sample in single_samples(file):
+        wanted = task_of(sample, golds)
+        for response in wanted.responses:
+            if items[place].asked:
+                yield place, body_of(sample, response, _gold(wanted), asker)
+            place += 1
+
+
+def _gold(wanted: Task) -> str:
+    assert wanted.gold is not None  # an item without a gold answer is never asked about
+    return wanted.gold
+
+
+def _requests(
+    graded: Sequence[tuple[SampleFile, list[Item]]],
+    asker: Judge,
+    golds: Mapping[str, str],
+    journal: Journal,
+    spent: Spent,
+    budget: Budget,
+) -> Iterator[Request]:
+    under_way: set[str] = set()
+    sent = estimated = 0
+    for file, items in graded:
+        for _, body in _asked_bodies(file, items, asker, golds):
+            request = request_of(body)
+            if request.name in journal or request.name in under_way:
+                spent.known += 1
+                continue
+            used = max(spent.prompt_tokens + spent.reply_tokens, estimated)
+            full = budget.requests is not None and sent >= budget.requests
+            dear = budget.tokens is not None and used + _tokens(request) > budget.tokens
+            if full or dear:
+                spent.left += 1
+                continue
+            under_way.add(request.name)
+            sent += 1
+            estimated += _tokens(request)
+            yield request
+
+
+def _tokens(request: Request) -> int:
+    return len(request.body) // _CHARACTERS_A_TOKEN
+
+
+def _keep(journal: Journal, spent: Spent, request: Request, reply: Reply) -> None:
+    if reply.failure:
+        spent.failed += 1
+        return
+    spent.asked += 1
+    spent.prompt_tokens += reply.prompt_tokens or _tokens(request)
+    spent.reply_tokens += reply.reply_tokens or len(reply.text) // _CHARACTERS_A_TOKEN
+    journal.add(request.name, {"text": reply.text, "finish_reason": reply.finish_reason})
+
+
+def _with_opinions(
+    file: SampleFile,
+    items: Sequence[Item],
+    asker: Judge,
+    golds: Mapping[str, str],
+    journal: Journal,
+) -> Iterator[Item]:
+    opinions: dict[int, Opinion] = {}
+    for place, body in _asked_bodies(file, items, asker, golds):
+        held = journal.get(request_of(body).name)
+        if held is not None:
+            said = read_opinion(held["text"])
+            if said.ruling == "undecided" and held["finish_reason"] == "length":
+                said = Opinion("undecided", CUT_OFF)
+            opinions[place] = said
+    for place, item in enumerate(items):
+        yield Item(
+            item.key,
+            item.identity,
+            item.index,
+            item.verdict,
+            item.asked,
+            item.audit,
+            opinions.get(place),
+        )

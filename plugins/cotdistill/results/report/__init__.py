@@ -1,0 +1,1 @@
+"""The report: tables, charts and one self-contained HTML page."""

@@ -1,0 +1,203 @@
+"""Pictures of a study as SVG text: intervals as dots with bars, curves with bands.
+
+Colours are CSS variables with a fallback, so that a picture follows the page it is in, light or
+dark, and still reads as a file of its own. Every picture carries a title for screen readers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from cotdistill.stats.confidence import Interval
+
+_WIDTH = 680
+_STYLE = (
+    "<style>.ink{fill:var(--ink,#1c2128)}.soft{fill:var(--soft,#667080)}"
+    ".grid{stroke:var(--line,#dde2e8)}text{font:13px system-ui,sans-serif}"
+    ".small{font-size:12px}.head{font-weight:600}"
+    "@media(prefers-color-scheme:dark){:root:not([data-theme]) .ink{fill:var(--ink,#e8ebef)}"
+    ":root:not([data-theme]) .soft{fill:var(--soft,#9aa5b1)}"
+    ":root:not([data-theme]) .grid{stroke:var(--line,#39414b)}}</style>"
+)
+COLOURS = ("#3b7dd8", "#d9730d", "#2f9e6e", "#b452c4", "#c9414f", "#7d8797", "#a88a00", "#159fb5")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A place on a curve; `y` a value with or without bounds."""
+
+    x: float
+    y: Interval
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A named line of points, from left to right."""
+
+    name: str
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture with the name of its file, its title, and what it shows in words."""
+
+    name: str
+    title: str
+    about: str
+    svg: str
+
+
+def dots(name: str, title: str, about: str, rows: Sequence[tuple[str, str, Interval]]) -> Figure:
+    """Return a row a score: label, group (its colour) and interval, on a scale of 0 to 100 %."""
+    left = min(300, 24 + 7 * max((len(label) for label, _, _ in rows), default=10))
+    right, step = _WIDTH - 64, 26
+    height = 44 + step * len(rows)
+    groups = list(dict.fromkeys(group for _, group, _ in rows))
+    parts = []
+    for tick in range(0, 101, 20):
+        x = left + (right - left) * tick / 100
+        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="12" y2="{height - 28}"/>')
+        parts.append(_text(x, height - 10, f"{tick} %", "soft small", "middle"))
+    for number, (label, group, score) in enumerate(rows):
+        y = 26 + step * number
+        colour = COLOURS[groups.index(group) % len(COLOURS)]
+        low, mid, high = (
+            left + (right - left) * min(max(v, 0.0), 1.0)
+            for v in (score.low, score.value, score.high)
+        )
+        parts.append(_text(left - 10, y + 4, label, "ink", "end"))
+        if not math.isnan(score.low):
+            bar = f'x1="{low:.1f}" x2="{high:.1f}" y1="{y}" y2="{y}"'
+            parts.append(f'<line {bar} stroke="{colour}" stroke-width="3" opacity=".55"/>')
+        parts.append(f'<circle cx="{mid:.1f}" cy="{y}" r="5" fill="{colour}"/>')
+        parts.append(_text(_WIDTH - 8, y + 4, f"{100 * score.value:.1f}", "ink", "end"))
+    return Figure(name, title, about, _svg(title, height, parts))
+
+
+def curves(
+    name: str,
+    title: str,
+    about: str,
+    held: Sequence[Curve],
+    *,
+    x_label: str,
+    y_label: str,
+    percent: bool = True,
+    log_y: bool = False,
+    ticks: Sequence[tuple[float, str]] | None = None,
+) -> Figure:
+    """Return curves with their intervals as bars, and a legend below."""
+    left, right, top, bottom = 64, _WIDTH - 16, 16, 276
+    xs = [point.x for curve in held for point in curve.points]
+    x_low, x_high = min(xs), max(xs)
+    x_span = (x_high - x_low) or 1.0
+    y_low, y_high = _reach(held, log_y, percent)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        y = math.log10(max(y, 1e-9)) if log_y else y
+        across = left + 14 + (right - left - 28) * (x - x_low) / x_span
+        return across, bottom - (bottom - top) * (y - y_low) / (y_high - y_low)
+
+    parts = []
+    for value, label in _y_ticks(y_low, y_high, percent, log_y):
+        y = bottom - (bottom - top) * (value - y_low) / (y_high - y_low)
+        heavy = ' stroke-width="2.5"' if y_low < 0 and not log_y and abs(value) < 1e-9 else ""
+        bar = f'x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"'
+        parts.append(f'<line class="grid" {bar}{heavy}/>')
+        parts.append(_text(left - 8, y + 4, label, "soft small", "end"))
+    for value, label in ticks or _x_ticks(x_low, x_high):
+        parts.append(_text(place(value, 1)[0], bottom + 18, label, "soft small", "middle"))
+    parts.append(_text((left + right) / 2, bottom + 38, x_label, "ink small", "middle"))
+    turned = f'transform="rotate(-90 14 {(top + bottom) / 2})"'
+    parts.append(_text(14, (top + bottom) / 2, y_label, "ink small", "middle", turned))
+    names = list(dict.fromkeys(curve.name for curve in held))  # curves of one name share a colour
+    for curve in held:
+        parts += _curve(curve, COLOURS[names.index(curve.name) % len(COLOURS)], place)
+    legend, height = _legend(names, bottom + 58)
+    return Figure(name, title, about, _svg(title, height, [*parts, *legend]))
+
+
+def _curve(
+    curve: Curve, colour: str, place: Callable[[float, float], tuple[float, float]]
+) -> list[str]:
+    spots = [place(point.x, point.y.value) for point in curve.points]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in spots)
+    parts = [f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>']
+    many = len(spots) > 40
+    for point, (x, y) in zip(curve.points, spots, strict=True):
+        if point.y.low < point.y.high:
+            ends = [place(point.x, value)[1] for value in (point.y.low, point.y.high)]
+            bar = f'x1="{x:.1f}" x2="{x:.1f}" y1="{ends[0]:.1f}" y2="{ends[1]:.1f}"'
+            parts.append(f'<line {bar} stroke="{colour}" stroke-width="2" opacity=".5"/>')
+        if not many:
+            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
+    return parts
+
+
+def _reach(held: Sequence[Curve], log_y: bool, percent: bool) -> tuple[float, float]:
+    values = [
+        value
+        for curve in held
+        for point in curve.points
+        for value in (point.y.low, point.y.value, point.y.high)
+        if not math.isnan(value)
+    ]
+    if log_y:
+        logs = [math.log10(max(value, 1e-9)) for value in values]
+        return math.floor(min(logs)), math.ceil(max(logs) + 1e-9)
+    low, high = min(values), max(values)
+    if percent and low >= 0:
+        return 0.0, 1.0 if high > 0.5 else max(0.1, math.ceil(high * 12) / 10)
+    edge = max(abs(low), abs(high), 1e-6) * 1.1
+    edge = math.ceil(edge * 10) / 10 if percent else edge
+    return (-edge, edge) if low < 0 else (0.0, edge)
+
+
+def _y_ticks(low: float, high: float, percent: bool, log_y: bool) -> list[tuple[float, str]]:
+    if log_y:
+        return [(float(power), f"{10.0**power:g}") for power in range(int(low), int(high) + 1)]
+    steps = 4 if low < 0 else 5  # four steps put nought on a line
+    values = [low + (high - low) * part / steps for part in range(steps + 1)]
+    if percent:
+        return [(value, f"{100 * value:.0f} %") for value in values]
+    return [(value, f"{value:.3g}") for value in values]
+
+
+def _x_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    if low == high:
+        return [(low, f"{low:g}")]
+    step = 10 ** math.floor(math.log10(high - low))
+    step = next(s for s in (step / 5, step / 2, step, 2 * step) if (high - low) / s <= 6)
+    first = math.ceil(low / step)
+    return [(n * step, f"{n * step:g}") for n in range(first, math.floor(high / step) + 1)]
+
+
+def _legend(names: Sequence[str], y: float) -> tuple[list[str], int]:
+    parts, x = [], 64.0
+    for number, name in enumerate(names):
+        width = 30 + 7.2 * len(name)
+        if x + width > _WIDTH and x > 64:
+            x, y = 64.0, y + 22
+        colour = COLOURS[number % len(COLOURS)]
+        parts.append(f'<rect x="{x}" y="{y - 9}" width="12" height="12" rx="3" fill="{colour}"/>')
+        parts.append(_text(x + 18, y + 1, name, "ink small", "start"))
+        x += width
+    return parts, int(y + 14)
+
+
+def _text(x: float, y: float, words: str, kind: str, anchor: str, more: str = "") -> str:
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}" {more}'.rstrip()
+    return f"<text {place}>{escape(words)}</text>"
+
+
+def _svg(title: str, height: int, parts: Sequence[str]) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
+        f'aria-label="{escape(title, quote=True)}"><title>{escape(title)}</title>{_STYLE}'
+        + "".join(parts)
+        + "</svg>\n"
+    )

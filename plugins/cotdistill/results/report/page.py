@@ -1,0 +1,169 @@
+"""One self-contained HTML page: no network, nothing but text, pictures and a sample browser."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from cotdistill.files.bundle import bundle_folder
+from cotdistill.files.templates import render
+from cotdistill.files.yamls import read_yaml
+from cotdistill.hosts.lm_eval.samples import read_results
+from cotdistill.results.collect import Results
+from cotdistill.results.matrix import Cell, Matrix
+from cotdistill.results.report.charts import Figure
+from cotdistill.results.report.sample_browser import Browsed
+from cotdistill.results.run_settings import settings_warnings
+from cotdistill.tables import Table
+
+_LOGGED = ("lm_eval_version", "transformers_version", "git_hash")
+
+
+def page(
+    results: Results, held: Matrix, table: Table, figures: list[Figure], browsed: Browsed
+) -> str:
+    """Return the page of a run folder."""
+    study = _study(results.folder)
+    samples = {
+        "runs": browsed.runs,
+        "arms": browsed.arms,
+        "kin": browsed.kin,
+        "questions": browsed.questions,
+        "answers": browsed.answers,
+        "held": sum(browsed.held.values()),
+    }
+    means = any(held.mean(group) is not None for group in held.groups)
+    folder = bundle_folder("templates") / "report"
+    values = {
+        "title": str(study.get("name") or results.folder.resolve().name),
+        "about": str(study.get("about") or ""),
+        "css": (folder / "page.css").read_text(encoding="utf-8"),
+        "mathml": (folder / "mathml.js").read_text(encoding="utf-8"),
+        "javascript": (folder / "page.js").read_text(encoding="utf-8"),
+        "baseline": held.baseline,
+        "source": held.source,
+        "seeds": max((cell.seeds for cell in held.cells.values()), default=1),
+        "recipes": held.several_recipes,
+        "tasks": held.tasks,
+        "means": means,
+        "rows": _rows(held),
+        "warnings": settings_warnings(results),
+        "notes": [note for note in table.notes if note not in settings_warnings(results)],
+        "figures": figures,
+        "table": table,
+        "answers": bool(browsed.answers),
+        "shown": _shown(browsed),
+        "samples": script_json(samples),
+        "ledgers": _ledgers(results.folder),
+        "lints": _lints(results.folder),
+        "environment": _environment(results),
+    }
+    return render("report/page.html.j2", values)
+
+
+def _shown(browsed: Browsed) -> str:
+    """Say how many questions the browser holds, and why not all."""
+    held = [
+        f"{task} {shown:,} of {browsed.held[task]:,}"
+        for task, shown in browsed.shown.items()
+        if shown < browsed.held[task]
+    ]
+    if not held:
+        return "Every question that was asked is here."
+    return (
+        f"Questions here: {', '.join(held)}. So many keep the page at a few megabytes; those on "
+        "which runs differ come first, and the samples files hold the rest."
+    )
+
+
+def script_json(value: Any) -> str:
+    r"""Return JSON that can stand inside a script element, whatever text is in it.
+
+    >>> script_json("</script>")
+    '"\\u003c/script>"'
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    escaped = text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return escaped.encode("utf-8", "replace").decode("utf-8")
+
+
+def _rows(held: Matrix) -> list[dict[str, Any]]:
+    rows = []
+    student = None
+    for group in held.groups:
+        mean = held.mean(group)
+        rows.append(
+            {
+                "student": group[0],
+                "arm": group[1],
+                "recipe": group[2],
+                "first": group[0] != student,
+                "cells": [_cell(held.cells.get((group, task))) for task in held.tasks],
+                "mean": "–" if mean is None else f"{100 * mean:.1f}",
+            }
+        )
+        student = group[0]
+    return rows
+
+
+def _cell(cell: Cell | None) -> dict[str, str] | None:
+    if cell is None:
+        return None
+    low, high = 100 * cell.score.low, 100 * cell.score.high
+    bounds = "interval not known" if low != low else f"{low:.1f} – {high:.1f}"
+    return {"score": f"{100 * cell.score.value:.1f}", "bounds": bounds, "mark": cell.mark}
+
+
+def _study(folder: Path) -> dict[str, Any]:
+    path = folder / "study.yaml"
+    value = read_yaml(path) if path.is_file() else {}
+    return value if isinstance(value, dict) else {}
+
+
+def _ledgers(folder: Path) -> list[dict[str, str]]:
+    found = []
+    for path in sorted((folder / "data").glob("*.ledger.json")):
+        held = json.loads(path.read_text(encoding="utf-8"))
+        counts = held.get("counts") or {}
+        outputs = held.get("outputs") or [{}]
+        found.append(
+            {
+                "arm": path.name.removesuffix(".ledger.json"),
+                "made_by": str(held.get("made_by", "")),
+                "counts": ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
+                or f"{outputs[0].get('rows', 'not known')} rows",
+                "sha256": str(outputs[0].get("sha256", ""))[:12],
+            }
+        )
+    return found
+
+
+def _lints(folder: Path) -> list[dict[str, str]]:
+    """What `cotdistill lint data/ARM.jsonl --json > data/ARM.lint.json` left beside the arms."""
+    found = []
+    for path in sorted((folder / "data").glob("*.lint.json")):
+        held = json.loads(path.read_text(encoding="utf-8"))
+        rules = [rule for rule in held.get("rules", []) if rule.get("rows")]
+        found.append(
+            {
+                "arm": path.name.removesuffix(".lint.json"),
+                "rows": f"{held.get('rows', 0):,}",
+                "faulty": f"{held.get('faulty_rows', 0):,}",
+                "rules": ", ".join(f"{rule['rule']} {rule['rows']:,}" for rule in rules) or "none",
+            }
+        )
+    return found
+
+
+def _environment(results: Results) -> list[tuple[str, str]]:
+    found: dict[str, dict[str, None]] = {}
+    for path in dict.fromkeys(score.results for _, score in results.rows()):
+        held = read_results(path)
+        config = held.get("config") or {}
+        logged = {name: held.get(name) for name in _LOGGED}
+        logged |= {"engine": config.get("model"), "dtype": config.get("model_dtype")}
+        for name, value in logged.items():
+            if value:
+                found.setdefault(name, {})[str(value)] = None
+    return [(name.replace("_", " "), ", ".join(values)) for name, values in found.items()]

@@ -1,0 +1,242 @@
+"""What a study found, as rows that a terminal, a spreadsheet and a text can hold."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from cotdistill.errors import DataError, Fault
+from cotdistill.files.atomic import write_text
+from cotdistill.results.collect import Results, RunResult, Score, collect, folder_scores
+from cotdistill.results.matrix import as_latex, matrix
+from cotdistill.results.question_scores import settings_of
+from cotdistill.results.report.page import page
+from cotdistill.results.report.sample_browser import browse
+from cotdistill.results.report.study_charts import study_figures
+from cotdistill.results.run_names import short_names
+from cotdistill.results.run_settings import settings_warnings
+from cotdistill.results.verdict_files import Source
+from cotdistill.tables import Table
+
+
+def report(
+    folder: Path,
+    baseline: str | None = None,
+    source: Source = "run",
+    teachers: Sequence[Path] = (),
+) -> tuple[Table, list[Path]]:
+    """Read a run folder, write everything under `report/`, return the table and the files.
+
+    `baseline` is the arm that the others are tested against; `source` says whose verdicts count;
+    `teachers` are folders with scores of the models that wrote the rationales.
+
+    Raises:
+        DataError: the folder is not a run folder, nothing in it has finished, or a run was never
+            graded as `source` says.
+    """
+    results = collect(folder, source)
+    table = score_table(results)
+    if not table.rows:
+        states = "; ".join(f"{run.run}: {run.state}" for run in results.runs[:5])
+        remedy = f"run it: cotdistill run {folder}"
+        raise DataError(Fault(str(folder), f"no finished run ({states})", "", remedy))
+    made = folder / "report"
+    held = matrix(results, baseline)
+    name = folder.resolve().name
+    figures = study_figures(results, held, teacher_scores(teachers, held.tasks, source))
+    texts = {
+        made / "report.csv": as_csv(results),
+        made / "report.md": as_markdown(table, f"Results of {name}"),
+        made / "report.tex": as_latex(held, f"Results of {name}"),
+        **{made / "figures" / f"{figure.name}.svg": figure.svg for figure in figures},
+        made / "report.html": page(results, held, table, figures, browse(results)),
+    }
+    for path, text in texts.items():
+        write_text(path, text)
+    for old in sorted((made / "figures").glob("*.svg")):
+        if old not in texts:
+            old.unlink()  # a picture of runs that are no longer there would mislead
+    written = list(texts)
+    return table, written
+
+
+def teacher_scores(
+    folders: Sequence[Path], tasks: Sequence[str], source: Source = "run"
+) -> list[tuple[str, Score]]:
+    """Return what teachers scored on a study's tasks, each named by its folder.
+
+    Raises:
+        DataError: a folder has no score on any of the tasks.
+    """
+    found = []
+    for folder, name in zip(folders, short_names(folders) if folders else [], strict=True):
+        held = [one for one in folder_scores(folder, None, source) if one.task in tasks]
+        if not held:
+            wrong = f"no score on {', '.join(tasks)}"
+            remedy = "score the teacher on the same tasks: cotdistill eval"
+            raise DataError(Fault(str(folder), wrong, "results of lm-eval", remedy))
+        found += [(name, score) for score in held]
+    return found
+
+
+def score_table(results: Results) -> Table:
+    """Return a row for every run × task; columns that say the same in every row are left out."""
+    held = list(results.rows())
+    names = ["student", "arm", "recipe", "seed"]
+    varying = [n for n in names if n == "arm" or len({getattr(run, n) for run, _ in held}) > 1]
+    columns = (*varying, "task", "score %", "95 % interval", "questions", "length", "cut off %")
+    columns += ("train tokens", "train s", "eval s", "last loss")
+    rows = tuple(
+        (*(str(getattr(run, name)) for name in varying), *_cells(run, score))
+        for run, score in sorted(held, key=lambda pair: pair[1].task)
+    )
+    keep = [place for place, _ in enumerate(columns) if any(row[place] != "" for row in rows)]
+    return Table(
+        tuple(columns[place] for place in keep),
+        tuple(tuple(row[place] for place in keep) for row in rows),
+        (
+            *_verdicts(results),
+            *_unfinished(results),
+            *_separations(results),
+            *settings_warnings(results),
+        ),
+    )
+
+
+def as_csv(results: Results) -> str:
+    """Return every number unrounded, one row a run × task, unfinished runs with their state."""
+    rows: list[dict[str, Any]] = []
+    for run in results.runs:
+        verdicts = {"verdicts": results.source}
+        rows += [_who(run) | _reached(score) | verdicts | _spent(run) for score in run.scores]
+        rows += [] if run.scores else [_who(run) | _spent(run)]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def _who(run: RunResult) -> dict[str, Any]:
+    named = {name: getattr(run, name) for name in ("run", "student", "arm", "recipe", "seed")}
+    return named | {"state": run.state.partition(":")[0]}
+
+
+def _reached(score: Score) -> dict[str, Any]:
+    return {
+        "task": score.task,
+        "metric": score.metric,
+        "score": score.score.value,
+        "low": score.score.low,
+        "high": score.score.high,
+        "questions": score.questions,
+        "repeats": score.repeats,
+        "response_tokens": score.tokens,
+        "response_characters": score.characters,
+        "cut_off": score.cut_off,
+        "evaluate_seconds": score.evaluate_seconds,
+        **_measured_with(score),
+    }
+
+
+def _measured_with(score: Score) -> dict[str, str]:
+    """What a score was measured with, so that no two rows are compared unawares."""
+    if score.samples is None:
+        return {}
+    held = settings_of(score.samples)
+    both = {**held.must, **held.should}
+    names = ("task version", "decoding", "engine", "dtype", "tensor parallel size", "batch size")
+    return {
+        name.replace(" ", "_").replace("-", "_"): both.get(name, "")
+        for name in (*names, "lm-eval", "transformers")
+    }
+
+
+def _spent(run: RunResult) -> dict[str, Any]:
+    trained = run.training
+    if trained is None:
+        return {}
+    return {
+        "train_tokens": trained.tokens,
+        "train_seconds": trained.seconds,
+        "mean_loss": trained.mean_loss,
+        "last_loss": trained.last_loss,
+    }
+
+
+def as_markdown(table: Table, title: str) -> str:
+    """Return the table as Markdown, with the notes as a list below."""
+    words = [["---" if n in ("student", "arm", "task") else "---:" for n in table.columns]]
+    lines = [_markdown_row(row) for row in ([*table.columns], *words, *table.rows)]
+    notes = "".join(f"- {note}\n" for note in table.notes)
+    return f"# {title}\n\n" + "\n".join(lines) + "\n" + (f"\n{notes}" if notes else "")
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _cells(run: RunResult, score: Score) -> list[str]:
+    trained = run.training
+    asked = str(score.questions) + (f" × {score.repeats}" if score.repeats > 1 else "")
+    known = not math.isnan(score.score.low)
+    if score.tokens is not None:
+        length = f"{score.tokens:,.0f} tokens"
+    else:
+        length = "" if score.characters is None else f"{score.characters:,.0f} chars"
+    return [
+        score.task,
+        f"{100 * score.score.value:.1f}",
+        f"{100 * score.score.low:.1f} - {100 * score.score.high:.1f}" if known else "not known",
+        asked,
+        length,
+        "" if score.cut_off is None else f"{100 * score.cut_off:.1f}",
+        f"{trained.tokens:,}" if trained and trained.tokens else "",
+        f"{trained.seconds:.0f}" if trained else "",
+        "" if score.evaluate_seconds is None else f"{score.evaluate_seconds:.0f}",
+        f"{trained.last_loss:.3g}" if trained else "",
+    ]
+
+
+def _verdicts(results: Results) -> list[str]:
+    if results.source == "run":
+        return []
+    verb = {"rescored": "rescore", "judged": "judge"}[results.source]
+    return [
+        f"scores are of {results.source} verdicts (cotdistill {verb}), not those that the runs "
+        "logged; cut-off shares are the runs'"
+    ]
+
+
+def _unfinished(results: Results) -> list[str]:
+    return [f"{run.run}: {run.state}" for run in results.runs if not run.finished]
+
+
+def _separations(results: Results) -> list[str]:
+    """Say of the best and the worst run of each task whether their intervals keep apart."""
+    lines = []
+    tasks = sorted({score.task for _, score in results.rows()})
+    for task in tasks:
+        held = [(run, score) for run, score in results.rows() if score.task == task]
+        pairs = list(combinations(held, 2))
+        apart = [not one.score.overlaps(two.score) for (_, one), (_, two) in pairs]
+        if not pairs:
+            continue
+        best = max(held, key=lambda pair: pair[1].score.value)
+        worst = min(held, key=lambda pair: pair[1].score.value)
+        keep = "keep apart" if not best[1].score.overlaps(worst[1].score) else "overlap"
+        lines.append(
+            f"{task}: the intervals of the best ({_name(best)}) and the worst ({_name(worst)}) "
+            f"{keep}; {sum(apart)} of {len(pairs)} pairs keep apart"
+        )
+    return lines
+
+
+def _name(pair: tuple[RunResult, Score]) -> str:
+    return f"{pair[0].run} {100 * pair[1].score.value:.1f}"

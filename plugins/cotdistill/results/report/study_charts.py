@@ -1,0 +1,161 @@
+"""The pictures that a study can draw from what it has: only those whose data is there."""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from cotdistill.files.yamls import read_yaml
+from cotdistill.results.collect import Results, Score
+from cotdistill.results.matrix import Matrix, file_name, group_name
+from cotdistill.results.report.charts import Curve, Figure, Point, curves, dots
+from cotdistill.results.report.gap_charts import (
+    gap_figures,
+    teacher_figures,
+    teacher_student_figures,
+)
+from cotdistill.stats.confidence import Interval
+
+_LEVEL = re.compile(r"level[-_ ]?(\d+)", re.IGNORECASE)
+_NO_BOUNDS = float("nan")
+_MOST_CURVES = 16
+_MOST_LOSSES = 64
+
+
+def study_figures(
+    results: Results, held: Matrix, teachers: Sequence[tuple[str, Score]] = ()
+) -> list[Figure]:
+    """Return every picture that the study's arms and files allow.
+
+    `teachers` are scores of the models that wrote the rationales, each with a name.
+    """
+    arms = _arms(results.folder)
+    made = [*_score_figures(held)]
+    made += _level_figures(held, arms)
+    made += _mix_figures(held, arms)
+    made += gap_figures(held)
+    made += teacher_figures(held, arms)
+    made += teacher_student_figures(held, teachers)
+    made += _loss_figure(results)
+    return made
+
+
+def _arms(folder: Path) -> dict[str, dict[str, Any]]:
+    path = folder / "study.yaml"
+    value = read_yaml(path) if path.is_file() else {}
+    arms = value.get("arms") if isinstance(value, dict) else None
+    return arms if isinstance(arms, dict) else {}
+
+
+def _score_figures(held: Matrix) -> Iterator[Figure]:
+    for task in held.tasks:
+        rows = [
+            (group_name(held, group), group[1], cell.score)
+            for group in held.groups
+            if (cell := held.cells.get((group, task))) is not None
+        ]
+        about = (
+            "Each dot is a score, each bar its 95 % interval over questions. Two dots whose bars "
+            "keep apart differ; two whose bars overlap may still differ in the paired test."
+        )
+        yield dots(f"scores-{file_name(task)}", f"Scores on {task}", about, rows)
+
+
+def _level_figures(held: Matrix, arms: dict[str, dict[str, Any]]) -> Iterator[Figure]:
+    levels: dict[str, float] = {}
+    for _, arm, _ in held.groups:
+        declared = (arms.get(arm) or {}).get("level")
+        named = _LEVEL.search(arm)
+        if declared == "answer-only" or "answer-only" in arm:
+            levels[arm] = 0.0
+        elif isinstance(declared, int):
+            levels[arm] = float(declared)
+        elif named:
+            levels[arm] = float(named[1])
+    if len(set(levels.values())) < 3:
+        return
+    drawn = []
+    for student, recipe, task in _lines(held):
+        points = _points(held, student, recipe, task, levels)
+        if len(points) >= 3:
+            drawn.append(Curve(_line_name(held, student, recipe, task), tuple(points)))
+    ticks = [(v, "answer only" if v == 0 else f"{v:g}") for v in sorted(set(levels.values()))]
+    about = "How much finer rationales help: the score by the granularity level that was taught."
+    if drawn:
+        yield curves(
+            "score-by-level", "Score by granularity level", about, drawn[:_MOST_CURVES],
+            x_label="granularity level", y_label="score", ticks=ticks,
+        )  # fmt: skip
+
+
+def _mix_figures(held: Matrix, arms: dict[str, dict[str, Any]]) -> Iterator[Figure]:
+    pairs: dict[tuple[str, str], dict[str, float]] = {}
+    for _, arm, _ in held.groups:
+        mix = (arms.get(arm) or {}).get("mix")
+        if isinstance(mix, dict) and len(mix) == 2:
+            (first, one), (second, two) = mix.items()
+            pairs.setdefault((first, second), {first: 1.0, second: 0.0})[arm] = one / (one + two)
+    for (first, second), shares in pairs.items():
+        drawn = []
+        for student, recipe, task in _lines(held):
+            points = _points(held, student, recipe, task, shares)
+            if len(points) >= 2:
+                drawn.append(Curve(_line_name(held, student, recipe, task), tuple(points)))
+        about = f"Mix Distillation: the score by the share of {first} among {first} and {second}."
+        if drawn:
+            yield curves(
+                f"mix-{file_name(first)}-{file_name(second)}", f"Score by share of {first}", about,
+                drawn[:_MOST_CURVES], x_label=f"share of {first}", y_label="score",
+            )  # fmt: skip
+
+
+def _loss_figure(results: Results) -> Iterator[Figure]:
+    drawn = [
+        Curve(
+            run.arm,
+            tuple(Point(step, Interval(loss, _NO_BOUNDS, _NO_BOUNDS)) for step, loss in kept),
+        )
+        for run in results.runs
+        if run.training is not None and len(kept := _thinned(run.training.curve)) >= 2
+    ]
+    about = "The loss that LLaMA-Factory logged, on a logarithmic scale; a line a run."
+    if len(drawn) > _MOST_LOSSES:
+        about += f" The first {_MOST_LOSSES} of {len(drawn)} runs are drawn."
+    if drawn:
+        yield curves(
+            "training-loss", "Training loss", about, drawn[:_MOST_LOSSES], x_label="step",
+            y_label="loss", percent=False, log_y=True,
+        )  # fmt: skip
+
+
+def _thinned(curve: tuple[tuple[int, float], ...], most: int = 200) -> list[tuple[int, float]]:
+    """Means of neighbours, so that a long curve stays readable and the page small."""
+    size = max(1, math.ceil(len(curve) / most))
+    pieces = [curve[start : start + size] for start in range(0, len(curve), size)]
+    return [(piece[-1][0], statistics.fmean(loss for _, loss in piece)) for piece in pieces]
+
+
+def _lines(held: Matrix) -> list[tuple[str, str, str]]:
+    found = dict.fromkeys((student, recipe) for student, _, recipe in held.groups)
+    return [(student, recipe, task) for student, recipe in found for task in held.tasks]
+
+
+def _line_name(held: Matrix, student: str, recipe: str, task: str) -> str:
+    several = [len({one[place] for one in held.groups}) > 1 for place in (0, 2)]
+    parts = [part for part, wanted in zip((student, recipe), several, strict=True) if wanted]
+    return " · ".join([*parts, *([task] if len(held.tasks) > 1 or not parts else [])])
+
+
+def _points(
+    held: Matrix, student: str, recipe: str, task: str, places: dict[str, float]
+) -> list[Point]:
+    found = [
+        Point(x, cell.score)
+        for arm, x in places.items()
+        if (cell := held.cells.get(((student, arm, recipe), task))) is not None
+    ]
+    return sorted(found, key=lambda point: point.x)

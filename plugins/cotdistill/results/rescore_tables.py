@@ -1,0 +1,62 @@
+"""What changed when samples were graded again: by file and filter, and by rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cotdistill.results.rescore import Rescored
+from cotdistill.results.run_names import run_names
+from cotdistill.tables import Table
+
+
+def score_changes(done: Sequence[Rescored]) -> Table:
+    """Return a row a file and old filter: what the score was, what it is, how many moved."""
+    rows = []
+    names = run_names([one.file for one in done])
+    for run, one in zip(names, done, strict=True):
+        new = one.score
+        for name, old in one.before.items() or [("", None)]:
+            rows.append(
+                (
+                    run,
+                    one.file.task,
+                    name,
+                    str(one.questions - one.without_gold),
+                    "" if old is None else f"{100 * old:.1f}",
+                    f"{100 * new.value:.1f}",
+                    f"{100 * new.low:.1f} - {100 * new.high:.1f}",
+                    str(one.up),
+                    str(one.down),
+                )
+            )
+    moved = ("score before", "now", "95 % interval", "up", "down")
+    columns = ("run", "task", "filter", "questions", *moved)
+    notes = [
+        f"{one.file.path.name}: {count} {what}"
+        for one in done
+        for count, what in [
+            (one.without_gold, "questions without a gold answer were left out of the score"),
+            (one.repeated_rows, "rows repeat a question and filter and were left out"),
+        ]
+        if count
+    ]
+    return Table(columns, tuple(rows), tuple(notes))
+
+
+def rule_table(done: Sequence[Rescored]) -> Table:
+    """Return a row an outcome and rule, commonest first: what it read, what moved by it."""
+    rows = [
+        (
+            run,
+            one.file.task,
+            outcome,
+            rule,
+            *map(str, (change.responses, change.up, change.down)),
+        )
+        for run, one in zip(run_names([one.file for one in done]), done, strict=True)
+        for (outcome, rule), change in sorted(
+            one.rules.items(), key=lambda held: (-held[1].responses, held[0])
+        )
+    ]
+    columns = ("run", "task", "outcome", "rule", "responses", "up", "down")
+    return Table(columns, tuple(rows))

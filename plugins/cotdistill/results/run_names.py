@@ -1,0 +1,41 @@
+"""What to call runs in a table: the part of the path that tells them apart and means something."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cotdistill.hosts.lm_eval.samples import SampleFile
+
+
+def short_names(places: Sequence[Path]) -> list[str]:
+    """Return what tells places apart: the last part of the path that differs among them.
+
+    >>> short_names([Path("scores/a/model"), Path("scores/b/model")])
+    ['a', 'b']
+    """
+    parts = [list(place.parts) for place in places]
+    while min(map(len, parts)) > 1 and len({held[-1] for held in parts}) < len(parts):
+        if len({tuple(held[:-1]) for held in parts}) == 1:
+            break
+        parts = [held[:-1] for held in parts]
+    return [held[-1] for held in parts]
+
+
+def run_names(files: Sequence[SampleFile]) -> list[str]:
+    """Return a name for the run of each samples file.
+
+    lm-eval names the folder of the samples after the model, a whole path with `__` for every
+    slash; the folder around it is named by whoever ran it, and serves where it tells runs apart.
+
+    >>> file = SampleFile(Path("scores/level1/__tmp__model/samples_t.jsonl"), "t", "")
+    >>> run_names([file])
+    ['level1']
+    """
+    folders = list(dict.fromkeys(file.path.resolve().parent for file in files))
+    outer = {folder: folder.parent.name for folder in folders}
+    apart = len(set(outer.values())) == len(folders)
+    return [
+        outer[folder] if apart and "__" in folder.name else folder.name
+        for folder in (file.path.resolve().parent for file in files)
+    ]

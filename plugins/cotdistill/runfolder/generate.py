@@ -1,0 +1,303 @@
+"""From a study to a run folder: every file of every run, the same bytes for the same study.
+
+What a run produced is never touched. Files are rewritten only where their bytes change, so that
+`run` repeats only what depends on a change. The manifest comes last: a folder whose manifest is
+there is complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cotdistill.arms.build import (
+    arm_digest,
+    check_arm,
+    has_data_file,
+    is_buildable_now,
+    is_current,
+    known_rows,
+    write_arm,
+)
+from cotdistill.arms.rows import COLUMNS
+from cotdistill.catalogue.packaged import datasets
+from cotdistill.errors import DataError, Fault, FaultsError
+from cotdistill.files.atomic import write_if_changed
+from cotdistill.files.bundle import bundle_folder
+from cotdistill.files.jsonl import row_line
+from cotdistill.files.templates import render
+from cotdistill.files.yamls import dump_yaml
+from cotdistill.runfolder.config_files import (
+    Layout,
+    RunFiles,
+    argument_faults,
+    layout_of,
+    run_files,
+)
+from cotdistill.runfolder.moved import taken_fault
+from cotdistill.studies.load import load_study
+from cotdistill.studies.resolve import Run, resolve
+from cotdistill.studies.study import Study
+
+ManifestLine = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What a generation did: run names by what became of them, and where."""
+
+    folder: Path
+    study: str
+    new: tuple[str, ...]
+    changed: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    dropped: tuple[str, ...]
+    stale: tuple[str, ...]  # outputs that are there and were made from older files
+    to_prepare: tuple[str, ...]  # arms whose rows `run` will fetch
+    unequal: str  # how the arms differ in compute, where a recipe counts epochs; else nothing
+
+
+def generate(name_or_path: str, folder: Path | None = None, sets: Sequence[str] = ()) -> Generated:
+    """Write the run folder of a study and say what changed.
+
+    Raises:
+        StudyError: every fault of the study; nothing is written.
+        DataError: every fault of the arms' rows; nothing is written.
+        FaultsError: LLaMA-Factory would refuse a training file, or the folder cannot be written or
+            holds files that are not ours.
+    """
+    study, place = load_study(name_or_path, sets)
+    root = (folder or Path("runs") / study.name).resolve()
+    files = checked_files(study, place, root)
+    if taken := taken_fault(root):
+        raise FaultsError(taken)
+    before = _manifest_before(root)
+    manifest = _write(study, root, files)
+    return _difference(study, root, before, manifest)
+
+
+def checked_files(study: Study, place: str, root: Path) -> list[tuple[Run, Layout, RunFiles]]:
+    """Return the files of every run of a study after all that can be checked; writes nothing.
+
+    Raises:
+        FaultsError: all faults of names, batches, rows and training arguments.
+    """
+    resolved = resolve(study, place)
+    _check_rows(study, root)
+    files: list[tuple[Run, Layout, RunFiles]] = []
+    faults: list[Fault] = []
+    for run in resolved.runs:
+        layout = layout_of(root, run)
+        made = run_files(study, run, layout)
+        faults += _once(argument_faults(made, layout, place), faults)
+        files.append((run, layout, made))
+    if faults:
+        raise FaultsError(faults)
+    return files
+
+
+def read_manifest(root: Path) -> list[ManifestLine]:
+    """Return the lines of a run folder's manifest.
+
+    Raises:
+        DataError: there is none, or a line is not a run.
+    """
+    path = root / "manifest.jsonl"
+    lines: list[ManifestLine] = []
+    try:
+        for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            line = json.loads(text)
+            if not isinstance(line, dict) or "run" not in line or "sha256" not in line:
+                raise DataError(Fault(f"{path}:{number}", "not a run", "", "generate it again"))
+            lines.append(line)
+    except (OSError, ValueError) as error:
+        wrong = f"cannot be read as a manifest ({error})"
+        raise DataError(Fault(str(path), wrong, "", "generate the folder again")) from error
+    return lines
+
+
+def _manifest_before(root: Path) -> list[ManifestLine]:
+    """Return the manifest's lines; none where it is broken, for generating again mends that."""
+    if not (root / "manifest.jsonl").is_file():
+        return []
+    try:
+        return read_manifest(root)
+    except DataError:
+        return []
+
+
+def _check_rows(study: Study, root: Path) -> None:
+    """Read every arm at hand once, so that a bad row stops everything before a file is written."""
+    faults: list[Fault] = []
+    for arm in study.arms:
+        path = root / "data" / f"{arm}.jsonl"
+        if not has_data_file(study, arm) or not is_buildable_now(study, arm):
+            continue
+        if is_current(path, arm_digest(study, arm)):
+            continue
+        try:
+            check_arm(study, arm)
+        except DataError as error:
+            faults += [
+                Fault(f"arm {arm}: {fault.place}", fault.wrong, fault.expected, fault.remedy)
+                for fault in error.faults
+            ]
+    if faults:
+        raise DataError(faults)
+
+
+def _once(found: list[Fault], known: list[Fault]) -> list[Fault]:
+    """Leave out what was said of another run already: a recipe's fault is in all its runs."""
+    said = {(fault.place.rsplit(":", 1)[-1], fault.wrong) for fault in known}
+    return [f for f in found if (f.place.rsplit(":", 1)[-1], f.wrong) not in said]
+
+
+def _write(
+    study: Study, root: Path, files: list[tuple[Run, Layout, RunFiles]]
+) -> list[ManifestLine]:
+    write_if_changed(root / "study.yaml", dump_yaml(study.model_dump(mode="json")))
+    with_file = [arm for arm in study.trained_arms() if has_data_file(study, arm)]
+    for arm in with_file:
+        if is_buildable_now(study, arm):
+            write_arm(study, arm, root)
+    made_from = {arm: arm_digest(study, arm) for arm in with_file}
+    _write_shared(study, root)
+    manifest = []
+    for run, layout, made in files:
+        write_if_changed(layout.train_file, made.train.text)
+        write_if_changed(layout.eval_file, made.evaluate.text)
+        if made.export:
+            write_if_changed(layout.export_file, made.export.text)
+        manifest.append(_manifest_line(run, made, made_from))
+    _remove_orphans(root, {run.name for run, _, _ in files})
+    write_if_changed(root / "Snakefile", render("run/Snakefile.j2", {"study": study.name}))
+    write_if_changed(root / "manifest.jsonl", "".join(map(row_line, manifest)))
+    return manifest
+
+
+def _write_shared(study: Study, root: Path) -> None:
+    registry = {arm: _registration(study, root, arm) for arm in study.trained_arms()}
+    text = json.dumps(registry, ensure_ascii=False, indent=2) + "\n"
+    write_if_changed(root / "dataset_info.json", text)
+    templates = bundle_folder("templates")
+    for name in sorted({r.deepspeed for r in study.recipes.values() if r.deepspeed}):
+        source = templates / "deepspeed" / f"{name}.json"
+        write_if_changed(root / "deepspeed" / source.name, source.read_text(encoding="utf-8"))
+    if study.launcher == "accelerate":
+        source = templates / "accelerate" / "fsdp.yaml"
+        write_if_changed(root / "accelerate" / "fsdp.yaml", source.read_text(encoding="utf-8"))
+
+
+def _registration(study: Study, root: Path, arm: str) -> dict[str, Any]:
+    if has_data_file(study, arm):
+        return {"file_name": str(root / "data" / f"{arm}.jsonl"), "columns": COLUMNS}
+    declared = study.arms[arm]
+    return datasets()[declared.dataset].as_entry()  # type: ignore[union-attr]
+
+
+def _manifest_line(run: Run, made: RunFiles, made_from: dict[str, str]) -> ManifestLine:
+    # An arm is known by a hash of what it is made from, which is the same before and after `run`
+    # has made it. Its ledger has the hash of the rows themselves.
+    data = f"data/{run.arm}.jsonl" if run.arm in made_from else None
+    student = None if run.student.model else f"models/{run.student.name}--{run.arm}"
+    export = made.export
+    scratch = json.dumps(
+        run.student.scratch.model_dump(mode="json") if run.student.scratch else None
+    )
+    data_hash = made_from.get(run.arm)
+    return {
+        "run": run.name,
+        "student": run.student.name,
+        "arm": run.arm,
+        "recipe": run.recipe,
+        "seed": run.seed,
+        "files": {
+            "train": f"train/{run.name}.yaml",
+            "export": f"export/{run.name}.yaml" if export else None,
+            "eval": f"eval/{run.name}.yaml",
+            "data": data,
+            "student": student,
+        },
+        "outputs": {
+            "train": f"checkpoints/{run.name}",
+            "export": f"exported/{run.name}" if export else None,
+            "evaluate": f"scores/{run.name}",
+        },
+        "stages": {
+            "prepare": made.prepare_command.as_json() if made.prepare_command else None,
+            "train": made.train_command.as_json(),
+            "export": made.export_command.as_json() if made.export_command else None,
+            "evaluate": made.evaluate_command.as_json(),
+        },
+        "sha256": {
+            "train": _sha256(made.train.text),
+            "export": _sha256(export.text) if export else None,
+            "eval": _sha256(made.evaluate.text),
+            "data": data_hash,
+            "student": _sha256(f"{scratch}{data_hash}") if student else None,
+        },
+    }
+
+
+def _remove_orphans(root: Path, kept: set[str]) -> None:
+    """Remove configuration files of runs that the study no longer has; results stay."""
+    for stage in ("train", "export", "eval"):
+        for path in sorted((root / stage).glob("*.yaml")):
+            if path.stem not in kept:
+                path.unlink()
+
+
+def _difference(
+    study: Study, root: Path, before: list[ManifestLine], now: list[ManifestLine]
+) -> Generated:
+    old = {line["run"]: line for line in before}
+    current = {line["run"] for line in now}
+    changed = [line for line in now if line["run"] in old and line != old[line["run"]]]
+    return Generated(
+        folder=root,
+        study=study.name,
+        new=tuple(line["run"] for line in now if line["run"] not in old),
+        changed=tuple(line["run"] for line in changed),
+        unchanged=tuple(line["run"] for line in now if line == old.get(line["run"])),
+        dropped=tuple(run for run in old if run not in current),
+        stale=tuple(_stale(root, old, changed)),
+        to_prepare=tuple(
+            arm
+            for arm in study.trained_arms()
+            if has_data_file(study, arm) and not is_buildable_now(study, arm)
+        ),
+        unequal=unequal_arms(study, root),
+    )
+
+
+def unequal_arms(study: Study, root: Path) -> str:
+    """Say which arms are trained for other numbers of steps than the rest, where it is known."""
+    if all(recipe.epochs is None for recipe in study.recipes.values()):
+        return ""
+    rows = {arm: count for arm in study.trained_arms() if (count := known_rows(study, root, arm))}
+    if len(set(rows.values())) < 2:
+        return ""
+    least, most = min(rows, key=rows.__getitem__), max(rows, key=rows.__getitem__)
+    return (
+        f"arms differ in rows, from {rows[least]:,} ({least}) to {rows[most]:,} ({most}), and so "
+        "in steps, for recipes count epochs; for equal compute say max_steps, or rows of a mix"
+    )
+
+
+def _stale(root: Path, old: dict[str, ManifestLine], changed: list[ManifestLine]) -> Iterator[str]:
+    for line in changed:
+        was, is_now = old[line["run"]]["sha256"], line["sha256"]
+        retrain = any(was.get(key) != is_now[key] for key in ("train", "data", "student"))
+        for stage, output in line["outputs"].items():
+            affected = retrain or (stage == "evaluate" and was.get("eval") != is_now["eval"])
+            affected = affected or (stage != "train" and was.get("export") != is_now["export"])
+            if output and affected and (root / output).exists():
+                yield output
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,10 @@
+"""Execute a run folder: jobs, their records, restarts after interruptions."""
+
+PUBLIC_MODULES = (
+    "jobs",
+    "options",
+    "own_jobs",
+    "run",
+    "step",
+    "watch",
+)

@@ -1,0 +1,27 @@
+"""The jobs that cotdistill does itself: build an arm's rows, a scratch student, the report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from cotdistill.runs.jobs import read_jobs, stage_of
+
+
+def inside(folder: Path, stage: str, name: str) -> None:
+    """Do the work of a job that has no host program: build an arm or a student, or the report."""
+    folder = folder.resolve()
+    job = read_jobs(folder)[(stage_of(stage), name)]
+    if job.stage == "collect":
+        from cotdistill.results.report.report import report
+
+        _, written = report(folder)
+        sys.stdout.write("".join(f"wrote {path}\n" for path in written))
+    elif job.student is not None:
+        from cotdistill.arms.build import build_student
+
+        build_student(folder, job.student, job.arm or "")
+    else:
+        from cotdistill.arms.build import build_arm
+
+        build_arm(folder, job.arm or name)

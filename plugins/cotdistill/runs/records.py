@@ -1,0 +1,127 @@
+"""What became of each job: the record of a finished one, and of the attempt that goes on or broke.
+
+`done/<stage>/<name>.json` exists exactly while a job counts as finished. It says what the job was
+made from: the digest of its settings and what each job before it made. A job whose record says
+something else than the folder does now is stale. `.cotdistill/attempts/<stage>/<name>.json` is
+written before a job's program starts, so that after a kill the next start knows what is lying in
+the output folder. Both are written whole, so a kill leaves the old one or the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from cotdistill.files.atomic import write_text
+from cotdistill.runs.jobs import Job, JobId, Jobs, marker_of, settings_digest
+
+State = Literal["running", "failed", "stopped", "finished"]
+PRIVATE = ".cotdistill"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished job: what it was made from, a name for what it made, and how it went."""
+
+    made_from: dict[str, str]
+    made: str
+    seconds: float
+    finished: str
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The latest attempt at a job. `run` names the `cotdistill run` that it belongs to."""
+
+    state: State
+    made_from: dict[str, str]
+    process: str
+    run: str
+    started: str
+    message: str = ""
+    status: int | None = None
+    log_from: int = 0
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def read_done(folder: Path, job: JobId) -> Done | None:
+    """Return the record of a finished job, or None; an unreadable one counts as none."""
+    read = _read(folder / marker_of(job))
+    with contextlib.suppress(TypeError):
+        return Done(**read)
+    return None
+
+
+def write_done(folder: Path, job: JobId, done: Done) -> None:
+    """Write the record that a job is finished: the last thing that a job does."""
+    write_text(folder / marker_of(job), json.dumps(asdict(done), indent=1) + "\n")
+
+
+def attempt_path(folder: Path, job: JobId) -> Path:
+    """Return where the record of a job's latest attempt lies."""
+    return folder / PRIVATE / "attempts" / job[0] / f"{job[1]}.json"
+
+
+def read_attempt(folder: Path, job: JobId) -> Attempt | None:
+    """Return the record of a job's latest attempt, or None."""
+    read = _read(attempt_path(folder, job))
+    with contextlib.suppress(TypeError):
+        return Attempt(**read)
+    return None
+
+
+def write_attempt(folder: Path, job: JobId, attempt: Attempt) -> None:
+    """Write the record of a job's latest attempt."""
+    write_text(attempt_path(folder, job), json.dumps(asdict(attempt)) + "\n")
+
+
+def new_make() -> str:
+    """Return a name for one making of something that is too big to hash.
+
+    >>> len(new_make()) == len(new_make()), new_make() == new_make()
+    (True, False)
+    """
+    return secrets.token_hex(8)
+
+
+def made_from(folder: Path, jobs: Jobs, job: Job) -> dict[str, str] | None:
+    """Return what a job would be made from now, or None where something before it is missing."""
+    parts = {"settings": settings_digest(folder, job)}
+    for needed in job.needs:
+        if needed not in jobs:
+            continue
+        done = read_done(folder, needed)
+        if done is None:
+            return None
+        parts["/".join(needed)] = done.made
+    return parts
+
+
+def move_to_stale(folder: Path, relative: str) -> str | None:
+    """Move what lies at a relative path to `stale/`; return its new place, or None if none was.
+
+    Nothing that a run made is ever deleted to make room for another.
+    """
+    source = folder / relative
+    if not source.exists() and not source.is_symlink():
+        return None
+    for number in range(1, 1_000_000):
+        target = folder / "stale" / f"{number:03d}" / relative
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.rename(target)
+            return str(target.relative_to(folder))
+    raise AssertionError("a million stale copies")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return read if isinstance(read, dict) else {}

@@ -1,0 +1,279 @@
+"""One job of a run folder, from its lock to the record that it is finished.
+
+A workflow rule calls this. The host's exit status is not believed: what it should have written is
+looked at before the job counts as done. A job can be killed at any moment and started again.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from cotdistill.errors import DataError, Fault, FaultsError, MisuseError, UserError, did_you_mean
+from cotdistill.files.atomic import sha256_of
+from cotdistill.files.locks import free_lock, lock_holder, take_lock
+from cotdistill.hosts.llamafactory.end_token import end_at_the_trained_token
+from cotdistill.hosts.llamafactory.outputs import training_fault
+from cotdistill.hosts.lm_eval.outputs import evaluation_fault
+from cotdistill.hosts.machine.gpus import Devices, slots_folder, take_devices
+from cotdistill.hosts.machine.processes import is_gone, marked, own_identity, stop
+from cotdistill.hosts.machine.program import StoppedError, program_fault, run_program, search_path
+from cotdistill.runs.jobs import Job, log_of, read_jobs, stage_of
+from cotdistill.runs.log_errors import lines_that_matter
+from cotdistill.runs.output_folder import Room, make_room
+from cotdistill.runs.records import (
+    PRIVATE,
+    Attempt,
+    Done,
+    made_from,
+    new_make,
+    read_attempt,
+    read_done,
+    write_attempt,
+    write_done,
+)
+
+RUN_PROCESS = "COTDISTILL_RUN_PROCESS"
+RUN_ID = "COTDISTILL_RUN_ID"
+GPUS = "COTDISTILL_GPUS"
+THREADS = "COTDISTILL_THREADS"
+JOB = "COTDISTILL_JOB"
+STOPPED_STATUS = 143
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """Where a job is done: the folder, the job, what it is made from, and its open log."""
+
+    folder: Path
+    job: Job
+    made_from: dict[str, str]
+    log: IO[bytes]
+    locks: tuple[int, ...]
+    is_orphaned: Callable[[], bool]
+
+
+def run_step(folder: Path, stage: str, name: str) -> int:
+    """Do one job, unless it is done, and return the exit status: 0 done, 1 failed, 143 stopped.
+
+    Raises:
+        DataError: not a run folder, or a job before this one is not finished.
+        MisuseError: there is no such job.
+    """
+    folder = folder.resolve()
+    jobs = read_jobs(folder)
+    job = jobs.get((stage_of(stage), name))
+    if job is None:
+        hint = did_you_mean(name, [n for s, n in jobs if s == stage])
+        raise MisuseError(f"{folder}: no {stage} job '{name}'; {hint}")
+    is_orphaned = _watch()
+    lock = _locked(folder, job, is_orphaned)
+    try:
+        parts = made_from(folder, jobs, job)
+        if parts is None:
+            waits = [n for n in job.needs if read_done(folder, n) is None]
+            missing = ", ".join(" ".join(need) for need in waits)
+            raise DataError(Fault(f"{folder}: {job}", f"waits for {missing}", "", "run that first"))
+        done = read_done(folder, job.id)
+        if done is not None and done.made_from == parts:
+            _say(f"{job}: finished before, at {done.finished}")
+            return 0
+        stop(lambda: marked(JOB, _mark(folder, job)))
+        log = folder / log_of(job.id)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as stream:
+            return _attempt(_Setting(folder, job, parts, stream, (lock,), is_orphaned))
+    finally:
+        free_lock(lock)
+
+
+def _attempt(at: _Setting) -> int:
+    job, started, clock = at.job, _now(), time.monotonic()
+    room = make_room(at.folder, job, at.made_from, read_attempt(at.folder, job.id))
+    attempt = Attempt(
+        state="running",
+        made_from=at.made_from,
+        process=own_identity(),
+        run=os.environ.get(RUN_ID, ""),
+        started=started,
+        log_from=at.log.tell(),
+        notes=_notes(room),
+    )
+    devices = Devices((), ())
+    try:
+        if not room.complete:
+            devices = _devices(at)
+            if devices.ids:
+                attempt = replace(attempt, notes=attempt.notes | {"gpus": list(devices.ids)})
+            write_attempt(at.folder, job.id, attempt)
+            status = _host(at, room, devices)
+            attempt = replace(attempt, status=status)
+            if status != 0:
+                return _failed(at, attempt, _ending(status))
+        if fault := _outcome_fault(at.folder, job):
+            return _failed(at, attempt, fault)
+    except StoppedError as stopped:
+        why = str(stopped) or "the run that started it is gone"
+        write_attempt(at.folder, job.id, replace(attempt, state="stopped", message=why))
+        _say(f"{job}: stopped ({why})")
+        return STOPPED_STATUS
+    except UserError as error:
+        return _failed(at, attempt, str(error))
+    finally:
+        devices.free()
+    done = Done(
+        made_from=at.made_from,
+        made=_made(at.folder, job),
+        seconds=round(time.monotonic() - clock, 3),
+        finished=_now(),
+        notes=attempt.notes,
+    )
+    write_done(at.folder, job.id, done)
+    write_attempt(at.folder, job.id, replace(attempt, state="finished"))
+    return 0
+
+
+def _notes(room: Room) -> dict[str, Any]:
+    notes = {"room": room.said, "resumed_from": room.resume_from and room.resume_from.name}
+    return {key: value for key, value in notes.items() if value}
+
+
+def _host(at: _Setting, room: Room, devices: Devices) -> int:
+    job = at.job
+    inside_command = list(job.own) or [sys.executable, "-P", "-m", "cotdistill"]
+    inside_command += ["step", job.stage, job.name, "--folder", str(at.folder), "--inside"]
+    command = list(job.command) or inside_command
+    if room.resume_from is not None:
+        command += [f"resume_from_checkpoint={room.resume_from}", "overwrite_output_dir=false"]
+    env = dict(os.environ) | job.env | {JOB: _mark(at.folder, job), "PYTHONUNBUFFERED": "1"}
+    env["PATH"] = search_path(env)
+    if GPUS in os.environ:  # a run on this machine deals out devices; a cluster does it itself
+        env["CUDA_VISIBLE_DEVICES"] = ",".join(devices.ids)
+    if not devices.ids and THREADS in os.environ:
+        env.setdefault("OMP_NUM_THREADS", os.environ[THREADS])
+    if fault := program_fault(job.stage, command, env):
+        raise FaultsError(fault)
+    gpus = f", GPU {','.join(devices.ids)}" if devices.ids else ""
+    head = f"=== {job}, {_now()}{gpus}{', ' + room.said if room.said else ''}\n"
+    at.log.write(f"{head}=== {shlex.join(command)}\n".encode())
+    at.log.flush()
+    locks = (*at.locks, *devices.locks)
+    return run_program(command, env, at.folder, at.log, locks, at.is_orphaned)
+
+
+def _devices(at: _Setting) -> Devices:
+    here = os.environ.get(GPUS, "")
+    if not at.job.gpus or not here:
+        return Devices((), ())
+
+    def keep_waiting() -> None:
+        if at.is_orphaned():
+            raise StoppedError
+
+    holder = f"{at.folder}: {at.job} ({own_identity()})"
+    return take_devices(at.job.gpus, here.split(","), slots_folder(), holder, keep_waiting)
+
+
+def _outcome_fault(folder: Path, job: Job) -> str:
+    """Return why a host's exit status 0 is not believed, or an empty text; mends exports."""
+    output = folder / (job.output or "")
+    match job.stage:
+        case "train":
+            return training_fault(output)
+        case "export":
+            if not any(output.glob("*.safetensors")) and not any(output.glob("*.bin")):
+                return "the export exited with 0 but wrote no weights"
+            end_at_the_trained_token(output)
+        case "evaluate":
+            return evaluation_fault(output)
+        case "prepare":
+            if not output.exists():
+                return f"nothing was written to {job.output}"
+    return ""
+
+
+def _made(folder: Path, job: Job) -> str:
+    """Name what a job made: by its bytes where it is small and the same each time, else anew."""
+    output = folder / (job.output or "")
+    if job.stage != "prepare":
+        return new_make()
+    files = sorted(output.rglob("*")) if output.is_dir() else [output]
+    digests = [f"{f.relative_to(folder)} {sha256_of(f)}" for f in files if f.is_file()]
+    return digests[0].split()[-1] if len(digests) == 1 else _digest(digests)
+
+
+def _digest(lines: list[str]) -> str:
+    import hashlib
+
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _failed(at: _Setting, attempt: Attempt, message: str) -> int:
+    at.log.flush()
+    log = at.folder / log_of(at.job.id)
+    said = lines_that_matter(log, attempt.log_from) if attempt.status else []
+    text = "\n".join([message, *(line for line in said if not line.startswith("=== "))])
+    write_attempt(at.folder, at.job.id, replace(attempt, state="failed", message=text))
+    at.log.write(f"=== failed: {message}\n".encode())
+    _say(f"{at.job}: failed: {message}; see {log}")
+    return 1
+
+
+def _ending(status: int) -> str:
+    if status >= 0:
+        return f"exit status {status}"
+    hint = ", as the kernel does when memory runs out" if status == -9 else ""
+    return f"killed by signal {-status}{hint}"
+
+
+def _locked(folder: Path, job: Job, is_orphaned: Callable[[], bool]) -> int:
+    """Wait for the job's lock: whoever holds it works in the same output folder."""
+    path = folder / PRIVATE / "locks" / f"{job.stage}--{job.name}.lock"
+    said = False
+    while (lock := take_lock(path, own_identity())) is None:
+        if is_orphaned():
+            raise FaultsError(Fault(str(job), "the run that started it is gone"))
+        if not said:
+            _say(f"{job}: waiting for {lock_holder(path) or 'another process'}, which works on it")
+            said = True
+        stop(lambda: _leftovers(folder, job))
+        time.sleep(0.5)
+    return lock
+
+
+def _leftovers(folder: Path, job: Job) -> list[int]:
+    """Return the programs of this job on this machine whose own step is gone."""
+    before = read_attempt(folder, job.id)
+    if before is None or not is_gone(before.process):
+        return []
+    return marked(JOB, _mark(folder, job))
+
+
+def _watch() -> Callable[[], bool]:
+    """Return whether the one that this step works for has died since."""
+    parent, run = os.getppid(), os.environ.get(RUN_PROCESS, "")
+
+    def is_orphaned() -> bool:
+        return os.getppid() != parent or bool(run and is_gone(run))
+
+    return is_orphaned
+
+
+def _mark(folder: Path, job: Job) -> str:
+    return f"{folder}::{job.stage}/{job.name}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,110 @@
+"""What is going on in a run folder: jobs that started, ended or broke, read from their records.
+
+Records are looked at rather than Snakemake's output, so that this works the same for jobs on this
+machine and for jobs on a cluster that shares the folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from cotdistill.hosts.llamafactory.outputs import training_now
+from cotdistill.runs.jobs import Job, JobId, Jobs, log_of, marker_of
+from cotdistill.runs.records import Attempt, attempt_path, read_attempt, read_done
+
+What = Literal["started", "finished", "failed", "stopped"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a job, with a few words about it."""
+
+    what: What
+    job: Job
+    words: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.job}" + (f" ({self.words})" if self.words else "")
+
+
+@dataclass
+class Watch:
+    """The jobs of one `cotdistill run`, and what was last seen of each."""
+
+    folder: Path
+    jobs: Jobs
+    run: str
+    waiting: dict[JobId, int] = field(default_factory=dict)
+    running: dict[JobId, Attempt] = field(default_factory=dict)
+    failed: dict[JobId, Attempt] = field(default_factory=dict)
+    finished: dict[JobId, float] = field(default_factory=dict)
+
+    def expect(self, pending: Iterable[JobId]) -> None:
+        """Watch these jobs from now on."""
+        for job in pending:
+            self.finished.pop(job, None)
+            self.waiting.setdefault(job, 0)
+
+    def look(self) -> list[Event]:
+        """Return what happened since the last look."""
+        events: list[Event] = []
+        for job in list(self.waiting):
+            if (self.folder / marker_of(job)).exists():
+                done = read_done(self.folder, job)
+                self.finished[job] = done.seconds if done else 0.0
+                said = [f"{self.finished[job]:.1f} s"]
+                if done and job not in self.running and "room" in done.notes:  # too fast to see
+                    said.append(str(done.notes["room"]))
+                self._forget(job)
+                events.append(Event("finished", self.jobs[job], ", ".join(said)))
+            else:
+                events += self._look_at_attempt(job)
+        return events
+
+    def line(self) -> str:
+        """Return one line that says where everything stands."""
+        total = len(self.waiting) + len(self.finished) + len(self.failed)
+        parts = [f"{len(self.finished)}/{total} jobs"]
+        if self.failed:
+            parts.append(f"{len(self.failed)} failed")
+        now = [self.place(job) for job in self.running]
+        return " · ".join([*parts, *now[:3], *([f"{len(now) - 3} more"] if len(now) > 3 else [])])
+
+    def place(self, job: JobId) -> str:
+        """Return where a running job stands; a training with its step, loss and time left."""
+        known = self.jobs[job]
+        now = (
+            training_now(self.folder / known.output) if job[0] == "train" and known.output else None
+        )
+        return f"{known} {now}" if now else str(known)
+
+    def _forget(self, job: JobId) -> None:
+        self.waiting.pop(job, None)
+        self.running.pop(job, None)
+
+    def _look_at_attempt(self, job: JobId) -> list[Event]:
+        try:
+            stamp = attempt_path(self.folder, job).stat().st_mtime_ns
+        except OSError:
+            return []
+        if stamp == self.waiting[job]:
+            return []
+        attempt = read_attempt(self.folder, job)
+        if attempt is None or attempt.run != self.run:
+            return []
+        self.waiting[job] = stamp
+        if attempt.state == "running":
+            self.running[job] = attempt
+            gpus = ",".join(attempt.notes.get("gpus", []))
+            said = [f"GPU {gpus}"] if gpus else []
+            said += [attempt.notes["room"]] if attempt.notes.get("room") else []
+            return [Event("started", self.jobs[job], ", ".join(said))]
+        if attempt.state == "failed":
+            self.failed[job] = attempt
+            self._forget(job)
+            return [Event("failed", self.jobs[job], f"see {self.folder / log_of(job)}")]
+        self.running.pop(job, None)
+        return [Event("stopped", self.jobs[job])] if attempt.state == "stopped" else []

@@ -1,0 +1,9 @@
+"""The study file: its schema, its shipped examples, its resolution against the catalogue."""
+
+PUBLIC_MODULES = (
+    "arm",
+    "listing",
+    "load",
+    "resolve",
+    "study",
+)

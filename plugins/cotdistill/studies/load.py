@@ -1,0 +1,133 @@
+"""Find a study by name or path, apply `--set key=value`, and check it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cotdistill.errors import Fault, FaultsError, StudyError, did_you_mean
+from cotdistill.files.bundle import bundle_files, bundle_folder
+from cotdistill.files.yamls import parse_yaml, read_yaml
+from cotdistill.studies.study import Study, read_study
+
+
+def shipped_studies() -> dict[str, Path]:
+    """Return the packaged studies by name.
+
+    >>> "quickstart" in shipped_studies()
+    True
+    """
+    return {path.stem: path for path in bundle_files("studies", "*.yaml")}
+
+
+def load_study(name_or_path: str, settings: Sequence[str] = ()) -> tuple[Study, str]:
+    """Return a checked study and the place that its faults name.
+
+    Paths in a study file are relative to that file; in a packaged study and in `--set` they are
+    relative to the current folder.
+
+    Raises:
+        StudyError: no such study, or it has faults.
+        FaultsError: the file is not YAML, or a setting is not `key=value`.
+    """
+    path = _find(name_or_path)
+    packaged = path.parent == bundle_folder("studies")
+    place = str(path) if not packaged else f"studies/{path.name}"
+    value = read_yaml(path)
+    if isinstance(value, dict):
+        _make_absolute(value, Path.cwd() if packaged else path.resolve().parent)
+        value = with_settings(value, settings)
+        _make_absolute(value, Path.cwd())
+    return read_study(value, place), place
+
+
+def with_settings(value: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """Return a study's mapping with `key.key=value` settings applied; values are read as YAML.
+
+    >>> with_settings({"seeds": [1], "hardware": {"gpus": 1}}, ["hardware.gpus=4", "seeds=[1, 2]"])
+    {'seeds': [1, 2], 'hardware': {'gpus': 4}}
+    """
+    changed = copy.deepcopy(value)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise FaultsError(
+                Fault(f"--set {setting}", "not a setting", "key=value, such as hardware.gpus=4")
+            )
+        place: Any = changed
+        *parents, last = key.split(".")
+        for depth, parent in enumerate(parents):
+            place = _step_into(place, parent, f"--set {'.'.join(parents[: depth + 1])}")
+        _assign(place, last, parse_yaml(text, f"--set {key}"), f"--set {key}")
+    return changed
+
+
+def _step_into(place: Any, key: str, where: str) -> Any:
+    if isinstance(place, list):
+        if key.isdigit() and int(key) < len(place):
+            return place[int(key)]
+        raise FaultsError(Fault(where, "no such entry", f"a number below {len(place)}"))
+    if not isinstance(place, dict):
+        raise FaultsError(Fault(where, "is inside a plain value, not a mapping"))
+    if place.get(key) is None:
+        place[key] = {}
+    return place[key]
+
+
+def _assign(place: Any, key: str, value: Any, where: str) -> None:
+    if isinstance(place, list) and key.isdigit() and int(key) < len(place):
+        place[int(key)] = value
+    elif isinstance(place, dict):
+        place[key] = value
+    else:
+        raise FaultsError(Fault(where, "is not a key of a mapping"))
+
+
+def _find(name_or_path: str) -> Path:
+    shipped = shipped_studies()
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml") or "/" in name_or_path:
+        if path.is_file():
+            return path
+        raise StudyError(Fault(name_or_path, "no such file", "a study file"))
+    if name_or_path in shipped:
+        return shipped[name_or_path]
+    raise StudyError(
+        Fault(name_or_path, "no such study", "", did_you_mean(name_or_path, list(shipped)))
+    )
+
+
+def _make_absolute(value: dict[str, Any], base: Path) -> None:
+    """Make the paths of a study absolute in place; what is not a path stays as it is."""
+    arms = value.get("arms")
+    for arm in arms.values() if isinstance(arms, dict) else ():
+        if isinstance(arm, dict):
+            for key in ("file", "folder"):
+                _absolute_at(arm, key, base)
+            filters = arm.get("filter")
+            if isinstance(filters, dict) and isinstance(filters.get("golds"), list):
+                filters["golds"] = [_absolute(path, base) for path in filters["golds"]]
+    _absolute_at(value, "data_folder", base)
+    students = value.get("students")
+    for student in students if isinstance(students, list) else ():
+        if isinstance(student, dict):
+            model = student.get("model")
+            if isinstance(model, str) and (
+                model.startswith(("./", "../", "~")) or (base / model).is_dir()
+            ):
+                _absolute_at(student, "model", base)
+    evaluation = value.get("evaluation")
+    if isinstance(evaluation, dict) and isinstance(evaluation.get("include_path"), list):
+        folders = evaluation["include_path"]
+        evaluation["include_path"] = [_absolute(folder, base) for folder in folders]
+
+
+def _absolute(path: Any, base: Path) -> Any:
+    return str(base / Path(path).expanduser()) if isinstance(path, str) else path
+
+
+def _absolute_at(mapping: dict[str, Any], key: str, base: Path) -> None:
+    if isinstance(mapping.get(key), str) and mapping[key]:
+        mapping[key] = _absolute(mapping[key], base)

@@ -1,0 +1,212 @@
+"""From what a study says to what it means: names looked up, paths made absolute, runs counted.
+
+All faults of names, paths and batches are gathered before anything is written.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cotdistill.catalogue.lookup import student_called
+from cotdistill.catalogue.packaged import datasets, students
+from cotdistill.catalogue.student import Student as CatalogueStudent
+from cotdistill.errors import Fault, FaultsError, StudyError, did_you_mean
+from cotdistill.files.bundle import bundle_folder
+from cotdistill.hosts.lm_eval.task_files import packaged_tasks, upstream_task_exists
+from cotdistill.models.scratch import SCRATCH_TEMPLATE, Scratch
+from cotdistill.studies.arm import DatasetArm, FileArm, MixedArm, PuzzleArm
+from cotdistill.studies.study import (
+    Recipe,
+    ScratchStudent,
+    Student,
+    Study,
+    batch_steps,
+)
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A student with all that a training file needs to know of it."""
+
+    name: str
+    model: str | None  # None: made from scratch, a model for each arm
+    template: str
+    default_system: str | None
+    enable_thinking: bool | None
+    scratch: Scratch | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One student × one arm × one recipe × one seed."""
+
+    student: Learner
+    arm: str
+    recipe: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The run's name, which is also the name of its files."""
+        return f"{self.student.name}--{self.arm}--{self.recipe}--s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A study whose every name has been found."""
+
+    study: Study
+    learners: tuple[Learner, ...]
+    runs: tuple[Run, ...]
+
+
+def resolve(study: Study, place: str) -> Resolved:
+    """Look up every name of a study and list its runs, in the study's own order.
+
+    Raises:
+        StudyError: every name that is not found, every batch that cannot be met, every run that
+            would be there twice.
+    """
+    faults: list[Fault] = []
+    learners = _learners(study, place, faults)
+    faults += _arm_faults(study, place)
+    faults += _recipe_faults(study, place, [learner.name for learner in learners])
+    faults += _task_faults(study, place)
+    runs = tuple(_runs(study, learners))
+    faults += _twice(runs, place)
+    if not runs and not faults:
+        faults.append(Fault(f"{place}:arms", "no arm is trained", "at least one without train: no"))
+    if faults:
+        raise StudyError(faults)
+    return Resolved(study, tuple(learners), runs)
+
+
+def _runs(study: Study, learners: list[Learner]) -> Iterator[Run]:
+    grid = itertools.product(learners, study.trained_arms(), study.recipes.items(), study.seeds)
+    for learner, arm, (recipe_name, recipe), seed in grid:
+        if recipe.students is None or learner.name in recipe.students:
+            yield Run(learner, arm, recipe_name, seed)
+
+
+def _twice(runs: tuple[Run, ...], place: str) -> list[Fault]:
+    seen: dict[str, int] = {}
+    for run in runs:
+        folded = run.name.lower()  # file systems may not tell upper from lower case
+        seen[folded] = seen.get(folded, 0) + 1
+    return [
+        Fault(
+            place,
+            f"the run '{name}' is there {count} times",
+            "",
+            "give its parts names that differ in more than upper and lower case",
+        )
+        for name, count in seen.items()
+        if count > 1
+    ]
+
+
+def _learners(study: Study, place: str, faults: list[Fault]) -> list[Learner]:
+    known = students()
+    learners = []
+    for number, entry in enumerate(study.students):
+        try:
+            learners.append(_learner(entry, known, f"{place}:students.{number}"))
+        except FaultsError as error:
+            faults += error.faults
+    return learners
+
+
+def _learner(entry: Student, known: dict[str, CatalogueStudent], place: str) -> Learner:
+    if isinstance(entry, ScratchStudent):
+        return Learner(entry.name, None, SCRATCH_TEMPLATE, None, None, entry.scratch)
+    if entry.template is None:
+        found: CatalogueStudent | None = student_called(entry.model, known, place)
+    else:
+        found = next((s for s in known.values() if entry.model in (s.name, s.model)), None)
+    if found is None:
+        name = entry.name or entry.model.rstrip("/").split("/")[-1]
+        template = str(entry.template)
+        return Learner(
+            name, entry.model, template, entry.default_system, entry.enable_thinking, None
+        )
+    system, thinking = entry.default_system, entry.enable_thinking
+    return Learner(
+        entry.name or found.name,
+        found.model,
+        entry.template or found.template,
+        found.default_system if system is None else system,
+        found.enable_thinking if thinking is None else thinking,
+        None,
+    )
+
+
+def _arm_faults(study: Study, place: str) -> Iterator[Fault]:
+    registered = datasets()
+    for name, arm in study.arms.items():
+        where = f"{place}:arms.{name}"
+        match arm:
+            case DatasetArm():
+                if arm.dataset not in registered:
+                    hint = did_you_mean(arm.dataset, list(registered))
+                    yield Fault(where, f"unknown dataset '{arm.dataset}'", "", hint)
+            case FileArm():
+                if not Path(arm.file).is_file():
+                    yield Fault(where, f"no such file {arm.file}", "a .jsonl or .json file")
+            case MixedArm():
+                for source in arm.mix:
+                    if source not in study.arms and source not in registered:
+                        hint = did_you_mean(source, [*study.arms, *registered])
+                        yield Fault(f"{where}.mix", f"unknown source '{source}'", "", hint)
+            case PuzzleArm():
+                yield from puzzle_faults(arm, where)
+
+
+def puzzle_faults(arm: PuzzleArm, where: str) -> Iterator[Fault]:
+    """Yield what is wrong with a puzzle arm's family and level."""
+    from cotdistill.benchmarks.puzzles import FAMILIES, STEPS
+
+    if arm.puzzles not in FAMILIES:
+        hint = did_you_mean(arm.puzzles, list(FAMILIES))
+        yield Fault(where, f"unknown puzzles '{arm.puzzles}'", "", hint)
+    if arm.level != "answer-only" and not 0 <= arm.level <= STEPS:
+        yield Fault(where, f"unknown level {arm.level}", f"answer-only, or 1 to {STEPS}")
+
+
+def _recipe_faults(study: Study, place: str, learners: list[str]) -> Iterator[Fault]:
+    folder = bundle_folder("templates") / "train"
+    known = sorted(path.name.removesuffix(".yaml.j2") for path in folder.glob("*.yaml.j2"))
+    packaged = students()
+    for name, recipe in study.recipes.items():
+        where = f"{place}:recipes.{name}"
+        if recipe.template not in known:
+            hint = did_you_mean(recipe.template, known)
+            yield Fault(where, f"unknown template '{recipe.template}'", "", hint)
+        for student in recipe.students or ():
+            # a packaged student may be named here and left out of the study by --set students=...
+            if student not in learners and student not in packaged:
+                hint = did_you_mean(student, learners)
+                yield Fault(where, f"no student '{student}' in this study", "", hint)
+        yield from _batch_faults(recipe, study, where)
+    for learner in learners:
+        if not any(r.students is None or learner in r.students for r in study.recipes.values()):
+            remedy = "add it to the 'students' of a recipe"
+            yield Fault(f"{place}:recipes", f"no recipe trains '{learner}'", "", remedy)
+
+
+def _batch_faults(recipe: Recipe, study: Study, where: str) -> tuple[Fault, ...]:
+    try:
+        batch_steps(recipe, study.hardware, where)
+    except StudyError as error:
+        return error.faults
+    return ()
+
+
+def _task_faults(study: Study, place: str) -> Iterator[Fault]:
+    known = packaged_tasks([Path(folder) for folder in study.evaluation.include_path])
+    for task in study.evaluation.tasks:
+        if task not in known and not upstream_task_exists(task):
+            hint = did_you_mean(task, sorted(known))
+            yield Fault(f"{place}:evaluation.tasks", f"unknown task '{task}'", "", hint)

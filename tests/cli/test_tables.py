@@ -1,0 +1,47 @@
+"""Tables on a terminal never cut a cell, however narrow it is."""
+
+import os
+import pty
+import subprocess
+import sys
+
+from cotdistill.cli.tables import pieces
+
+CODE = (
+    "from cotdistill.cli.tables import show_table; from cotdistill.tables import Table; "
+    "columns = ('arm', 'task', 'score %', '95 % interval', 'questions', 'last loss'); "
+    "row = ('answer-only', 'cot_puzzles_ball', '26.0', '20.4 - 32.5', '200', '0.198'); "
+    "show_table(Table(columns, (row, row), ('a [note]',)))"
+)
+
+
+def on_terminal(columns: int) -> str:
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
+    done = subprocess.Popen([sys.executable, "-c", CODE], stdout=theirs, env=environment)
+    os.close(theirs)
+    held = b""
+    try:
+        while piece := os.read(ours, 4096):
+            held += piece
+    except OSError:  # the other end is closed: Linux says so with an error
+        pass
+    os.close(ours)
+    assert done.wait() == 0
+    return held.decode()
+
+
+def test_a_narrow_terminal_gets_a_second_table_instead_of_cut_cells() -> None:
+    wide, narrow = on_terminal(120), on_terminal(60)
+    for text in (wide, narrow):
+        assert "…" not in text
+        assert "20.4 - 32.5" in text
+        assert "a [note]" in text
+    assert wide.count("cot_puzzles_ball") == 2
+    assert narrow.count("cot_puzzles_ball") == 4
+
+
+def test_every_column_is_shown_once() -> None:
+    for room in (10, 40, 80, 200):
+        shown = [place for piece in pieces([9, 9, 20, 20, 20, 5], 2, room) for place in piece[2:]]
+        assert shown == [2, 3, 4, 5]

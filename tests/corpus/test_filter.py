@@ -1,0 +1,432 @@
+"""Traces are linted, filtered and mixed: every row is kept or has a reason, however it is run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cotdistill.arms.training_set import build_training_set
+from cotdistill.cli.main import main
+from cotdistill.corpus.filtering import survey as survey_module
+from cotdistill.corpus.filtering.filter import curate
+from cotdistill.corpus.filtering.lint import LintOptions, lint
+from cotdistill.corpus.filtering.settings import Filters
+from cotdistill.corpus.granularity import measure_granularity, picture
+from cotdistill.corpus.mixing.mix import mix
+from cotdistill.corpus.mixing.settings import Mixing
+from cotdistill.errors import DataError, FaultsError, MisuseError
+from cotdistill.files import any_rows as any_rows_module
+from cotdistill.files.ledger import read_ledger
+from cotdistill.files.locks import only_writer
+from cotdistill.files.shards import LOCK, shards_of
+from trace_rows import read_jsonl, trace_dict, write_jsonl
+
+LONG = "She counts {n} pens in the first row of the box and {n} in the second row of the box. "
+
+
+def varied(number: int, said: str, **changes: Any) -> dict[str, Any]:
+    """A right trace whose text is its own."""
+    rationale = f"{said} {number} + {number} = {2 * number}. The answer is {2 * number}"
+    return trace_dict(number, id=f"pens-{number}-{len(said)}", rationale=rationale, **changes)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Ten rows, of which rows 1, 7 and 10 are right, clean, and no duplicates."""
+    text = " ".join(f"word{place}" for place in range(60))
+    return write_jsonl(
+        tmp_path / "corpus.jsonl",
+        [
+            varied(2, text),
+            trace_dict(3, rationale="4 + 3 = 7. The answer is 7"),
+            trace_dict(4, rationale=""),
+            varied(2, text),
+            {**varied(2, text.upper() + "!"), "id": "shouted"},
+            {**varied(2, text.replace("word30", "other")), "id": "nearly"},
+            varied(5, "Twice five."),
+            trace_dict(6, provenance={"teacher": "tutor", "finish_reason": "length"}),
+            trace_dict(7, rationale="We see no number here at all, we only look around us."),
+            trace_dict(8, question="What are 4 and 4 more pens, put together in one box?",
+                       gold="8", rationale="4 + 4 = 8. The answer is 8"),
+        ],
+    )  # fmt: skip
+
+
+def test_each_row_is_kept_or_rejected_with_one_reason(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "kept.jsonl"
+    ledger = curate([corpus], Filters(), out)
+    assert [row["id"] for row in read_jsonl(out)] == ["pens-2-409", "pens-5-11", "pens-8"]
+    rejected = read_jsonl(tmp_path / "kept.rejected.jsonl")
+    assert [(row["place"], row["reason"]) for row in rejected] == [
+        ("corpus.jsonl:2", "wrong_answer"),
+        ("corpus.jsonl:3", "empty_rationale"),
+        ("corpus.jsonl:4", "exact_duplicate"),
+        ("corpus.jsonl:5", "normalised_duplicate"),
+        ("corpus.jsonl:6", "near_duplicate"),
+        ("corpus.jsonl:8", "cut_off"),
+        ("corpus.jsonl:9", "no_answer"),
+    ]
+    assert rejected[0]["detail"] == "gold 6, said 7"
+    assert rejected[0]["row"]["rationale"] == "4 + 3 = 7. The answer is 7"
+    assert sum(ledger.counts.values()) == 10
+    assert ledger.counts["kept"] == 3
+    assert read_ledger(out) == ledger
+    assert not (tmp_path / "kept.jsonl.journal").exists()
+
+
+def test_kept_lines_are_the_input_s_own_bytes(corpus: Path, tmp_path: Path) -> None:
+    curate([corpus], Filters(), tmp_path / "kept.jsonl")
+    lines = corpus.read_bytes().splitlines(keepends=True)
+    assert (tmp_path / "kept.jsonl").read_bytes() == lines[0] + lines[6] + lines[9]
+
+
+def test_mending_changes_only_rows_that_need_it(tmp_path: Path) -> None:
+    rows = [trace_dict(2), trace_dict(3, rationale=" <br>3 + 3. The answer is 6")]
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
+    curate([path], Filters(mend=True), tmp_path / "kept.jsonl")
+    kept = (tmp_path / "kept.jsonl").read_bytes().splitlines(keepends=True)
+    assert kept[0] == path.read_bytes().splitlines(keepends=True)[0]
+    assert json.loads(kept[1])["rationale"] == "3 + 3. The answer is 6"
+
+
+def many_rows(folder: Path) -> Path:
+    rows = [
+        trace_dict(
+            number % 50,
+            id=f"row-{number}",
+            rationale=f"{LONG.format(n=number % 50) * (1 + number % 3)}"
+            f"The answer is {2 * (number % 50) + (number % 11 == 0)}",
+        )
+        for number in range(400)
+    ]
+    return write_jsonl(folder / "many.jsonl", rows)
+
+
+def bytes_of(folder: Path, name: str) -> list[bytes]:
+    parts = (".jsonl", ".rejected.jsonl", ".ledger.json")
+    return [
+        (folder / f"{name}{part}").read_bytes().replace(f'"{name}.'.encode(), b'"')
+        for part in parts
+    ]
+
+
+def test_pieces_processes_and_engines_do_not_change_a_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = many_rows(tmp_path)
+    filters = Filters(per_question=3, mend=True)
+    curate([path], filters, tmp_path / "whole.jsonl")
+    monkeypatch.setattr(survey_module, "shards_of", lambda paths: shards_of(paths, 20_000))
+    curate([path], filters, tmp_path / "pieces.jsonl")
+    curate([path], filters, tmp_path / "workers.jsonl", workers=2)
+    assert bytes_of(tmp_path, "pieces") == bytes_of(tmp_path, "whole")
+    assert bytes_of(tmp_path, "workers") == bytes_of(tmp_path, "whole")
+
+
+class StoppedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("steps", [1, 3, 7, 9, 12, 14])
+def test_an_interrupted_job_goes_on_without_losing_or_doubling_a_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    path = many_rows(tmp_path)
+    filters = Filters(at_least=2)
+    monkeypatch.setattr(survey_module, "shards_of", lambda paths: shards_of(paths, 20_000))
+    curate([path], filters, tmp_path / "whole.jsonl")
+    told: list[str] = []
+
+    def stop(line: str) -> None:
+        told.append(line)
+        if len(told) == steps:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        curate([path], filters, tmp_path / "again.jsonl", progress=stop)
+    assert not (tmp_path / "again.ledger.json").exists()
+    done = {
+        piece: piece.stat().st_mtime_ns for piece in (tmp_path / "again.jsonl.journal").glob("*-0*")
+    }
+    assert done
+    curate([path], filters, tmp_path / "again.jsonl")
+    assert bytes_of(tmp_path, "again") == bytes_of(tmp_path, "whole")
+
+
+def test_a_journal_of_another_job_is_not_used(tmp_path: Path) -> None:
+    path = many_rows(tmp_path)
+
+    def stop(_: str) -> None:
+        raise StoppedError
+
+    with pytest.raises(StoppedError):
+        curate([path], Filters(grade="off"), tmp_path / "out.jsonl", progress=stop)
+    curate([path], Filters(), tmp_path / "out.jsonl")
+    curate([path], Filters(), tmp_path / "new.jsonl")
+    assert bytes_of(tmp_path, "out") == bytes_of(tmp_path, "new")
+
+
+def test_a_second_filter_into_the_same_output_is_refused(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "kept.jsonl"
+    with only_writer(tmp_path / "kept.jsonl.journal" / LOCK):
+        with pytest.raises(FaultsError, match=r"another program is writing it \(process \d+\)"):
+            curate([corpus], Filters(), out)
+        assert not out.exists()
+    assert curate([corpus], Filters(), out).counts["kept"] == 3
+
+
+def test_broken_lines_stop_the_filter_unless_skipped(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", [trace_dict(2), trace_dict(3), trace_dict(4)])
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[1] = b'{"id": "pens-3", \n'
+    path.write_bytes(b"\n".join([lines[0], lines[1] + b"[1]\n" + b"caf\xe9\n", lines[2]]))
+    with pytest.raises(DataError) as info:
+        curate([path], Filters(), tmp_path / "kept.jsonl")
+    assert [fault.place.rpartition(":")[2] for fault in info.value.faults] == ["3", "4", "5"]
+    assert not (tmp_path / "kept.jsonl").exists()
+    ledger = curate([path], Filters(), tmp_path / "kept.jsonl", skip_bad=True)
+    assert (ledger.counts["kept"], ledger.counts["unreadable_row"]) == (2, 3)
+    reasons = Counter(row["reason"] for row in read_jsonl(tmp_path / "kept.rejected.jsonl"))
+    assert reasons == {"unreadable_row": 3}
+
+
+def test_pairs_are_kept_where_every_source_is_right(tmp_path: Path) -> None:
+    long = [trace_dict(n, rationale=f"{LONG.format(n=n)}The answer is {2 * n}") for n in range(6)]
+    short = [trace_dict(n, rationale=f"The answer is {2 * n + (n == 2)}") for n in range(1, 7)]
+    paths = [
+        write_jsonl(tmp_path / "long.jsonl", long),
+        write_jsonl(tmp_path / "short.jsonl", short),
+    ]
+    ledger = curate(paths, Filters(paired=True), tmp_path / "kept.jsonl", apart=True)
+    for source in ("long", "short"):
+        kept = read_jsonl(tmp_path / f"kept.{source}.jsonl")
+        assert [row["id"] for row in kept] == ["pens-1", "pens-3", "pens-4", "pens-5"]
+    assert ledger.counts["unpaired"] == 3
+    assert ledger.counts["wrong_answer"] == 1
+
+
+def test_caps_and_floors_count_kept_traces_of_a_question(tmp_path: Path) -> None:
+    texts = ["The answer is 4", "It is 2 and 2. The answer is 4", "Two pairs. The answer is 4"]
+    rows = [trace_dict(2, id=str(n), rationale=text) for n, text in enumerate(texts)]
+    rows.append(trace_dict(3))
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
+    ledger = curate([path], Filters(at_least=2, per_question=2), tmp_path / "kept.jsonl")
+    assert [row["id"] for row in read_jsonl(tmp_path / "kept.jsonl")] == ["0", "1"]
+    assert (ledger.counts["too_few"], ledger.counts["over_cap"]) == (1, 1)
+    assert ledger.notes["after"]["rows_per_question"] == {"2": 1}
+
+
+def test_lint_names_every_row_of_a_test_set_inside_training(tmp_path: Path) -> None:
+    train = [{"instruction": f"Is {n} odd, we ask you now?", "output": "The answer is True"}
+             for n in range(30)]  # fmt: skip
+    test = [{"instruction": f"is {n} ODD, we ask you  now", "label": "True"} for n in range(20, 30)]
+    for name, rows in (("train", train), ("test", test)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(rows), encoding="utf-8")
+    found = tmp_path / "findings.jsonl"
+    options = LintOptions(against=(str(tmp_path / "test.json"),), findings=found)
+    report = lint([tmp_path / "train.json"], options)
+    (leak,) = [rule for rule in report.rules if rule.rule == "same_question"]
+    assert leak.rows == 10
+    assert leak.where == (f"{tmp_path / 'train.json'}: 21-30",)
+    named = [row for row in read_jsonl(found) if row["rule"] == "same_question"]
+    assert [row["held_out"] for row in named] == [f"test.json:{n}" for n in range(1, 11)]
+
+
+def test_lint_finds_what_shows_only_among_rows(corpus: Path) -> None:
+    counts = {rule.rule: rule.rows for rule in lint([corpus]).rules}
+    assert counts["exact_duplicate"] == 1
+    assert counts["normalised_duplicate"] == 1
+    assert counts["near_duplicate"] == 1
+    assert counts["duplicate_id"] == 1
+    assert "other_gold" not in counts
+
+
+def test_two_golds_of_one_question_are_found_unless_they_mean_the_same(tmp_path: Path) -> None:
+    rows = [trace_dict(2), trace_dict(2, gold="4.0", id="b"), trace_dict(2, gold="5", id="c")]
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
+    (rule,) = [rule for rule in lint([path]).rules if rule.rule == "other_gold"]
+    assert (rule.rows, rule.where) == (1, (f"{path}: 3",))
+
+
+def test_against_what_is_neither_a_file_nor_a_benchmark_is_misuse(corpus: Path) -> None:
+    with pytest.raises(MisuseError, match="neither a file nor a benchmark; did you mean 'gsm8k'"):
+        lint([corpus], LintOptions(against=("gsm8",)))
+
+
+def test_a_mix_is_exact_and_its_ledger_says_from_where(tmp_path: Path) -> None:
+    sources = {
+        name: write_jsonl(tmp_path / f"{name}.jsonl", [
+            trace_dict(n, id=f"{name}-{n}", rationale=f"{name} The answer is {2 * n}")
+            for n in range(20)
+        ])
+        for name in ("long", "short")
+    }  # fmt: skip
+    mixing = Mixing(weights={"long": 0.2, "short": 0.8}, rows=10, seed=1)
+    ledger = mix(sources, mixing, tmp_path / "mix.jsonl")
+    rows = read_jsonl(tmp_path / "mix.jsonl")
+    assert Counter(row["output"].split()[0] for row in rows) == {"long": 2, "short": 8}
+    assert ledger.notes["rows_of_source"] == {"long": 2, "short": 8}
+    again = tmp_path / "again"
+    again.mkdir()
+    mix(sources, mixing, again / "mix.jsonl")
+    assert (again / "mix.jsonl").read_bytes() == (tmp_path / "mix.jsonl").read_bytes()
+    matched = Mixing(weights={"long": 0.5, "short": 0.5}, matched=True)
+    mix(sources, matched, tmp_path / "matched.jsonl", form="traces")
+    questions = [row["question"] for row in read_jsonl(tmp_path / "matched.jsonl")]
+    assert len(questions) == len(set(questions)) == 20
+    with pytest.raises(DataError, match="at most 25 rows"):
+        mix(sources, Mixing(weights={"long": 0.2, "short": 0.8}, rows=30), tmp_path / "no.jsonl")
+    assert not (tmp_path / "no.jsonl").exists()
+
+
+def test_an_arm_is_filtered_then_mixed_with_one_ledger(tmp_path: Path) -> None:
+    sources = {
+        name: write_jsonl(tmp_path / f"{name}.jsonl", [
+            trace_dict(n, rationale=f"{name} The answer is {2 * n + (n % 5 == 0)}")
+            for n in range(20)
+        ])
+        for name in ("long", "short")
+    }  # fmt: skip
+    mixing = Mixing(weights={"long": 1, "short": 3}, rows=12, matched=True)
+    out = tmp_path / "data" / "arm.jsonl"
+    ledger = build_training_set(sources, out, filters=Filters(paired=True), mixing=mixing)
+    assert ledger.counts["kept"] == 12
+    assert ledger.counts["wrong_answer"] == 8
+    assert sum(ledger.counts.values()) == 40
+    assert read_ledger(out) == ledger
+    assert set(read_jsonl(out)[0]) == {"instruction", "input", "output"}
+    first = out.read_bytes()
+    shutil.rmtree(tmp_path / "data")
+    build_training_set(sources, out, filters=Filters(paired=True), mixing=mixing)
+    assert out.read_bytes() == first
+
+
+def test_a_level_that_is_not_longer_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = {"one": "Add. ", "two": "Take 2. Add 2. Then stop. ", "three": "Take 2. "}
+    paths = [
+        write_jsonl(tmp_path / f"{name}.jsonl", [
+            trace_dict(n, rationale=f"{text}The answer is {2 * n}") for n in range(5)
+        ])
+        for name, text in texts.items()
+    ]  # fmt: skip
+    report = measure_granularity(paths)
+    assert [order.is_longer for order in report.orders] == [True, False]
+    assert report.kept_throughout == 0.0
+    assert picture(report).count("url(#falls)") == 1
+    each = tmp_path / "each.jsonl"
+    assert main(["granularity", *map(str, paths), "--rows", str(each)]) == 1
+    rows = read_jsonl(each)
+    assert [row["arm"] for row in rows] == ["one"] * 5 + ["two"] * 5 + ["three"] * 5
+    assert {name: rows[5][name] for name in ("id", "steps", "sentences", "words")} == {
+        "id": "pens-0", "steps": 4, "sentences": 4, "words": 10,
+    }  # fmt: skip
+    assert "NOT LONGER" in capsys.readouterr().out
+
+
+def test_the_command_line_says_what_it_did(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "kept.jsonl"
+    assert main(["lint", str(corpus), "--workers", "1"]) == 1
+    assert "wrong_answer: 1 rows" in capsys.readouterr().out
+    assert main(["filter", str(corpus), "-o", str(out), "--workers", "1"]) == 0
+    assert "near_duplicate" in capsys.readouterr().out
+    assert main(["lint", str(out), "--workers", "1"]) == 0
+    assert main(["mix", f"all={out}=1", "-o", str(tmp_path / "mix.jsonl")]) == 0
+    assert main(["mix", "all=1", "-o", str(tmp_path / "mix.jsonl")]) == 2
+    assert "NAME=FILE=WEIGHT" in capsys.readouterr().err
+    assert main(["filter", str(corpus), "-o", str(out), "--grade", "hard"]) == 2
+    assert "filter:grade" in capsys.readouterr().err
+    assert main(["filter", str(tmp_path / "none.jsonl"), "-o", str(out)]) == 1
+
+
+LEAK = Path(__file__).resolve().parents[3] / "shared" / "data" / "cot_factors"
+
+
+@pytest.mark.skipif(not LEAK.is_dir(), reason="the real data is not here")
+def test_the_290_leaked_rows_of_strategyqa_are_all_named() -> None:
+    options = LintOptions(against=(str(LEAK / "strategyQA_test.json"),), near=False)
+    report = lint([LEAK / "stqa_human_annotation.json"], options)
+    (leak,) = [rule for rule in report.rules if rule.rule == "same_question"]
+    assert leak.rows == 290
+    assert leak.where[0].endswith(": 2001-2290")
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from cotdistill.corpus.filtering.settings import Filters
+from cotdistill.files.locks import only_writer
+from cotdistill.files.shards import LOCK, shards_of
+from cotdistill.corpus.filtering import filter as curate, survey
+survey.shards_of = lambda paths: shards_of(paths, 20_000)
+slow = float(sys.argv[3])
+curate.curate([Path(sys.argv[1])], Filters(), Path(sys.argv[2]),
+              progress=lambda line: (print(line, flush=True), time.sleep(slow)))
+"""
+
+
+@pytest.mark.parametrize("moment", ["scanned 2", "exact_duplicate", "wrote 3"])
+def test_a_job_that_was_killed_goes_on_to_the_same_bytes(tmp_path: Path, moment: str) -> None:
+    path = many_rows(tmp_path)
+    script = [sys.executable, "-c", KILLED, str(path)]
+    subprocess.run([*script, str(tmp_path / "whole.jsonl"), "0"], check=True, capture_output=True)
+    job = [*script, str(tmp_path / "again.jsonl")]
+    with subprocess.Popen([*job, "0.05"], stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            if line.startswith(moment):
+                running.kill()
+                break
+    assert not (tmp_path / "again.ledger.json").exists()
+    subprocess.run([*job, "0"], check=True, capture_output=True)
+    assert bytes_of(tmp_path, "again") == bytes_of(tmp_path, "whole")
+
+
+@pytest.mark.slow
+def test_two_ray_workers_write_the_same_bytes(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    path = many_rows(tmp_path)
+    for name, engine in (("processes", "processes"), ("cluster", "ray")):
+        command = [sys.executable, "-m", "cotdistill", "filter", str(path)]
+        command += ["-o", str(tmp_path / f"{name}.jsonl"), "--workers", "2", "--engine", engine]
+        subprocess.run(command, check=True, capture_output=True)
+    assert bytes_of(tmp_path, "cluster") == bytes_of(tmp_path, "processes")
+
+
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400, before[1]))
+    try:
+        status = main(["filter", str(corpus), "-o", str(tmp_path / "out" / "kept.jsonl")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert status == 1
+    assert "cannot be written" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "kept.jsonl").exists()
+
+
+def test_a_huge_line_is_a_broken_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(any_rows_module, "LONGEST", 2000)
+    path = write_jsonl(
+        tmp_path / "rows.jsonl",
+        [trace_dict(2), trace_dict(3, meta={"x": "y" * 9000}), trace_dict(4)],
+    )
+    ledger = curate([path], Filters(), tmp_path / "kept.jsonl", skip_bad=True)
+    assert (ledger.counts["kept"], ledger.counts["unreadable_row"]) == (2, 1)
+    (rejected,) = read_jsonl(tmp_path / "kept.rejected.jsonl")
+    assert rejected["detail"].startswith("a line of")

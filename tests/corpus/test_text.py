@@ -1,0 +1,151 @@
+"""Texts are compared by their words: the same, nearly the same, or a test's."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cotdistill.corpus.text.contamination import RULES, HeldOut, bare, index_of, overlaps
+from cotdistill.corpus.text.minhash import (
+    BANDS,
+    band_keys,
+    candidates,
+    first_alike,
+    likeness,
+    run_hashes,
+    sketches,
+)
+from cotdistill.corpus.text.words import shingles, spelled, text_keys, words_of
+
+WORDS = [first + second for first in "bdfghklmnprst" for second in ("a", "e", "in", "ok", "ut")]
+
+
+def prose(rng: random.Random, length: int) -> str:
+    return " ".join(rng.choice(WORDS) for _ in range(length))
+
+
+@given(st.lists(st.text(max_size=40), max_size=6))
+def test_words_are_cut_alike_in_a_crowd_and_alone(texts: list[str]) -> None:
+    together = words_of(texts)
+    assert together.counts.tolist() == [len(spelled(text)) for text in texts]
+    alone = [words_of([text]).hashes for text in texts]
+    assert together.hashes.tolist() == [value for hashes in alone for value in hashes.tolist()]
+
+
+@given(st.lists(st.text("ab ,.01", max_size=30), min_size=1, max_size=6), st.integers(1, 4))
+def test_runs_of_words_are_those_of_a_plain_loop(texts: list[str], length: int) -> None:
+    words = words_of(texts)
+    hashes, at = shingles(words, length)
+    plain = [
+        tuple(cut[place : place + length])
+        for cut in map(spelled, texts)
+        for place in range(len(cut) - length + 1)
+    ]
+    assert len(hashes) == len(at) == len(plain)
+    seen: dict[tuple[str, ...], int] = {}
+    for run, value in zip(plain, hashes.tolist(), strict=True):
+        assert seen.setdefault(run, value) == value
+    assert len(set(seen.values())) == len(seen)
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("It costs $1,234,567.", "it costs 1234567"),
+        ("3.0 kg and 4.00 m", "3 kg and 4 m"),
+        ("Janet’s ducks — 16 eggs", "Janet's ducks - 16 eggs"),
+        ("Q: Is it?", "q Is it"),
+        ("ＡＢＣ １２", "abc 12"),
+    ],
+)
+def test_how_a_text_is_typeset_does_not_matter(one: str, two: str) -> None:
+    keys = text_keys(words_of([one, two]))
+    assert keys[0] == keys[1]
+
+
+def test_a_hash_never_changes_from_release_to_release() -> None:
+    assert text_keys(words_of(["Ida has 12 pens."])).tolist() == [9594650598540556037]
+
+
+def test_similar_texts_meet_in_a_band_and_different_ones_do_not() -> None:
+    rng = random.Random(5)
+    met = apart = 0
+    for _ in range(200):
+        text = prose(rng, 120)
+        words = text.split()
+        for place in rng.sample(range(120), 3):  # about 0.86 of the runs stay
+            words[place] = "zzz"
+        hashes, owner = run_hashes(words_of([text, " ".join(words), prose(rng, 120)]))
+        bands = band_keys(sketches(hashes, owner, 3))
+        met += bool((bands[0] == bands[1]).any())
+        apart += bool((bands[0] == bands[2]).any())
+    assert met >= 197
+    assert apart == 0
+
+
+def test_likeness_is_jaccards_share_of_runs_of_three() -> None:
+    def jaccard(one: str, two: str) -> float:
+        sets = [
+            {tuple(cut[place : place + 3]) for place in range(len(cut) - 2)}
+            for cut in (spelled(one), spelled(two))
+        ]
+        return len(sets[0] & sets[1]) / len(sets[0] | sets[1])
+
+    rng = random.Random(1)
+    left = [prose(rng, 30) for _ in range(20)]
+    right = [text.replace("ba", "zz") for text in left]
+    expected = [jaccard(one, two) for one, two in zip(left, right, strict=True)]
+    assert likeness(left, right).tolist() == pytest.approx(expected)
+
+
+def test_candidates_and_groups_point_to_the_first_row() -> None:
+    pairs = candidates(np.array([3, 3, 1, 3], dtype=np.uint32), np.arange(4))
+    assert first_alike(pairs, 4).tolist() == [0, 0, 2, 0]
+    assert BANDS == 21
+
+
+TEST = HeldOut(
+    "pens",
+    "t1",
+    "Ida has 12 red pens and 3 blue pens in her school bag on Monday. "
+    "How many pens is that in all?",
+    "15",
+    "She adds the two kinds of pens that are in the bag on that day together.",
+)
+CHOICE = HeldOut("ice", "t2", "Q: What is cold? Answer choices: A: ice, B: fire", "A")
+
+
+@pytest.mark.parametrize(
+    ("question", "rationale", "rule"),
+    [
+        ("ida has 12 red pens and 3 blue pens in her school bag on monday: "
+         "how many pens is that in all", "", "same_question"),
+        ("Ida has 9 red pens and 4 blue pens in her school bag on Monday. "
+         "How many pens is that in all?", "", "same_but_numbers"),
+        ("What is cold? Answer choices: A: snow, B: ice", "", "same_stem"),
+        ("Leo says: Ida has 12 red pens and 3 blue pens in her school bag on Sunday.", "",
+         "thirteen_words"),
+        ("Who?", "So in her school bag on Monday. How many pens lie there", "eight_words"),
+        ("Who?", "So she adds the two kinds of pens that are in the bag on that day",
+         "thirteen_words"),
+        ("Who?", "She adds the two kinds of pens that are", ""),
+        ("How many pens is that?", "", ""),
+    ],
+)  # fmt: skip
+def test_each_rule_finds_its_kind_of_overlap(question: str, rationale: str, rule: str) -> None:
+    index = index_of([TEST, CHOICE])
+    hits = overlaps(index, [question], words_of([bare(question)]), words_of([rationale]))
+    assert [RULES[found] for found in hits.rule] == ([rule] if rule else [])
+
+
+def test_runs_that_stand_in_more_than_ten_tests_are_boilerplate() -> None:
+    intro = "Read the text with care and then say which of the two is right:"
+    tests = [HeldOut("toy", str(n), f"{intro} {word} or not?", "A") for n, word in enumerate(WORDS)]
+    question = f"{intro} something else?"
+    asked = words_of([question])
+    assert len(overlaps(index_of(tests[:10]), [question], asked, words_of([""])).row) == 1
+    assert len(overlaps(index_of(tests[:11]), [question], asked, words_of([""])).row) == 0

@@ -1,0 +1,71 @@
+"""Templates fill in what they were given, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cotdistill.errors import BundleError
+from cotdistill.files.bundle import bundle_files
+from cotdistill.files.templates import render
+from cotdistill.runfolder.config_text import render_config
+
+
+def folder_with(tmp_path: Path, text: str) -> Path:
+    (tmp_path / "t.j2").write_text(text)
+    return tmp_path
+
+
+def test_an_unknown_variable_is_an_error(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, "learning_rate: {{ lerning_rate }}\n")
+    with pytest.raises(BundleError, match=r"a value is missing .*lerning_rate"):
+        render("t.j2", {"learning_rate": 1.0}, folder)
+
+
+def test_a_missing_template_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no such template"):
+        render("nowhere.j2", {}, tmp_path)
+
+
+def test_a_broken_template_is_named_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"t\.j2:2: not Jinja2"):
+        render("t.j2", {}, folder_with(tmp_path, "a: 1\n{% if %}\n"))
+
+
+def test_a_template_runs_in_a_sandbox(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, "{{ ''.__class__.__mro__[1].__subclasses__() }}")
+    with pytest.raises(BundleError):
+        render("t.j2", {}, folder)
+
+
+def test_settings_win_and_what_no_line_asked_for_is_added(tmp_path: Path) -> None:
+    text = '{{ line("a", 1) }}\n{% for key in rest() %}\n{{ line(key, none) }}\n{% endfor %}\n'
+    made = render_config("t.j2", {}, {"a": "no", "b": 1e-5}, folder_with(tmp_path, text))
+    assert made.values == {"a": "no", "b": 1e-5}
+    assert made.text == "a: 'no'\nb: 1.0e-05\n"
+
+
+def test_text_that_reads_back_as_something_else_is_refused(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, '{{ line("a", 1) }}\nb: 1e-05\n')
+    with pytest.raises(BundleError, match=r"does not read back as meant: \['b'\]"):
+        render_config("t.j2", {}, {}, folder)
+
+
+def test_a_key_said_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="the key 'a' is written twice"):
+        render_config(
+            "t.j2", {}, {}, folder_with(tmp_path, '{{ line("a", 1) }}\n{{ line("a", 2) }}')
+        )
+
+
+def test_every_training_and_evaluation_template_says_how_it_is_run() -> None:
+    paths = [
+        path
+        for stage in ("train", "export", "eval")
+        for path in bundle_files("templates", f"{stage}/*.yaml.j2")
+    ]
+    assert len(paths) == 3 + 1 + 4
+    for path in paths:
+        assert re.search(r"^# Run it:  {{ command }}$", path.read_text(), re.MULTILINE), path

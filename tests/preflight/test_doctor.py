@@ -1,0 +1,197 @@
+"""The doctor, in real virtual environments whose contents are written down for each test."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import packaging
+import pytest
+
+from cotdistill.cli.main import main
+from cotdistill.errors import MisuseError
+from cotdistill.hosts.environments.look_into import python_of
+from cotdistill.preflight.doctor import Examined, examine
+
+TRAINING = {
+    "llamafactory": "0.9.5", "transformers": "4.57.6", "deepspeed": "0.18.4",
+    "bitsandbytes": "0.48.2", "omegaconf": "2.4.0",
+}  # fmt: skip
+EVALUATION = {"lm_eval": "0.4.13", "transformers": "4.57.6", "cotdistill": "0.1.0"}
+
+
+def site_of(venv: Path) -> Path:
+    return next(venv.glob("lib/python*/site-packages"))
+
+
+def venv_with(
+    folder: Path, versions: dict[str, str], requires: dict[str, str] | None = None
+) -> str:
+    """Make a real environment that holds distributions of these names and versions."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    site = site_of(folder)
+    (site / "packaging").symlink_to(Path(packaging.__file__).parent)
+    for name, version in versions.items():
+        info = site / f"{name}-{version}.dist-info"
+        info.mkdir()
+        wanted = (requires or {}).get(name)
+        lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+        lines += [f"Requires-Dist: {wanted}"] if wanted else []
+        (info / "METADATA").write_text("\n".join(lines) + "\n")
+    return str(folder)
+
+
+def add_torch(venv: str, *, cuda: str | None, audio_needs_cuda: bool) -> None:
+    site = site_of(Path(venv))
+    (site / "torch").mkdir()
+    (site / "torch" / "version.py").write_text(f"cuda: Optional[str] = {cuda!r}\nhip = None\n")
+    (site / "torchaudio").mkdir()
+    library = b"\x7fELF..libc10_cuda.so.." if audio_needs_cuda else b"\x7fELF..libc10.so.."
+    (site / "torchaudio" / "_extension.so").write_bytes(library)
+    info = site / "torchaudio-2.11.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: torchaudio\nVersion: 2.11.0\n")
+    (info / "RECORD").write_text("torchaudio/_extension.so,,\n")
+
+
+def only(stage: str, venv: str, what: str | None = None) -> Examined:
+    (examined,) = examine(what, [stage], {stage: venv})
+    return examined
+
+
+def stops(examined: Examined) -> list[str]:
+    return [str(finding) for finding in examined.findings if finding.grade != "note"]
+
+
+def test_an_empty_environment_lacks_every_host_and_says_what_to_install(tmp_path: Path) -> None:
+    venv = venv_with(tmp_path / "bare", {})
+    stages = ["train", "export", "evaluate", "run", "serve"]
+    for examined in examine(None, stages, dict.fromkeys(stages, venv)):
+        assert examined.state == "absent"
+        assert f"{venv}/bin/python -m pip install 'cotdistill[" in stops(examined)[0]
+
+
+def test_a_sound_training_environment_works(tmp_path: Path) -> None:
+    examined = only("train", venv_with(tmp_path / "v", TRAINING))
+    assert (examined.state, stops(examined)) == ("works", [])
+    assert "llamafactory 0.9.5" in examined.holds
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "says"),
+    [
+        ("transformers", "5.6.0", "resolves but is broken (hiyouga/LlamaFactory#10634)"),
+        ("llamafactory", "0.9.4", "llamafactory 0.9.4 is not one that was tried"),
+        ("deepspeed", "0.19.0", "deepspeed 0.19.0 is not one that was tried"),
+    ],
+)
+def test_versions_that_break_training_are_named(
+    tmp_path: Path, name: str, version: str, says: str
+) -> None:
+    examined = only("train", venv_with(tmp_path / "v", {**TRAINING, name: version}))
+    assert examined.state == "broken"
+    assert [says in line for line in stops(examined)] == [True]
+    assert "pip install" in stops(examined)[0]
+
+
+def test_the_next_lm_eval_is_refused(tmp_path: Path) -> None:
+    examined = only("evaluate", venv_with(tmp_path / "v", {**EVALUATION, "lm_eval": "0.5.0"}))
+    assert "lm-eval 0.5.0 is not one that was tried (from 0.4.13 to below 0.5)" in str(
+        stops(examined)
+    )
+
+
+def test_an_antlr_that_omegaconf_cannot_use_is_named(tmp_path: Path) -> None:
+    versions = {**TRAINING, "omegaconf": "2.3.0", "antlr4_python3_runtime": "4.11.0"}
+    requires = {"omegaconf": "antlr4-python3-runtime==4.9.*"}
+    examined = only("train", venv_with(tmp_path / "v", versions, requires))
+    assert stops(examined) == [
+        "omegaconf wants antlr4-python3-runtime==4.9.* and 4.11.0 is here; "
+        f"{tmp_path}/v/bin/python -m pip install 'antlr4-python3-runtime==4.9.*'"
+    ]
+
+
+def test_sound_libraries_that_need_cuda_beside_a_cpu_torch_are_broken(tmp_path: Path) -> None:
+    venv = venv_with(tmp_path / "v", TRAINING)
+    add_torch(venv, cuda=None, audio_needs_cuda=True)
+    (line,) = stops(only("train", venv))
+    assert line.startswith("torchaudio: built for CUDA, beside a torch that was built without it")
+    assert "/hosts/environments/cpu_torch.py stand-ins &&" in line
+
+
+@pytest.mark.parametrize(("cuda", "needs"), [("13.0", True), (None, False)])
+def test_libraries_that_fit_their_torch_are_fine(
+    tmp_path: Path, cuda: str | None, needs: bool
+) -> None:
+    venv = venv_with(tmp_path / "v", TRAINING)
+    add_torch(venv, cuda=cuda, audio_needs_cuda=needs)
+    assert only("train", venv).state == "works"
+
+
+def test_training_on_transformers_5_and_evaluating_on_4_is_broken(tmp_path: Path) -> None:
+    train = venv_with(tmp_path / "t", {**TRAINING, "transformers": "5.5.4"})
+    evaluate = venv_with(tmp_path / "e", EVALUATION)
+    both = examine(None, ["train", "evaluate"], {"train": train, "evaluate": evaluate})
+    assert [one.state for one in both] == ["broken", "works"]
+    assert "TokenizersBackend" in stops(both[0])[0]
+    assert only("train", train).state == "works"  # alone it is a note
+
+
+def test_what_a_study_needs_decides_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)  # or a checkout would be seen everywhere
+    plain = {k: v for k, v in TRAINING.items() if k not in ("deepspeed", "bitsandbytes")}
+    venv = venv_with(tmp_path / "v", plain)
+    assert only("train", venv).state == "works"
+    asked = stops(only("train", venv, "learnability-gap"))
+    assert any("deepspeed is not installed and the study needs it" in line for line in asked)
+    assert any("the study trains on 4 GPU(s)" in line for line in asked)
+    without_hooks = {k: v for k, v in EVALUATION.items() if k != "cotdistill"}
+    evaluate = venv_with(tmp_path / "e", without_hooks)
+    asked = stops(only("evaluate", evaluate, "learnability-gap"))
+    assert any("vllm is not installed and the study evaluates with it" in line for line in asked)
+    assert any("hooks are imported by lm-eval" in line for line in asked)
+
+
+def test_an_interpreter_that_cannot_be_started_is_one_broken_stage() -> None:
+    examined = only("train", "no-such-program run")
+    assert examined.state == "broken"
+    assert "no-such-program run python: cannot be started" in str(examined.findings[0])
+
+
+def test_a_prefix_is_a_command_or_a_virtual_environment(tmp_path: Path) -> None:
+    assert python_of("") == (sys.executable,)
+    assert python_of("conda run -n 'my env'") == ("conda", "run", "-n", "my env", "python")
+    assert python_of(venv_with(tmp_path / "v", {})) == (f"{tmp_path}/v/bin/python",)
+
+
+def test_an_unknown_stage_is_misuse() -> None:
+    with pytest.raises(MisuseError, match="no stage 'trian'; did you mean 'train'"):
+        examine(None, ["trian"])
+
+
+def test_the_command_exits_1_when_a_stage_will_not_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sound = venv_with(tmp_path / "s", TRAINING)
+    assert main(["doctor", "--stage", "train", "--env", f"train={sound}"]) == 0
+    assert capsys.readouterr().out.startswith("train     works   Python 3.")
+    bare = venv_with(tmp_path / "b", {})
+    assert main(["doctor", "--stage", "train", "--env", f"train={bare}"]) == 1
+    said = capsys.readouterr()
+    assert "absent: llamafactory is not installed" in said.out
+    assert "will not work: train" in said.err
+    assert main(["doctor", "--env", "train"]) == 2
+
+
+@pytest.mark.slow
+def test_the_deep_examination_imports_the_host_of_this_environment() -> None:
+    (examined,) = examine(None, ["train"], deep=True)
+    assert (examined.state, stops(examined)) == ("works", [])
+
+
+def test_the_deep_examination_finds_a_host_that_does_not_import(tmp_path: Path) -> None:
+    venv = venv_with(tmp_path / "v", TRAINING)  # names and versions, and nothing behind them
+    (examined,) = examine(None, ["train"], {"train": venv}, deep=True)
+    assert examined.state == "broken"
+    assert "it does not import: ModuleNotFoundError" in stops(examined)[0]

@@ -1,0 +1,117 @@
+"""A plan says what a study costs by formulas one can check by hand, and what it can show."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cotdistill.errors import StudyError
+from cotdistill.hosts.lm_eval.task_files import task_key
+from cotdistill.preflight.cost import Machine, training_memory, training_seconds, training_steps
+from cotdistill.preflight.plan import Assumed, calibrated, check_budget, plan
+from cotdistill.preflight.plan_tables import cost_table, power_table
+from run_folder import add_run, write_json
+
+STUDY = """\
+schema_version: 1
+name: priced
+students: [Qwen2.5-0.5B-Instruct]
+arms:
+  mine: {file: rows.jsonl}
+recipes:
+  full: {global_batch: 4, epochs: 2, cutoff_len: 64}
+seeds: [1, 2]
+evaluation: {tasks: [AMC, cot_gsm8k_k4], limit: 1000}
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> str:
+    row = '{"question": "' + "q" * 35 + '", "output": "' + "a" * 35 + '"}\n'
+    (tmp_path / "rows.jsonl").write_text(row * 10, encoding="utf-8")
+    (tmp_path / "study.yaml").write_text(STUDY, encoding="utf-8")
+    return str(tmp_path / "study.yaml")
+
+
+def test_steps_are_counted_as_the_trainer_counts_them() -> None:
+    assert training_steps(10, 4, 2, None) == 6
+    assert training_steps(8, 4, 2, None) == 4
+    assert training_steps(10, 4, None, 7) == 7
+
+
+def test_the_costs_follow_from_rows_steps_and_size(study: str) -> None:
+    made = plan(study, [], Assumed())
+    assert [cost.run.seed for cost in made.runs] == [1, 2]
+    (one, _) = made.runs
+    assert (one.rows, one.steps, one.tokens) == (10, 6, 6 * 4 * 20)
+    assert one.hours == pytest.approx(
+        training_seconds(0.49, 480, "full", Machine()) / 3600, rel=0.02
+    )
+
+
+def test_answers_are_questions_times_repeats_times_runs(study: str) -> None:
+    made = plan(study, [], Assumed(judge_share=0.25))
+    assert made.questions == {"AMC": 40, "cot_gsm8k_k4": 1000}
+    assert made.responses == 2 * (40 + 4 * 1000)
+    assert made.judge_calls == made.responses // 4
+
+
+def test_a_budget_refuses_what_is_over(study: str) -> None:
+    made = plan(study, [], Assumed(hour_price=2.0, judge_price=1.0))
+    assert made.money is not None
+    check_budget(made, hours=100, money=made.money)
+    with pytest.raises(StudyError, match=r"device hours; expected at most 0\.001"):
+        check_budget(made, hours=0.001, money=None)
+    with pytest.raises(StudyError, match=r"costs .* expected at most 0\.01"):
+        check_budget(made, hours=None, money=0.01)
+    with pytest.raises(StudyError, match="no price was given"):
+        check_budget(plan(study, [], Assumed()), hours=None, money=5)
+
+
+def test_what_is_not_known_is_said(study: str) -> None:
+    made = plan(study, ["students=[{model: my/own, template: qwen, name: own}]"], Assumed())
+    table = cost_table(made)
+    assert table.rows[0][-2:] == ("not known", "not known")
+    assert any("2 runs are not counted" in note for note in table.notes)
+
+
+def test_a_benchmark_of_forty_cannot_show_five_points(study: str) -> None:
+    rows = {row[0]: row for row in power_table(plan(study, [], Assumed())).rows}
+    assert rows["AMC"][1:4] == ("40", "15.0", "22.1")
+
+
+def test_memory_shrinks_with_adapters_and_shards() -> None:
+    full = training_memory(7, "full", 1, None, 2048)
+    assert 7e9 * 16 / 2**30 < full < 7e9 * 16 / 2**30 + 15
+    assert training_memory(7, "full", 8, "z3", 2048) < full / 4
+    assert training_memory(7, "lora", 1, None, 2048) < full / 4
+    assert training_memory(7, "qlora", 1, None, 2048) < training_memory(7, "lora", 1, None, 2048)
+    z2, z3 = (training_memory(7, "full", 8, name, 2048) for name in ("z2", "z3"))
+    assert z3 < z2
+    assert training_memory(7, "full", 8, "z2-offload", 2048) < z2
+
+
+def test_a_tasks_key_is_found_through_its_includes() -> None:
+    assert task_key("cot_gsm8k_k4", "repeats") == 4
+    assert task_key("cot_gsm8k", "output_type") == "generate_until"
+    assert task_key("no_such_task", "repeats") is None
+
+
+def test_the_verb_exits_with_one_over_the_budget(study: str) -> None:
+    command = [sys.executable, "-m", "cotdistill", "plan", study, "--budget-hours", "0.0001"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "2 runs; training" in done.stdout
+    assert "priced: needs" in done.stderr
+
+
+def test_a_finished_run_shows_how_fast_the_machine_is(tmp_path: Path) -> None:
+    add_run(tmp_path, "r", "a")
+    with pytest.raises(StudyError, match="no finished run that logged its operations"):
+        calibrated(tmp_path, Assumed())
+    totals = {"train_loss": 0.3, "train_runtime": 10.0, "total_flos": 6e12}
+    write_json(tmp_path / "checkpoints" / "r" / "all_results.json", totals)
+    machine = calibrated(tmp_path, Assumed()).machine
+    # six operations a weight and token: a billion weights, a thousand tokens, ten seconds
+    assert training_seconds(1.0, 1000, "full", machine) == pytest.approx(10.0)

@@ -1,0 +1,136 @@
+"""Runs are compared question by question; what must be equal is checked, what is shown is true."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cotdistill.errors import DataError
+from cotdistill.results.compare import compare, comparison_table
+from cotdistill.stats.significance import mcnemar
+from run_folder import STAMP, add_scores
+
+
+def scores(folder: Path, run: str, right: Sequence[bool], task: str = "digits") -> Path:
+    add_scores(folder, run, right, task)
+    return folder / "scores" / run
+
+
+def changed(place: Path, **values: Any) -> Path:
+    path = place / "model" / f"results_{STAMP}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values), encoding="utf-8")
+    return place
+
+
+def test_the_difference_is_paired_and_tested_exactly(tmp_path: Path) -> None:
+    one = scores(tmp_path, "weak", [True] * 10 + [False] * 30)
+    two = scores(tmp_path, "strong", [False] * 1 + [True] * 29 + [False] * 10)
+    ((found,), warnings) = compare([one, two])
+    assert (found.wins, found.ties, found.losses, found.questions) == (20, 19, 1, 40)
+    assert found.difference.value == pytest.approx(19 / 40)
+    assert found.p == mcnemar(1, 20)
+    assert found.difference.low > 0.2
+    assert "strong is better" in found.conclusion
+    assert len(found.flips) == 21
+    assert warnings == []
+    swapped, _ = compare([two, one])
+    assert swapped[0].difference.value == -found.difference.value
+
+
+def test_too_few_questions_are_said_to_show_nothing(tmp_path: Path) -> None:
+    one = scores(tmp_path, "a", [True] * 15 + [False] * 25)
+    two = scores(tmp_path, "b", [True] * 18 + [False] * 22)
+    ((found,), _) = compare([one, two])
+    assert found.conclusion == (
+        "digits: b - a = +7.5 points [+0.0, +17.5]: no difference shown; no difference of less "
+        "than 15 points could have been seen with 40 questions"
+    )
+
+
+def test_many_comparisons_are_adjusted_over_all_of_them(tmp_path: Path) -> None:
+    places = [scores(tmp_path, f"r{n}", [True] * (20 + n) + [False] * (20 - n)) for n in (0, 6, 8)]
+    found, _ = compare(places)
+    assert [(one.first, one.second) for one in found] == [("r0", "r6"), ("r0", "r8")]
+    assert found[1].p_holm == 2 * found[1].p < found[0].p_holm
+    assert found[1].p_holm >= found[1].p_bh
+    assert len(compare(places, all_pairs=True)[0]) == 3
+
+
+def test_repeated_answers_take_the_permutation_test(tmp_path: Path) -> None:
+    one, two = (scores(tmp_path, run, [True] * 20 + [False] * 20) for run in ("a", "b"))
+    path = next((two / "model").glob("samples_*"))
+    text = path.read_text().replace('"exact_match": 0.0', '"exact_match": 0.25')
+    path.write_text(text.replace('"resps": [["', '"resps": [["w", "x", "y", "'), encoding="utf-8")
+    ((found,), _) = compare([one, two])
+    assert (found.test, found.answers, found.wins) == ("permutation", 4, 20)
+    assert found.p == pytest.approx(2 * 0.5**20)
+
+
+def test_another_task_version_or_decoding_is_refused(tmp_path: Path) -> None:
+    one = scores(tmp_path, "a", [True, False])
+    two = changed(scores(tmp_path, "b", [True, True]), versions={"digits": 2.0})
+    with pytest.raises(DataError, match=r"task version differs: a 1.0, b 2.0.*--anyway"):
+        compare([one, two])
+    _, warnings = compare([one, two], anyway=True)
+    assert "task version differs" in warnings[0]
+    configs = {"digits": {"generation_kwargs": {"max_gen_toks": 64}}}
+    three = changed(scores(tmp_path, "c", [True, True]), configs=configs)
+    with pytest.raises(DataError, match="decoding differs: a not logged, c max_gen_toks=64"):
+        compare([one, three])
+
+
+def test_another_engine_or_dtype_is_warned_of(tmp_path: Path) -> None:
+    logged = [{"model": "hf", "model_dtype": "bf16"}, {"model": "vllm", "model_dtype": "fp16"}]
+    one, two = (
+        changed(scores(tmp_path, run, [True, False]), config=config)
+        for run, config in zip("ab", logged, strict=True)
+    )
+    _, warnings = compare([one, two])
+    assert warnings == [
+        "digits: engine differs: a hf, b vllm",
+        "digits: dtype differs: a bf16, b fp16",
+    ]
+
+
+def test_another_prompt_is_refused_unless_the_chat_template_explains_it(tmp_path: Path) -> None:
+    one, two = (scores(tmp_path, run, [True, False]) for run in "ab")
+    path = next((two / "model").glob("samples_*"))
+    path.write_text(path.read_text().replace("prompt1", "other"), encoding="utf-8")
+    with pytest.raises(DataError, match="1 of 2 questions were asked with another prompt"):
+        compare([one, two])
+    changed(one, chat_template_sha="x")
+    changed(two, chat_template_sha="y")
+    _, warnings = compare([one, two])
+    assert "the chat templates differ" in warnings[1]
+
+
+def test_questions_of_only_one_run_are_counted(tmp_path: Path) -> None:
+    one, two = scores(tmp_path, "a", [True] * 5), scores(tmp_path, "b", [True] * 3)
+    ((found,), warnings) = compare([one, two])
+    assert found.questions == 3
+    assert "2 questions are in only one" in warnings[0]
+    assert "could not be checked" not in "".join(warnings)
+    with pytest.raises(DataError, match="no task in common"):
+        compare([one, scores(tmp_path, "c", [True], task="other")])
+    with pytest.raises(DataError, match="two or more runs"):
+        compare([one])
+
+
+def test_verdicts_that_were_never_made_are_asked_for(tmp_path: Path) -> None:
+    one, two = (scores(tmp_path, run, [True, False]) for run in "ab")
+    with pytest.raises(DataError, match="no rescored verdicts beside it; make them: cotdistill"):
+        compare([one, two], source="rescored")
+
+
+def test_the_verb_prints_conclusions_and_flips(tmp_path: Path) -> None:
+    one, two = scores(tmp_path, "a", [True, False]), scores(tmp_path, "b", [True, True])
+    table = comparison_table(compare([one, two])[0], flips=3)
+    assert table.notes[1] == "digits: a 0, b 1: What is 1 + 1?"
+    command = [sys.executable, "-m", "cotdistill", "compare", str(one), str(two), "--flips", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[0].startswith("task")
+    assert "What is 1 + 1?" in done.stdout

@@ -1,0 +1,257 @@
+"""The page of a study: safe whatever a model wrote, complete, and working in a real browser."""
+
+import json
+import math
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from chromium import chromium, visit
+from cotdistill.catalogue.packaged import datasets
+from cotdistill.errors import DataError
+from cotdistill.results.collect import collect
+from cotdistill.results.matrix import as_latex, matrix
+from cotdistill.results.report.charts import dots
+from cotdistill.results.report.gap_charts import difference, gap_figures
+from cotdistill.results.report.report import report
+from cotdistill.results.report.sample_browser import FEWEST, MOST, browse, fitting_questions
+from cotdistill.stats.confidence import Interval
+from run_folder import STAMP, add_run, add_scores, add_training
+
+HOSTILE = "</script><script>document.title='owned'</script><img src=http://127.0.0.1:9/x> \ud800"
+MATHS = (
+    r"Half: $\frac{1}{2}$. Costs $5 and $6. \[ \sum_{k=1}^{n} k \le \sqrt{x} \] \boxed{\frac{a}{b}}"
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    here = tmp_path / "study"
+    for arm, right in [("answer-only", 5), ("level2", 20), ("level3", 30), ("level6", 40)]:
+        for seed in (1, 2):
+            run = f"tiny--{arm}--full--s{seed}"
+            add_run(here, run, arm, seed=seed)
+            add_training(here, run)
+            add_scores(here, run, [number < right for number in range(80)])
+    (here / "study.yaml").write_text("name: <b>levels</b>\narms: {}\n", encoding="utf-8")
+    path = here / "scores" / "tiny--level6--full--s1" / "model" / f"samples_digits_{STAMP}.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[0]["resps"] = [[HOSTILE]]
+    rows[1]["resps"] = [[MATHS]]
+    rows[2]["resps"] = [["\\boxed{" * 5000 + "$" + "{" * 5000]]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return here
+
+
+def test_seeds_are_pooled_and_arms_marked_against_the_baseline(folder: Path) -> None:
+    held = matrix(collect(folder))
+    assert held.baseline == "answer-only"
+    marks = {group[1]: held.cells[group, "digits"].mark for group in held.groups}
+    assert marks == {"answer-only": "", "level2": "▲", "level3": "▲", "level6": "▲"}
+    cell = held.cells[("tiny", "level2", "full"), "digits"]
+    assert (cell.seeds, cell.questions, cell.score.value) == (2, 80, 0.25)
+
+
+def test_the_latex_twin_has_a_row_an_arm_and_escapes_names(folder: Path) -> None:
+    text = as_latex(matrix(collect(folder), baseline="level3"), "50% of_it")
+    assert text.count(r"\\") == 5
+    assert r"50\% of\_it" in text
+    assert r"\downarrow" in text
+    assert r"$50.0^{60.7}_{39.3}" in text
+
+
+def test_the_browser_shows_all_that_fit_and_else_differing_questions_first(folder: Path) -> None:
+    browsed = browse(collect(folder))
+    assert (browsed.shown, browsed.held) == ({"digits": 80}, {"digits": 80})
+    browsed = browse(collect(folder), characters=1000)
+    assert (browsed.shown, browsed.held) == ({"digits": FEWEST}, {"digits": 80})
+    texts = [question[1] for question in browsed.questions]
+    assert all(f"What is {number} + 1?" in texts for number in range(5, 40))
+
+
+def test_more_questions_are_shown_where_responses_are_short(folder: Path) -> None:
+    scores = [score for _, score in collect(folder).rows()]
+    assert len(scores) == 8
+    assert fitting_questions(scores, 8 * 80 * 100) == 100
+    longer = [replace(score, characters=2940.0) for score in scores]
+    assert fitting_questions(longer, 8 * 3000 * 70) == 70
+    assert fitting_questions(longer, 1) == FEWEST
+    assert fitting_questions(scores, 10**9) == MOST
+
+
+def test_every_picture_is_xml_with_a_title_and_a_file(folder: Path) -> None:
+    report(folder)
+    files = sorted((folder / "report" / "figures").glob("*.svg"))
+    names = [path.stem for path in files]
+    assert names == ["score-by-level", "scores-digits", "training-loss"]
+    for path in files:
+        root = ET.fromstring(path.read_text(encoding="utf-8"))
+        assert root.find("{http://www.w3.org/2000/svg}title") is not None
+    hostile = dots("x", "<&\"'", "", [("</svg><script>", "a", Interval(0.5, 0.4, 0.6))])
+    assert "<script>" not in hostile.svg
+    ET.fromstring(hostile.svg)
+
+
+def test_a_picture_that_is_no_longer_drawn_is_taken_away(folder: Path) -> None:
+    report(folder)
+    old = folder / "report" / "figures" / "scores-gone.svg"
+    old.write_text("<svg/>", encoding="utf-8")
+    report(folder)
+    assert not old.exists()
+
+
+def test_a_page_carries_no_address_and_no_live_text_of_a_model(folder: Path) -> None:
+    report(folder)
+    text = (folder / "report" / "report.html").read_text(encoding="utf-8")
+    assert text.count("</script>") == 3
+    assert "<b>levels" not in text
+    assert "&lt;b&gt;levels" in text
+    outside = re.sub(r'<script type="application/json".*?</script>', "", text, flags=re.DOTALL)
+    addresses = set(re.findall(r"https?://[^\s\"'<)]+", outside))
+    assert addresses == {"http://www.w3.org/2000/svg", "http://www.w3.org/1998/Math/MathML"}
+
+
+def test_two_reports_of_one_folder_are_the_same_bytes(folder: Path) -> None:
+    pages = []
+    for _ in range(2):
+        report(folder)
+        pages.append((folder / "report" / "report.html").read_bytes())
+    assert pages[0] == pages[1]
+
+
+def test_ledgers_and_lint_reports_beside_the_arms_are_summed_up(folder: Path) -> None:
+    (folder / "data").mkdir()
+    ledger = '{"made_by": "mix", "counts": {"kept": 7, "duplicate": 2}, "outputs": []}'
+    (folder / "data" / "level2.ledger.json").write_text(ledger, encoding="utf-8")
+    rules = '[{"rule": "answer-missing", "rows": 1200}, {"rule": "loop", "rows": 0}]'
+    lint = f'{{"rows": 8000, "faulty_rows": 1200, "rules": {rules}}}'
+    (folder / "data" / "level2.lint.json").write_text(lint, encoding="utf-8")
+    report(folder)
+    text = (folder / "report" / "report.html").read_text(encoding="utf-8")
+    assert "kept 7, duplicate 2" in text
+    assert "answer-missing 1,200</td>" in text
+
+
+def test_runs_of_another_engine_are_warned_of_in_the_table_and_on_the_page(folder: Path) -> None:
+    path = next((folder / "scores" / "tiny--level2--full--s1").rglob("results_*.json"))
+    held = json.loads(path.read_text())
+    path.write_text(json.dumps(held | {"config": {"model": "vllm"}}))
+    other = next((folder / "scores" / "tiny--level3--full--s1").rglob("results_*.json"))
+    other.write_text(json.dumps(held | {"config": {"model": "hf"}}))
+    table, _ = report(folder)
+    assert "digits: engine differs between runs" in table.notes[-1]
+    page = (folder / "report" / "report.html").read_text(encoding="utf-8")
+    assert page.count("engine differs between runs") == 1
+
+
+def test_the_teachers_of_the_same_cell_are_drawn_together(tmp_path: Path) -> None:
+    named = [name for name in datasets() if "level3" in name and "auqa" in name.lower()]
+    arms = dict(zip(named[:2], (9, 5), strict=True))
+    for arm, right in arms.items():
+        add_run(tmp_path, arm, arm)
+        add_training(tmp_path, arm)
+        add_scores(tmp_path, arm, [number < right for number in range(10)])
+    text = "arms:\n" + "".join(f"  {arm}: {{dataset: {arm}}}\n" for arm in arms)
+    (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
+    report(tmp_path)
+    assert len(list((tmp_path / "report" / "figures").glob("teachers-*-digits.svg"))) == 1
+
+
+def test_the_learnability_gap_is_drawn_with_the_interval_of_the_paired_difference(
+    tmp_path: Path,
+) -> None:
+    for student, gained in [("Qwen2.5-0.5B-Instruct", -8), ("Qwen2.5-7B-Instruct", 8)]:
+        for arm, right in [("mix-long", 20 + gained), ("mix-short", 20)]:
+            run = f"{student}--{arm}"
+            add_run(tmp_path, run, arm, student)
+            add_training(tmp_path, run)
+            add_scores(tmp_path, run, [number < right for number in range(40)])
+    held = matrix(collect(tmp_path))
+    (figure,) = gap_figures(held)
+    assert figure.name == "gap-mix-long-mix-short"
+    assert figure.svg.count('stroke-width="2" opacity=".5"') == 2  # a bar a student
+    assert figure.svg.count('stroke-width="2.5"') == 1  # nought stands out
+    sides = [
+        held.cells[("Qwen2.5-7B-Instruct", arm, "full"), "digits"]
+        for arm in ("mix-long", "mix-short")
+    ]
+    gap = difference(*sides)
+    assert gap.value == pytest.approx(0.2)
+    assert 0.0 < gap.low < 0.2 < gap.high < 0.4
+    assert math.isnan(difference(*(replace(side, values={}) for side in sides)).low)
+
+
+def test_a_teachers_scores_stand_above_those_of_the_students(folder: Path) -> None:
+    out = add_scores(folder, "big-teacher", [number < 76 for number in range(80)])
+    report(folder, teachers=[out.parent])
+    text = (folder / "report/figures/teacher-student-digits.svg").read_text(encoding="utf-8")
+    assert text.index(">big-teacher<") < text.index(">95.0<") < text.index(">answer-only<")
+    other = add_scores(folder, "stranger", [True], task="letters")
+    with pytest.raises(DataError, match="no score on digits"):
+        report(folder, teachers=[other])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(chromium() is None, reason="no Chromium on this machine")
+def test_the_page_works_in_a_real_browser(folder: Path) -> None:
+    report(folder)
+    page = folder / "report" / "report.html"
+    setting = "(() => { const e = document.getElementById('by-%s'); e.value = '%s'; "
+    setting += "e.dispatchEvent(new Event('input', {bubbles: true})); "
+    setting += "return document.querySelectorAll('#list button').length; })()"
+    press = "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', "
+    press += "{key: '%s', bubbles: true}))"
+    show = "[...document.querySelectorAll('#list button')].find(b => b.value == '%d').click()"
+    questions = [
+        "window.sides = () => [...document.querySelectorAll('.side h3')].map(e => e.textContent)"
+        ".join(' | '); document.title",
+        "document.getElementById('by-beside').value",
+        "document.querySelectorAll('#list button').length",
+        setting % ("outcome", "correct"),
+        setting % ("outcome", ""),
+        setting % ("arm", "level6"),
+        "document.getElementById('by-left').selectedOptions[0].text",
+        setting % ("outcome", "wrong"),
+        setting % ("arm", "level2"),
+        setting % ("arm", "level6"),
+        setting % ("outcome", ""),
+        "document.querySelectorAll('#list button').length",
+        "(() => { const b = document.querySelectorAll('#list button'); b[0].focus(); b[0]"
+        ".dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowDown', bubbles: true})); "
+        "return document.activeElement === b[1] && b[1].getAttribute('aria-current'); })()",
+        press % "ArrowRight"
+        + "; [sides(), document.activeElement.parentNode.parentNode.id].join()",
+        press % "ArrowRight" + "; sides()",
+        press % "Enter" + "; document.activeElement.closest('.side').getAttribute('aria-label')",
+        press % "Escape" + "; document.activeElement.parentNode.parentNode.id",
+        show % 0 + "; document.querySelector('.answer .text').textContent",
+        show % 1 + "; document.querySelector('.answer .text').querySelectorAll('math').length",
+        "document.querySelector('.answer mfrac').children.length",
+        "document.querySelector('.answer munderover').children.length",
+        "document.querySelector('.answer .text').textContent.includes('Costs $5 and $6.')",
+        show % 2 + "; document.querySelector('.answer .text').textContent.length > 1000",
+        setting % ("words", "What is 7 +"),
+        "document.querySelectorAll('img, iframe, link[rel=stylesheet]').length",
+        "document.querySelectorAll('button:not([id]):empty, select:not([id])').length",
+        "(() => { document.getElementById('theme').click(); "
+        "return getComputedStyle(document.body).backgroundColor; })()",
+    ]
+    answers, errors, asked = visit(page, questions)
+    assert errors == []
+    assert [address for address in asked if not address.startswith(("file:", "data:"))] == []
+    assert answers[:3] == ["<b>levels</b>", "level6", 80]
+    correct, everything, arm, run, wrong, more_wrong, _, again, once_more, moved = answers[3:13]
+    assert (correct, everything, arm, run) == (5, 80, 80, "tiny--level6--full--s1")
+    assert (wrong, more_wrong, again, once_more, moved) == (40, 60, 80, 80, "true")
+    assert answers[13:17] == [
+        "level6 | answer-only,list",
+        "level6 | level2",
+        "arm level6",
+        "list",
+    ]
+    assert "</script><script>document.title" in answers[17]
+    assert answers[18:22] == [3, 2, 3, True]
+    assert answers[22:] == [True, 1, 0, 0, "rgb(20, 23, 28)"]
