@@ -70,7 +70,9 @@ def test_an_installed_wheel_finds_its_folders_from_anywhere(wheel: Path, tmp_pat
         check=True,
     )
     *folders, runs = done.stdout.split()
-    assert folders == [str(tmp_path / "site" / "cotdistill" / "bundle" / folder) for folder in FOLDERS]
+    assert folders == [
+        str(tmp_path / "site" / "cotdistill" / "bundle" / folder) for folder in FOLDERS
+    ]
     assert int(runs) > 0
 
 

@@ -16,6 +16,7 @@ from cotdistill.stats.significance import (
     kappa,
     least_significant,
     mcnemar,
+    paired,
     paired_permutation,
 )
 
@@ -134,3 +135,17 @@ def test_statsmodels_agrees_where_it_is_installed() -> None:
     theirs = many.multipletests(p_values, method="fdr_bh")[1].tolist()
     assert benjamini_hochberg(p_values) == pytest.approx(theirs)
     assert kappa(20, 5, 10, 15) == pytest.approx(rater.cohens_kappa([[20, 5], [10, 15]]).kappa)
+
+
+def test_the_paired_test_is_chosen_by_what_the_differences_are() -> None:
+    right_or_wrong = paired([1.0, 1.0, -1.0, 0.0])
+    assert (right_or_wrong.test, right_or_wrong.p) == ("McNemar", mcnemar(1, 2))
+    assert (right_or_wrong.wins, right_or_wrong.ties, right_or_wrong.losses) == (2, 1, 1)
+    shares = paired([0.25, 0.5, -0.25, 0.0])
+    assert (shares.test, shares.p) == (
+        "permutation",
+        paired_permutation([0.25, 0.5, -0.25, 0.0]),
+    )
+    assert paired([0.5]).visible == 1.0
+    with pytest.raises(DataError, match="no questions"):
+        paired([])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,15 +14,7 @@ from cotdistill.results.question_scores import Fact, Settings, question_facts, s
 from cotdistill.results.run_names import short_names
 from cotdistill.results.verdict_files import Source
 from cotdistill.stats.confidence import Interval, cluster_interval
-from cotdistill.stats.significance import (
-    benjamini_hochberg,
-    detectable,
-    fewest_flips,
-    holm,
-    least_significant,
-    mcnemar,
-    paired_permutation,
-)
+from cotdistill.stats.significance import benjamini_hochberg, holm, paired
 from cotdistill.tables import Table
 
 LEVEL = 0.05
@@ -245,33 +236,24 @@ def _comparison(
     task: str, names: tuple[str, str], pairs: Sequence[tuple[Fact, Fact]]
 ) -> Comparison:
     gaps = [two.value - one.value for one, two in pairs]
-    wins, losses = sum(gap > 0 for gap in gaps), sum(gap < 0 for gap in gaps)
-    answers = max(max(one.answers, two.answers) for one, two in pairs)
-    single = all(gap in (-1, 0, 1) for gap in gaps)
-    if single:
-        test, p = "McNemar", mcnemar(losses, wins)
-        visible = least_significant(len(gaps), wins + losses) or fewest_flips() / len(gaps)
-    else:
-        test, p = "permutation", paired_permutation(gaps)
-        spread = statistics.stdev(gaps) if len(gaps) > 1 else math.inf
-        visible = detectable(len(gaps), spread)
+    tested = paired(gaps)
     return Comparison(
         task=task,
         first=names[0],
         second=names[1],
         questions=len(pairs),
-        answers=answers,
+        answers=max(max(one.answers, two.answers) for one, two in pairs),
         first_score=statistics.fmean(one.value for one, _ in pairs),
         second_score=statistics.fmean(two.value for _, two in pairs),
         difference=cluster_interval(gaps),
-        wins=wins,
-        ties=len(gaps) - wins - losses,
-        losses=losses,
-        test=test,
-        p=p,
-        p_holm=p,
-        p_bh=p,
-        visible=min(visible, 1.0),
+        wins=tested.wins,
+        ties=tested.ties,
+        losses=tested.losses,
+        test=tested.test,
+        p=tested.p,
+        p_holm=tested.p,
+        p_bh=tested.p,
+        visible=tested.visible,
         flips=tuple(
             Flip(task, one.question, one.value, two.value)
             for one, two in pairs

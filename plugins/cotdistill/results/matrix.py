@@ -16,7 +16,7 @@ from cotdistill.results.collect import Results
 from cotdistill.results.question_scores import question_facts
 from cotdistill.results.verdict_files import Source
 from cotdistill.stats.confidence import Interval, score_interval
-from cotdistill.stats.significance import holm, mcnemar, paired_permutation
+from cotdistill.stats.significance import holm, paired
 
 Group = tuple[str, str, str]  # student, arm, recipe
 
@@ -137,11 +137,7 @@ def _against(mine: dict[str, float], base: dict[str, float]) -> tuple[float, flo
     gaps = [mine[key] - base[key] for key in mine if key in base]
     if not gaps:
         return 1.0, 0.0
-    if all(gap in (-1, 0, 1) for gap in gaps):
-        p = mcnemar(sum(gap < 0 for gap in gaps), sum(gap > 0 for gap in gaps))
-    else:
-        p = paired_permutation(gaps)
-    return p, statistics.fmean(gaps)
+    return paired(gaps).p, statistics.fmean(gaps)
 
 
 def as_latex(held: Matrix, caption: str) -> str:

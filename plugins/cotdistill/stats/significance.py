@@ -7,9 +7,12 @@ separate shares throws that away. Intervals are in `interval`.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 
@@ -18,6 +21,54 @@ from cotdistill.errors import DataError, Fault
 _EXACT_CELLS = 50_000_000
 _DRAWS = 20_000
 _NORMAL = NormalDist()
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """What a paired test says of two students on the same questions.
+
+    Units: `wins` counts the questions on which the second student scores higher; `visible` is the
+    smallest difference, a fraction, that these questions could have shown at the 5 % level
+    (McNemar) or would show four times in five (permutation).
+    """
+
+    test: Literal["McNemar", "permutation"]
+    p: float
+    wins: int
+    ties: int
+    losses: int
+    visible: float
+
+
+def paired(differences: Sequence[float]) -> PairedTest:
+    """Choose the paired test that the differences allow, and run it.
+
+    McNemar's exact test where every question is right or wrong, the sign-flip permutation test
+    where scores lie between.
+
+    Shapes: differences [questions], second student minus first.
+
+    Raises:
+        DataError: there are no differences.
+
+    >>> paired([1.0] * 9 + [-1.0] + [0.0] * 30)
+    PairedTest(test='McNemar', p=0.021484375, wins=9, ties=30, losses=1, visible=0.2)
+    >>> paired([0.25, 0.5, 0.0]).test
+    'permutation'
+    """
+    if not differences:
+        raise DataError(Fault("pairs", "no questions", "at least one"))
+    count = len(differences)
+    wins = sum(value > 0 for value in differences)
+    losses = sum(value < 0 for value in differences)
+    ties = count - wins - losses
+    if all(value in (-1, 0, 1) for value in differences):
+        visible = least_significant(count, wins + losses) or fewest_flips() / count
+        return PairedTest("McNemar", mcnemar(losses, wins), wins, ties, losses, min(visible, 1.0))
+    spread = statistics.stdev(differences) if count > 1 else math.inf
+    visible = min(detectable(count, spread), 1.0)
+    p = paired_permutation(differences)
+    return PairedTest("permutation", p, wins, ties, losses, visible)
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
