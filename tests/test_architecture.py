@@ -24,7 +24,7 @@ ORDER = """
 """
 INSIDE = {
     "corpus": "mixing > filtering > rules > records > text",
-    "grading": "grade, batch > extract > equivalence, repetition",
+    "grading": "grade, batch > extract > equivalence, repetition > kinds",
     "results": "report, judge > collect, compare, matrix, rescore",
 }
 ENTRY_POINTS = ("__main__", "snakefile", "task_hooks", "work")

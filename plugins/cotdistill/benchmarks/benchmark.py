@@ -20,7 +20,7 @@ import pydantic
 
 from cotdistill.benchmarks.question import Question
 from cotdistill.benchmarks.readings import READINGS, stem_and_choices
-from cotdistill.grading.equivalence.equivalent import Kind
+from cotdistill.grading.kinds import Kind
 
 
 class _Declared(pydantic.BaseModel):

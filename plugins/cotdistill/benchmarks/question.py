@@ -12,7 +12,7 @@ from typing import Any
 
 import pydantic
 
-from cotdistill.grading.equivalence.equivalent import Kind
+from cotdistill.grading.kinds import Kind
 
 
 class Question(pydantic.BaseModel):

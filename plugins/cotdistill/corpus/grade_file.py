@@ -13,8 +13,8 @@ from cotdistill.files.atomic import written_whole
 from cotdistill.files.jsonl import Row, read_rows, row_line
 from cotdistill.grading.arithmetic.soundness import step_soundness
 from cotdistill.grading.batch import Judged, grade_many
-from cotdistill.grading.equivalence.equivalent import Kind
 from cotdistill.grading.grade import Grade
+from cotdistill.grading.kinds import Kind
 from cotdistill.tables import Table
 
 OUTCOMES = ("correct", "wrong", "no_answer", "cut_off", "undecided")

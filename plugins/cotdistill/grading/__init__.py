@@ -6,5 +6,6 @@ PUBLIC_MODULES = (
     "equivalence.equivalent",
     "extract.extract",
     "grade",
+    "kinds",
     "repetition",
 )

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 
-from cotdistill.grading.equivalence.equivalent import Kind
 from cotdistill.grading.grade import Grade, grade
+from cotdistill.grading.kinds import Kind
 
 _CHUNK = 256
 _WAITING = 4  # chunks a worker that are read ahead, so that memory does not grow with the stream

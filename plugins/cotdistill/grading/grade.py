@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from cotdistill.grading.equivalence.equivalent import Kind, equivalent
+from cotdistill.grading.equivalence.equivalent import equivalent
 from cotdistill.grading.extract.extract import extract
 from cotdistill.grading.extract.gold import read_gold
+from cotdistill.grading.kinds import Kind
 
 Outcome = Literal["correct", "wrong", "no_answer", "cut_off", "undecided"]
 

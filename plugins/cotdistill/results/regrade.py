@@ -9,8 +9,8 @@ from itertools import chain, islice, tee
 from typing import cast, get_args
 
 from cotdistill.grading.batch import Judged, grade_many
-from cotdistill.grading.equivalence.equivalent import Kind
 from cotdistill.grading.grade import Grade
+from cotdistill.grading.kinds import Kind
 from cotdistill.hosts.lm_eval.golds import gold_of
 from cotdistill.hosts.lm_eval.samples import Sample
 

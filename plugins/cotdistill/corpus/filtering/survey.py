@@ -28,7 +28,8 @@ from cotdistill.corpus.text.minhash import BANDS, candidates, first_alike, liken
 from cotdistill.corpus.text.words import number_keys, words_of
 from cotdistill.files.any_rows import BadRow
 from cotdistill.files.shards import Journal, Shard, lines_of, shards_of
-from cotdistill.grading.equivalence.equivalent import Kind, equivalent
+from cotdistill.grading.equivalence.equivalent import equivalent
+from cotdistill.grading.kinds import Kind
 
 ALIKE = 0.8
 _CONFIRMED_AT_ONCE = 500

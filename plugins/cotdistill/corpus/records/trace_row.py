@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from cotdistill.corpus.records.trace import Provenance, Trace
 from cotdistill.errors import did_you_mean
-from cotdistill.grading.equivalence.equivalent import Kind
+from cotdistill.grading.kinds import Kind
 
 Row = dict[str, Any]
 

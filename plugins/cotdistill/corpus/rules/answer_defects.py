@@ -6,9 +6,10 @@ import re
 
 from cotdistill.corpus.records.trace import Trace, target
 from cotdistill.grading.arithmetic.soundness import step_soundness
-from cotdistill.grading.equivalence.equivalent import Kind, equivalent
+from cotdistill.grading.equivalence.equivalent import equivalent
 from cotdistill.grading.extract.extract import extract
 from cotdistill.grading.grade import Outcome, grade
+from cotdistill.grading.kinds import Kind
 
 _PHRASE = "nswer is "
 _STATED = re.compile(r"answer\s+is:?\s+", re.IGNORECASE)

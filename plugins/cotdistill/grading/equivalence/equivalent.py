@@ -42,7 +42,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache
-from typing import Literal
 
 from cotdistill.grading.equivalence.choices import choice_letter, gold_option, truth
 from cotdistill.grading.equivalence.compare import Comparison
@@ -51,8 +50,7 @@ from cotdistill.grading.equivalence.normalize import as_words, compact, squeezed
 from cotdistill.grading.equivalence.number import Written, agree, number_words, plain
 from cotdistill.grading.equivalence.parser import parse
 from cotdistill.grading.equivalence.tree import MOST_CHARACTERS, Node, number
-
-Kind = Literal["auto", "number", "expression", "letter", "boolean", "date", "text"]
+from cotdistill.grading.kinds import Kind
 
 _FIGURES = re.compile(r"[\d\s.,:]+")
 _COMMAS = re.compile(r"\d,\d{3}(?!\d)")

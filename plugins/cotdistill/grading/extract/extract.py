@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from cotdistill.grading.equivalence.equivalent import Kind
 from cotdistill.grading.extract.delimiters import Statement, delimited
 from cotdistill.grading.extract.expression import expression_in_prose, expression_stated
 from cotdistill.grading.extract.letter import letter_in_prose, letter_stated
@@ -29,6 +28,7 @@ from cotdistill.grading.extract.text import (
     text_in_prose,
     text_stated,
 )
+from cotdistill.grading.kinds import Kind
 
 Outcome = Literal["found", "no_answer", "cut_off"]
 Options = Mapping[str, str]

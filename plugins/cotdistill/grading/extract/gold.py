@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from cotdistill.grading.equivalence.equivalent import Kind
 from cotdistill.grading.extract.delimiters import delimited
 from cotdistill.grading.extract.number import NUMBER
 from cotdistill.grading.extract.phrases import phrased
 from cotdistill.grading.extract.spans import trimmed
 from cotdistill.grading.extract.text import DATE
+from cotdistill.grading.kinds import Kind
 
 _LETTER = re.compile(
     r"\$?\\?(?:text|mathrm|textbf)?\{?\s?(?:[Oo]ption |[Cc]hoice )?(?:\(\s?([A-Ja-j])\s?\)"
