@@ -1,6 +1,14 @@
-"""The names that the YAML files beside this one call; everything is in the package."""
+"""The names that the YAML files next to this one call; a folder of your own needs no such file.
 
-from cotdistill.benchmarks.hooks import METRICS, grade_responses, keep_all, load_questions
-from cotdistill.benchmarks.puzzle_task import load_puzzles
+`!function cotdistill.task_hooks.grade_responses` works in any task file.
+"""
+
+from cotdistill.task_hooks import (
+    METRICS,
+    grade_responses,
+    keep_all,
+    load_puzzles,
+    load_questions,
+)
 
 __all__ = ["METRICS", "grade_responses", "keep_all", "load_puzzles", "load_questions"]

@@ -96,7 +96,7 @@ def test_an_empty_thought_that_only_training_has_leads_to_the_checkpoint(
     trained = Trained("qwen3", enable_thinking=None)
     fault = parity_fault("eval.yaml", tokenizer, trained, Evaluated())
     assert fault is not None
-    assert "python -m cotdistill.hosts.prompt_parity CHECKPOINT TRAIN.yaml" in fault.remedy
+    assert "cotdistill prompts CHECKPOINT TRAIN.yaml" in fault.remedy
     for path in tiny_model.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     install_training_template(tmp_path, trained)

@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "granularity": ("cotdistill.cli.corpus:granularity", "measure levels, and whether they rise"),
     "generate": ("cotdistill.cli.generate:generate", "write the run folder of a study"),
     "plan": ("cotdistill.cli.plan:plan", "what a study will cost, and what it can show"),
+    "prompts": ("cotdistill.cli.prompts:prompts", "give a checkpoint its training prompt"),
     "run": ("cotdistill.cli.run:run", "do everything a run folder says, and go on after a kill"),
     "eval": ("cotdistill.cli.evaluate:evaluate", "as lm_eval, with our tasks only and guards"),
     "report": ("cotdistill.cli.report:report", "scores with intervals: a table, CSV, Markdown"),
@@ -38,7 +39,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "judge": ("cotdistill.cli.judge:judge", "a language model's second opinion, audited"),
 }
 
-HIDDEN = {"step": "cotdistill.cli.step:step"}
+HIDDEN = {
+    "step": "cotdistill.cli.step:step",
+    "snapshot": "cotdistill.hosts.llamafactory.snapshot:main",
+}
 """Verbs for programs, not for people: functions that take their words and return a status."""
 
 _INTERRUPTED = 130

@@ -9,6 +9,7 @@ PUBLIC_MODULES = (
     "llamafactory.end_token",
     "llamafactory.outputs",
     "llamafactory.rows",
+    "llamafactory.snapshot",
     "lm_eval.generated",
     "lm_eval.golds",
     "lm_eval.outputs",

@@ -5,10 +5,7 @@ lm-eval's hf backend renders and encodes the evaluation turn. Only LLaMA-Factory
 `alpaca` and a few more templates replace the chat template that is saved with a checkpoint; for the
 others lm-eval uses the tokenizer's own, which may add a system prompt, a date, or a thought.
 
-Run as a script it writes the training prompt into a checkpoint as its chat template, so that every
-evaluation, and every server, uses it from then on:
-
-    python -m cotdistill.hosts.prompt_parity CHECKPOINT TRAIN.yaml
+`cotdistill prompts` writes the training prompt into a checkpoint as its chat template.
 """
 
 from __future__ import annotations
@@ -16,7 +13,6 @@ from __future__ import annotations
 import copy
 import itertools
 import logging
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +21,6 @@ from typing import Any
 from unittest import mock
 
 from cotdistill.errors import Fault
-from cotdistill.files.yamls import read_yaml
 
 _USER = "What is 1 + 1?\n\nWork it out step by step, then give the final answer inside \\boxed{}."
 
@@ -236,10 +231,7 @@ def _remedy(tokenizer: Any, trained: Trained, evaluated: Evaluated, wanted: Prom
             break
     if said:
         return "set " + " and ".join(said)
-    return (
-        "write the training prompt into the checkpoint: "
-        "python -m cotdistill.hosts.prompt_parity CHECKPOINT TRAIN.yaml"
-    )
+    return "write the training prompt into it: cotdistill prompts CHECKPOINT TRAIN.yaml"
 
 
 def _changes(before: Evaluated, after: Evaluated) -> list[str]:
@@ -265,18 +257,3 @@ def _prompt(tokenizer: Any, ids: list[int]) -> Prompt:
 
 def _around(text: str, at: int) -> str:
     return repr(text[max(0, at - 10) : at + 40])
-
-
-def main(arguments: list[str]) -> int:
-    """Write the training prompt of a LLaMA-Factory file into a checkpoint."""
-    if len(arguments) != 2:
-        sys.stderr.write("usage: python -m cotdistill.hosts.prompt_parity CHECKPOINT TRAIN.yaml\n")
-        return 2
-    checkpoint, train = map(Path, arguments)
-    install_training_template(checkpoint, trained_of(read_yaml(train)))
-    sys.stdout.write(f"{checkpoint}: its chat template is now the one of {train}\n")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

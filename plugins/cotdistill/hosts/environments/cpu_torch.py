@@ -8,7 +8,7 @@ itself. Their local version sorts above the real one, so a resolver that sees th
 
 Run as a script it writes the wheels where they are needed, and prints nothing where they are not:
 
-    python -m cotdistill.hosts.environments.cpu_torch FOLDER
+    python cpu_torch.py FOLDER
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def stand_ins_needed() -> bool:
 def main(arguments: list[str]) -> int:
     """Write the wheels into the folder named by the only argument, if they are needed."""
     if len(arguments) != 1:
-        sys.stderr.write("usage: python -m cotdistill.hosts.environments.cpu_torch FOLDER\n")
+        sys.stderr.write("usage: python cpu_torch.py FOLDER\n")
         return 2
     if stand_ins_needed():
         for stand_in in STAND_INS:

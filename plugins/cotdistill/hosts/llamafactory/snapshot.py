@@ -1,11 +1,11 @@
-"""Take LLaMA-Factory's own argument dataclasses down into `llamafactory_arguments.json`.
+"""Record the arguments that LLaMA-Factory knows in `arguments.json`, for checks without it.
 
 A maintainer's tool. LLaMA-Factory checks neither types nor choices when it reads a YAML file, and
 importing it takes seconds; the snapshot lets every generated file be checked in milliseconds. It
 is taken under transformers 4 and 5, because half of the keys are transformers' and some exist in
 only one of them:
 
-    python -m cotdistill.hosts.llamafactory.snapshot PYTHON_WITH_4 PYTHON_WITH_5 [OUTPUT]
+    cotdistill snapshot PYTHON_WITH_4 PYTHON_WITH_5 [OUTPUT]
 
 A key's kinds and choices are those that both know. Where LLaMA-Factory itself splits a comma text
 into a list (`split_arg`), a list is a kind too.
