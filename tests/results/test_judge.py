@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 
-from cotdistill.errors import DataError, FaultsError
+from cotdistill.errors import DataError
 
 pytest.importorskip("aiohttp")
 
-from cotdistill.files.journal import Journal
 from cotdistill.hosts.endpoint import Endpoint, EndpointError, Reply, Request, ask_all
 from cotdistill.hosts.lm_eval.samples import find_samples
 from cotdistill.results.judge.agreement import Agreement, agreement, agreement_table
@@ -280,17 +279,6 @@ def test_a_killed_judge_loses_nothing_and_repeats_nothing(tmp_path: Path) -> Non
     assert 8 <= kept < 40
     assert 40 <= len(script.bodies) <= 42  # those under way at the kill are asked twice
     assert f"known from before {kept}," in done.stdout
-
-
-def test_a_journal_takes_one_writer_and_names_a_broken_line(tmp_path: Path) -> None:
-    path = tmp_path / "j.jsonl"
-    with Journal(path) as journal:
-        journal.add("a", 1)
-        with pytest.raises(FaultsError, match="another program is writing it"), Journal(path):
-            pass
-    path.write_text("broken\n" + path.read_text())
-    with pytest.raises(DataError, match=r"j.jsonl:1: not a line of a journal"), Journal(path):
-        pass
 
 
 # -- files

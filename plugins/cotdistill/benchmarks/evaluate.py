@@ -7,22 +7,23 @@ that are all alike, many responses without an answer, settings that lm-eval quie
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from cotdistill.benchmarks.cache_owner import cache_owner_fault, identity_of, note_cache_owner
 from cotdistill.errors import DataError, Fault, FaultsError, MisuseError, UserError, did_you_mean
 from cotdistill.files.bundle import bundle_folder
 from cotdistill.files.yamls import read_yaml
-from cotdistill.hosts.lm_eval.run import Request, run_lm_eval
+from cotdistill.hosts.lm_eval.run import EvalRequest, run_lm_eval
 from cotdistill.hosts.lm_eval.task_files import packaged_tasks, upstream_names
 
+TOKENIZER = "COTDISTILL_TOKENIZER"
 _MANY_UNANSWERED = 0.3
 _MANY_ALIKE = 0.5
 _MANY_UNDECIDED = 0.02
@@ -54,7 +55,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     guards = Guards()
     started = time.time()
     try:
-        with mock.patch.dict(os.environ):  # the tokenizer named for one run is not the next one's
+        with _restored_variable(TOKENIZER):  # the tokenizer of one run is not the next one's
             run_lm_eval(
                 arguments,
                 [bundle_folder("task_configs")],
@@ -70,6 +71,17 @@ def evaluate(arguments: Sequence[str]) -> None:
             raise
         raise FaultsError(_failure(error, guards)) from error
     guards.check_files(started)
+
+
+@contextlib.contextmanager
+def _restored_variable(name: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
+        if before is not None:
+            os.environ[name] = before
 
 
 def asked_tasks(arguments: Sequence[str]) -> list[str]:
@@ -153,7 +165,7 @@ class Guards:
             note_cache_owner(cache, identity)
         tokenizer = model_args.get("tokenizer") or model_args.get("pretrained")
         if tokenizer:
-            os.environ.setdefault("COTDISTILL_TOKENIZER", str(tokenizer))
+            os.environ.setdefault(TOKENIZER, str(tokenizer))
         self._samples = bool(arguments["log_samples"])
         tracker = arguments["evaluation_tracker"]
         if tracker is not None and getattr(tracker, "output_path", None):
@@ -163,7 +175,7 @@ class Guards:
             self.kept = self._output / f".unfinished-{identity[:12]}-{rank}.jsonl"
         return self.kept
 
-    def requests(self, requests: Sequence[Request]) -> None:
+    def requests(self, requests: Sequence[EvalRequest]) -> None:
         """Stop before anything is generated if a prompt is empty or does not fit."""
         empty = [request for request in requests if not request.prompt.strip()]
         if empty:
@@ -236,7 +248,7 @@ def doubts(task: str, config: Mapping[str, Any], scores: Mapping[str, Any]) -> l
     return found
 
 
-def _fit_fault(longest: Request) -> Fault | None:
+def _fit_fault(longest: EvalRequest) -> Fault | None:
     wanted = int(longest.settings.get("max_gen_toks", 256))
     tokens, context = longest.tokens or 0, longest.context or 0
     if tokens + wanted <= context:

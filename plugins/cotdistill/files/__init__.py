@@ -11,6 +11,5 @@ PUBLIC_MODULES = (
     "parquet",
     "shards",
     "templates",
-    "unfinished",
     "yamls",
 )

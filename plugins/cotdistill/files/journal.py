@@ -1,59 +1,72 @@
-"""A file that only grows: one JSON line an answer, so that a killed program loses none of them."""
+"""An append-only log of values by key, so that a killed program loses none of them.
+
+One JSON line a value, written at once: a line is in the file when `add` returns, and survives a
+kill of the program (not a power failure, for that `close` must have come). What a kill left half
+written at the end is cut off when the file is opened again, but only if the file is such a log.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from cotdistill.errors import DataError, Fault, FaultsError
 
+_BEGINNING = b'{"key": "'
+
 
 class Journal:
-    """Answers by key, kept on disk as they come; a second program with the same file has them all.
+    """The values kept under each key, oldest first; one writer at a time.
 
-    A last line that a kill left unfinished is cut off when the file is opened again. One writer
-    at a time: the file is locked while it is open.
+    Only where each value starts is held in memory; values are read from the file when asked for.
 
     >>> import tempfile; folder = Path(tempfile.mkdtemp())
-    >>> with Journal(folder / "answers.jsonl") as journal:
-    ...     journal.add("key", {"text": "42"})
-    >>> with Journal(folder / "answers.jsonl") as journal:
-    ...     journal.get("key")
-    {'text': '42'}
+    >>> with Journal(folder / "responses.jsonl") as journal:
+    ...     journal.add("2 + 2", {"text": "5"})
+    ...     journal.add("2 + 2", {"text": "4"})
+    >>> with Journal(folder / "responses.jsonl") as journal:
+    ...     len(journal), journal.latest("2 + 2"), journal.values("1 + 1")
+    (2, {'text': '4'}, [])
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._held: dict[str, Any] = {}
+        self._starts: dict[str, list[int]] = {}
+        self._taken: Counter[str] = Counter()
         self._descriptor = -1
+        self._size = 0
+        self._count = 0
 
     def __enter__(self) -> Self:
         """Open, lock and read the file.
 
         Raises:
             FaultsError: another program has it open, or it cannot be written.
-            DataError: a line in its middle is broken.
+            DataError: it is not such a log, or a line in its middle is broken; it is not changed.
         """
-        import fcntl
-
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._descriptor = os.open(
+                self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644
+            )
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            self._close()
+            self.close()
             wrong = "another program is writing it"
             raise FaultsError(Fault(str(self.path), wrong, "", "wait for it or stop it")) from error
         except OSError as error:
-            self._close()
-            raise FaultsError(Fault(str(self.path), f"cannot be written ({error})")) from error
+            self.close()
+            raise self._cannot_write(error) from error
         try:
             self._read()
         except BaseException:
-            self._close()
+            self.close()
             raise
         return self
 
@@ -64,51 +77,140 @@ class Journal:
         trace: TracebackType | None,
     ) -> None:
         """Close and unlock the file."""
-        self._close()
+        self.close()
 
     def __len__(self) -> int:
-        """Return the number of answers."""
-        return len(self._held)
+        """Return the number of values."""
+        return self._count
 
     def __contains__(self, key: str) -> bool:
-        """Return whether there is an answer for a key."""
-        return key in self._held
+        """Return whether there is a value under a key."""
+        return key in self._starts
 
-    def get(self, key: str) -> Any:
-        """Return the answer kept under a key, or None."""
-        return self._held.get(key)
+    def values(self, key: str) -> list[Any]:
+        """Return all values kept under a key, oldest first."""
+        return [self._value_at(start) for start in self._starts.get(key, ())]
+
+    def latest(self, key: str) -> Any:
+        """Return the value that was added last under a key, or None."""
+        starts = self._starts.get(key)
+        return self._value_at(starts[-1]) if starts else None
+
+    def take(self, key: str) -> Any:
+        """Return the oldest value under a key that was not taken before, or None."""
+        number = self._taken[key]
+        starts = self._starts.get(key, [])
+        if number >= len(starts):
+            return None
+        self._taken[key] += 1
+        return self._value_at(starts[number])
 
     def add(self, key: str, value: Any) -> None:
-        """Keep an answer; it is in the file when this returns.
+        """Keep a value; it is in the file when this returns.
 
         Raises:
-            FaultsError: the disk is full; what was written before stays whole.
+            FaultsError: the disk is full; what was added before stays whole.
         """
-        line = json.dumps({"key": key, "value": value}, ensure_ascii=True) + "\n"
-        data = line.encode("ascii")
-        try:
-            while data:
-                data = data[os.write(self._descriptor, data) :]
-        except OSError as error:
-            raise FaultsError(Fault(str(self.path), f"cannot be written ({error})")) from error
-        self._held[key] = value
+        line = json.dumps({"key": key, "value": value}, ensure_ascii=True).encode("ascii") + b"\n"
+        self._append(line, self._size)
+        self._enter(key, self._size, len(line))
+
+    def close(self) -> None:
+        """Bring everything to the disk, then close and unlock the file."""
+        if self._descriptor >= 0:
+            with contextlib.suppress(OSError):
+                os.fsync(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def remove(self) -> None:
+        """Close and delete the file: what it held is kept elsewhere now."""
+        self.path.unlink(missing_ok=True)
+        self.close()
 
     def _read(self) -> None:
-        good = 0
         with self.path.open("rb") as stream:
             for number, line in enumerate(stream, start=1):
                 if not line.endswith(b"\n"):
-                    break  # cut short by a kill; only the last line can be
-                try:
-                    held = json.loads(line)
-                    self._held[held["key"]] = held["value"]
-                except (ValueError, KeyError, TypeError) as error:
-                    wrong = "not a line of a journal"
-                    raise DataError(Fault(f"{self.path}:{number}", wrong)) from error
-                good += len(line)
-        os.truncate(self._descriptor, good)
+                    self._finish(line, number)
+                    return
+                entry = _entry(line)
+                if entry is None:
+                    raise self._not_a_log(number)
+                self._enter(entry[0], self._size, len(line))
 
-    def _close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+    def _finish(self, line: bytes, number: int) -> None:
+        """End a last line that lacks only its end; cut it off if it is the beginning of one."""
+        ours = line.startswith(_BEGINNING[: len(line)])
+        entry = _entry(line) if ours else None
+        if entry is not None:
+            self._append(b"\n", self._size + len(line))
+            self._enter(entry[0], self._size, len(line) + 1)
+        elif ours and not _is_json(line):
+            os.ftruncate(self._descriptor, self._size)
+        else:
+            raise self._not_a_log(number)
+
+    def _append(self, data: bytes, end: int) -> None:
+        rest = data
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, end)  # half a line must not meet the next one
+            raise self._cannot_write(error) from error
+
+    def _enter(self, key: str, start: int, length: int) -> None:
+        self._starts.setdefault(key, []).append(start)
+        self._size = start + length
+        self._count += 1
+
+    def _value_at(self, start: int) -> Any:
+        line = bytearray()
+        while not line.endswith(b"\n"):
+            block = os.pread(self._descriptor, 1 << 16, start + len(line))
+            end = block.find(b"\n") + 1
+            line += block[:end] if end else block
+            if not block:
+                break
+        entry = _entry(bytes(line))
+        if entry is None:
+            wrong = f"the file changed while it was read (at byte {start:,})"
+            raise DataError(Fault(str(self.path), wrong, "", "run it again"))
+        return entry[1]
+
+    def _not_a_log(self, number: int) -> DataError:
+        wrong = "not a line of a journal"
+        remedy = "nothing was changed; name another file, or remove this one"
+        return DataError(
+            Fault(f"{self.path}:{number}", wrong, '{"key": ..., "value": ...}', remedy)
+        )
+
+    def _cannot_write(self, error: OSError) -> FaultsError:
+        wrong = f"cannot be written ({error.strerror or error})"
+        remedy = "free some space or choose another folder, and run it again"
+        return FaultsError(Fault(str(self.path), wrong, "", remedy))
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _entry(line: bytes) -> tuple[str, Any] | None:
+    """Return the key and the value of one line, or None where it is no line of a journal."""
+    try:
+        read = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(read, dict) and read.keys() == {"key", "value"}:
+        key, value = read["key"], read["value"]
+    elif isinstance(read, list) and len(read) == 2:
+        key, value = read  # as versions before 0.2 kept responses
+    else:
+        return None
+    return (key, value) if isinstance(key, str) else None

@@ -23,6 +23,7 @@ PUBLIC_MODULES = (
     "machine.program",
     "prompt_parity",
     "ray",
+    "replaced",
     "snakemake",
     "tokenizer",
     "trackers",

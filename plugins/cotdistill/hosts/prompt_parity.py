@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 from cotdistill.errors import Fault
+from cotdistill.hosts.replaced import replaced
 
 _USER = "What is 1 + 1?\n\nWork it out step by step, then give the final answer inside \\boxed{}."
 
@@ -169,7 +169,7 @@ def training_chat_template(tokenizer: Any, trained: Trained) -> str:
 
     template = _template(tokenizer, trained)
     # LLaMA-Factory leaves backslashes as they are, and Jinja reads \b of \boxed as a backspace
-    with mock.patch.object(Template, "_jinja_escape", staticmethod(_escaped)):
+    with replaced(Template, "_jinja_escape", staticmethod(_escaped)):
         jinja = str(template._get_jinja_template(tokenizer))
     if trained.system:
         said = _escaped(trained.system)
@@ -198,13 +198,13 @@ def _template(tokenizer: Any, trained: Trained) -> Any:
         train_on_prompt=False,
         tool_format=None,
     )
-    fresh = {}
-    if trained.template in registry.TEMPLATES:
-        fresh = {trained.template: copy.deepcopy(registry.TEMPLATES[trained.template])}
+    templates = dict(registry.TEMPLATES)
+    if trained.template in templates:
+        templates[trained.template] = copy.deepcopy(templates[trained.template])
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with mock.patch.dict(registry.TEMPLATES, fresh):
+        with replaced(registry, "TEMPLATES", templates):
             return registry.get_template_and_fix_tokenizer(tokenizer, arguments)
     finally:
         logging.disable(before)

@@ -1,26 +1,28 @@
-"""lm-eval's own command line, run in this process with three of its names held for a while.
+"""lm-eval's own command line, run in this process with four of its names replaced for a while.
 
-The index reads our tasks only, requests are looked at before anything is generated, every response
-is kept as it comes in, and the results are looked at before they are written. Nothing of lm-eval
+The index reads our tasks only, requests are checked before anything is generated, every response
+is kept as it comes in, and the results are checked before they are written. Nothing of lm-eval
 is changed on disk, and what it parses, prints and writes is its own.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
-from unittest import mock
 
-from cotdistill.files.unfinished import Unfinished, request_key
+from cotdistill.files.journal import Journal
+from cotdistill.hosts.replaced import replaced
 
 
 @dataclass(frozen=True)
-class Request:
+class EvalRequest:
     """One prompt as it will be sent: its text, its length in tokens (None: unknown), settings."""
 
     task: str
@@ -31,16 +33,16 @@ class Request:
 
 
 class Watcher(Protocol):
-    """What `cotdistill eval` wants to be asked and told while lm-eval runs."""
+    """What `cotdistill eval` checks while lm-eval runs."""
 
     def before(self, arguments: dict[str, Any]) -> Path | None:
-        """Look at the parsed arguments; return where to keep responses until the run ends."""
+        """Check the parsed arguments; return where to keep responses until the run ends."""
 
-    def requests(self, requests: Sequence[Request]) -> None:
-        """Look at all requests before the first is sent; raise to stop."""
+    def requests(self, requests: Sequence[EvalRequest]) -> None:
+        """Check all requests before the first is sent; raise to stop."""
 
     def after(self, results: dict[str, Any]) -> None:
-        """Look at the results before lm-eval writes them."""
+        """Check the results before lm-eval writes them."""
 
 
 def run_lm_eval(
@@ -49,7 +51,7 @@ def run_lm_eval(
     """Run `lm_eval ARGUMENTS` with the tasks of our folders.
 
     Raises:
-        SystemExit: as lm-eval's own argument parser leaves.
+        SystemExit: lm-eval's own argument parser ends this way.
     """
     import lm_eval  # type: ignore[import-untyped]
     import lm_eval.__main__  # type: ignore[import-untyped]
@@ -58,7 +60,7 @@ def run_lm_eval(
 
     real_manager, real_simple = lm_eval.tasks.TaskManager, lm_eval.simple_evaluate
     real_evaluate = lm_eval.evaluator.evaluate
-    kept: list[Unfinished] = []
+    kept: list[Journal] = []
 
     def manager(include_path: Any = None, **given: Any) -> Any:
         theirs = include_path if isinstance(include_path, list | tuple) else [include_path]
@@ -68,10 +70,10 @@ def run_lm_eval(
         )
 
     def simple(**given: Any) -> Any:
-        place = watcher.before(given)
+        path = watcher.before(given)
         with contextlib.ExitStack() as stack:
-            if place is not None:
-                kept.append(stack.enter_context(Unfinished(place)))
+            if path is not None:
+                kept.append(stack.enter_context(Journal(path)))
             results = real_simple(**given)
         if results is not None:
             watcher.after(results)
@@ -82,81 +84,93 @@ def run_lm_eval(
             return real_evaluate(lm, *given, **named)
 
     with (
-        mock.patch.object(sys, "argv", ["lm_eval", *arguments]),
-        mock.patch.object(lm_eval.tasks, "TaskManager", manager),
-        mock.patch.object(lm_eval, "simple_evaluate", simple, create=True),
-        mock.patch.object(lm_eval.evaluator, "evaluate", evaluate),
+        replaced(sys, "argv", ["lm_eval", *arguments]),
+        replaced(lm_eval.tasks, "TaskManager", manager),
+        replaced(lm_eval, "simple_evaluate", simple),
+        replaced(lm_eval.evaluator, "evaluate", evaluate),
     ):
         lm_eval.__main__.cli_evaluate()
-    for unfinished in kept:
-        unfinished.remove()
+    for journal in kept:
+        journal.remove()
+
+
+def request_key(context: Any, settings: Any) -> str:
+    """Return a short name for one request: its whole prompt and its generation settings.
+
+    >>> request_key("1+1?", {"seed": None}) == request_key("1+1?", {"seed": 1})
+    False
+    """
+    text = json.dumps([str(context), settings], sort_keys=True, default=str, ensure_ascii=False)
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:24]
 
 
 @contextlib.contextmanager
-def _watched(lm: Any, watcher: Watcher, unfinished: Unfinished | None) -> Iterator[None]:
+def _watched(lm: Any, watcher: Watcher, journal: Journal | None) -> Iterator[None]:
     generate: Callable[..., list[str]] = lm.generate_until
     model = getattr(lm, "lm", lm)  # under --use_cache the model is inside
 
     def generate_watched(requests: Sequence[Any], **given: Any) -> list[str]:
         watcher.requests(_as_sent(model, requests))
-        if unfinished is None:
+        if journal is None:
             return generate(requests, **given)
-        return _resumed(requests, unfinished, model, lambda rest: generate(rest, **given))
+        return _resumed(requests, journal, model, lambda rest: generate(rest, **given))
 
-    lm.generate_until = generate_watched
-    try:
+    with replaced(lm, "generate_until", generate_watched):
         yield
-    finally:
-        del lm.generate_until
 
 
-def _as_sent(model: Any, requests: Sequence[Any]) -> list[Request]:
+def _as_sent(model: Any, requests: Sequence[Any]) -> list[EvalRequest]:
     """Every different request once; tokens are counted where the backend itself counts them."""
     encode = getattr(model, "tok_encode", None)
     if not getattr(model, "tokenized_requests", True) or not getattr(model, "tokenizer", None):
         encode = None
     context = getattr(model, "max_length", None) if encode else None
-    seen: dict[str, Request] = {}
+    seen: dict[str, EvalRequest] = {}
     for request in requests:
-        prompt, settings = request.args[:2]
-        text = str(getattr(prompt, "prompt", prompt))
+        text, settings = _prompt_and_settings(request)
         key = request_key(text, settings)
         if key not in seen:
             tokens = len(encode(text)) if encode else None
-            seen[key] = Request(request.task_name or "", text, tokens, settings, context)
+            seen[key] = EvalRequest(request.task_name or "", text, tokens, settings, context)
     return list(seen.values())
 
 
 def _resumed(
     requests: Sequence[Any],
-    unfinished: Unfinished,
+    journal: Journal,
     model: Any,
     generate: Callable[[list[Any]], list[str]],
 ) -> list[str]:
-    """Answer from what is kept, generate the rest, and keep each new response as it comes in."""
-    keys = [request_key(*_said(request)) for request in requests]
-    responses = [unfinished.take(key) for key in keys]
+    """Answer from the journal, generate the rest, and keep each new response as it comes in.
+
+    Four requests, of which two are the same prompt sampled twice, with one response kept:
+
+        requests   a  b  b  c          journal  b: ["first"]
+        responses  -  "first"  -  -    only a, the second b, and c are generated
+    """
+    keys = [request_key(*_prompt_and_settings(request)) for request in requests]
+    responses = [journal.take(key) for key in keys]
     rest = [number for number, response in enumerate(responses) if response is None]
     if len(rest) < len(requests):
         sys.stderr.write(f"{len(requests) - len(rest)} responses kept from before are used again\n")
     if not rest:
         return [response or "" for response in responses]
     waiting = Counter(keys[number] for number in rest)
-    by_prompt = {_said(requests[number])[0]: keys[number] for number in rest}
+    by_prompt = {_prompt_and_settings(requests[number])[0]: keys[number] for number in rest}
     hook = model.cache_hook
 
     class _Keeper:
-        """Stands where lm-eval's response cache hooks in, and passes on to it."""
+        """Takes the place of lm-eval's response cache, and passes everything on to it."""
 
         def add_partial(self, kind: str, request: Any, response: Any) -> None:
             hook.add_partial(kind, request, response)
             context = str(getattr(request[0], "prompt", request[0]))
             key = request_key(context, request[1])
-            # vLLM reports settings of its own making: the prompt alone then says which it was
+            # vLLM reports settings of its own making: then the prompt alone says which it was
             key = key if waiting[key] else by_prompt.get(context, key)
             if response is not None and waiting[key] > 0:
                 waiting[key] -= 1
-                unfinished.add(key, response)
+                journal.add(key, response)
 
     model.set_cache_hook(_Keeper())
     try:
@@ -168,6 +182,6 @@ def _resumed(
     return [response if response is not None else "" for response in responses]
 
 
-def _said(request: Any) -> tuple[str, Any]:
+def _prompt_and_settings(request: Any) -> tuple[str, Any]:
     prompt, settings = request.args[:2]
     return str(getattr(prompt, "prompt", prompt)), settings

@@ -264,7 +264,7 @@ def _with_opinions(
 ) -> Iterator[Item]:
     opinions: dict[int, Opinion] = {}
     for place, body in _asked_bodies(file, items, asker, golds):
-        held = journal.get(request_of(body).name)
+        held = journal.latest(request_of(body).name)
         if held is not None:
             said = read_opinion(held["text"])
             if said.ruling == "undecided" and held["finish_reason"] == "length":
