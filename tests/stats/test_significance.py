@@ -69,6 +69,15 @@ def test_values_off_the_grid_are_drawn_and_agree_with_the_exact_test() -> None:
     assert drawn != exact
 
 
+def test_a_hundred_thousand_differences_are_drawn_like_any_others() -> None:
+    """Values off any grid; so many make their sum normal, which says what p must be."""
+    values = np.random.default_rng(0).normal(0.004, 1, 100_000)
+    z = values.sum() / np.sqrt((values**2).sum())
+    expected = 2 * stats.norm.sf(abs(z))
+    assert 0.05 < expected < 0.5
+    assert paired_permutation(values.tolist(), seed=3) == pytest.approx(expected, abs=0.012)
+
+
 @pytest.mark.parametrize(("questions", "repeats"), [(30, 1), (40, 4), (500, 1), (500, 16)])
 def test_false_findings_by_simulation(questions: int, repeats: int) -> None:
     """Two students of equal skill, questions of unequal difficulty: 5 % is the most that may."""
@@ -116,7 +125,7 @@ def test_a_detectable_difference_is_found_four_times_in_five(questions: int, spr
         detectable(0, 0.5)
 
 
-def test_kappa_is_nought_by_chance_and_one_in_agreement() -> None:
+def test_kappa_is_zero_by_chance_and_one_in_agreement() -> None:
     assert kappa(10, 0, 0, 30) == 1.0
     assert kappa(25, 25, 25, 25) == 0.0
     assert kappa(10, 0, 0, 0) is None
