@@ -11,8 +11,9 @@ from cotdistill.errors import DataError
 from cotdistill.stats.confidence import (
     Interval,
     cluster_interval,
+    effective_sample_interval,
+    no_spread_width,
     score_interval,
-    student_t_quantile,
     wilson,
 )
 
@@ -33,12 +34,6 @@ def test_a_score_of_nothing_is_refused() -> None:
         cluster_interval([])
     with pytest.raises(DataError, match="2 values"):
         cluster_interval([1.0, math.nan])
-
-
-def test_the_t_quantile_agrees_with_scipy() -> None:
-    for freedom, tolerance in [(4, 1e-2), (9, 1e-3), (29, 1e-4), (499, 1e-6)]:
-        theirs = stats.t.ppf(0.975, freedom)
-        assert student_t_quantile(0.975, freedom) == pytest.approx(theirs, rel=tolerance)
 
 
 def test_drawing_equal_values_together_is_drawing_questions_one_by_one() -> None:
@@ -65,12 +60,62 @@ def test_identical_repeats_do_not_narrow_the_interval() -> None:
 
 
 def test_a_difference_that_never_was_still_has_a_width() -> None:
+    assert no_spread_width(40) == wilson(0, 40).high
     assert cluster_interval([0.0] * 40) == Interval(0.0, -wilson(0, 40).high, wilson(0, 40).high)
 
 
-def test_a_score_stays_between_nought_and_one() -> None:
+def test_a_score_stays_between_zero_and_one() -> None:
     found = score_interval([1.0] * 29 + [0.5])
     assert 0 < found.low < found.value < found.high <= 1
+
+
+def test_few_questions_with_several_answers_get_the_exact_interval_of_their_worth() -> None:
+    """Worked by hand: 10 questions of 16 answers, worth 9.78 independent answers."""
+    values = [right / 16 for right in (0, 0, 0, 1, 2, 5, 9, 14, 16, 16)]
+    found = score_interval(values, answers=16)
+    assert found == effective_sample_interval(values, 16)
+    assert [found.value, found.low, found.high] == pytest.approx(
+        [0.39375, 0.115515, 0.736152], abs=6e-7
+    )
+    mean, se = np.mean(values), stats.sem(values)
+    t = stats.t.ppf(0.975, 9)
+    worth = mean * (1 - mean) / se**2 * (stats.norm.ppf(0.975) / t) ** 2
+    assert worth == pytest.approx(9.781154, abs=6e-7)
+    bounds = (
+        stats.beta.ppf(0.025, mean * worth, worth - mean * worth + 1),
+        stats.beta.ppf(0.975, mean * worth + 1, worth - mean * worth),
+    )
+    assert [found.low, found.high] == pytest.approx(list(bounds))
+
+
+def test_answers_are_worth_no_more_than_their_number() -> None:
+    """Questions of equal difficulty: the spread by chance is too small, the count is the bound."""
+    values = [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.75]
+    found = score_interval(values, answers=4)
+    theirs = stats.binomtest(17, 32).proportion_ci(method="exact")
+    assert [found.low, found.high] == pytest.approx([theirs.low, theirs.high])
+
+
+def test_many_questions_one_answer_or_no_spread_keep_their_interval() -> None:
+    assert score_interval([0.0, 0.5, 1.0] * 40, answers=2) == cluster_interval([0.0, 0.5, 1.0] * 40)
+    assert score_interval([0.0, 1.0] * 20, answers=16) == wilson(20, 40)
+    equal = score_interval([0.5] * 30, answers=2)
+    assert equal.high - equal.value == pytest.approx(no_spread_width(30))
+    with pytest.raises(DataError, match="3 values without spread"):
+        effective_sample_interval([0.5] * 3, 2)
+
+
+@pytest.mark.parametrize("average", [-4.0, 0.5])
+def test_the_exact_interval_covers_also_near_zero(average: float) -> None:
+    """30 questions, 16 answers each, difficulties logit-normal: a score near 0.09 or 0.55."""
+    generator = np.random.default_rng(int(10 * average) % 97)
+    true = float(np.mean(1 / (1 + np.exp(-generator.normal(average, 2.5, 400_000)))))
+    rounds, covered = 600, 0
+    for _ in range(rounds):
+        chance = 1 / (1 + np.exp(-generator.normal(average, 2.5, 30)))
+        found = score_interval((generator.binomial(16, chance) / 16).tolist(), answers=16)
+        covered += found.low <= true <= found.high
+    assert covered / rounds >= 0.915
 
 
 @pytest.mark.parametrize(("questions", "repeats"), [(30, 1), (40, 4), (500, 16)])

@@ -8,6 +8,7 @@ arXiv:2411.00640).
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from statistics import NormalDist
 import numpy as np
 
 from cotdistill.errors import DataError, Fault
+from cotdistill.stats.distributions import beta_quantile, t_quantile
 
 DRAWS = 10_000
+FEW_QUESTIONS = 100
 _NORMAL = NormalDist()
 
 
@@ -90,58 +93,87 @@ def cluster_interval(
     held = sorted(Counter(float(value) for value in values).items())
     mean = math.fsum(value * times for value, times in held) / count
     if len(held) == 1:
-        width = wilson(0, count, confidence).high
-        return _without_spread(mean, width)
+        half = no_spread_width(count, confidence)
+        return Interval(mean, mean - half, mean + half)
     levels = np.array([value for value, _ in held])
     shares = np.array([times / count for _, times in held])
     generator = np.random.Generator(np.random.PCG64(seed))
     means = _drawn_means(generator, levels, shares, count, draws)
-    t = student_t_quantile((1 + confidence) / 2, count - 1)
+    t = t_quantile((1 + confidence) / 2, count - 1)
     tail = _NORMAL.cdf(-t * math.sqrt(count / (count - 1)))
     low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(mean, float(low), float(high))
 
 
-def score_interval(values: Sequence[float], confidence: float = 0.95, *, seed: int = 0) -> Interval:
-    """Return the interval of a score: Wilson's for right/wrong, else the cluster bootstrap.
+def no_spread_width(questions: int, confidence: float = 0.95) -> float:
+    """Return half the width of the interval of a mean of equal values.
 
-    Shapes: values [questions], each in [0, 1].
+    There is no spread to read it from: it is the upper bound of Wilson's interval for "none of so
+    many questions differs".
+
+    >>> round(no_spread_width(40), 3)
+    0.088
+    """
+    return wilson(0, questions, confidence).high
+
+
+def effective_sample_interval(
+    values: Sequence[float], answers: int, confidence: float = 0.95
+) -> Interval:
+    """Return the interval of a score on few questions with several answers each.
+
+    The spread over questions says how many independent answers they are worth; that many, rarely a
+    whole number, go into Clopper and Pearson's exact interval. Near 0 and 1 this covers where
+    intervals that are symmetric or resample the questions do not.
+
+    Shapes: values [questions], each the share of its `answers` answers that are right.
+    Source: Korn and Graubard 1998, Survey Methodology 24, 193-201.
+
+    Raises:
+        DataError: there are fewer than two values, or they are all equal.
+
+    >>> right = [0, 0, 0, 1, 2, 5, 9, 14, 16, 16]
+    >>> interval = effective_sample_interval([count / 16 for count in right], 16)
+    >>> round(interval.value, 5), round(interval.low, 6), round(interval.high, 6)
+    (0.39375, 0.115515, 0.736152)
+    """
+    count = len(values)
+    if count < 2 or min(values) == max(values):
+        raise DataError(Fault("score", f"{count} values without spread", "two or more that differ"))
+    mean = statistics.fmean(values)
+    tail = (1 - confidence) / 2
+    few = _NORMAL.inv_cdf(1 - tail) / t_quantile(1 - tail, count - 1)
+    worth = mean * (1 - mean) * count / statistics.variance(values) * few * few
+    worth = min(worth, count * answers)
+    right = mean * worth
+    low = beta_quantile(tail, right, worth - right + 1)
+    high = beta_quantile(1 - tail, right + 1, worth - right)
+    return Interval(mean, low, high)
+
+
+def score_interval(
+    values: Sequence[float], confidence: float = 0.95, *, answers: int = 1, seed: int = 0
+) -> Interval:
+    """Return the interval of one model's score: what other questions could have given.
+
+    Wilson's where every answer is right or wrong; for fewer than 100 questions with several
+    answers each, the exact one for the effective number of answers; else the bootstrap.
+
+    Shapes: values [questions], each in [0, 1], the share of its `answers` that are right.
 
     >>> score_interval([1, 0, 1, 1]) == wilson(3, 4)
     True
     """
     if values and all(value in (0, 1) for value in values):
         return wilson(round(math.fsum(values)), len(values), confidence)
+    shares = values and all(0 <= value <= 1 for value in values)
+    few = shares and answers > 1 and len(values) < FEW_QUESTIONS
+    if few and min(values) < max(values):
+        return effective_sample_interval(values, answers, confidence)
     found = cluster_interval(values, confidence, seed=seed)
-    if values and all(0 <= value <= 1 for value in values):
+    if shares:
         return Interval(found.value, max(0.0, found.low), min(1.0, found.high))
     return found
-
-
-def student_t_quantile(probability: float, freedom: int) -> float:
-    """Return the quantile of Student's t, by the Cornish-Fisher expansion around the normal one.
-
-    Precision: within 1 % from 4 degrees of freedom up, within 0.01 % from 29 up.
-    Source: Abramowitz and Stegun 1964, 26.7.5.
-
-    >>> round(student_t_quantile(0.975, 29), 3)
-    2.045
-    """
-    x = _NORMAL.inv_cdf(probability)
-    v = max(freedom, 1)
-    return (
-        x
-        + (x**3 + x) / (4 * v)
-        + (5 * x**5 + 16 * x**3 + 3 * x) / (96 * v**2)
-        + (3 * x**7 + 19 * x**5 + 17 * x**3 - 15 * x) / (384 * v**3)
-        + (79 * x**9 + 776 * x**7 + 1482 * x**5 - 1920 * x**3 - 945 * x) / (92160 * v**4)
-    )
-
-
-def _without_spread(mean: float, width: float) -> Interval:
-    if mean == 0:
-        return Interval(mean, -width, width)
-    return Interval(mean, mean - width, mean + width)
 
 
 def _drawn_means(
