@@ -1,7 +1,10 @@
-"""Confidence intervals, significance tests and pass@k; pure."""
+"""Confidence intervals, tests of differences, what a study can show, and pass@k; pure."""
 
 PUBLIC_MODULES = (
     "confidence",
+    "crossed_test",
+    "detectable_effect",
     "pass_at_k",
+    "run_variance",
     "significance",
 )
