@@ -127,6 +127,22 @@ def bench_rescore(counts: list[int]) -> None:
             print(f"{count:8,} {wall:8.1f} {cpu:8.1f} {peak:9.0f} {count / wall:10,.0f}")
 
 
+def manifest_line(run: str, arm: str) -> dict[str, object]:
+    """Return a run's line of a manifest; written out, so that older versions can be measured."""
+    command: dict[str, object] = {"command": ["true"], "env": {}, "gpus": 0}
+    return {
+        "run": run,
+        "student": "tiny",
+        "arm": arm,
+        "recipe": "full",
+        "seed": 1,
+        "files": {"train": f"train/{run}.yaml", "eval": f"eval/{run}.yaml"},
+        "outputs": {"train": f"checkpoints/{run}", "evaluate": f"scores/{run}"},
+        "stages": {"train": command, "evaluate": command},
+        "sha256": {"train": "0", "eval": "0"},
+    }
+
+
 def bench_report(counts: list[int]) -> None:
     """Print the time of `cotdistill report` by number of samples, spread over ten runs."""
     print(f"{'samples':>8} {'wall s':>8} {'CPU s':>8} {'peak MiB':>9} {'page MiB':>9}")
@@ -137,10 +153,7 @@ def bench_report(counts: list[int]) -> None:
                 for number in range(10):
                     run = f"tiny--arm{number}--full--s1"
                     write_samples(folder / "scores", count // 10, run)
-                    line = {"run": run, "student": "tiny", "arm": f"arm{number}", "recipe": "full"}
-                    line |= {"seed": 1}  # type: ignore[dict-item]
-                    outputs = {"train": f"checkpoints/{run}", "evaluate": f"scores/{run}"}
-                    stream.write(json.dumps(line | {"outputs": outputs}) + "\n")
+                    stream.write(json.dumps(manifest_line(run, f"arm{number}")) + "\n")
                     trained = folder / "checkpoints" / run
                     trained.mkdir(parents=True)
                     held = {"train_loss": 0.5, "train_runtime": 60.0}

@@ -112,7 +112,7 @@ def write_folder(folder: Path, runs: int) -> None:
             | {"files": files | {"export": None, "data": None, "student": None}}
             | {"outputs": outputs | {"export": None}}
             | {"stages": {"train": train, "export": None, "evaluate": score}}
-            | {"sha256": {"train": "", "export": None, "eval": "", "data": None, "student": None}}
+            | {"sha256": {"train": "0", "export": None, "eval": "0", "data": None, "student": None}}
         )
     manifest = "".join(json.dumps(line) + "\n" for line in lines)
     (folder / "manifest.jsonl").write_text(manifest)

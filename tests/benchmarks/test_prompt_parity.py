@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from cotdistill.hosts.prompt_parity import (
     training_prompt,
 )
 from cotdistill.preflight.prompts import check_prompts
+from cotdistill.runfolder.manifest import write_manifest
+from run_folder import manifest_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -134,13 +137,12 @@ def run_folder(folder: Path, model: Path, rows: list[dict[str, str]]) -> None:
     for name, text in (("good", "apply_chat_template: true\n"), ("bad", "")):
         (folder / "eval" / f"{name}.yaml").write_text(f"tasks: cot_gsm8k\n{text}")
     (folder / "data" / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    runs = [
-        {"files": {"train": "train/a.yaml", "eval": f"eval/{name}.yaml", "data": "data/a.jsonl"},
-         "outputs": {"train": f"checkpoints/{name}", "export": None}}
-        for name in ("good", "bad", "good")
-    ]  # fmt: skip
-    lines = "".join(json.dumps(run) + "\n" for run in runs)
-    (folder / "manifest.jsonl").write_text(lines, encoding="utf-8")
+    runs = []
+    for number, name in enumerate(("good", "bad", "good")):
+        run = manifest_run(f"{name}-s{number}", data="data/a.jsonl")
+        files = replace(run.files, train="train/a.yaml", eval=f"eval/{name}.yaml")
+        runs.append(replace(run, files=files))
+    write_manifest(folder, runs)
 
 
 def test_every_run_of_a_run_folder_is_compared(tiny_model: Path, tmp_path: Path) -> None:

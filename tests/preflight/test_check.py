@@ -11,7 +11,8 @@ import pytest
 from cotdistill.arms.build import build_student
 from cotdistill.cli.main import main
 from cotdistill.preflight.check import check, made_students
-from cotdistill.runfolder.generate import generate, read_manifest
+from cotdistill.runfolder.generate import generate
+from cotdistill.runfolder.manifest import read_manifest
 
 Study = dict[str, Any]
 WriteStudy = Callable[[Study], Path]
@@ -66,8 +67,8 @@ def test_a_folder_that_is_no_run_folder_is_refused(
 
 
 def test_a_student_that_is_not_made_yet_is_named(folder: Path) -> None:
-    line = read_manifest(folder)[0]
-    ready, unmade = made_students(folder, [line])
+    run = read_manifest(folder)[0]
+    ready, unmade = made_students(folder, [run])
     assert ready == []
     assert str(unmade[0]) == (
         f"{folder}/models/tiny--answer-only: is not made yet; "

@@ -19,7 +19,7 @@ from cotdistill.results.report.gap_charts import difference, gap_figures
 from cotdistill.results.report.report import report
 from cotdistill.results.report.sample_browser import FEWEST, MOST, browse, fitting_questions
 from cotdistill.stats.confidence import Interval
-from run_folder import STAMP, add_run, add_scores, add_training
+from run_folder import STAMP, add_run, add_scores, add_training, write_study
 
 HOSTILE = "</script><script>document.title='owned'</script><img src=http://127.0.0.1:9/x> \ud800"
 MATHS = (
@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
             add_run(here, run, arm, seed=seed)
             add_training(here, run)
             add_scores(here, run, [number < right for number in range(80)])
-    (here / "study.yaml").write_text("name: <b>levels</b>\narms: {}\n", encoding="utf-8")
+    write_study(here, {"level6": {"file": "l6.jsonl"}}, about="<b>levels</b>")
     path = here / "scores" / "tiny--level6--full--s1" / "model" / f"samples_digits_{STAMP}.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     rows[0]["resps"] = [[HOSTILE]]
@@ -154,8 +154,7 @@ def test_the_teachers_of_the_same_cell_are_drawn_together(tmp_path: Path) -> Non
         add_run(tmp_path, arm, arm)
         add_training(tmp_path, arm)
         add_scores(tmp_path, arm, [number < right for number in range(10)])
-    text = "arms:\n" + "".join(f"  {arm}: {{dataset: {arm}}}\n" for arm in arms)
-    (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
+    write_study(tmp_path, {arm: {"dataset": arm} for arm in arms})
     report(tmp_path)
     assert len(list((tmp_path / "report" / "figures").glob("teachers-*-digits.svg"))) == 1
 
@@ -242,7 +241,7 @@ def test_the_page_works_in_a_real_browser(folder: Path) -> None:
     answers, errors, asked = visit(page, questions)
     assert errors == []
     assert [address for address in asked if not address.startswith(("file:", "data:"))] == []
-    assert answers[:3] == ["<b>levels</b>", "level6", 80]
+    assert answers[:3] == ["levels", "level6", 80]
     correct, everything, arm, run, wrong, more_wrong, _, again, once_more, moved = answers[3:13]
     assert (correct, everything, arm, run) == (5, 80, 80, "tiny--level6--full--s1")
     assert (wrong, more_wrong, again, once_more, moved) == (40, 60, 80, 80, "true")

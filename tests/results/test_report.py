@@ -106,7 +106,7 @@ def test_several_answers_a_question_are_one_question(folder: Path) -> None:
 
 
 def test_a_folder_that_is_none_and_one_without_results_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no manifest\.jsonl; expected a run folder"):
+    with pytest.raises(DataError, match=r"not a run folder \(it has no manifest\.jsonl\)"):
         report(tmp_path)
     add_run(tmp_path, "r", "a")
     with pytest.raises(DataError, match=r"no finished run \(r: training not finished\)"):

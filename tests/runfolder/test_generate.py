@@ -17,7 +17,8 @@ from cotdistill.cli.main import main
 from cotdistill.errors import FaultsError
 from cotdistill.files import atomic as whole
 from cotdistill.hosts.llamafactory.arguments import accepted_by_llamafactory
-from cotdistill.runfolder.generate import Generated, generate, read_manifest
+from cotdistill.runfolder.generate import Generated, generate
+from cotdistill.runfolder.manifest import read_manifest
 from cotdistill.studies.load import load_study, shipped_studies
 
 Study = dict[str, Any]
@@ -49,12 +50,12 @@ def test_every_run_has_its_files(
     done = made(small_study, study_file, tmp_path / "run")
     assert len(done.new) == 1 * 2 * 2 * 2
     assert done.new[0] == "tiny--answer-only--full--s1"
-    for line in read_manifest(tmp_path / "run"):
-        for kind, file in line["files"].items():
-            if file and kind != "student":
+    for run in read_manifest(tmp_path / "run"):
+        for file in (run.files.train, run.files.export, run.files.eval, run.files.data):
+            if file:
                 assert (tmp_path / "run" / file).is_file()
-        assert (line["files"]["export"] is not None) == (line["recipe"] == "lora")
-        assert (line["stages"]["export"] is not None) == (line["recipe"] == "lora")
+        assert (run.files.export is not None) == (run.recipe == "lora")
+        assert (run.stages.export is not None) == (run.recipe == "lora")
 
 
 def test_the_same_study_gives_the_same_bytes_and_touches_nothing(
@@ -80,7 +81,7 @@ def test_the_resolved_study_makes_the_same_run_folder(
     made(small_study, study_file, folder)
     first = contents(folder)
     again = generate(str(folder / "study.yaml"), folder)
-    assert again.unchanged == tuple(line["run"] for line in read_manifest(folder))
+    assert again.unchanged == tuple(run.run for run in read_manifest(folder))
     assert contents(folder) == first
 
 
@@ -152,10 +153,13 @@ def test_the_header_is_the_command_of_the_manifest(
     small_study: Study, study_file: WriteStudy, tmp_path: Path
 ) -> None:
     made(small_study, study_file, tmp_path / "run")
-    for line in read_manifest(tmp_path / "run"):
-        for kind, stage in (("train", "train"), ("eval", "evaluate")):
-            text = (tmp_path / "run" / line["files"][kind]).read_text()
-            assert f"# Run it:  {' '.join(line['stages'][stage]['command'])}\n" in text
+    for run in read_manifest(tmp_path / "run"):
+        for file, stage in (
+            (run.files.train, run.stages.train),
+            (run.files.eval, run.stages.evaluate),
+        ):
+            text = (tmp_path / "run" / file).read_text()
+            assert f"# Run it:  {' '.join(stage.command)}\n" in text
 
 
 def test_torchrun_is_asked_for_where_several_gpus_train(
@@ -164,9 +168,9 @@ def test_torchrun_is_asked_for_where_several_gpus_train(
     small_study["hardware"] = {"gpus": 4, "nodes": 2}
     small_study["recipes"]["full"] |= {"per_device_batch": 1, "deepspeed": "z3"}
     made(small_study, study_file, tmp_path / "run")
-    train = read_manifest(tmp_path / "run")[0]["stages"]["train"]
-    assert train["env"] == {"FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "4", "NNODES": "2"}
-    assert train["gpus"] == 4
+    train = read_manifest(tmp_path / "run")[0].stages.train
+    assert train.env == {"FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "4", "NNODES": "2"}
+    assert train.gpus == 4
     assert json.loads((tmp_path / "run" / "deepspeed" / "z3.json").read_text())
 
 
@@ -180,10 +184,10 @@ def test_an_environment_stands_before_the_command(
         "evaluate": str(tmp_path / "venv"),
     }
     made(small_study, study_file, tmp_path / "run")
-    stages = read_manifest(tmp_path / "run")[0]["stages"]
-    assert stages["prepare"] is None
-    assert stages["train"]["command"][:5] == ["conda", "run", "-n", "train", "llamafactory-cli"]
-    assert stages["evaluate"]["command"][0] == str(tmp_path / "venv" / "bin" / "lm-eval")
+    stages = read_manifest(tmp_path / "run")[0].stages
+    assert stages.prepare is None
+    assert stages.train.command[:5] == ("conda", "run", "-n", "train", "llamafactory-cli")
+    assert stages.evaluate.command[0] == str(tmp_path / "venv" / "bin" / "lm-eval")
 
 
 def test_arms_of_other_sizes_are_said_to_differ_in_steps(
@@ -384,8 +388,8 @@ def test_a_setting_on_the_command_line_wins(
     small_study: Study, study_file: WriteStudy, tmp_path: Path
 ) -> None:
     generate(str(study_file(small_study)), tmp_path / "run", ["seeds=[7]", "evaluation.limit=9"])
-    (run,) = {line["seed"] for line in read_manifest(tmp_path / "run")}
-    assert run == 7
+    (seed,) = {run.seed for run in read_manifest(tmp_path / "run")}
+    assert seed == 7
     assert "limit: 9\n" in (tmp_path / "run/eval/tiny--fine--full--s7.yaml").read_text()
 
 
@@ -430,10 +434,10 @@ def test_llamafactory_accepts_every_kind_of_generated_file(
     }
     made(small_study, study_file, tmp_path / "run")
     asked = []
-    for line in read_manifest(tmp_path / "run"):
-        for kind in ("train", "export"):
-            if line["files"][kind]:
-                text = (tmp_path / "run" / line["files"][kind]).read_text()
-                asked.append((line["files"][kind], kind, yaml.safe_load(text)))
+    for run in read_manifest(tmp_path / "run"):
+        for kind, file in (("train", run.files.train), ("export", run.files.export)):
+            if file:
+                text = (tmp_path / "run" / file).read_text()
+                asked.append((file, kind, yaml.safe_load(text)))
     assert len(asked) == 2 * 5 + 2 * 2
     assert accepted_by_llamafactory(asked) == []

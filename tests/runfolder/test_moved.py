@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from cotdistill.cli.main import main
-from cotdistill.runfolder.generate import generate, read_manifest
+from cotdistill.runfolder.generate import generate
+from cotdistill.runfolder.manifest import read_manifest
 
 Study = dict[str, Any]
 WriteStudy = Callable[[Study], Path]
@@ -50,7 +51,7 @@ def test_an_interrupted_first_generation_goes_on(
     (folder / "manifest.jsonl").unlink()
     small_study["seeds"] = [7]
     assert generate(str(study_file(small_study)), folder).new
-    assert all(line["seed"] == 7 for line in read_manifest(folder))
+    assert all(run.seed == 7 for run in read_manifest(folder))
 
 
 def test_a_broken_manifest_is_mended_by_generating_again(

@@ -7,6 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cotdistill.runfolder.manifest import (
+    MANIFEST,
+    Command,
+    Files,
+    Hashes,
+    ManifestRun,
+    Outputs,
+    Stages,
+    manifest_text,
+)
+
 STAMP = "2026-01-02T03-04-05.678901"
 
 
@@ -15,20 +26,42 @@ def write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value), encoding="utf-8")
 
 
+def manifest_run(
+    run: str, arm: str = "fine", student: str = "tiny", seed: int = 42, data: str | None = None
+) -> ManifestRun:
+    """Return one run of a manifest, without an export and with a pretrained student."""
+    return ManifestRun(
+        run=run,
+        student=student,
+        arm=arm,
+        recipe="full",
+        seed=seed,
+        files=Files(f"train/{run}.yaml", None, f"eval/{run}.yaml", data, None),
+        outputs=Outputs(f"checkpoints/{run}", None, f"scores/{run}"),
+        stages=Stages(None, Command(("train",)), None, Command(("evaluate",))),
+        sha256=Hashes("0" * 64, None, "1" * 64, "2" * 64 if data else None, None),
+    )
+
+
 def add_run(folder: Path, run: str, arm: str, student: str = "tiny", seed: int = 42) -> None:
     """Add a line to the manifest."""
     folder.mkdir(parents=True, exist_ok=True)
-    line = {
-        "run": run,
-        "student": student,
-        "arm": arm,
-        "recipe": "full",
-        "seed": seed,
-        "files": {},
-        "outputs": {"train": f"checkpoints/{run}", "export": None, "evaluate": f"scores/{run}"},
+    with (folder / MANIFEST).open("a", encoding="utf-8") as stream:
+        stream.write(manifest_text([manifest_run(run, arm, student, seed)]))
+
+
+def write_study(folder: Path, arms: dict[str, Any], about: str = "") -> None:
+    """Write the resolved study of a run folder."""
+    study = {
+        "name": "levels",
+        "about": about,
+        "students": [{"name": "tiny", "model": "some/model", "template": "qwen"}],
+        "arms": arms,
+        "recipes": {"full": {"max_steps": 4}},
+        "evaluation": {"tasks": ["digits"]},
     }
-    with (folder / "manifest.jsonl").open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(line) + "\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "study.yaml").write_text(json.dumps(study), encoding="utf-8")
 
 
 def add_training(folder: Path, run: str, loss: float = 0.3, seconds: float = 61.5) -> None:

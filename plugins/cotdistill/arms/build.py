@@ -26,28 +26,9 @@ from cotdistill.files.atomic import sha256_of
 from cotdistill.files.jsonl import Row, read_rows, write_rows
 from cotdistill.files.ledger import Ledger, LedgerFile, ledger_path, read_ledger, write_ledger
 from cotdistill.files.locks import waited_lock
-from cotdistill.files.yamls import read_yaml
 from cotdistill.studies.arm import FileArm, MixedArm, PuzzleArm
-from cotdistill.studies.study import ScratchStudent, Study, read_study
-
-
-def study_of(folder: Path) -> Study:
-    """Return the resolved study of a run folder.
-
-    Raises:
-        StudyError: the folder holds none.
-    """
-    path = folder / "study.yaml"
-    if not path.is_file():
-        raise StudyError(
-            Fault(
-                str(folder),
-                "not a run folder (it has no study.yaml)",
-                "",
-                f"make one: cotdistill generate STUDY -o {folder}",
-            )
-        )
-    return read_study(read_yaml(path), str(path))
+from cotdistill.studies.load import study_of
+from cotdistill.studies.study import ScratchStudent, Study
 
 
 def has_data_file(study: Study, arm: str) -> bool:

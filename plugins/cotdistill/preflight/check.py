@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cotdistill.arms.build import arm_digest, has_data_file, is_current, study_of
+from cotdistill.arms.build import arm_digest, has_data_file, is_current
 from cotdistill.catalogue.packaged import datasets, students
 from cotdistill.errors import Fault, FaultsError
 from cotdistill.files.bundle import bundle_folder
@@ -16,9 +16,10 @@ from cotdistill.hosts.llamafactory.arguments import accepted_by_llamafactory, re
 from cotdistill.hosts.lm_eval.task_files import packaged_tasks
 from cotdistill.preflight.prompts import check_prompts
 from cotdistill.preflight.rows import RowReport, row_reports
-from cotdistill.runfolder.generate import ManifestLine, checked_files, read_manifest, unequal_arms
+from cotdistill.runfolder.generate import checked_files, unequal_arms
+from cotdistill.runfolder.manifest import ManifestRun, read_manifest
 from cotdistill.runfolder.moved import moved_fault
-from cotdistill.studies.load import load_study, shipped_studies
+from cotdistill.studies.load import load_study, shipped_studies, study_of
 from cotdistill.studies.study import Study
 
 
@@ -103,9 +104,9 @@ def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> C
         return Checked((looked_at,), ())
     asked = []
     for _, layout, made in files:
-        asked.append((layout.train_file.name, "train", made.train.values))
+        asked.append((f"{layout.run}.yaml", "train", made.train.values))
         if made.export:
-            asked.append((layout.export_file.name, "export", made.export.values))
+            asked.append((f"{layout.run}.yaml", "export", made.export.values))
     return Checked((f"{looked_at}, by LLaMA-Factory's own parser",), tuple(_accepted(asked)))
 
 
@@ -118,7 +119,7 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
     root = root.resolve()
     study = study_of(root)
     manifest = read_manifest(root)
-    commands = [(line["stages"]["train"]["command"], line["files"]["train"]) for line in manifest]
+    commands = [(run.stages.train.command, run.files.train) for run in manifest]
     moved = moved_fault(root, commands)
     faults = [*([moved] if moved else []), *_altered(root, manifest)]
     looked_at = [f"run folder of {study.name}: {len(manifest)} runs"]
@@ -126,10 +127,10 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
     notes: list[str] = []
     if deep or show:
         asked = [
-            (line["files"][kind], kind, read_yaml(root / line["files"][kind]))
-            for line in manifest
-            for kind in ("train", "export")
-            if line["files"][kind] and (root / line["files"][kind]).is_file()
+            (file, kind, read_yaml(root / file))
+            for run in manifest
+            for kind, file in (("train", run.files.train), ("export", run.files.export))
+            if file and (root / file).is_file()
         ]
         faults += _accepted(asked)
         looked_at.append("training files by LLaMA-Factory's own parser")
@@ -158,16 +159,20 @@ def _accepted(asked: list[tuple[str, str, dict[str, object]]]) -> list[Fault]:
         return list(error.faults)
 
 
-def _altered(root: Path, manifest: list[ManifestLine]) -> list[Fault]:
+def _altered(root: Path, manifest: Sequence[ManifestRun]) -> list[Fault]:
     faults = []
-    for line in manifest:
-        for kind in ("train", "export", "eval"):
-            name = line["files"][kind]
+    for run in manifest:
+        files, hashes = run.files, run.sha256
+        for name, digest in (
+            (files.train, hashes.train),
+            (files.export, hashes.export),
+            (files.eval, hashes.eval),
+        ):
             if not name:
                 continue
             if not (root / name).is_file():
                 faults.append(Fault(str(root / name), "is missing", "", "generate it again"))
-            elif hashlib.sha256((root / name).read_bytes()).hexdigest() != line["sha256"][kind]:
+            elif hashlib.sha256((root / name).read_bytes()).hexdigest() != digest:
                 remedy = "change the study and generate again"
                 faults.append(Fault(str(root / name), "was edited by hand", "", remedy))
     return faults
@@ -189,19 +194,19 @@ def _missing_rows(study: Study, root: Path) -> list[Fault]:
     return faults
 
 
-def made_students(root: Path, lines: list[ManifestLine]) -> tuple[list[ManifestLine], list[Fault]]:
+def made_students(root: Path, runs: Sequence[ManifestRun]) -> tuple[list[ManifestRun], list[Fault]]:
     """Return the runs whose student is there, and a fault for each scratch student that is not."""
     unmade = {
-        line["files"]["student"]: line
-        for line in lines
-        if line["files"]["student"] and not (root / line["files"]["student"]).is_dir()
+        run.files.student: run
+        for run in runs
+        if run.files.student and not (root / run.files.student).is_dir()
     }
-    ready = [line for line in lines if line["files"]["student"] not in unmade]
+    ready = [run for run in runs if run.files.student not in unmade]
     remedy = f"cotdistill run {root} --only prepare"
     return ready, [Fault(str(root / name), "is not made yet", "", remedy) for name in unmade]
 
 
-def _one_a_view(manifest: list[ManifestLine]) -> list[ManifestLine]:
-    """Keep one run for each student, arm and recipe: seeds see the same rows."""
-    views = {(line["student"], line["arm"], line["recipe"]): line for line in reversed(manifest)}
-    return [line for line in manifest if line in views.values()]
+def _one_a_view(manifest: Sequence[ManifestRun]) -> list[ManifestRun]:
+    """Keep one run for each student, arm and recipe: other random seeds see the same rows."""
+    views = {(run.student, run.arm, run.recipe): run for run in reversed(manifest)}
+    return [run for run in manifest if views[run.student, run.arm, run.recipe] is run]

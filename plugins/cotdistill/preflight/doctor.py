@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cotdistill.arms.build import study_of
 from cotdistill.errors import FaultsError, MisuseError, did_you_mean
 from cotdistill.hosts.environments.look_into import Environment, import_fault, look_into, python_of
 from cotdistill.preflight.doctor_rules import (
@@ -22,7 +21,7 @@ from cotdistill.preflight.doctor_rules import (
     environment_findings,
     pair_findings,
 )
-from cotdistill.studies.load import load_study
+from cotdistill.studies.load import load_study, study_of
 from cotdistill.studies.study import Study
 
 _DEEP = {

@@ -14,6 +14,7 @@ from cotdistill.files.yamls import read_yaml
 from cotdistill.hosts.lm_eval.tasks import LoadedTask, TaskBroken, TaskFolder
 from cotdistill.hosts.prompt_parity import evaluated_of, parity_fault, trained_of
 from cotdistill.preflight.tasks import data_or_examples
+from cotdistill.runfolder.manifest import ManifestRun, read_manifest
 
 _ROWS = 100  # training rows looked at for the words that a task puts around its question
 
@@ -40,17 +41,17 @@ def check_prompts(folder: Path) -> PromptCheck:
     unchecked: list[str] = []
     asked: dict[tuple[str, str], None] = {}
     seen: set[str] = set()
-    for run in read_rows(folder / "manifest.jsonl"):
-        files = run["files"]
-        train = read_yaml(folder / files["train"])
-        evaluation = read_yaml(folder / files["eval"])
-        first = next(iter(_training_rows(folder, files.get("data"))), {})
+    for run in read_manifest(folder):
+        files = run.files
+        train = read_yaml(folder / files.train)
+        evaluation = read_yaml(folder / files.eval)
+        first = next(iter(_training_rows(folder, files.data)), {})
         trained = trained_of(train, _typical_response(first))
         trained = replace(trained, system=first.get("system") or None)
         evaluated = evaluated_of(evaluation)
         place = _tokenizer_place(folder, run, train)
         for task in _names(evaluation.get("tasks", [])):
-            asked[task, files.get("data") or ""] = None
+            asked[task, files.data or ""] = None
         said = repr((place, trained, evaluated))
         if said in seen:
             continue
@@ -59,7 +60,7 @@ def check_prompts(folder: Path) -> PromptCheck:
         if tokenizer is None:
             unchecked.append(place)
             continue
-        if fault := parity_fault(f"{folder / files['eval']}", tokenizer, trained, evaluated):
+        if fault := parity_fault(f"{folder / files.eval}", tokenizer, trained, evaluated):
             faults.append(fault)
     notes = _asked_otherwise(folder, list(asked))
     return PromptCheck(tuple(faults), tuple(notes), tuple(dict.fromkeys(unchecked)))
@@ -114,9 +115,8 @@ def _training_rows(folder: Path, data: str | None) -> list[Row]:
     return list(itertools.islice(read_rows(folder / data), _ROWS))
 
 
-def _tokenizer_place(folder: Path, run: Row, train: Row) -> str:
-    outputs = [run["outputs"].get("export"), run["outputs"].get("train")]
-    for output in outputs:
+def _tokenizer_place(folder: Path, run: ManifestRun, train: Row) -> str:
+    for output in (run.outputs.export, run.outputs.train):
         if output and (folder / output / "tokenizer_config.json").is_file():
             return str(folder / output)
     return str(train["model_name_or_path"])

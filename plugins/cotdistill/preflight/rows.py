@@ -15,7 +15,7 @@ from cotdistill.errors import Fault
 from cotdistill.files.yamls import read_yaml
 from cotdistill.hosts.llamafactory import rows as training_rows
 from cotdistill.runfolder.commands import prefixed
-from cotdistill.runfolder.generate import ManifestLine
+from cotdistill.runfolder.manifest import ManifestRun
 from cotdistill.studies.study import Study
 
 _SCRIPT = Path(training_rows.__file__)
@@ -63,13 +63,13 @@ class RowReport:
 
 
 def row_reports(
-    study: Study, root: Path, lines: Sequence[ManifestLine], show: int = 0
+    study: Study, root: Path, runs: Sequence[ManifestRun], show: int = 0
 ) -> tuple[list[RowReport], list[Fault]]:
     """Ask LLaMA-Factory, in the study's training environment, about the rows of some runs.
 
     One process answers for all of them: importing the host takes longer than most arms do.
     """
-    arguments = [read_yaml(root / line["files"]["train"]) for line in lines]
+    arguments = [read_yaml(root / run.files.train) for run in runs]
     # -P keeps the script's folder, which has a llamafactory.py of its own, out of the search path
     command = prefixed(study, "train", ["python", "-P", str(_SCRIPT)])
     if command[0] == "python":
@@ -87,31 +87,31 @@ def row_reports(
         for text in done.stdout.splitlines()
         if text.startswith(training_rows.MARK)
     ]
-    if done.returncode or len(answers) != len(lines):
+    if done.returncode or len(answers) != len(runs):
         last = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
         wrong = f"LLaMA-Factory cannot be asked about rows ({last[:300]})"
         return [], [Fault(str(root), wrong, "", "see cotdistill doctor")]
     reports, faults = [], []
-    for line, asked, found in zip(lines, arguments, answers, strict=True):
+    for run, asked, found in zip(runs, arguments, answers, strict=True):
         if "error" in found:
             wrong = f"LLaMA-Factory cannot read its rows ({found['error']})"
             remedy = f"prepare the folder: cotdistill run {root} --only prepare"
-            faults.append(Fault(line["run"], wrong, "", remedy))
+            faults.append(Fault(run.run, wrong, "", remedy))
         else:
-            reports.append(_report(line, asked, found, root))
+            reports.append(_report(run, asked, found, root))
     return reports, faults
 
 
 def _report(
-    line: ManifestLine, arguments: dict[str, Any], found: dict[str, Any], root: Path
+    run: ManifestRun, arguments: dict[str, Any], found: dict[str, Any], root: Path
 ) -> RowReport:
-    data = line["files"]["data"]
+    data = run.files.data
     in_file = None
     if data and arguments.get("max_samples") is None:
         with (root / data).open("rb") as stream:
             in_file = sum(1 for _ in stream)
     return RowReport(
-        run=line["run"],
+        run=run.run,
         rows=found["rows"],
         rows_in_file=in_file,
         prompts_cut=found["prompts_cut"],

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill.errors import DataError, Fault
-from cotdistill.files.jsonl import Row, read_rows
+from cotdistill.files.jsonl import Row
 from cotdistill.hosts.llamafactory.outputs import Training, read_training
 from cotdistill.hosts.lm_eval.samples import (
     SampleFile,
@@ -22,6 +22,7 @@ from cotdistill.hosts.lm_eval.samples import (
 )
 from cotdistill.hosts.tokenizer import SAMPLE, mean_tokens
 from cotdistill.results.verdict_files import Source, made_scores
+from cotdistill.runfolder.manifest import ManifestRun, read_manifest
 from cotdistill.stats.confidence import Interval, score_interval
 
 METRICS = ("exact_match", "correct", "score", "acc", "math_verify", "acc_norm")
@@ -94,35 +95,30 @@ def collect(folder: Path, source: Source = "run") -> Results:
         DataError: there is no manifest, a file in the folder cannot be read, or a run was never
             graded as `source` says.
     """
-    manifest = folder / "manifest.jsonl"
-    if not manifest.is_file():
-        wrong = "no manifest.jsonl"
-        remedy = "make one: cotdistill generate STUDY -o DIR"
-        raise DataError(Fault(str(folder), wrong, "a run folder", remedy))
-    runs = tuple(_run_result(folder, row, source) for row in read_rows(manifest))
+    runs = tuple(_run_result(folder, run, source) for run in read_manifest(folder))
     return Results(folder, runs, source)
 
 
-def _run_result(folder: Path, row: Row, source: Source) -> RunResult:
-    training = read_training(folder / row["outputs"]["train"])
+def _run_result(folder: Path, run: ManifestRun, source: Source) -> RunResult:
+    training = read_training(folder / run.outputs.train)
     scores: tuple[Score, ...] = ()
     if training is None:
         state = "training not finished"
     elif training.trained_nothing:
         state = (
             "refused: training did nothing (loss 0.0 in no time, as a second run into a used "
-            f"folder); remove {row['outputs']['train']} and run it again"
+            f"folder); remove {run.outputs.train} and run it again"
         )
     else:
-        model = folder / row["outputs"]["train"]
-        scores = folder_scores(folder / row["outputs"]["evaluate"], model, source)
+        model = folder / run.outputs.train
+        scores = folder_scores(folder / run.outputs.evaluate, model, source)
         state = "finished" if scores else "not scored"
     return RunResult(
-        run=row["run"],
-        student=row["student"],
-        arm=row["arm"],
-        recipe=row["recipe"],
-        seed=row.get("seed"),
+        run=run.run,
+        student=run.student,
+        arm=run.arm,
+        recipe=run.recipe,
+        seed=run.seed,
         state=state,
         training=training,
         scores=scores,

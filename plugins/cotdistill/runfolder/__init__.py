@@ -3,5 +3,7 @@
 PUBLIC_MODULES = (
     "commands",
     "generate",
+    "layout",
+    "manifest",
     "moved",
 )

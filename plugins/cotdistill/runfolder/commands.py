@@ -4,30 +4,11 @@ from __future__ import annotations
 
 import math
 import shlex
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from cotdistill.errors import Fault, StudyError
+from cotdistill.runfolder.manifest import Command
 from cotdistill.studies.study import Recipe, Stage, Study
-
-
-@dataclass(frozen=True)
-class Command:
-    """One stage's command: its words, its environment variables, and the GPUs it occupies."""
-
-    command: list[str]
-    env: dict[str, str]
-    gpus: int
-
-    def as_typed(self) -> str:
-        """Return the command as a person would type it in a shell."""
-        variables = [f"{name}={shlex.quote(value)}" for name, value in self.env.items()]
-        return " ".join([*variables, shlex.join(self.command)])
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the command as the manifest holds it."""
-        return asdict(self)
 
 
 def prefixed(study: Study, stage: Stage, command: list[str]) -> list[str]:
@@ -53,10 +34,10 @@ def prepare_command(study: Study) -> Command | None:
     """Return what starts cotdistill in the environment that prepares, if that is another one."""
     if not study.environments.get("prepare", "").strip():
         return None
-    return Command(prefixed(study, "prepare", ["cotdistill"]), {}, 0)
+    return Command(tuple(prefixed(study, "prepare", ["cotdistill"])))
 
 
-def train_command(study: Study, recipe: Recipe, file: Path, accelerate_file: Path) -> Command:
+def train_command(study: Study, recipe: Recipe, file: str, accelerate_file: str) -> Command:
     """Return the command that trains one run: plain, under torchrun, or under accelerate."""
     hardware = study.hardware
     launcher = study.launcher
@@ -64,12 +45,12 @@ def train_command(study: Study, recipe: Recipe, file: Path, accelerate_file: Pat
         split = recipe.deepspeed is not None or hardware.devices > 1
         launcher = "torchrun" if split else "plain"
     env: dict[str, str] = {}
-    words = ["llamafactory-cli", "train", str(file)]
+    words = ["llamafactory-cli", "train", file]
     if launcher == "torchrun":
-        if " " in str(file):
+        if " " in file:
             raise StudyError(
                 Fault(
-                    str(file),
+                    file,
                     "the path holds a blank, at which LLaMA-Factory's torchrun command breaks",
                     "a folder without blanks",
                     "choose another folder with -o",
@@ -79,19 +60,19 @@ def train_command(study: Study, recipe: Recipe, file: Path, accelerate_file: Pat
         if hardware.nodes > 1:
             env["NNODES"] = str(hardware.nodes)
     elif launcher == "accelerate":
-        words = ["accelerate", "launch", "--config_file", str(accelerate_file)]
+        words = ["accelerate", "launch", "--config_file", accelerate_file]
         words += ["--num_processes", str(hardware.devices)]
         words += ["--num_machines", str(hardware.nodes)]
-        words += ["-m", "llamafactory.launcher", str(file)]
-    return Command(prefixed(study, "train", words), env, hardware.gpus)
+        words += ["-m", "llamafactory.launcher", file]
+    return Command(tuple(prefixed(study, "train", words)), env, hardware.gpus)
 
 
-def export_command(study: Study, file: Path) -> Command:
+def export_command(study: Study, file: str) -> Command:
     """Return the command that merges one run's adapter."""
-    return Command(prefixed(study, "export", ["llamafactory-cli", "export", str(file)]), {}, 0)
+    return Command(tuple(prefixed(study, "export", ["llamafactory-cli", "export", file])))
 
 
-def evaluate_command(study: Study, file: Path) -> Command:
+def evaluate_command(study: Study, file: str) -> Command:
     """Return the command that scores one run, with the GPUs that its backend really uses.
 
     hf uses one; vLLM as many as its model_args say; a server's clients none.
@@ -103,5 +84,5 @@ def evaluate_command(study: Study, file: Path) -> Command:
         given = study.evaluation.model_args
         sizes = (given.get(f"{way}_parallel_size", 1) for way in ("tensor", "data", "pipeline"))
         gpus = math.prod(size for size in sizes if isinstance(size, int))
-    words = ["lm-eval", "run", "--config", str(file)]
-    return Command(prefixed(study, "evaluate", words), {}, gpus)
+    words = ["lm-eval", "run", "--config", file]
+    return Command(tuple(prefixed(study, "evaluate", words)), gpus=gpus)

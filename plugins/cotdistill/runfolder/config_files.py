@@ -3,64 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from cotdistill.errors import Fault
 from cotdistill.files.bundle import bundle_folder
 from cotdistill.hosts.llamafactory.arguments import training_argument_faults
 from cotdistill.runfolder.commands import (
-    Command,
     evaluate_command,
     export_command,
     prepare_command,
     train_command,
 )
 from cotdistill.runfolder.config_text import ConfigFile, render_config
+from cotdistill.runfolder.layout import Layout
+from cotdistill.runfolder.manifest import Command
 from cotdistill.studies.resolve import Run
 from cotdistill.studies.study import Study, batch_steps
 
 ADAPTERS = ("lora", "oft")
 _PREPROCESSING_WORKERS = 1  # tokenising is cached; more workers only pay on very large arms
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where a run's files lie in a run folder; all absolute, because the hosts read them so."""
-
-    root: Path
-    run: str
-    model: str  # what is trained: a hub id, a local path, or models/<student>--<arm>
-
-    @property
-    def train_file(self) -> Path:
-        """LLaMA-Factory's training file."""
-        return self.root / "train" / f"{self.run}.yaml"
-
-    @property
-    def export_file(self) -> Path:
-        """LLaMA-Factory's export file, where an adapter is merged."""
-        return self.root / "export" / f"{self.run}.yaml"
-
-    @property
-    def eval_file(self) -> Path:
-        """lm-eval's configuration file."""
-        return self.root / "eval" / f"{self.run}.yaml"
-
-    @property
-    def checkpoint(self) -> Path:
-        """What training writes."""
-        return self.root / "checkpoints" / self.run
-
-    @property
-    def exported(self) -> Path:
-        """What exporting writes."""
-        return self.root / "exported" / self.run
-
-    @property
-    def scores(self) -> Path:
-        """What evaluating writes."""
-        return self.root / "scores" / self.run
 
 
 @dataclass(frozen=True)
@@ -76,12 +37,6 @@ class RunFiles:
     evaluate_command: Command
 
 
-def layout_of(root: Path, run: Run) -> Layout:
-    """Return where the files of a run lie."""
-    model = run.student.model or str(root / "models" / f"{run.student.name}--{run.arm}")
-    return Layout(root, run.name, model)
-
-
 def run_files(study: Study, run: Run, layout: Layout) -> RunFiles:
     """Return a run's files, made from the packaged templates.
 
@@ -90,32 +45,32 @@ def run_files(study: Study, run: Run, layout: Layout) -> RunFiles:
         BundleError: a template is broken.
     """
     recipe = study.recipes[run.recipe]
-    accelerate = layout.root / "accelerate" / "fsdp.yaml"
-    command = train_command(study, recipe, layout.train_file, accelerate)
+    accelerate = layout.absolute("accelerate/fsdp.yaml")
+    command = train_command(study, recipe, layout.absolute(layout.train_file), accelerate)
     train = _train_file(study, run, layout, command)
     merges = train.values.get("finetuning_type") in ADAPTERS
     export = _export_file(study, run, layout) if merges else None
-    judged = layout.exported if merges else layout.checkpoint
-    evaluation_command = evaluate_command(study, layout.eval_file)
+    scored = layout.absolute(layout.exported if merges else layout.checkpoint)
+    evaluation_command = evaluate_command(study, layout.absolute(layout.eval_file))
     return RunFiles(
         prepare_command(study),
         train,
         command,
         export,
-        export_command(study, layout.export_file) if merges else None,
-        _eval_file(study, run, layout, judged, evaluation_command),
+        _export_command(study, layout) if merges else None,
+        _eval_file(study, run, layout, scored, evaluation_command),
         evaluation_command,
     )
 
 
 def argument_faults(files: RunFiles, layout: Layout, place: str) -> list[Fault]:
     """Return what LLaMA-Factory's own parser would refuse in a run's training file."""
-    return training_argument_faults(files.train.values, f"{place}: {layout.train_file.name}")
+    return training_argument_faults(files.train.values, f"{place}: {layout.run}.yaml")
 
 
 def _train_file(study: Study, run: Run, layout: Layout, command: Command) -> ConfigFile:
     recipe = study.recipes[run.recipe]
-    deepspeed = layout.root / "deepspeed" / f"{recipe.deepspeed}.json"
+    deepspeed = layout.absolute(f"deepspeed/{recipe.deepspeed}.json")
     on_cpu = study.hardware.gpus == 0
     context: dict[str, Any] = {
         "run": run.name,
@@ -129,8 +84,8 @@ def _train_file(study: Study, run: Run, layout: Layout, command: Command) -> Con
         "enable_thinking": run.student.enable_thinking,
         "dataset_dir": str(layout.root),
         "dataset": run.arm,
-        "output_dir": str(layout.checkpoint),
-        "deepspeed": str(deepspeed) if recipe.deepspeed else None,
+        "output_dir": layout.absolute(layout.checkpoint),
+        "deepspeed": deepspeed if recipe.deepspeed else None,
         "preprocessing_workers": _PREPROCESSING_WORKERS,
         "use_cpu": on_cpu,
         "precision": recipe.precision,
@@ -148,21 +103,23 @@ def _train_file(study: Study, run: Run, layout: Layout, command: Command) -> Con
     return render_config(f"train/{recipe.template}.yaml.j2", context, recipe.settings)
 
 
+def _export_command(study: Study, layout: Layout) -> Command:
+    return export_command(study, layout.absolute(layout.export_file))
+
+
 def _export_file(study: Study, run: Run, layout: Layout) -> ConfigFile:
     context = {
         "run": run.name,
-        "command": export_command(study, layout.export_file).as_typed(),
+        "command": _export_command(study, layout).as_typed(),
         "model": layout.model,
-        "adapter": str(layout.checkpoint),
+        "adapter": layout.absolute(layout.checkpoint),
         "template": run.student.template,
-        "export_dir": str(layout.exported),
+        "export_dir": layout.absolute(layout.exported),
     }
     return render_config("export/lora.yaml.j2", context, {})
 
 
-def _eval_file(
-    study: Study, run: Run, layout: Layout, judged: Path, command: Command
-) -> ConfigFile:
+def _eval_file(study: Study, run: Run, layout: Layout, scored: str, command: Command) -> ConfigFile:
     evaluation = study.evaluation
     include = [str(bundle_folder("task_configs")), *evaluation.include_path]
     system = evaluation.system_instruction
@@ -171,8 +128,8 @@ def _eval_file(
     context: dict[str, Any] = {
         "run": run.name,
         "command": command.as_typed(),
-        "served": str(judged),
-        "model_args": _model_args(study, run, judged),
+        "served": scored,
+        "model_args": _model_args(study, run, scored),
         "tasks": list(evaluation.tasks),
         "include_path": include[0] if len(include) == 1 else include,
         "device": "cpu" if study.hardware.gpus == 0 else "cuda:0",
@@ -182,21 +139,21 @@ def _eval_file(
         "num_fewshot": evaluation.num_fewshot,
         "generation": dict(evaluation.generation),
         "limit": evaluation.limit,
-        "output_path": str(layout.scores),
+        "output_path": layout.absolute(layout.scores),
     }
     return render_config(f"eval/{evaluation.backend}.yaml.j2", context, {})
 
 
-def _model_args(study: Study, run: Run, judged: Path) -> dict[str, Any]:
+def _model_args(study: Study, run: Run, scored: str) -> dict[str, Any]:
     recipe = study.recipes[run.recipe]
     dtype = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}[recipe.precision]
     given = dict(study.evaluation.model_args)
     match study.evaluation.backend:
         case "hf":
-            return {"pretrained": str(judged), "dtype": dtype, **given}
+            return {"pretrained": scored, "dtype": dtype, **given}
         case "vllm":
             return {
-                "pretrained": str(judged),
+                "pretrained": scored,
                 "dtype": dtype,
                 "tensor_parallel_size": 1,
                 "gpu_memory_utilization": 0.85,
@@ -205,7 +162,7 @@ def _model_args(study: Study, run: Run, judged: Path) -> dict[str, Any]:
         case "local-completions":
             return {
                 "model": run.name,
-                "tokenizer": str(judged),
+                "tokenizer": scored,
                 "base_url": "http://127.0.0.1:8000/v1/completions",
                 **given,
             }

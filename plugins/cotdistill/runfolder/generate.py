@@ -28,22 +28,23 @@ from cotdistill.catalogue.packaged import datasets
 from cotdistill.errors import DataError, Fault, FaultsError
 from cotdistill.files.atomic import write_if_changed
 from cotdistill.files.bundle import bundle_folder
-from cotdistill.files.jsonl import row_line
 from cotdistill.files.templates import render
 from cotdistill.files.yamls import dump_yaml
-from cotdistill.runfolder.config_files import (
-    Layout,
-    RunFiles,
-    argument_faults,
-    layout_of,
-    run_files,
+from cotdistill.runfolder.config_files import RunFiles, argument_faults, run_files
+from cotdistill.runfolder.layout import Layout, data_file, layout_of, student_folder
+from cotdistill.runfolder.manifest import (
+    Files,
+    Hashes,
+    ManifestRun,
+    Outputs,
+    Stages,
+    read_manifest,
+    write_manifest,
 )
 from cotdistill.runfolder.moved import taken_fault
 from cotdistill.studies.load import load_study
 from cotdistill.studies.resolve import Run, resolve
 from cotdistill.studies.study import Study
-
-ManifestLine = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -100,34 +101,12 @@ def checked_files(study: Study, place: str, root: Path) -> list[tuple[Run, Layou
     return files
 
 
-def read_manifest(root: Path) -> list[ManifestLine]:
-    """Return the lines of a run folder's manifest.
-
-    Raises:
-        DataError: there is none, or a line is not a run.
-    """
-    path = root / "manifest.jsonl"
-    lines: list[ManifestLine] = []
-    try:
-        for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-            line = json.loads(text)
-            if not isinstance(line, dict) or "run" not in line or "sha256" not in line:
-                raise DataError(Fault(f"{path}:{number}", "not a run", "", "generate it again"))
-            lines.append(line)
-    except (OSError, ValueError) as error:
-        wrong = f"cannot be read as a manifest ({error})"
-        raise DataError(Fault(str(path), wrong, "", "generate the folder again")) from error
-    return lines
-
-
-def _manifest_before(root: Path) -> list[ManifestLine]:
-    """Return the manifest's lines; none where it is broken, for generating again mends that."""
-    if not (root / "manifest.jsonl").is_file():
-        return []
+def _manifest_before(root: Path) -> tuple[ManifestRun, ...]:
+    """Return the runs of the last generation; none where the manifest is missing or broken."""
     try:
         return read_manifest(root)
     except DataError:
-        return []
+        return ()
 
 
 def _check_rows(study: Study, root: Path) -> None:
@@ -158,7 +137,7 @@ def _once(found: list[Fault], known: list[Fault]) -> list[Fault]:
 
 def _write(
     study: Study, root: Path, files: list[tuple[Run, Layout, RunFiles]]
-) -> list[ManifestLine]:
+) -> list[ManifestRun]:
     write_if_changed(root / "study.yaml", dump_yaml(study.model_dump(mode="json")))
     with_file = [arm for arm in study.trained_arms() if has_data_file(study, arm)]
     for arm in with_file:
@@ -168,14 +147,14 @@ def _write(
     _write_shared(study, root)
     manifest = []
     for run, layout, made in files:
-        write_if_changed(layout.train_file, made.train.text)
-        write_if_changed(layout.eval_file, made.evaluate.text)
+        write_if_changed(root / layout.train_file, made.train.text)
+        write_if_changed(root / layout.eval_file, made.evaluate.text)
         if made.export:
-            write_if_changed(layout.export_file, made.export.text)
-        manifest.append(_manifest_line(run, made, made_from))
+            write_if_changed(root / layout.export_file, made.export.text)
+        manifest.append(_manifest_run(run, layout, made, made_from))
     _remove_orphans(root, {run.name for run, _, _ in files})
     write_if_changed(root / "Snakefile", render("run/Snakefile.j2", {"study": study.name}))
-    write_if_changed(root / "manifest.jsonl", "".join(map(row_line, manifest)))
+    write_manifest(root, manifest)
     return manifest
 
 
@@ -194,53 +173,54 @@ def _write_shared(study: Study, root: Path) -> None:
 
 def _registration(study: Study, root: Path, arm: str) -> dict[str, Any]:
     if has_data_file(study, arm):
-        return {"file_name": str(root / "data" / f"{arm}.jsonl"), "columns": COLUMNS}
+        return {"file_name": f"{root}/{data_file(arm)}", "columns": COLUMNS}
     declared = study.arms[arm]
     return datasets()[declared.dataset].as_entry()  # type: ignore[union-attr]
 
 
-def _manifest_line(run: Run, made: RunFiles, made_from: dict[str, str]) -> ManifestLine:
+def _manifest_run(
+    run: Run, layout: Layout, made: RunFiles, made_from: dict[str, str]
+) -> ManifestRun:
     # An arm is known by a hash of what it is made from, which is the same before and after `run`
     # has made it. Its ledger has the hash of the rows themselves.
-    data = f"data/{run.arm}.jsonl" if run.arm in made_from else None
-    student = None if run.student.model else f"models/{run.student.name}--{run.arm}"
-    export = made.export
-    scratch = json.dumps(
-        run.student.scratch.model_dump(mode="json") if run.student.scratch else None
-    )
     data_hash = made_from.get(run.arm)
-    return {
-        "run": run.name,
-        "student": run.student.name,
-        "arm": run.arm,
-        "recipe": run.recipe,
-        "seed": run.seed,
-        "files": {
-            "train": f"train/{run.name}.yaml",
-            "export": f"export/{run.name}.yaml" if export else None,
-            "eval": f"eval/{run.name}.yaml",
-            "data": data,
-            "student": student,
-        },
-        "outputs": {
-            "train": f"checkpoints/{run.name}",
-            "export": f"exported/{run.name}" if export else None,
-            "evaluate": f"scores/{run.name}",
-        },
-        "stages": {
-            "prepare": made.prepare_command.as_json() if made.prepare_command else None,
-            "train": made.train_command.as_json(),
-            "export": made.export_command.as_json() if made.export_command else None,
-            "evaluate": made.evaluate_command.as_json(),
-        },
-        "sha256": {
-            "train": _sha256(made.train.text),
-            "export": _sha256(export.text) if export else None,
-            "eval": _sha256(made.evaluate.text),
-            "data": data_hash,
-            "student": _sha256(f"{scratch}{data_hash}") if student else None,
-        },
-    }
+    scratch = run.student.scratch
+    student = student_folder(run.student.name, run.arm) if scratch else None
+    export = made.export
+    return ManifestRun(
+        run=run.name,
+        student=run.student.name,
+        arm=run.arm,
+        recipe=run.recipe,
+        seed=run.seed,
+        files=Files(
+            train=layout.train_file,
+            export=layout.export_file if export else None,
+            eval=layout.eval_file,
+            data=data_file(run.arm) if data_hash else None,
+            student=student,
+        ),
+        outputs=Outputs(
+            train=layout.checkpoint,
+            export=layout.exported if export else None,
+            evaluate=layout.scores,
+        ),
+        stages=Stages(
+            prepare=made.prepare_command,
+            train=made.train_command,
+            export=made.export_command,
+            evaluate=made.evaluate_command,
+        ),
+        sha256=Hashes(
+            train=_sha256(made.train.text),
+            export=_sha256(export.text) if export else None,
+            eval=_sha256(made.evaluate.text),
+            data=data_hash,
+            student=_sha256(f"{json.dumps(scratch.model_dump(mode='json'))}{data_hash}")
+            if scratch
+            else None,
+        ),
+    )
 
 
 def _remove_orphans(root: Path, kept: set[str]) -> None:
@@ -252,17 +232,17 @@ def _remove_orphans(root: Path, kept: set[str]) -> None:
 
 
 def _difference(
-    study: Study, root: Path, before: list[ManifestLine], now: list[ManifestLine]
+    study: Study, root: Path, before: Sequence[ManifestRun], now: Sequence[ManifestRun]
 ) -> Generated:
-    old = {line["run"]: line for line in before}
-    current = {line["run"] for line in now}
-    changed = [line for line in now if line["run"] in old and line != old[line["run"]]]
+    old = {run.run: run for run in before}
+    current = {run.run for run in now}
+    changed = [run for run in now if run.run in old and run != old[run.run]]
     return Generated(
         folder=root,
         study=study.name,
-        new=tuple(line["run"] for line in now if line["run"] not in old),
-        changed=tuple(line["run"] for line in changed),
-        unchanged=tuple(line["run"] for line in now if line == old.get(line["run"])),
+        new=tuple(run.run for run in now if run.run not in old),
+        changed=tuple(run.run for run in changed),
+        unchanged=tuple(run.run for run in now if run == old.get(run.run)),
         dropped=tuple(run for run in old if run not in current),
         stale=tuple(_stale(root, old, changed)),
         to_prepare=tuple(
@@ -288,13 +268,18 @@ def unequal_arms(study: Study, root: Path) -> str:
     )
 
 
-def _stale(root: Path, old: dict[str, ManifestLine], changed: list[ManifestLine]) -> Iterator[str]:
-    for line in changed:
-        was, is_now = old[line["run"]]["sha256"], line["sha256"]
-        retrain = any(was.get(key) != is_now[key] for key in ("train", "data", "student"))
-        for stage, output in line["outputs"].items():
-            affected = retrain or (stage == "evaluate" and was.get("eval") != is_now["eval"])
-            affected = affected or (stage != "train" and was.get("export") != is_now["export"])
+def _stale(root: Path, old: dict[str, ManifestRun], changed: list[ManifestRun]) -> Iterator[str]:
+    """Yield the outputs that are there and were made from something that has changed."""
+    for run in changed:
+        was, now = old[run.run].sha256, run.sha256
+        retrain = (was.train, was.data, was.student) != (now.train, now.data, now.student)
+        remerge = retrain or was.export != now.export
+        outputs = (
+            (run.outputs.train, retrain),
+            (run.outputs.export, remerge),
+            (run.outputs.evaluate, remerge or was.eval != now.eval),
+        )
+        for output, affected in outputs:
             if output and affected and (root / output).exists():
                 yield output
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cotdistill.errors import Fault, FaultsError
 from cotdistill.files.yamls import dump_yaml, read_yaml
+from cotdistill.runfolder.manifest import MANIFEST
 from cotdistill.studies.study import read_study
 
 _WRITTEN = ("study.yaml", "Snakefile", "dataset_info.json", "data", "train", "eval", "export")
@@ -43,7 +44,7 @@ def taken_fault(root: Path) -> Fault | None:
     study and what follows it: its first generation was interrupted.
     """
     there = [name for name in _WRITTEN if (root / name).exists()]
-    if not there or (root / "manifest.jsonl").is_file() or _is_resolved(root / "study.yaml"):
+    if not there or (root / MANIFEST).is_file() or _is_resolved(root / "study.yaml"):
         return None
     wrong = f"is not a run folder and holds {', '.join(there)} already"
     return Fault(str(root), wrong, "a new or empty folder", "name another with -o")

@@ -8,14 +8,13 @@ plan and the step. It loads nothing heavy, because every job starts with it.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from cotdistill.errors import DataError, Fault, MisuseError, did_you_mean
-from cotdistill.files.jsonl import Row, read_rows
+from cotdistill.runfolder.manifest import Command, ManifestRun, read_manifest
 
 Stage = Literal["prepare", "train", "export", "evaluate", "collect"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -28,9 +27,9 @@ JobId = tuple[Stage, str]
 class Job:
     """One thing to do: what it runs, what it makes, what it is made from, what it waits for.
 
-    `command` is empty where the work is done by cotdistill itself, then `own` is what starts it in
-    another environment, or empty. `file` is the configuration file
-    that decides the result; `declared` is the manifest's hash of what has no file.
+    `command` is empty where cotdistill itself does the work; `own` is then the command that starts
+    it in another environment, or empty. `file` is the configuration file that decides the result;
+    `declared` is the manifest's hash of what has no file.
     """
 
     stage: Stage
@@ -66,30 +65,10 @@ def read_jobs(folder: Path) -> Jobs:
     Raises:
         DataError: it is not a run folder, or lines of its manifest are broken; all at once.
     """
-    path = folder / "manifest.jsonl"
-    if not path.is_file():
-        there = (
-            "not a run folder (it has no manifest.jsonl)" if folder.is_dir() else "no such folder"
-        )
-        remedy = f"make one: cotdistill generate STUDY -o {folder}"
-        raise DataError(Fault(str(folder), there, "what `cotdistill generate` writes", remedy))
     jobs: Jobs = {}
-    faults: list[Fault] = []
-    runs: dict[str, int] = {}
-    for number, row in enumerate(read_rows(path), start=1):
-        place = f"{path}:{number}"
-        try:
-            run = _text(row, "run")
-            if runs.setdefault(run, number) != number:
-                faults.append(Fault(place, f"the run '{run}' stands twice, first in {runs[run]}"))
-            for job in _jobs_of_run(row, run):
-                jobs.setdefault(job.id, job)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            what = f"no {error}" if isinstance(error, KeyError) else str(error)
-            remedy = f"generate it again: cotdistill generate STUDY -o {folder}"
-            faults.append(Fault(place, f"not a run ({what})", "", remedy))
-    if faults:
-        raise DataError(faults)
+    for run in read_manifest(folder):
+        for job in _jobs_of_run(run):
+            jobs.setdefault(job.id, job)
     scored = tuple(job.id for job in jobs.values() if job.stage == "evaluate")
     collect = Job("collect", COLLECT, output="report", needs=scored)
     order = {stage: number for number, stage in enumerate(STAGES)}
@@ -151,67 +130,53 @@ def settings_digest(folder: Path, job: Job) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _jobs_of_run(row: Row, run: str) -> Iterator[Job]:
-    files, outputs, stages, hashes = (row[k] for k in ("files", "outputs", "stages", "sha256"))
-    waits: tuple[JobId, ...] = ()
-    prepare = stages.get("prepare")
-    own = tuple(_words(prepare["command"])) if prepare else ()
-    if files.get("data"):
-        name = Path(_text(files, "data")).stem
-        arm = _text(row, "arm")
-        yield Job("prepare", name, declared=hashes["data"], own=own, output=files["data"], arm=arm)
-        waits = (("prepare", name),)
-    if files.get("student"):
-        yield Job(
+def _jobs_of_run(run: ManifestRun) -> Iterator[Job]:
+    files, outputs, stages, hashes = run.files, run.outputs, run.stages, run.sha256
+    own = stages.prepare.command if stages.prepare else ()
+    needs: tuple[JobId, ...] = ()
+    if files.data:
+        rows = Job(
             "prepare",
-            Path(_text(files, "student")).name,
+            Path(files.data).stem,
             own=own,
-            declared=hashes["student"],
-            output=files["student"],
-            arm=_text(row, "arm"),
-            student=_text(row, "student"),
-            needs=waits,
+            declared=hashes.data,
+            output=files.data,
+            arm=run.arm,
         )
-        waits = (*waits, ("prepare", Path(files["student"]).name))
-    keys: tuple[tuple[Stage, str], ...]
-    keys = (("train", "train"), ("export", "export"), ("evaluate", "eval"))
-    for stage, key in keys:
-        if stages.get(stage) is None:
+        yield rows
+        needs = (rows.id,)
+    if files.student:
+        student = Job(
+            "prepare",
+            Path(files.student).name,
+            own=own,
+            declared=hashes.student,
+            output=files.student,
+            arm=run.arm,
+            student=run.student,
+            needs=needs,
+        )
+        yield student
+        needs = (*needs, student.id)
+    programs: tuple[tuple[Stage, Command | None, str | None, str | None], ...] = (
+        ("train", stages.train, files.train, outputs.train),
+        ("export", stages.export, files.export, outputs.export),
+        ("evaluate", stages.evaluate, files.eval, outputs.evaluate),
+    )
+    for stage, command, file, output in programs:
+        if command is None:
             continue
         yield Job(
             stage,
-            run,
-            command=tuple(_words(stages[stage]["command"])),
-            env={str(k): str(v) for k, v in stages[stage].get("env", {}).items()},
-            gpus=_count(stages[stage].get("gpus", 0), "gpus"),
-            minutes=_optional(stages[stage], "minutes"),
-            memory_mb=_optional(stages[stage], "memory_mb"),
-            file=_text(files, key),
-            output=_text(outputs, stage),
-            arm=row.get("arm"),
-            needs=waits,
+            run.run,
+            command=command.command,
+            env=dict(command.env),
+            gpus=command.gpus,
+            minutes=command.minutes,
+            memory_mb=command.memory_mb,
+            file=file,
+            output=output,
+            arm=run.arm,
+            needs=needs,
         )
-        waits = ((stage, run),)
-
-
-def _text(row: dict[str, Any], key: str) -> str:
-    value = row[key]
-    if not isinstance(value, str) or not value or value.startswith("/") or ".." in value:
-        raise ValueError(f"{key}: {json.dumps(value)} is not a name inside the folder")
-    return value
-
-
-def _words(value: Any) -> list[str]:
-    if not isinstance(value, list) or not value or not all(isinstance(w, str) for w in value):
-        raise ValueError(f"command: {json.dumps(value)} is not a list of words")
-    return value
-
-
-def _count(value: Any, key: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"{key}: {json.dumps(value)} is not a whole number")
-    return value
-
-
-def _optional(stage: dict[str, Any], key: str) -> int | None:
-    return None if stage.get(key) is None else _count(stage[key], key)
+        needs = ((stage, run.run),)

@@ -43,6 +43,34 @@ def load_study(name_or_path: str, settings: Sequence[str] = ()) -> tuple[Study, 
     return read_study(value, place), place
 
 
+def study_of(folder: Path) -> Study:
+    """Return the resolved study of a run folder.
+
+    Raises:
+        StudyError: the folder holds none.
+    """
+    path = folder / "study.yaml"
+    if not path.is_file():
+        raise StudyError(
+            Fault(
+                str(folder),
+                "not a run folder (it has no study.yaml)",
+                "",
+                f"make one: cotdistill generate STUDY -o {folder}",
+            )
+        )
+    return read_study(read_yaml(path), str(path))
+
+
+def study_if_any(folder: Path) -> Study | None:
+    """Return the resolved study of a run folder, None where it holds none.
+
+    Raises:
+        StudyError: what it holds is not a study.
+    """
+    return study_of(folder) if (folder / "study.yaml").is_file() else None
+
+
 def with_settings(value: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     """Return a study's mapping with `key.key=value` settings applied; values are read as YAML.
 

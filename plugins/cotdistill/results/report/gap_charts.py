@@ -12,6 +12,7 @@ from cotdistill.results.collect import Score
 from cotdistill.results.matrix import Cell, Matrix, file_name, group_name
 from cotdistill.results.report.charts import Curve, Figure, Point, curves, dots
 from cotdistill.stats.confidence import Interval, cluster_interval
+from cotdistill.studies.arm import Arm, DatasetArm
 
 _PAIRS = (("long", "short"), ("large", "small"))
 _NO_BOUNDS = float("nan")
@@ -65,13 +66,14 @@ def difference(mine: Cell, other: Cell) -> Interval:
     return cluster_interval(gaps)
 
 
-def teacher_figures(held: Matrix, arms: dict[str, dict[str, Any]]) -> Iterator[Figure]:
+def teacher_figures(held: Matrix, arms: dict[str, Arm]) -> Iterator[Figure]:
     """Yield teachers of the same questions, level and format: a dot a student and teacher."""
     registered = datasets()
     cells: dict[str, Any] = {}
     for arm in dict.fromkeys(arm for _, arm, _ in held.groups):
-        found = registered.get(str((arms.get(arm) or {}).get("dataset")))
-        if found is not None and found.about is not None and found.about.cell is not None:
+        declared = arms.get(arm)
+        found = registered.get(declared.dataset) if isinstance(declared, DatasetArm) else None
+        if found is not None and found.about.cell is not None:
             cells[arm] = found.about.cell
     kinds = {arm: (cell.questions, cell.level, cell.format) for arm, cell in cells.items()}
     for kind in dict.fromkeys(kinds.values()):

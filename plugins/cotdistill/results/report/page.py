@@ -8,13 +8,13 @@ from typing import Any
 
 from cotdistill.files.bundle import bundle_folder
 from cotdistill.files.templates import render
-from cotdistill.files.yamls import read_yaml
 from cotdistill.hosts.lm_eval.samples import read_results
 from cotdistill.results.collect import Results
 from cotdistill.results.matrix import Cell, Matrix
 from cotdistill.results.report.charts import Figure
 from cotdistill.results.report.sample_browser import Browsed
 from cotdistill.results.run_settings import settings_warnings
+from cotdistill.studies.load import study_if_any
 from cotdistill.tables import Table
 
 _LOGGED = ("lm_eval_version", "transformers_version", "git_hash")
@@ -24,7 +24,7 @@ def page(
     results: Results, held: Matrix, table: Table, figures: list[Figure], browsed: Browsed
 ) -> str:
     """Return the page of a run folder."""
-    study = _study(results.folder)
+    study = study_if_any(results.folder)
     samples = {
         "runs": browsed.runs,
         "arms": browsed.arms,
@@ -36,8 +36,8 @@ def page(
     means = any(held.mean(group) is not None for group in held.groups)
     folder = bundle_folder("templates") / "report"
     values = {
-        "title": str(study.get("name") or results.folder.resolve().name),
-        "about": str(study.get("about") or ""),
+        "title": study.name if study else results.folder.resolve().name,
+        "about": study.about if study else "",
         "css": (folder / "page.css").read_text(encoding="utf-8"),
         "mathml": (folder / "mathml.js").read_text(encoding="utf-8"),
         "javascript": (folder / "page.js").read_text(encoding="utf-8"),
@@ -113,12 +113,6 @@ def _cell(cell: Cell | None) -> dict[str, str] | None:
     low, high = 100 * cell.score.low, 100 * cell.score.high
     bounds = "interval not known" if low != low else f"{low:.1f} – {high:.1f}"
     return {"score": f"{100 * cell.score.value:.1f}", "bounds": bounds, "mark": cell.mark}
-
-
-def _study(folder: Path) -> dict[str, Any]:
-    path = folder / "study.yaml"
-    value = read_yaml(path) if path.is_file() else {}
-    return value if isinstance(value, dict) else {}
 
 
 def _ledgers(folder: Path) -> list[dict[str, str]]:

@@ -6,10 +6,7 @@ import math
 import re
 import statistics
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
 
-from cotdistill.files.yamls import read_yaml
 from cotdistill.results.collect import Results, Score
 from cotdistill.results.matrix import Matrix, file_name, group_name
 from cotdistill.results.report.charts import Curve, Figure, Point, curves, dots
@@ -19,6 +16,8 @@ from cotdistill.results.report.gap_charts import (
     teacher_student_figures,
 )
 from cotdistill.stats.confidence import Interval
+from cotdistill.studies.arm import Arm, MixedArm, PuzzleArm
+from cotdistill.studies.load import study_if_any
 
 _LEVEL = re.compile(r"level[-_ ]?(\d+)", re.IGNORECASE)
 _NO_BOUNDS = float("nan")
@@ -33,7 +32,8 @@ def study_figures(
 
     `teachers` are scores of the models that wrote the rationales, each with a name.
     """
-    arms = _arms(results.folder)
+    study = study_if_any(results.folder)
+    arms = dict(study.arms) if study else {}
     made = [*_score_figures(held)]
     made += _level_figures(held, arms)
     made += _mix_figures(held, arms)
@@ -42,13 +42,6 @@ def study_figures(
     made += teacher_student_figures(held, teachers)
     made += _loss_figure(results)
     return made
-
-
-def _arms(folder: Path) -> dict[str, dict[str, Any]]:
-    path = folder / "study.yaml"
-    value = read_yaml(path) if path.is_file() else {}
-    arms = value.get("arms") if isinstance(value, dict) else None
-    return arms if isinstance(arms, dict) else {}
 
 
 def _score_figures(held: Matrix) -> Iterator[Figure]:
@@ -65,15 +58,15 @@ def _score_figures(held: Matrix) -> Iterator[Figure]:
         yield dots(f"scores-{file_name(task)}", f"Scores on {task}", about, rows)
 
 
-def _level_figures(held: Matrix, arms: dict[str, dict[str, Any]]) -> Iterator[Figure]:
+def _level_figures(held: Matrix, arms: dict[str, Arm]) -> Iterator[Figure]:
     levels: dict[str, float] = {}
     for _, arm, _ in held.groups:
-        declared = (arms.get(arm) or {}).get("level")
+        declared = arms.get(arm)
         named = _LEVEL.search(arm)
-        if declared == "answer-only" or "answer-only" in arm:
+        if "answer-only" in arm:
             levels[arm] = 0.0
-        elif isinstance(declared, int):
-            levels[arm] = float(declared)
+        elif isinstance(declared, PuzzleArm):
+            levels[arm] = 0.0 if declared.level == "answer-only" else float(declared.level)
         elif named:
             levels[arm] = float(named[1])
     if len(set(levels.values())) < 3:
@@ -92,12 +85,12 @@ def _level_figures(held: Matrix, arms: dict[str, dict[str, Any]]) -> Iterator[Fi
         )  # fmt: skip
 
 
-def _mix_figures(held: Matrix, arms: dict[str, dict[str, Any]]) -> Iterator[Figure]:
+def _mix_figures(held: Matrix, arms: dict[str, Arm]) -> Iterator[Figure]:
     pairs: dict[tuple[str, str], dict[str, float]] = {}
     for _, arm, _ in held.groups:
-        mix = (arms.get(arm) or {}).get("mix")
-        if isinstance(mix, dict) and len(mix) == 2:
-            (first, one), (second, two) = mix.items()
+        declared = arms.get(arm)
+        if isinstance(declared, MixedArm) and len(declared.mix) == 2:
+            (first, one), (second, two) = declared.mix.items()
             pairs.setdefault((first, second), {first: 1.0, second: 0.0})[arm] = one / (one + two)
     for (first, second), shares in pairs.items():
         drawn = []

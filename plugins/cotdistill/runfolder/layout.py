@@ -1,0 +1,71 @@
+"""Where a run's files lie in its run folder.
+
+Generated files name them in full, because the hosts resolve paths against the folder that they are
+started in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cotdistill.studies.resolve import Run
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The names of one run's files and folders, relative to the run folder `root`."""
+
+    root: Path
+    run: str
+    model: str  # what is trained: a hub id, a local path, or models/<student>--<arm>
+
+    @property
+    def train_file(self) -> str:
+        """LLaMA-Factory's training file."""
+        return f"train/{self.run}.yaml"
+
+    @property
+    def export_file(self) -> str:
+        """LLaMA-Factory's export file, where an adapter is merged."""
+        return f"export/{self.run}.yaml"
+
+    @property
+    def eval_file(self) -> str:
+        """lm-eval's configuration file."""
+        return f"eval/{self.run}.yaml"
+
+    @property
+    def checkpoint(self) -> str:
+        """What training writes."""
+        return f"checkpoints/{self.run}"
+
+    @property
+    def exported(self) -> str:
+        """What exporting writes."""
+        return f"exported/{self.run}"
+
+    @property
+    def scores(self) -> str:
+        """What evaluating writes."""
+        return f"scores/{self.run}"
+
+    def absolute(self, name: str) -> str:
+        """Return the full path of a file or folder in the run folder."""
+        return f"{self.root}/{name}"
+
+
+def data_file(arm: str) -> str:
+    """Return where an arm's rows lie, relative to the run folder."""
+    return f"data/{arm}.jsonl"
+
+
+def student_folder(student: str, arm: str) -> str:
+    """Return where a scratch student lies that was made for an arm, relative to the run folder."""
+    return f"models/{student}--{arm}"
+
+
+def layout_of(root: Path, run: Run) -> Layout:
+    """Return where the files of a run lie."""
+    made = f"{root}/{student_folder(run.student.name, run.arm)}"
+    return Layout(root, run.name, run.student.model or made)

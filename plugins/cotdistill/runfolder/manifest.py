@@ -1,0 +1,331 @@
+"""The manifest of a run folder, `manifest.jsonl`: one line a run, read and written only here.
+
+A line names the run's configuration files, the outputs of its stages, the commands of its stages,
+and hashes of all that decides the result. File names are relative to the run folder. Every job of a
+run reads the manifest first, so this module loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cotdistill.errors import DataError, Fault
+from cotdistill.files.any_rows import BadRow, numbered_rows
+from cotdistill.files.atomic import write_if_changed
+from cotdistill.files.jsonl import Row, row_line
+
+MANIFEST = "manifest.jsonl"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One stage's command: its words, its environment variables, and what it asks of the machine.
+
+    Units: `minutes` and `memory_mb` are limits for a cluster; None asks for its default.
+    """
+
+    command: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    gpus: int = 0
+    minutes: int | None = None
+    memory_mb: int | None = None
+
+    def as_typed(self) -> str:
+        """Return the command as a person would type it in a shell.
+
+        >>> Command(("llamafactory-cli", "train", "a b.yaml"), {"FORCE_TORCHRUN": "1"}).as_typed()
+        "FORCE_TORCHRUN=1 llamafactory-cli train 'a b.yaml'"
+        """
+        variables = [f"{name}={shlex.quote(value)}" for name, value in self.env.items()]
+        return " ".join([*variables, shlex.join(self.command)])
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a run is made from; None where it has no such file.
+
+    `data` is None where LLaMA-Factory itself fetches the rows, `student` where the student is a
+    pretrained model.
+    """
+
+    train: str
+    export: str | None
+    eval: str
+    data: str | None
+    student: str | None
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The folders that a run's stages write; no export where nothing is merged."""
+
+    train: str
+    export: str | None
+    evaluate: str
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The commands of a run; `prepare` is None where cotdistill runs in the same environment."""
+
+    prepare: Command | None
+    train: Command
+    export: Command | None
+    evaluate: Command
+
+
+@dataclass(frozen=True)
+class Hashes:
+    """SHA-256 of each configuration file, and of what the rows and the student are made from."""
+
+    train: str
+    export: str | None
+    eval: str
+    data: str | None
+    student: str | None
+
+
+@dataclass(frozen=True)
+class ManifestRun:
+    """One run of a run folder: one student × one arm × one recipe × one random seed."""
+
+    run: str
+    student: str
+    arm: str
+    recipe: str
+    seed: int | None
+    files: Files
+    outputs: Outputs
+    stages: Stages
+    sha256: Hashes
+
+
+def manifest_text(runs: Iterable[ManifestRun]) -> str:
+    """Return a manifest as it is written; the same runs give the same bytes."""
+    return "".join(row_line(_row(run)) for run in runs)
+
+
+def write_manifest(folder: Path, runs: Iterable[ManifestRun]) -> bool:
+    """Write a run folder's manifest if its bytes changed, and return whether they did."""
+    return write_if_changed(folder / MANIFEST, manifest_text(runs))
+
+
+def read_manifest(folder: Path) -> tuple[ManifestRun, ...]:
+    """Return the runs of a run folder in the manifest's order.
+
+    Keys that are not known are left unread, so that a newer version may add some.
+
+    Raises:
+        DataError: it is not a run folder, or lines of its manifest are broken; all at once, each
+            with its line and the keys that are wrong.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        wrong = f"not a run folder (it has no {MANIFEST})" if folder.is_dir() else "no such folder"
+        remedy = f"make one: cotdistill generate STUDY -o {folder}"
+        raise DataError(Fault(str(folder), wrong, "what `cotdistill generate` writes", remedy))
+    remedy = f"generate it again: cotdistill generate STUDY -o {folder}"
+    runs: dict[str, ManifestRun] = {}
+    line_of: dict[str, int] = {}
+    faults: list[Fault] = []
+    for number, row in numbered_rows(path):
+        place = f"{path}:{number}"
+        if isinstance(row, BadRow):
+            faults.append(Fault(place, row.why, "a run as a JSON object", remedy))
+            continue
+        reader = _Reader()
+        run = reader.run(row)
+        if reader.complaints or reader.missing:
+            faults.append(Fault(place, f"not a run ({reader.summary()})", "", remedy))
+        elif run.run in runs:
+            wrong = f"the run '{run.run}' stands twice, first in line {line_of[run.run]}"
+            faults.append(Fault(place, wrong, "", remedy))
+        else:
+            runs[run.run], line_of[run.run] = run, number
+    if faults:
+        raise DataError(faults)
+    return tuple(runs.values())
+
+
+def _row(run: ManifestRun) -> Row:
+    files, outputs, stages, hashes = run.files, run.outputs, run.stages, run.sha256
+    return {
+        "run": run.run,
+        "student": run.student,
+        "arm": run.arm,
+        "recipe": run.recipe,
+        "seed": run.seed,
+        "files": {
+            "train": files.train,
+            "export": files.export,
+            "eval": files.eval,
+            "data": files.data,
+            "student": files.student,
+        },
+        "outputs": {
+            "train": outputs.train,
+            "export": outputs.export,
+            "evaluate": outputs.evaluate,
+        },
+        "stages": {
+            "prepare": _command_row(stages.prepare),
+            "train": _command_row(stages.train),
+            "export": _command_row(stages.export),
+            "evaluate": _command_row(stages.evaluate),
+        },
+        "sha256": {
+            "train": hashes.train,
+            "export": hashes.export,
+            "eval": hashes.eval,
+            "data": hashes.data,
+            "student": hashes.student,
+        },
+    }
+
+
+def _command_row(command: Command | None) -> Row | None:
+    if command is None:
+        return None
+    row: Row = {"command": command.command, "env": command.env, "gpus": command.gpus}
+    if command.minutes is not None:
+        row["minutes"] = command.minutes
+    if command.memory_mb is not None:
+        row["memory_mb"] = command.memory_mb
+    return row
+
+
+class _Reader:
+    """Reads one line and remembers every key that is missing or has a value of another type."""
+
+    def __init__(self) -> None:
+        self.complaints: list[str] = []
+        self.missing: list[str] = []
+
+    def summary(self) -> str:
+        """Say all that is wrong, on one line."""
+        missing = [f"no {', '.join(self.missing)}"] if self.missing else []
+        return "; ".join([*self.complaints, *missing])
+
+    def run(self, row: Row) -> ManifestRun:
+        """Return the run of a line; what is missing in it is an empty value."""
+        files, outputs = self.part(row, "files"), self.part(row, "outputs")
+        stages, hashes = self.part(row, "stages"), self.part(row, "sha256")
+        data, student = self.optional(files, "files.data"), self.optional(files, "files.student")
+        return ManifestRun(
+            run=self.name(row, "run"),
+            student=self.name(row, "student"),
+            arm=self.name(row, "arm"),
+            recipe=self.name(row, "recipe"),
+            seed=self.number(row, "seed"),
+            files=Files(
+                self.name(files, "files.train"),
+                self.optional(files, "files.export"),
+                self.name(files, "files.eval"),
+                data,
+                student,
+            ),
+            outputs=Outputs(
+                self.name(outputs, "outputs.train"),
+                self.optional(outputs, "outputs.export"),
+                self.name(outputs, "outputs.evaluate"),
+            ),
+            stages=Stages(
+                self.optional_command(stages, "stages.prepare"),
+                self.command(stages, "stages.train"),
+                self.optional_command(stages, "stages.export"),
+                self.command(stages, "stages.evaluate"),
+            ),
+            sha256=Hashes(
+                self.name(hashes, "sha256.train"),
+                self.optional(hashes, "sha256.export"),
+                self.name(hashes, "sha256.eval"),
+                self.name(hashes, "sha256.data") if data else None,
+                self.name(hashes, "sha256.student") if student else None,
+            ),
+        )
+
+    def part(self, row: Row, key: str) -> Row:
+        """Return an object inside a line."""
+        value = row.get(key)
+        if isinstance(value, dict):
+            return value
+        if value is not None:
+            self.wrong(key, value, "an object")
+        return {}
+
+    def name(self, part: Row, key: str) -> str:
+        """Return a name that can be a path inside the folder."""
+        value = part.get(_last(key))
+        if value is None:
+            self.missing.append(key)
+        elif _is_inside(value):
+            return str(value)
+        else:
+            self.wrong(key, value, "a name inside the folder")
+        return ""
+
+    def optional(self, part: Row, key: str) -> str | None:
+        """Return such a name, or None where there is none."""
+        return None if part.get(_last(key)) is None else self.name(part, key)
+
+    def number(self, part: Row, key: str, least: int | None = None) -> int | None:
+        """Return a whole number, or None where there is none."""
+        value = part.get(_last(key))
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int):
+            self.wrong(key, value, "a whole number")
+        elif least is not None and value < least:
+            self.wrong(key, value, f"a whole number of {least} or more")
+        else:
+            return int(value)
+        return None
+
+    def command(self, stages: Row, key: str) -> Command:
+        """Return the command of a stage."""
+        part = stages.get(_last(key))
+        if part is None:
+            self.missing.append(key)
+            return Command(())
+        if not isinstance(part, dict):
+            self.wrong(key, part, "an object")
+            return Command(())
+        words, env = part.get("command"), part.get("env") or {}
+        if not isinstance(words, list) or not words or not all(isinstance(w, str) for w in words):
+            self.wrong(f"{key}.command", words, "a list of words")
+            words = []
+        if not isinstance(env, dict):
+            self.wrong(f"{key}.env", env, "an object")
+            env = {}
+        return Command(
+            tuple(words),
+            {name: str(value) for name, value in env.items()},
+            self.number(part, f"{key}.gpus", least=0) or 0,
+            self.number(part, f"{key}.minutes", least=0),
+            self.number(part, f"{key}.memory_mb", least=0),
+        )
+
+    def optional_command(self, stages: Row, key: str) -> Command | None:
+        """Return the command of a stage that a run may lack."""
+        return None if stages.get(_last(key)) is None else self.command(stages, key)
+
+    def wrong(self, key: str, value: Any, expected: str) -> None:
+        """Remember a value that cannot be meant."""
+        shown = json.dumps(value, ensure_ascii=False)
+        shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+        self.complaints.append(f"{key}: {shown} is not {expected}")
+
+
+def _is_inside(value: Any) -> bool:
+    if not isinstance(value, str) or not value or value.startswith("/"):
+        return False
+    return ".." not in value.split("/")
+
+
+def _last(key: str) -> str:
+    return key.rpartition(".")[2]
