@@ -333,7 +333,7 @@ def test_who_judges_must_be_said_once(tmp_path: Path) -> None:
     place = samples(tmp_path, (r"\boxed{x}", "0"))
     command = [sys.executable, "-m", "cotdistill", "judge", str(place), "--model", "j"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, "say who judges" in done.stderr) == (2, True)
+    assert (done.returncode, "name the judge" in done.stderr) == (2, True)
 
 
 def test_an_older_judges_verdicts_are_held_against_ours(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def test_a_study_runs_to_its_report_and_then_there_is_nothing_to_do(study: Any) 
     study.add("short", seed=2)
     study.write()
     status, said = study.run("--dry-run")
-    assert (status, "5 jobs would run, 0 are finished" in said) == (0, True)
+    assert (status, "5 jobs to run, 0 finished" in said) == (0, True)
     assert not (study.folder / "done").exists()
 
     status, said = study.run("--jobs", "2")
@@ -27,7 +27,7 @@ def test_a_study_runs_to_its_report_and_then_there_is_nothing_to_do(study: Any) 
     assert (study.folder / "logs/train/long.log").read_text().startswith("=== train long, ")
 
     status, said = study.run()
-    assert (status, "0 jobs finished" in said, "5 were finished before" in said) == (0, True, True)
+    assert (status, "0 jobs finished" in said, "5 already finished" in said) == (0, True, True)
     assert len(study.trained()) == 2
 
 
@@ -53,7 +53,7 @@ def test_one_changed_knob_trains_one_run_again_in_a_clean_folder(study: Any) -> 
     assert study.weights("short") == before[1]
     kept = study.folder / "stale/001/checkpoints/long/model.safetensors"
     assert kept.read_bytes() == before[0]
-    assert "results of earlier settings were moved: stale/001/checkpoints/long" in said
+    assert "outdated results were moved aside: stale/001/checkpoints/long" in said
 
 
 def test_a_failure_names_job_log_and_reason_and_keep_going_does_the_rest(study: Any) -> None:
@@ -70,7 +70,7 @@ def test_a_failure_names_job_log_and_reason_and_keep_going_does_the_rest(study: 
     assert "    raise ValueError(settings" in said
     assert (study.folder / "done/evaluate/good.json").exists()
     assert not (study.folder / "done/evaluate/bad.json").exists()
-    assert "1 failed, 2 are left" in said
+    assert "1 failed, 2 left to do" in said
 
     study.runs["bad"].pop("fail")
     study.write()

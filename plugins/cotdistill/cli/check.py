@@ -1,4 +1,4 @@
-"""`check`: every fault of what is packaged, of a study, or of a run folder."""
+"""`check`: find all errors in the package, a study, or a run folder."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ import typer
 
 def check(
     what: Annotated[
-        str | None, typer.Argument(help="study name, study file or run folder [default: package]")
+        str | None,
+        typer.Argument(help="study name, study file or run folder [default: the package]"),
     ] = None,
     sets: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value of a study; repeatable")
+        list[str] | None,
+        typer.Option("--set", help="override a study value, key=value; repeatable"),
     ] = None,
     deep: Annotated[
-        bool, typer.Option("--deep", help="also ask LLaMA-Factory itself (seconds)")
+        bool, typer.Option("--deep", help="also check with LLaMA-Factory's own code (slower)")
     ] = False,
     show_mask: Annotated[
-        int, typer.Option("--show-mask", help="show N rows of every arm as they are trained on")
+        int, typer.Option("--show-mask", help="print N rows of each arm with their loss mask")
     ] = 0,
 ) -> None:
-    """Check a study, a run folder, or all that is packaged; every fault is told at once.
+    """Check a study, a run folder, or the package itself, and report all errors at once.
 
-    Example: cotdistill check runs/gap --deep --show-mask 2
+    Example:
+        cotdistill check runs/gap --deep --show-mask 2
     """
     from cotdistill.preflight.check import check as find_faults
 

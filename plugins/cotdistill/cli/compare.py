@@ -1,4 +1,4 @@
-"""`compare`: paired tests between runs that answered the same questions."""
+"""`compare`: paired significance tests between runs on the same questions."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ def compare(
         list[Path],
         typer.Argument(metavar="A B...", help="folders or samples files, the baseline first"),
     ],
-    task: Annotated[str | None, typer.Option(help="only this task, by its whole name")] = None,
-    verdicts: Annotated[
-        Verdicts, typer.Option(help="as logged by the run, or as made by rescore or judge")
-    ] = Verdicts.RUN,
-    all_pairs: Annotated[bool, typer.Option(help="compare all, not only with the first")] = False,
-    flips: Annotated[int, typer.Option(min=0, help="flipped questions to show a comparison")] = 0,
-    anyway: Annotated[bool, typer.Option(help="compare although settings differ")] = False,
+    task: Annotated[str | None, typer.Option(help="only this task (full name)")] = None,
+    verdicts: Annotated[Verdicts, typer.Option(help="which verdicts to use")] = Verdicts.RUN,
+    all_pairs: Annotated[
+        bool, typer.Option(help="compare all pairs, not only with the first run")
+    ] = False,
+    flips: Annotated[
+        int, typer.Option(min=0, help="questions with changed outcome to list per comparison")
+    ] = 0,
+    anyway: Annotated[bool, typer.Option(help="compare even if settings differ")] = False,
 ) -> None:
-    """Compare runs question by question: difference, interval, exact test, what it can prove.
+    """Compare runs question by question: difference, confidence interval, exact test, power.
 
-    Example: cotdistill compare scores/answers--s42 scores/level1--s42 --flips 5
+    Example:
+        cotdistill compare scores/answers--s42 scores/level1--s42 --flips 5
     """
     from cotdistill.results.compare import compare as compare_runs
     from cotdistill.results.compare import comparison_table

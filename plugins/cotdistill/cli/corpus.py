@@ -1,4 +1,4 @@
-"""`import-traces`, `lint`, `granularity`: read traces and look at them."""
+"""`import-traces`, `lint`, `granularity`: import traces, find their defects, measure them."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ from cotdistill.tables import Table
 
 
 def import_traces(
-    paths: Annotated[list[Path], typer.Argument(help="files, or a seed's folder")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="folder for the traces")],
+    paths: Annotated[list[Path], typer.Argument(help="files, or a folder of a source repository")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="output folder")],
     golds: Golds = None,
     skip_bad: SkipBad = False,
     parquet: Parquet = False,
 ) -> None:
-    """Read a seed's folder, or files of a known shape, as traces, and say what was refused.
+    """Import traces from the papers' repositories and common formats; count rejected rows.
 
-    Example: cotdistill import-traces Distilling-CoT-Reasoning/data -o traces/cot-factors
+    Example:
+        cotdistill import-traces Distilling-CoT-Reasoning/data -o traces
     """
     from cotdistill.corpus.records.import_traces import import_source
     from cotdistill.corpus.records.sources import find_sources
@@ -53,17 +54,20 @@ def lint(
     files: Files,
     against: Against = None,
     golds: Golds = None,
-    examples: Annotated[int, typer.Option(help="examples shown for each rule")] = 3,
+    examples: Annotated[int, typer.Option(help="examples per rule")] = 3,
     findings: Annotated[
-        Path | None, typer.Option(help="write every finding of every row here (JSON Lines)")
+        Path | None, typer.Option(help="write all findings to this file (JSON Lines)")
     ] = None,
-    near: Annotated[bool, typer.Option(help="look for near duplicates")] = True,
+    near: Annotated[bool, typer.Option(help="find near-duplicates")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="print the report as JSON")] = False,
     workers: Workers = 0,
 ) -> None:
-    """Look for every known defect: leaked tags, broken LaTeX, wrong answers, duplicates, leaks ...
+    """Find defects in training data: leaked tags, broken LaTeX, wrong answers, duplicates, leaks.
 
-    Exit status 1 if anything is found. Example: cotdistill lint train.jsonl --against test.json
+    Exit status 1 if anything is found.
+
+    Example:
+        cotdistill lint train.jsonl --against test.json
     """
     from cotdistill.corpus.filtering.lint import LintOptions, report_json
     from cotdistill.corpus.filtering.lint import lint as look
@@ -84,7 +88,9 @@ def lint(
                 sys.stdout.write(f"    {example.place}: {example.detail}\n")
         sys.stdout.write(f"{report.faulty_rows} of {report.rows} rows have a finding\n")
     if report.without_gold:
-        sys.stderr.write(f"{report.without_gold} rows have no gold, so were not graded\n")
+        sys.stderr.write(
+            f"{report.without_gold} rows have no reference answer and were not graded\n"
+        )
     if report.not_prepared:
         names = ", ".join(report.not_prepared)
         sys.stderr.write(f"not compared with (type cotdistill prepare NAME): {names}\n")
@@ -93,18 +99,22 @@ def lint(
 
 
 def granularity(
-    files: Annotated[list[Path], typer.Argument(help="files of traces, the lowest level first")],
+    files: Annotated[list[Path], typer.Argument(help="files of traces, lowest level first")],
     tokenizer: Tokenizer = None,
-    by: Annotated[str, typer.Option(help="measure whose order is looked at")] = "words",
-    picture: Annotated[Path | None, typer.Option(help="write a bar chart here (.svg)")] = None,
+    by: Annotated[str, typer.Option(help="measure by which levels are compared")] = "words",
+    picture: Annotated[
+        Path | None, typer.Option(help="write a bar chart to this file (.svg)")
+    ] = None,
     rows: Annotated[
-        Path | None, typer.Option(help="write the measures of every trace here (JSON Lines)")
+        Path | None, typer.Option(help="write each trace's measures to this file (JSON Lines)")
     ] = None,
 ) -> None:
-    """Measure steps, sentences, equations and length of each level, and whether levels keep order.
+    """Measure steps, sentences, equations and length per level; check that levels get longer.
 
     Exit status 1 if a level is not longer than the one below it.
-    Example: cotdistill granularity traces/SVAMP_ChatGPT_level*.jsonl --picture levels.svg
+
+    Example:
+        cotdistill granularity traces/level*.jsonl --picture levels.svg
     """
     from cotdistill.corpus.granularity import measure_granularity, write_picture
     from cotdistill.corpus.granularity_measures import MEASURES

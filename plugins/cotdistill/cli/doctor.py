@@ -1,4 +1,4 @@
-"""`doctor`: whether each stage's environment will work."""
+"""`doctor`: check each stage's environment."""
 
 from __future__ import annotations
 
@@ -21,16 +21,20 @@ def doctor(
     ] = None,
     environment: Annotated[
         list[str] | None,
-        typer.Option("--env", help="stage=PREFIX: a virtual environment or a command prefix"),
+        typer.Option(
+            "--env", help="stage=PREFIX: a virtual environment's folder or a command prefix"
+        ),
     ] = None,
-    deep: Annotated[bool, typer.Option("--deep", help="also import the hosts (seconds)")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="also import the hosts (slower)")] = False,
     sets: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value of a study; repeatable")
+        list[str] | None,
+        typer.Option("--set", help="override a study value, key=value; repeatable"),
     ] = None,
 ) -> None:
-    """Say of each stage whether its environment will work, with the line that mends what will not.
+    """Check each stage's environment and print the command that fixes what is broken.
 
-    Example: cotdistill doctor learnability-gap --env evaluate='conda run -n eval'
+    Example:
+        cotdistill doctor learnability-gap --env evaluate='conda run -n eval'
     """
     from cotdistill.preflight.doctor import examine
 

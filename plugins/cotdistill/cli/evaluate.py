@@ -1,4 +1,4 @@
-"""`eval`: lm-eval with our tasks."""
+"""`eval`: run lm-eval on our tasks."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import typer
 
 
 def evaluate(context: typer.Context) -> None:
-    """Evaluate as lm_eval does: the same arguments, output and files, with our tasks and guards.
+    r"""Run lm_eval on our tasks: the same arguments, output and files, with extra checks.
 
-    Only our tasks are read (lm-eval's own too, if one is asked for). The run stops before it
-    generates if a prompt does not fit; an interrupted run goes on where it stopped when the same
-    command is typed again. For the arguments: cotdistill eval run --help
+    Only our tasks are indexed (lm-eval's own too, if one is named). The run stops before
+    generating if a prompt does not fit the context; after an interruption, the same command
+    resumes from the last response. For the arguments: cotdistill eval run --help
 
-    Example: cotdistill eval --model hf --model_args pretrained=MODEL --tasks cot_gsm8k
-    --apply_chat_template --output_path scores --log_samples
+    Example:
+        cotdistill eval --model hf --model_args pretrained=MODEL \
+            --tasks cot_gsm8k --apply_chat_template \
+            --output_path scores --log_samples
     """
     from cotdistill.benchmarks.evaluate import evaluate as evaluate_tasks
 

@@ -1,4 +1,4 @@
-"""`filter`, `mix`: traces become training rows."""
+"""`filter`, `mix`: turn traces into training rows."""
 
 from __future__ import annotations
 
@@ -29,40 +29,49 @@ Engine = Annotated[str, typer.Option(help="processes or ray")]
 
 def filter_(
     files: Files,
-    output: Annotated[Path, typer.Option("-o", "--output", help="the kept rows (.jsonl)")],
-    grade: Annotated[str, typer.Option(help="strict, lenient or off")] = "strict",
+    output: Annotated[Path, typer.Option("-o", "--output", help="output file (.jsonl)")],
+    grade: Annotated[str, typer.Option(help="grade answers: strict, lenient or off")] = "strict",
     sound: Annotated[bool, typer.Option(help="drop rows with a false equation")] = False,
-    min_tokens: Annotated[int | None, typer.Option(help="shortest rationale kept")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="longest rationale kept")] = None,
+    min_tokens: Annotated[int | None, typer.Option(help="minimum length of a rationale")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="maximum length of a rationale")] = None,
     tokenizer: Tokenizer = None,
-    finish_reason: Annotated[list[str] | None, typer.Option(help="kept one; repeatable")] = None,
+    finish_reason: Annotated[
+        list[str] | None, typer.Option(help="finish reason to keep; repeatable")
+    ] = None,
     duplicates: Annotated[
-        str, typer.Option(help="which to drop: exact,normalised,near or none")
+        str, typer.Option(help="duplicates to drop: exact,normalised,near or none")
     ] = "exact,normalised,near",
-    drop: Annotated[list[str] | None, typer.Option(help="lint rule to drop by; repeatable")] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(help="also drop rows with this lint finding; repeatable")
+    ] = None,
     against: Against = None,
     overlap: Annotated[
-        str, typer.Option(help="rules of contamination")
+        str, typer.Option(help="contamination rules")
     ] = "same_question,same_stem,thirteen_words",
     paired: Annotated[
-        bool, typer.Option(help="keep questions that every file still has a trace of")
+        bool, typer.Option(help="keep only questions that have a trace left in every file")
     ] = False,
     at_least: Annotated[
-        int | None, typer.Option(help="keep questions with at least so many traces")
+        int | None, typer.Option(help="minimum number of traces per question")
     ] = None,
-    per_question: Annotated[int | None, typer.Option(help="most traces of a question")] = None,
-    mend: Annotated[bool, typer.Option(help="put right what has a safe mend")] = False,
-    apart: Annotated[bool, typer.Option(help="one kept file for each input")] = False,
+    per_question: Annotated[
+        int | None, typer.Option(help="maximum number of traces per question")
+    ] = None,
+    mend: Annotated[bool, typer.Option(help="fix defects that have a safe fix")] = False,
+    apart: Annotated[bool, typer.Option(help="write one output file per input file")] = False,
     golds: Golds = None,
     skip_bad: SkipBad = False,
     workers: Workers = 0,
     engine: Engine = "processes",
     parquet: Parquet = False,
 ) -> None:
-    """Keep the traces that may be trained on; write every other one beside with its reason.
+    """Filter traces: correct, well-formed, deduplicated, decontaminated.
 
-    Interrupted, the same command goes on where it was.
-    Example: cotdistill filter long.jsonl short.jsonl -o kept.jsonl --paired --against packaged
+    Dropped rows are written to a second file with the reason. After an interruption, the same
+    command resumes.
+
+    Example:
+        cotdistill filter long.jsonl short.jsonl -o kept.jsonl --paired
     """
     from cotdistill.corpus.filtering.filter import curate
     from cotdistill.corpus.filtering.settings import Filters
@@ -105,26 +114,29 @@ def mix(
     sources: Annotated[
         list[str], typer.Argument(help="NAME=FILE=WEIGHT, as in long=long.jsonl=0.2")
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="the training file (.jsonl)")],
-    rows: Annotated[int | None, typer.Option(help="rows in all [default: all it can]")] = None,
-    tokens: Annotated[int | None, typer.Option(help="tokens in all, instead of rows")] = None,
-    seed: Annotated[int, typer.Option(help="another seed draws other rows")] = 0,
-    matched: Annotated[
-        bool, typer.Option(help="the same questions whatever the weights are")
-    ] = False,
+    output: Annotated[Path, typer.Option("-o", "--output", help="output file (.jsonl)")],
+    rows: Annotated[
+        int | None, typer.Option(help="total rows [default: as many as possible]")
+    ] = None,
+    tokens: Annotated[int | None, typer.Option(help="total tokens, instead of rows")] = None,
+    seed: Annotated[int, typer.Option(help="random seed")] = 0,
+    matched: Annotated[bool, typer.Option(help="use the same questions for any weights")] = False,
     length_matched: Annotated[
-        bool, typer.Option(help="the same lengths whatever the weights are")
+        bool, typer.Option(help="keep the length distribution the same for any weights")
     ] = False,
-    replace: Annotated[bool, typer.Option(help="use rows again where a source is small")] = False,
+    replace: Annotated[
+        bool, typer.Option(help="sample with replacement where a source is too small")
+    ] = False,
     form: Annotated[
-        str, typer.Option("--format", help="alpaca, sharegpt, messages or traces")
+        str, typer.Option("--format", help="output format: alpaca, sharegpt, messages or traces")
     ] = "alpaca",
     tokenizer: Tokenizer = None,
     parquet: Parquet = False,
 ) -> None:
-    """Mix trace files by weights: exact counts, seeded, nested, refused if it cannot be met.
+    """Mix trace files by weight into one training set, with exact and reproducible counts.
 
-    Example: cotdistill mix long=long.jsonl=0.2 short=short.jsonl=0.8 -o mix-long.jsonl --rows 5383
+    Example:
+        cotdistill mix long=long.jsonl=0.2 short=short.jsonl=0.8 -o mix.jsonl
     """
     from cotdistill.corpus.mixing.mix import WRITERS
     from cotdistill.corpus.mixing.mix import mix as write_mix
@@ -166,7 +178,7 @@ def mix(
 
 
 class _WrongOptionError(FaultsError):
-    """Options that say what cannot be meant, all at once."""
+    """Invalid option values, reported all at once."""
 
     exit_code = MisuseError.exit_code
 

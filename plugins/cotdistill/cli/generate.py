@@ -1,4 +1,4 @@
-"""`generate` and `schema`: from a study file to a run folder."""
+"""`generate` and `schema`: turn a study file into a run folder."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ _NAMED = 8
 
 
 def generate(
-    study: Annotated[str, typer.Argument(help="name of a shipped study, or a study file")],
+    study: Annotated[str, typer.Argument(help="packaged study or study file")],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="run folder [default: runs/<study>]")
     ] = None,
     sets: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value, as in hardware.gpus=4; repeatable")
+        list[str] | None,
+        typer.Option("--set", help="override a study value, as in hardware.gpus=4; repeatable"),
     ] = None,
 ) -> None:
-    """Write the run folder of a study: a training file and an evaluation file for every run.
+    """Generate the run folder of a study: a training and an evaluation file for every run.
 
-    Example: cotdistill generate learnability-gap -o runs/gap --set hardware.gpus=8
+    Example:
+        cotdistill generate learnability-gap -o runs/gap --set hardware.gpus=8
     """
     from cotdistill.runfolder.generate import generate as write_run_folder
 
@@ -44,16 +46,17 @@ def generate(
     if done.to_prepare:
         named = ", ".join(done.to_prepare[:_NAMED])
         more = f" and {len(done.to_prepare) - _NAMED} more" * (len(done.to_prepare) > _NAMED)
-        talk(f"rows not at hand yet, `cotdistill run` gets them: {named}{more}\n")
+        talk(f"rows to be fetched by `cotdistill run`: {named}{more}\n")
     if done.unequal:
         talk(f"{done.unequal}\n")
     sys.stdout.write(f"{_shown(done.folder)}\n")
 
 
 def schema() -> None:
-    """Print the JSON Schema of study files, for editors that check YAML while you type.
+    """Print the JSON Schema of study files, for editors that validate YAML.
 
-    Example: cotdistill schema > study.schema.json
+    Example:
+        cotdistill schema > study.schema.json
     """
     from cotdistill.studies.study import Study
 
@@ -61,6 +64,6 @@ def schema() -> None:
 
 
 def _shown(folder: Path) -> Path:
-    """Show a path below the current folder as people type it."""
+    """Show a path relative to the current folder if it is inside it."""
     here = Path.cwd()
     return folder.relative_to(here) if folder.is_relative_to(here) else folder

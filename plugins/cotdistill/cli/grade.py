@@ -1,4 +1,4 @@
-"""`grade`: a verdict beside every row of a file of traces or model outputs."""
+"""`grade`: grade every row of a file of traces or model outputs."""
 
 from __future__ import annotations
 
@@ -19,28 +19,35 @@ _LINE_EVERY = 10.0  # seconds between lines of progress where no terminal listen
 def grade(
     file: Annotated[Path, typer.Argument(help="rows to grade (.jsonl or .json)")],
     prediction: Annotated[
-        str, typer.Option(help="column of the text to grade; dots lead inside: resps.0.0")
+        str, typer.Option(help="column of the text to grade; dots descend: resps.0.0")
     ] = "rationale",
-    gold: Annotated[str, typer.Option(help="column of the right answer")] = "gold",
-    gold_file: Annotated[Path | None, typer.Option(help="a second file that has the golds")] = None,
-    on: Annotated[str, typer.Option(help="column that joins the gold file's rows")] = "id",
+    gold: Annotated[str, typer.Option(help="column of the reference answer")] = "gold",
+    gold_file: Annotated[
+        Path | None, typer.Option(help="separate file with the reference answers")
+    ] = None,
+    on: Annotated[str, typer.Option(help="column that joins the two files")] = "id",
     kind: Annotated[
         str | None,
         typer.Option(
             help="number, expression, letter, boolean, date, text or auto [default: each row's own]"
         ),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="stated answers only")] = False,
-    tolerance: Annotated[float | None, typer.Option(help="relative, e.g. 0.01")] = None,
-    steps: Annotated[bool, typer.Option("--steps", help="also check written arithmetic")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="accept explicitly stated answers only")
+    ] = False,
+    tolerance: Annotated[float | None, typer.Option(help="relative tolerance, e.g. 0.01")] = None,
+    steps: Annotated[
+        bool, typer.Option("--steps", help="also check the arithmetic of each step")
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, help="processes")] = 1,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="[default: FILE with .graded.jsonl]")
+        Path | None, typer.Option("-o", "--output", help="output file [default: FILE.graded.jsonl]")
     ] = None,
 ) -> None:
-    """Say of every row whether its text ends in the right answer, and by which rule it was read.
+    """Grade each row's final answer and name the rule that extracted it.
 
-    Example: cotdistill grade traces.jsonl --gold-file gsm8k.jsonl --on question -o graded.jsonl
+    Example:
+        cotdistill grade traces.jsonl --gold-file gsm8k.jsonl --on question
     """
     from cotdistill.corpus.grade_file import (
         Columns,

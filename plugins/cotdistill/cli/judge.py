@@ -1,4 +1,4 @@
-"""`judge`: a second opinion from a language model, with the judge judged too."""
+"""`judge`: a second opinion from a language model, with an audit of the judge."""
 
 from __future__ import annotations
 
@@ -18,35 +18,46 @@ def judge(
     places: Annotated[
         list[Path], typer.Argument(metavar="SAMPLES...", help="samples_*.jsonl files or folders")
     ],
-    model: Annotated[str, typer.Option(help="the model's name at the endpoint, or for vLLM")],
+    model: Annotated[str, typer.Option(help="model name at the endpoint, or for vLLM")],
     endpoint: Annotated[
-        str | None, typer.Option(help="OpenAI-compatible address, ending in /v1")
+        str | None, typer.Option(help="OpenAI-compatible base URL, ending in /v1")
     ] = None,
     vllm: Annotated[
         str | None,
-        typer.Option(metavar="SETTINGS", help="vLLM in process: '' or a YAML mapping"),
+        typer.Option(
+            metavar="SETTINGS", help="run vLLM in-process with these settings (YAML mapping)"
+        ),
     ] = None,
-    task: Annotated[str | None, typer.Option(help="only this task, by its whole name")] = None,
-    run: Annotated[str | None, typer.Option(help="the time in the file's name")] = None,
-    golds: Annotated[Path | None, typer.Option(help="rows of question and gold")] = None,
+    task: Annotated[str | None, typer.Option(help="only this task (full name)")] = None,
+    run: Annotated[
+        str | None, typer.Option(help="time stamp in the file name [default: the newest]")
+    ] = None,
+    golds: Annotated[
+        Path | None, typer.Option(help="file with question and reference answer")
+    ] = None,
     audit: Annotated[
-        float, typer.Option(min=0, max=1, help="share of right answers to ask about")
+        float, typer.Option(min=0, max=1, help="share of correct answers to audit")
     ] = 0.1,
-    skip_cut_off: Annotated[bool, typer.Option(help="do not ask about cut-off responses")] = False,
-    max_tokens: Annotated[int, typer.Option(min=1, help="longest reply of the judge")] = 512,
-    concurrency: Annotated[int, typer.Option(min=1, help="requests at a time")] = 32,
-    timeout: Annotated[float, typer.Option(min=1, help="seconds a request")] = 300,
-    budget_requests: Annotated[int | None, typer.Option(min=0)] = None,
-    budget_tokens: Annotated[int | None, typer.Option(min=0)] = None,
-    cache: Annotated[Path | None, typer.Option(help="where answers are kept")] = None,
+    skip_cut_off: Annotated[bool, typer.Option(help="skip truncated responses")] = False,
+    max_tokens: Annotated[int, typer.Option(min=1, help="maximum tokens per reply")] = 512,
+    concurrency: Annotated[int, typer.Option(min=1, help="concurrent requests")] = 32,
+    timeout: Annotated[float, typer.Option(min=1, help="seconds per request")] = 300,
+    budget_requests: Annotated[
+        int | None, typer.Option(min=0, help="maximum number of requests")
+    ] = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option(min=0, help="maximum number of tokens")
+    ] = None,
+    cache: Annotated[Path | None, typer.Option(help="file for cached replies")] = None,
     key_env: Annotated[
-        str, typer.Option(help="environment variable of the key")
+        str, typer.Option(help="environment variable with the API key")
     ] = "OPENAI_API_KEY",
-    dry_run: Annotated[bool, typer.Option(help="count the calls, ask nothing")] = False,
+    dry_run: Annotated[bool, typer.Option(help="count the requests without sending any")] = False,
 ) -> None:
-    """Grade samples, ask a language model about what is not right, and audit what is.
+    """Grade samples, ask a language model about answers not graded correct, audit the others.
 
-    Example: cotdistill judge scores/ --endpoint http://127.0.0.1:8000/v1 --model Qwen3-32B
+    Example:
+        cotdistill judge scores/ --endpoint http://127.0.0.1:8000/v1 --model NAME
     """
     from cotdistill.files.yamls import parse_yaml
     from cotdistill.hosts.endpoint import Endpoint
@@ -60,7 +71,9 @@ def judge(
     from cotdistill.results.run_names import run_names
 
     if (endpoint is None) == (vllm is None):
-        raise MisuseError("cotdistill judge: say who judges, either --endpoint URL or --vllm ''")
+        raise MisuseError(
+            "cotdistill judge: name the judge, with either --endpoint URL or --vllm SETTINGS"
+        )
     if endpoint is not None:
         ask = endpoint_asker(Endpoint(endpoint, os.environ.get(key_env), concurrency, timeout))
     else:
@@ -84,7 +97,7 @@ def judge(
     )
     if dry_run:
         sys.stdout.write(
-            f"{spent.asked:,} calls to make, {spent.known:,} known from before; about "
+            f"{spent.asked:,} requests to send, {spent.known:,} already answered; about "
             f"{spent.prompt_tokens:,} prompt tokens, at most {spent.reply_tokens:,} reply tokens\n"
         )
         return

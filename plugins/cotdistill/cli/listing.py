@@ -1,4 +1,4 @@
-"""`list` and `path`: look at what is packaged."""
+"""`list` and `path`: show what is packaged."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from cotdistill.files.bundle import FOLDERS, Folder, bundle_folder
 def path(
     part: Annotated[str, typer.Argument(help="task_configs, dataset_info, templates or studies")],
 ) -> None:
-    """Print the real folder of a packaged part, for --include_path or dataset_dir.
+    """Print the folder of a packaged part, for --include_path or dataset_dir.
 
-    Example: lm_eval --include_path "$(cotdistill path task_configs)" --tasks AIME ...
+    Example:
+        lm_eval --include_path "$(cotdistill path task_configs)" --tasks AIME,AMC
     """
     if part not in FOLDERS:
         raise MisuseError(f"cotdistill path: no part '{part}'; {did_you_mean(part, FOLDERS)}")
@@ -27,9 +28,10 @@ def list_(
     what: Annotated[str, typer.Argument(help="studies, datasets, benchmarks, tasks ...")],
     markdown: Annotated[bool, typer.Option("--markdown", help="print a Markdown table")] = False,
 ) -> None:
-    """List what is packaged, with what it is for.
+    """List packaged studies, datasets, benchmarks, tasks, templates or students.
 
-    Example: cotdistill list students
+    Example:
+        cotdistill list students
     """
     from cotdistill.cli.tables import show_table
     from cotdistill.studies.listing import TABLES

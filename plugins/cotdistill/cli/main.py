@@ -1,8 +1,8 @@
 """The command line: a table of verbs, each imported only when it is called.
 
-The overview must answer in a quarter of a second, so nothing but this table stands behind it. A
-verb is a row of VERBS: its name, where its function is, and the line that the overview shows. The
-function's own docstring is the verb's `--help`, with an example.
+The overview must appear at once, so it is printed from this table and imports nothing else. A verb
+is a row of VERBS: its name, the function that runs it, and its line in the overview. The function's
+docstring is the verb's `--help` and ends with an example.
 """
 
 from __future__ import annotations
@@ -16,27 +16,36 @@ from cotdistill import __version__
 from cotdistill.errors import MisuseError, UserError, did_you_mean
 
 VERBS: dict[str, tuple[str, str]] = {
-    "list": ("cotdistill.cli.listing:list_", "show what is packaged: studies, datasets, tasks ..."),
-    "path": ("cotdistill.cli.listing:path", "print the real folder of a packaged part"),
-    "doctor": ("cotdistill.cli.doctor:doctor", "whether each stage's environment will work"),
-    "check": ("cotdistill.cli.check:check", "find every fault of a study or a run folder"),
+    "list": ("cotdistill.cli.listing:list_", "list packaged studies, datasets, tasks, ..."),
+    "path": ("cotdistill.cli.listing:path", "print the folder of a packaged part"),
+    "doctor": ("cotdistill.cli.doctor:doctor", "check each stage's environment"),
+    "check": ("cotdistill.cli.check:check", "find all errors in a study or a run folder"),
     "schema": ("cotdistill.cli.generate:schema", "print the JSON Schema of study files"),
-    "prepare": ("cotdistill.cli.prepare:prepare", "fetch a benchmark, or read it from a file"),
-    "import-traces": ("cotdistill.cli.corpus:import_traces", "read a seed's files as traces"),
-    "grade": ("cotdistill.cli.grade:grade", "say of every row whether its answer is right"),
-    "lint": ("cotdistill.cli.corpus:lint", "find the defects of training data, rule by rule"),
-    "filter": ("cotdistill.cli.filter_mix:filter_", "keep right, sound, clean, unseen traces"),
-    "mix": ("cotdistill.cli.filter_mix:mix", "mix trace files by weights into a training set"),
-    "granularity": ("cotdistill.cli.corpus:granularity", "measure levels, and whether they rise"),
-    "generate": ("cotdistill.cli.generate:generate", "write the run folder of a study"),
-    "plan": ("cotdistill.cli.plan:plan", "what a study will cost, and what it can show"),
-    "prompts": ("cotdistill.cli.prompts:prompts", "give a checkpoint its training prompt"),
-    "run": ("cotdistill.cli.run:run", "do everything a run folder says, and go on after a kill"),
-    "eval": ("cotdistill.cli.evaluate:evaluate", "as lm_eval, with our tasks only and guards"),
-    "report": ("cotdistill.cli.report:report", "scores with intervals: a table, CSV, Markdown"),
-    "compare": ("cotdistill.cli.compare:compare", "paired tests between runs, and what they prove"),
+    "prepare": ("cotdistill.cli.prepare:prepare", "download a benchmark, or read it from a file"),
+    "import-traces": (
+        "cotdistill.cli.corpus:import_traces",
+        "import traces from the papers' repositories",
+    ),
+    "grade": ("cotdistill.cli.grade:grade", "grade the answer in each row of a file"),
+    "lint": ("cotdistill.cli.corpus:lint", "find defects in training data"),
+    "filter": (
+        "cotdistill.cli.filter_mix:filter_",
+        "keep correct, deduplicated, decontaminated traces",
+    ),
+    "mix": ("cotdistill.cli.filter_mix:mix", "mix trace files by weight into a training set"),
+    "granularity": (
+        "cotdistill.cli.corpus:granularity",
+        "measure the granularity of rationales by level",
+    ),
+    "generate": ("cotdistill.cli.generate:generate", "generate the run folder of a study"),
+    "plan": ("cotdistill.cli.plan:plan", "estimate a study's cost and statistical power"),
+    "prompts": ("cotdistill.cli.prompts:prompts", "write the training prompt into a checkpoint"),
+    "run": ("cotdistill.cli.run:run", "execute a run folder; resume after interruptions"),
+    "eval": ("cotdistill.cli.evaluate:evaluate", "run lm_eval on our tasks, guarded and resumable"),
+    "report": ("cotdistill.cli.report:report", "report scores with confidence intervals"),
+    "compare": ("cotdistill.cli.compare:compare", "compare runs with paired significance tests"),
     "rescore": ("cotdistill.cli.rescore:rescore", "grade logged samples again, without a model"),
-    "judge": ("cotdistill.cli.judge:judge", "a language model's second opinion, audited"),
+    "judge": ("cotdistill.cli.judge:judge", "ask a language model for a second opinion"),
 }
 
 HIDDEN = {
@@ -53,12 +62,13 @@ def overview() -> str:
     width = max(map(len, VERBS))
     verbs = "\n".join(f"  {name:<{width}}  {line}" for name, (_, line) in VERBS.items())
     return (
-        "usage: cotdistill VERB ...   (cotdistill VERB --help for one verb, with an example)\n\n"
-        "Distil chain-of-thought reasoning into small language models on stock LLaMA-Factory\n"
-        "and lm-evaluation-harness.\n\n"
+        "usage: cotdistill VERB ...    (cotdistill VERB --help for one verb's options)\n\n"
+        "Distil chain-of-thought reasoning into small language models on stock\n"
+        "LLaMA-Factory and lm-evaluation-harness.\n\n"
         f"{verbs}\n\n"
         "example:\n"
-        "  cotdistill generate quickstart -o runs/quickstart && cotdistill run runs/quickstart\n"
+        "  cotdistill generate quickstart -o runs/quickstart\n"
+        "  cotdistill run runs/quickstart\n"
     )
 
 
@@ -90,6 +100,13 @@ def _function(place: str) -> Callable[..., Any]:
     return function
 
 
+def _help_of(called: Callable[..., Any]) -> str:
+    """Return a verb's docstring, marked so that its examples are not wrapped and can be pasted."""
+    import inspect
+
+    return inspect.cleandoc(called.__doc__ or "").replace("\n\nExample:", "\n\n\b\nExample:")
+
+
 def _call(verb: str, arguments: list[str]) -> int:
     if verb in HIDDEN:
         return int(_function(HIDDEN[verb])(arguments))
@@ -99,7 +116,8 @@ def _call(verb: str, arguments: list[str]) -> int:
 
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     called = _function(VERBS[verb][0])
-    app.command(name=verb, context_settings=getattr(called, "context_settings", None))(called)
+    settings = getattr(called, "context_settings", None)
+    app.command(name=verb, context_settings=settings, help=_help_of(called))(called)
     try:
         app(args=arguments, prog_name=f"cotdistill {verb}", standalone_mode=True)
     except UserError:  # missing data is a SystemExit too, for the sake of the stock lm_eval

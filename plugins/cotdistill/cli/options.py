@@ -1,4 +1,4 @@
-"""Whose verdicts a verb reads: an option that several verbs share."""
+"""Options that several verbs share."""
 
 from __future__ import annotations
 
@@ -10,22 +10,20 @@ from typing import Annotated, Any
 
 import typer
 
-Files = Annotated[list[Path], typer.Argument(help="files of traces, or of any seed's shape")]
+Files = Annotated[list[Path], typer.Argument(help="files of traces, or of any supported format")]
 Against = Annotated[
     list[str] | None,
-    typer.Option(help="test file, benchmark name, or 'packaged' for all prepared; repeatable"),
+    typer.Option(help="test file, benchmark, or 'packaged' for all prepared ones; repeatable"),
 ]
-Golds = Annotated[
-    list[Path] | None, typer.Option(help="file with question and gold, joined by the question")
-]
-Workers = Annotated[int, typer.Option(help="processes [default: the processors]")]
-SkipBad = Annotated[bool, typer.Option(help="go on without broken lines, counting them")]
-Parquet = Annotated[bool, typer.Option(help="write the same rows as Parquet beside")]
+Golds = Annotated[list[Path] | None, typer.Option(help="file with questions and reference answers")]
+Workers = Annotated[int, typer.Option(help="number of processes [default: one per core]")]
+SkipBad = Annotated[bool, typer.Option(help="skip and count malformed lines")]
+Parquet = Annotated[bool, typer.Option(help="also write the rows as Parquet")]
 Tokenizer = Annotated[str | None, typer.Option(help="tokenizer.json, model folder or hub id")]
 
 
 def workers_or_all(workers: int) -> int:
-    """Return the processes asked for; 0 asks for one a processor.
+    """Return the number of processes to use; 0 means one per core.
 
     >>> workers_or_all(3)
     3
@@ -36,14 +34,14 @@ def workers_or_all(workers: int) -> int:
 
 
 def progress_line() -> Any:
-    """Return how progress is told: one line that is written over, on a terminal only."""
+    """Return a function that shows progress on one line, on a terminal only."""
     if not sys.stderr.isatty():
         return lambda _: None
     return lambda line: sys.stderr.write(f"\r\033[K{line}")
 
 
 class Verdicts(StrEnum):
-    """Whose verdicts scores are made of."""
+    """Which verdicts the scores are computed from."""
 
     RUN = "run"
     RESCORED = "rescored"

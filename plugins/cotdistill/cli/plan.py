@@ -1,4 +1,4 @@
-"""`plan`: what a study will cost and what it can show."""
+"""`plan`: estimate a study's cost and statistical power."""
 
 from __future__ import annotations
 
@@ -12,28 +12,48 @@ from cotdistill.cli.tables import show_table
 
 
 def plan(
-    study: Annotated[str, typer.Argument(help="a packaged study's name or a file")],
+    study: Annotated[str, typer.Argument(help="packaged study or study file")],
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change the study")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="override a study value; repeatable"),
     ] = None,
-    teraflops: Annotated[float, typer.Option(min=0.001, help="dense bf16 of a device")] = 312,
-    utilisation: Annotated[float, typer.Option(min=0.001, max=1)] = 0.35,
-    memory: Annotated[float, typer.Option(min=0.1, help="GiB of a device")] = 80,
+    teraflops: Annotated[
+        float, typer.Option(min=0.001, help="dense bf16 peak of one device")
+    ] = 312,
+    utilisation: Annotated[
+        float, typer.Option(min=0.001, max=1, help="share of the peak reached")
+    ] = 0.35,
+    memory: Annotated[float, typer.Option(min=0.1, help="GiB per device")] = 80,
     calibrate: Annotated[
-        Path | None, typer.Option(help="a run folder whose trainings show the machine's speed")
+        Path | None, typer.Option(help="run folder whose finished runs give this machine's speed")
     ] = None,
-    row_tokens: Annotated[int, typer.Option(min=1, help="where rows are not at hand")] = 600,
-    answer_tokens: Annotated[int, typer.Option(min=1, help="generated an answer")] = 1000,
-    decode: Annotated[float, typer.Option(min=1, help="tokens a second and device")] = 2000,
-    judge_share: Annotated[float, typer.Option(min=0, max=1, help="answers to judge")] = 0.5,
-    price_hour: Annotated[float | None, typer.Option(help="money a device hour")] = None,
-    price_judge: Annotated[float | None, typer.Option(help="money a million tokens")] = None,
-    budget_hours: Annotated[float | None, typer.Option(help="refuse more device hours")] = None,
-    budget: Annotated[float | None, typer.Option(help="refuse what costs more")] = None,
+    row_tokens: Annotated[
+        int, typer.Option(min=1, help="tokens per row where rows are not available")
+    ] = 600,
+    answer_tokens: Annotated[
+        int, typer.Option(min=1, help="expected tokens per generated answer")
+    ] = 1000,
+    decode: Annotated[
+        float, typer.Option(min=1, help="generated tokens per second and device")
+    ] = 2000,
+    judge_share: Annotated[
+        float, typer.Option(min=0, max=1, help="share of answers sent to the judge")
+    ] = 0.5,
+    price_hour: Annotated[float | None, typer.Option(help="price per device hour")] = None,
+    price_judge: Annotated[
+        float | None, typer.Option(help="price per million judge tokens")
+    ] = None,
+    budget_hours: Annotated[
+        float | None, typer.Option(help="fail if the estimate exceeds this many device hours")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="fail if the estimated cost exceeds this")
+    ] = None,
 ) -> None:
-    """Print runs, tokens, steps, device hours, memory, calls, and the effects a task can show.
+    """Estimate runs, tokens, device hours, memory, cost, and the effects each task can detect.
 
-    Example: cotdistill plan learnability-gap --price-hour 2.5 --budget 500
+    Example:
+        cotdistill plan learnability-gap --price-hour 2.5 --budget 500
     """
     from cotdistill.preflight.cost import Machine
     from cotdistill.preflight.plan import Assumed, calibrated, check_budget

@@ -1,4 +1,4 @@
-"""`prompts`: make a checkpoint ask as it was trained."""
+"""`prompts`: give a checkpoint the prompt that it was trained on."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ import typer
 
 
 def prompts(
-    checkpoint: Annotated[Path, typer.Argument(help="folder of a checkpoint or exported model")],
-    train: Annotated[Path, typer.Argument(metavar="TRAIN.yaml", help="the file it was trained by")],
+    checkpoint: Annotated[Path, typer.Argument(help="checkpoint or exported model")],
+    train: Annotated[
+        Path, typer.Argument(metavar="TRAIN.yaml", help="training file of that checkpoint")
+    ],
 ) -> None:
     """Write the training prompt into a checkpoint as its chat template.
 
-    Every evaluation and every server then asks with the prompt that the model was trained on.
+    Every evaluation and server then uses the prompt that the model was trained on.
     `cotdistill check RUN_FOLDER` says which checkpoints need it.
 
-    Example: cotdistill prompts runs/gap/exported/RUN runs/gap/train/RUN.yaml
+    Example:
+        cotdistill prompts runs/gap/exported/RUN runs/gap/train/RUN.yaml
     """
     from cotdistill.errors import Fault, FaultsError
     from cotdistill.files.yamls import read_yaml

@@ -1,4 +1,4 @@
-"""`report`: what a study found."""
+"""`report`: the results of a study."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cotdistill.cli.tables import show_table
 
 
 class Tracker(StrEnum):
-    """Where scores can go besides the report."""
+    """Experiment trackers that scores can be sent to."""
 
     TENSORBOARD = "tensorboard"
     WANDB = "wandb"
@@ -23,28 +23,31 @@ class Tracker(StrEnum):
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="a run folder, as `cotdistill generate` makes it")],
+    folder: Annotated[Path, typer.Argument(help="run folder")],
     baseline: Annotated[
-        str | None, typer.Option(help="the arm to test against; answer-only or the first one")
+        str | None, typer.Option(help="arm to test against [default: answer-only, or the first]")
     ] = None,
     verdicts: Annotated[
         Verdicts,
-        typer.Option(help="scores as the runs logged them, or as made by rescore or judge"),
+        typer.Option(help="which verdicts to use"),
     ] = Verdicts.RUN,
     teacher: Annotated[
         list[Path] | None,
-        typer.Option(help="a folder with a teacher's scores (may be given again)"),
+        typer.Option(help="folder with a teacher's scores; repeatable"),
     ] = None,
     track: Annotated[
-        list[Tracker] | None, typer.Option(help="also send scores there (may be given again)")
+        list[Tracker] | None, typer.Option(help="also send scores to this tracker; repeatable")
     ] = None,
-    serve: Annotated[bool, typer.Option("--serve", help="show the page on 127.0.0.1")] = False,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 0,
-    idle: Annotated[float, typer.Option(min=1, help="seconds unasked until it stops")] = 1800,
+    serve: Annotated[bool, typer.Option("--serve", help="serve the page on 127.0.0.1")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port")] = 0,
+    idle: Annotated[
+        float, typer.Option(min=1, help="stop serving after this many idle seconds")
+    ] = 1800,
 ) -> None:
-    """Print scores with intervals; write one HTML page, CSV, Markdown, LaTeX and SVG pictures.
+    """Report scores with confidence intervals: a table, and one HTML page, CSV, LaTeX and figures.
 
-    Example: cotdistill report runs/quickstart --serve
+    Example:
+        cotdistill report runs/quickstart --serve
     """
     from cotdistill.results.report.report import report as make_report
 
@@ -65,5 +68,5 @@ def report(
 
 
 def _tell(address: str) -> None:
-    sys.stderr.write(f"open {address} (stops when unasked; Ctrl-C stops it now)\n")
+    sys.stderr.write(f"open {address} (stops when idle; Ctrl-C to stop it now)\n")
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""`rescore`: grade the samples of an old run again, without a model."""
+"""`rescore`: grade the logged samples of a run again, without a model."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ def rescore(
     places: Annotated[
         list[Path], typer.Argument(metavar="SAMPLES...", help="samples_*.jsonl files or folders")
     ],
-    task: Annotated[str | None, typer.Option(help="only this task, by its whole name")] = None,
+    task: Annotated[str | None, typer.Option(help="only this task (full name)")] = None,
     run: Annotated[
-        str | None, typer.Option(help="the time in the file's name; the newest one otherwise")
+        str | None, typer.Option(help="time stamp in the file name [default: the newest]")
     ] = None,
     golds: Annotated[
-        Path | None, typer.Option(help="rows of question and gold, for documents without answers")
+        Path | None, typer.Option(help="file with reference answers, for documents that lack them")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="processes; one a core")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="number of processes [default: one per core]")
+    ] = None,
 ) -> None:
-    """Grade logged samples again with today's grader and show what changed, by rule.
+    """Grade logged samples again with the current grader and show what changed, by rule.
 
-    Example: cotdistill rescore scores/ --task AIME
+    Example:
+        cotdistill rescore scores/ --task AIME
     """
     from cotdistill.results.rescore import rescore as grade_again
     from cotdistill.results.rescore_tables import rule_table, score_changes

@@ -1,4 +1,4 @@
-"""`run`: do what a run folder says."""
+"""`run`: execute a run folder."""
 
 from __future__ import annotations
 
@@ -21,30 +21,36 @@ _QUIET_SECONDS = 30.0
 
 
 def run(
-    folder: Annotated[Path, typer.Argument(help="a run folder that `cotdistill generate` wrote")],
+    folder: Annotated[Path, typer.Argument(help="run folder")],
     snakemake: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- SNAKEMAKE...]", help="words for snakemake")
+        list[str] | None,
+        typer.Argument(metavar="[-- SNAKEMAKE...]", help="arguments for Snakemake"),
     ] = None,
     gpus: Annotated[
-        int | None, typer.Option(min=0, help="how many GPUs to use (default: all that are visible)")
+        int | None, typer.Option(min=0, help="number of GPUs [default: all visible]")
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, help="jobs at once (default: GPUs + 1, or cores up to 4)"),
+        typer.Option(min=1, help="concurrent jobs [default: GPUs + 1, or cores up to 4]"),
     ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="a stage (prepare, train, export, evaluate, collect) or a run's pattern"),
+        typer.Option(
+            help="stage (prepare, train, export, evaluate, collect) or pattern of run names"
+        ),
     ] = None,
-    keep_going: Annotated[bool, typer.Option(help="go on with other jobs after a failure")] = False,
-    dry_run: Annotated[bool, typer.Option(help="say what would run and why; do nothing")] = False,
+    keep_going: Annotated[
+        bool, typer.Option(help="continue with independent jobs after a failure")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option(help="list the jobs that would run, and why")] = False,
 ) -> None:
-    """Do everything a run folder says: prepare, train, export, evaluate, collect.
+    """Execute a run folder: prepare, train, export, evaluate, collect.
 
-    What is finished is not done again; after a kill the same command goes on where it was.
+    Finished jobs are not repeated; after an interruption, the same command resumes.
 
-    Example: cotdistill run runs/gap --gpus 4 --only 'qwen*'
-    Example: cotdistill run runs/gap --jobs 50 -- --executor slurm
+    Example:
+        cotdistill run runs/gap --gpus 4 --only 'qwen*'
+        cotdistill run runs/gap --jobs 50 -- --executor slurm
     """
     from cotdistill.runs.options import RunOptions
     from cotdistill.runs.run import planned
@@ -64,12 +70,12 @@ def run(
         width = max((len(" ".join(job)) for job in plan.pending), default=0)
         for job, reason in plan.pending.items():
             sys.stdout.write(f"{' '.join(job):<{width}}  {reason}\n")
-        _say(f"{len(plan.pending)} jobs would run, {len(plan.finished)} are finished")
+        _say(f"{len(plan.pending)} jobs to run, {len(plan.finished)} finished")
         return
     try:
         ran = _with_progress(lambda tell: run_all(folder, options, tell))
     except KeyboardInterrupt:
-        _say("stopped; the same command goes on from here")
+        _say("stopped; run the same command to resume")
         raise typer.Exit(130) from None
     _summarise(ran)
     report = folder / "report" / "report.md"
@@ -84,13 +90,13 @@ def _summarise(ran: Ran) -> None:
         _say(str(failure))
     if ran.moved:
         _say(
-            f"results of earlier settings were moved: {', '.join(ran.moved[:3])}"
+            f"outdated results were moved aside: {', '.join(ran.moved[:3])}"
             + (f" and {len(ran.moved) - 3} more" if len(ran.moved) > 3 else "")
         )
     parts = [f"{len(ran.done)} jobs finished in {ran.seconds:.1f} s"]
-    parts += [f"{len(ran.before)} were finished before"] if ran.before else []
+    parts += [f"{len(ran.before)} already finished"] if ran.before else []
     parts += [f"{len(ran.failures)} failed"] if ran.failures else []
-    parts += [f"{len(ran.left)} are left"] if ran.left else []
+    parts += [f"{len(ran.left)} left to do"] if ran.left else []
     _say(", ".join(parts))
 
 
@@ -114,7 +120,7 @@ def _with_progress(work: Callable[[Tell], Ran]) -> Ran:
 
 
 class _Lines:
-    """Plain lines: one for each event, and one on where things stand when nothing was said."""
+    """Plain lines: one per event, and a status line when nothing has happened for a while."""
 
     def __init__(self) -> None:
         self.last = time.monotonic()

@@ -1,4 +1,4 @@
-"""The hidden verb `step`: one job of a run folder. It must start fast, so it does without typer."""
+"""The hidden verb `step`: one job of a run folder. It must start fast, so it does not use typer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def step(arguments: Sequence[str]) -> int:
-    """Do one job and return the exit status; the Snakefile's rules call this.
+    """Execute one job and return the exit status; the Snakefile's rules call this.
 
     Example: cotdistill step train tiny--long--full--s42 --folder runs/gap
     """

@@ -37,7 +37,7 @@ def show_table(table: Table) -> None:
 
 
 def warn(words: str) -> None:
-    """Say on stderr what went another way than asked."""
+    """Print a warning on stderr."""
     sys.stderr.write(f"warning: {words}\n")
 
 
