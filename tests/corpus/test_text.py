@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cotdistill.corpus.text.contamination import RULES, HeldOut, bare, index_of, overlaps
+from cotdistill.benchmarks.question import without_label
+from cotdistill.corpus.text.contamination import RULES, HeldOut, index_of, overlaps
 from cotdistill.corpus.text.minhash import (
     BANDS,
     band_keys,
@@ -138,7 +139,7 @@ CHOICE = HeldOut("ice", "t2", "Q: What is cold? Answer choices: A: ice, B: fire"
 )  # fmt: skip
 def test_each_rule_finds_its_kind_of_overlap(question: str, rationale: str, rule: str) -> None:
     index = index_of([TEST, CHOICE])
-    hits = overlaps(index, [question], words_of([bare(question)]), words_of([rationale]))
+    hits = overlaps(index, [question], words_of([without_label(question)]), words_of([rationale]))
     assert [RULES[found] for found in hits.rule] == ([rule] if rule else [])
 
 

@@ -119,15 +119,6 @@ def test_a_key_is_the_documents_own_id_or_its_hash(tmp_path: Path) -> None:
     assert keys == ["7", "d0"]
 
 
-def test_a_question_is_known_by_its_words_whatever_its_id(tmp_path: Path) -> None:
-    docs = [{"id": 1, "problem": "a  b"}, {"id": "x", "question": "a b"}, {"id": 1, "problem": "c"}]
-    path = written(tmp_path, "samples_t.jsonl", *(row(doc=doc) for doc in docs), row(doc={"id": 5}))
-    first, second, third, fourth = (s.identity for s in read_samples(find_samples([path])[0]))
-    assert first == second
-    assert first != third
-    assert fourth == "5"
-
-
 def test_a_file_that_is_no_sample_file_is_named_with_its_line(tmp_path: Path) -> None:
     path = written(tmp_path, "samples_t.jsonl", row(), {"question": "x"})
     with pytest.raises(DataError, match=r"samples_t.jsonl:2: a row without doc and resps"):

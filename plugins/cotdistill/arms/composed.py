@@ -21,12 +21,12 @@ from cotdistill.arms.rows import (
     sources_of,
     trace_pair,
 )
+from cotdistill.benchmarks.question import without_label
 from cotdistill.corpus.filtering.filter import curate
 from cotdistill.corpus.filtering.lint import LintOptions, lint, report_json
 from cotdistill.corpus.filtering.settings import Filters
 from cotdistill.corpus.mixing.mix import Index, draw
 from cotdistill.corpus.mixing.mixture import interleaved
-from cotdistill.corpus.text.contamination import bare
 from cotdistill.corpus.text.words import text_keys, words_of
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.atomic import write_text
@@ -168,6 +168,6 @@ def _index(path: Path, deep: bool) -> Index:
 
 def _measure(rows: list[Row], found: Index) -> None:
     if rows:
-        questions = [bare(row["instruction"]) for row in rows]
+        questions = [without_label(row["instruction"]) for row in rows]
         found.questions.extend(text_keys(words_of(questions)).tolist())
         found.tokens.extend(words_of([row["output"] for row in rows]).counts.tolist())

@@ -10,6 +10,7 @@ PUBLIC_MODULES = (
     "prepare",
     "puzzle_task",
     "puzzles",
+    "question",
     "readings",
     "store",
 )

@@ -21,6 +21,7 @@ from typing import Any
 
 from cotdistill.benchmarks.convert import questions_of
 from cotdistill.benchmarks.packaged import benchmark as declared_benchmark
+from cotdistill.benchmarks.question import options_of
 from cotdistill.benchmarks.store import (
     NotPreparedError,
     not_prepared,
@@ -133,15 +134,9 @@ def _grade(document: Document, response: str) -> Grade:
         response,
         document["gold"],
         kind=document["kind"],
-        options=_options(document),
+        options=options_of(document.get("options")),
         tolerance=meta.get("tolerance"),
     )
-
-
-def _options(document: Document) -> dict[str, str] | None:
-    """Options as they were: Arrow gives every row the union of all letters, empty ones as None."""
-    given = document.get("options") or {}
-    return {letter: text for letter, text in given.items() if text is not None} or None
 
 
 def _logged(verdict: Grade) -> dict[str, Any]:
@@ -194,10 +189,9 @@ def _word(value: Any) -> str:
 
 def _over_samples(document: Document, responses: Sequence[str], grades: Sequence[Grade]) -> Metrics:
     """avg@k, pass@k, maj@k for the powers of two up to all samples, and whether they all agree."""
+    options = options_of(document.get("options"))
     same = functools.cache(
-        lambda a, b: (
-            equivalent(a, b, kind=document["kind"], options=_options(document)).equal is True
-        )
+        lambda a, b: equivalent(a, b, kind=document["kind"], options=options).equal is True
     )
     correct = [verdict.correct for verdict in grades]
     classes = pass_at_k.classes_of([verdict.answer for verdict in grades], same)

@@ -1,24 +1,63 @@
-"""A question: one problem with its gold answer, the same shape whatever file it came from.
+"""A question: its shape, its text, and when two of them are the same one.
 
-It is the row of prepared data, the document of an lm-eval task, and what a trace is built on.
+`Question` is one problem with its reference answer, the same shape whatever file it came from: the
+row of prepared data, the document of an lm-eval task, and what a trace is built on.
+
+Questions of different files are joined by `question_key`, which reads what the question says and
+nothing else: not its id, and no instruction, few-shot example or chat template, so that runs with
+other prompts still pair. There are two strengths:
+
+- `text`: the same text but for white space. Joins the runs of a study (report, compare), verdicts
+  with their samples, and reference answers from a file (rescore, judge, grade); ids are made of it.
+- `words`: the same words, whatever the punctuation, upper or lower case and a leading `Q:`. Joins
+  training rows, which copy a question in several spellings: the reference answers of
+  `import-traces` and the levels of `granularity`.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
 
 import pydantic
 
 from cotdistill.grading.kinds import Kind
 
+Strength = Literal["text", "words"]
+
+# What a document of an lm-eval task calls the parts of its question, in the order they are read.
+_CONTEXT = (
+    "passage", "article", "context", "body", "story", "paragraph", "background", "support",
+    "premise", "hypothesis", "sentence", "sentence1", "sentence2", "dialogue", "ctx", "ctx_a",
+    "ctx_b", "code",
+)  # fmt: skip
+_ASKED = ("question", "problem", "query", "question_stem", "goal", "problems", "questions", "claim")
+_LISTS = ("options", "choices", "endings")
+_CHOICES = (
+    "choice1", "choice2", "choice3", "choice4", "option1", "option2", "sol1",
+    "sol2", "answera", "answerb", "answerc", "a", "b", "c", "d", "e",
+)  # fmt: skip
+# These ask only where nothing above does: elsewhere they are what a run puts around a question.
+_MAY_ASK = ("input", "text", "prompt", "instruction")
+_NOT_CONTENT = frozenset((
+    "instruction", "instructions", "prompt", "system", "system_prompt", "few_shot", "fewshot",
+    "fewshot_examples", "examples", "chat_template", "template", "id", "unique_id", "question_id",
+    "problem_id", "idx", "doc_id", "index",
+))  # fmt: skip
+_LETTERS = "ABCDEFGHIJ"  # a longer list is no list of options that a grader could read
+_LABEL = re.compile(r"\s*Q(?:uestion)?\s*:\s*", re.IGNORECASE)
+_WORD = re.compile(r"\w+")
+
 
 class Question(pydantic.BaseModel):
-    """One problem, its gold answer, and what a grader must know to compare another with it.
+    """One problem, its reference answer, and what a grader must know to compare another with it.
 
-    `meta` holds what the source says beside: level, subject, answer_type, unit, tolerance ...
+    `meta` holds what else the source says: level, subject, answer_type, unit, tolerance ...
 
     >>> Question(id="toy-1", dataset="toy", split="test", question="1+1?", gold="2", kind="number")
     Question(id='toy-1', dataset='toy', split='test', question='1+1?', gold='2', kind='number', \
@@ -44,13 +83,104 @@ options=None, rationale=None, meta={})
         return self
 
 
-def fingerprint(question: str) -> str:
-    r"""Return 12 hex digits that depend on the words of a question, not on its white space.
+def options_of(value: Any) -> dict[str, str] | None:
+    """Return answer options by letter, from any of the ways in which documents hold them.
 
-    >>> fingerprint("How  many?\n") == fingerprint("How many?")
+    A mapping by letter (Arrow gives every row the letters of all rows, those that a question lacks
+    as None), a list whose entries may begin with their letters, or the hub's `text` and `label`.
+
+    >>> options_of({"A": "12", "B": None}), options_of(["A) 12", "B) 24"]), options_of(["12", "24"])
+    ({'A': '12'}, {'A': '12', 'B': '24'}, {'A': '12', 'B': '24'})
+    >>> options_of({"text": ["12", "24"], "label": ["A", "B"]}), options_of(None)
+    ({'A': '12', 'B': '24'}, None)
+    """
+    if isinstance(value, Mapping):
+        texts, labels = value.get("text"), value.get("label")
+        if isinstance(texts, list) and isinstance(labels, list):
+            value = dict(zip(map(str, labels), texts, strict=False))
+        if not all(isinstance(letter, str) and len(letter) == 1 for letter in value):
+            return None
+        kept = {letter.upper(): str(text) for letter, text in value.items() if text is not None}
+        return kept or None
+    if not isinstance(value, list) or not value or len(value) > len(_LETTERS):
+        return None
+    options = {}
+    for letter, option in zip(_LETTERS, value, strict=False):
+        text = str(option).strip()
+        for opening in (f"{letter})", f"({letter})", f"{letter}.", f"{letter}:"):
+            text = text.removeprefix(opening)
+        options[letter] = text.strip()
+    return options
+
+
+def question_text(document: Mapping[str, Any]) -> str:
+    r"""Return what a document asks, its content fields in reading order, one after another.
+
+    Passage, article, body or context come first, then the question or problem, then choices that
+    the question does not name itself. Empty where the document has none of these.
+
+    >>> print(question_text({"id": 7, "question": "Who?", "passage": "Ann ran.", "answer": "Ann"}))
+    Ann ran.
+    <BLANKLINE>
+    Who?
+    >>> question_text({"Body": "Tom has 3.", "Question": "How many?"})
+    'Tom has 3.\n\nHow many?'
+    >>> question_text({"question": "Which?", "choices": ["a cat", "a dog"], "prompt": "Think."})
+    'Which?\n\nA. a cat\nB. a dog'
+    """
+    return "\n\n".join(_parts(document))
+
+
+def asked_alone(document: Mapping[str, Any]) -> str:
+    """Return the question of a document without its passage and choices, or an empty text.
+
+    >>> asked_alone({"passage": "Ann ran.", "Question": "Who?", "choices": ["Ann", "Bob"]})
+    'Who?'
+    """
+    (_, asked, _, _), _ = _names(tuple(document))
+    return "\n\n".join(text for name in asked if (text := _text(document[name])))
+
+
+def question_key(question: str | Mapping[str, Any], strength: Strength = "text") -> str:
+    r"""Return a key that is equal for two copies of a question, and only for those.
+
+    Takes a question's text, or a document with content fields (see `question_text`).
+
+    >>> question_key("How  many?\n") == question_key({"id": 7, "problem": "How many?"})
+    True
+    >>> question_key("Q: Is it?") == question_key("is it"), question_key("is it", "words")
+    (False, '86d7a5bf20e432c8')
+    """
+    parts = [question] if isinstance(question, str) else _parts(question)
+    if strength == "words":
+        parts = [word for part in parts for word in _WORD.findall(without_label(part).lower())]
+    return _digest(" ".join(" ".join(parts).split()))[:16]
+
+
+def document_key(document: Mapping[str, Any]) -> str:
+    """Return a key of everything in a document but its id and what a run puts around a question.
+
+    A document without content fields is known by all that it has, its id among it.
+
+    It keeps documents apart whose content fields are the same: the same question about a picture,
+    or with another reference answer.
+
+    >>> document_key({"id": 1, "question": "True?", "gold": "yes"}) == document_key(
+    ...     {"id": 2, "question": "True?", "gold": "yes", "instruction": "Think."})
     True
     """
-    return hashlib.sha256(" ".join(question.split()).encode()).hexdigest()[:12]
+    names = _names(tuple(document))[1]
+    return _digest(_encode([document[name] for name in names]))[:16]
+
+
+def without_label(question: str) -> str:
+    """Return a question without a leading `Q:`.
+
+    >>> without_label("Q: Is ice cold?")
+    'Is ice cold?'
+    """
+    label = _LABEL.match(question) if question[:1] in "Qq \n" else None
+    return question[label.end() :] if label else question
 
 
 def with_ids(dataset: str, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -64,6 +194,65 @@ def with_ids(dataset: str, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str,
     """
     seen: Counter[str] = Counter()
     for row in rows:
-        name = f"{dataset}-{fingerprint(row['question'])}"
+        name = f"{dataset}-{question_key(row['question'])[:12]}"
         seen[name] += 1
         yield {"id": name if seen[name] == 1 else f"{name}-{seen[name]}", **row}
+
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+@functools.lru_cache(maxsize=256)
+def _names(names: tuple[str, ...]) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
+    """Sort a document's field names into (context, asked, choices, may ask), and all that count.
+
+    Kept, because all documents of a task have the same names.
+    """
+    by_lower = {name.lower(): name for name in names if isinstance(name, str)}
+    groups = tuple(
+        tuple(by_lower[name] for name in group if name in by_lower)
+        for group in (_CONTEXT, _ASKED, (*_LISTS, *_CHOICES), _MAY_ASK)
+    )
+    kept = [name for name in names if name.lower() not in _NOT_CONTENT or not any(groups)]
+    return groups, tuple(sorted(kept))
+
+
+def _parts(document: Mapping[str, Any]) -> list[str]:
+    (context, asked, choices, may_ask), _ = _names(tuple(document))
+    parts = [text for name in context if (text := _text(document[name]))]
+    questions = [text for name in asked if (text := _text(document[name]))]
+    if not questions:
+        first = next((text for name in may_ask if (text := _text(document[name]))), "")
+        questions = [first] if first else []
+    parts += questions
+    if choices and (shown := _choices(document, choices, " ".join(questions))):
+        parts.append(shown)
+    return parts
+
+
+def _choices(document: Mapping[str, Any], names: tuple[str, ...], asked: str) -> str:
+    texts: list[str] = []
+    for name in names:
+        value = document[name]
+        if options := options_of(value):
+            texts += options.values()
+        elif isinstance(value, str) or name.lower() in _LISTS:
+            texts += [_text(value)]
+    if all(text in asked for text in texts):
+        return ""  # the question names them itself
+    return "\n".join(
+        f"{chr(ord('A') + number) if number < 26 else number + 1}. {text}"
+        for number, text in enumerate(texts)
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value if value.strip() else ""
+    if value is None or isinstance(value, bool):
+        return ""
+    return _encode(value)

@@ -59,6 +59,7 @@ def judge(
     Example:
         cotdistill judge scores/ --endpoint http://127.0.0.1:8000/v1 --model NAME
     """
+    from cotdistill.corpus.records.gold_files import read_golds
     from cotdistill.files.yamls import parse_yaml
     from cotdistill.hosts.endpoint import Endpoint
     from cotdistill.hosts.vllm import vllm_asker
@@ -67,7 +68,6 @@ def judge(
     from cotdistill.results.judge.judge import judge as ask_judge
     from cotdistill.results.judge.older_judge import older_judge_note
     from cotdistill.results.judge.outputs import write_judged
-    from cotdistill.results.rescore import read_golds
     from cotdistill.results.run_names import run_names
 
     if (endpoint is None) == (vllm is None):

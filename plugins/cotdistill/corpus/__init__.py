@@ -11,6 +11,7 @@ PUBLIC_MODULES = (
     "mixing.mix",
     "mixing.mixture",
     "mixing.settings",
+    "records.gold_files",
     "records.import_traces",
     "records.sources",
     "records.trace",

@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
+from cotdistill.benchmarks.question import options_of, question_key
+from cotdistill.corpus.records.columns import has_column, text_at, value_at
+from cotdistill.corpus.records.gold_files import GoldColumns, missing_column, read_golds
 from cotdistill.errors import DataError, Fault, MisuseError, did_you_mean
 from cotdistill.files.atomic import written_whole
 from cotdistill.files.jsonl import Row, read_rows, row_line
@@ -19,7 +22,6 @@ from cotdistill.tables import Table
 
 OUTCOMES = ("correct", "wrong", "no_answer", "cut_off", "undecided")
 _MOST_FAULTS = 20
-_LETTERS = "ABCDEFGHIJ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,9 @@ def grade_file(
     """
     if output.resolve() == source.resolve():
         raise MisuseError(f"{output}: is the file to grade; choose another name with -o")
-    golds = _golds(gold_file, columns) if gold_file else None
+    golds = (
+        read_golds(gold_file, columns=GoldColumns(columns.on, columns.gold)) if gold_file else None
+    )
     tally = Tally(output)
     waiting: deque[Row] = deque()
     faults: list[Fault] = []
@@ -157,17 +161,17 @@ def _judged(
 ) -> Iterator[Judged]:
     for number, row in enumerate(read_rows(source), start=1):
         place = f"{source}: row {number}"
-        text = _text_at(row, columns.prediction)
-        gold = _text_at(row, columns.gold) if golds is None else _joined(row, columns.on, golds)
-        if text is None and not _has(row, columns.prediction):
-            faults.append(_missing(place, columns.prediction, row, "--prediction"))
+        text = text_at(row, columns.prediction)
+        gold = text_at(row, columns.gold) if golds is None else _joined(row, columns.on, golds)
+        if text is None and not has_column(row, columns.prediction):
+            faults.append(missing_column(place, columns.prediction, row, "--prediction"))
         if gold is None:
             faults.append(
-                _missing(place, columns.gold, row, "--gold")
+                missing_column(place, columns.gold, row, "--gold")
                 if golds is None
                 else Fault(
                     place,
-                    f"no gold for {columns.on} {_text_at(row, columns.on)!r}",
+                    f"no gold for {columns.on} {text_at(row, columns.on)!r}",
                     "a row of --gold-file with it",
                     "name the joining column with --on",
                 )
@@ -188,85 +192,16 @@ def _verdict(row: Row, found: Grade, columns: Columns, how: How, tally: Tally) -
     tally.by_rule[found.outcome, found.rule] += 1
     verdict = asdict(found)
     if how.steps:
-        steps = step_soundness(_text_at(row, columns.prediction) or "")
+        steps = step_soundness(text_at(row, columns.prediction) or "")
         verdict["equations"] = {"stated": steps.stated, "false": steps.false}
         tally.with_equation += steps.stated > 0
         tally.with_false_equation += steps.false > 0
     return verdict
 
 
-def _golds(path: Path, columns: Columns) -> dict[str, str]:
-    golds: dict[str, str] = {}
-    faults: list[Fault] = []
-    for number, row in enumerate(read_rows(path), start=1):
-        key, gold = _text_at(row, columns.on), _text_at(row, columns.gold)
-        place = f"{path}: row {number}"
-        if key is None:
-            faults.append(_missing(place, columns.on, row, "--on"))
-        elif gold is None:
-            faults.append(_missing(place, columns.gold, row, "--gold"))
-        elif golds.setdefault(_plain(key), gold) != gold:
-            faults.append(Fault(place, f"a second gold for {columns.on} {key!r}", "one gold each"))
-        if len(faults) >= _MOST_FAULTS:
-            break
-    if faults:
-        raise DataError(faults)
-    return golds
-
-
 def _joined(row: Row, on: str, golds: Mapping[str, str]) -> str | None:
-    key = _text_at(row, on)
-    return None if key is None else golds.get(_plain(key))
-
-
-def _plain(key: str) -> str:
-    return " ".join(key.split())
-
-
-def _has(row: Row, column: str) -> bool:
-    return _at(row, column)[0]
-
-
-def _text_at(row: Row, column: str) -> str | None:
-    found, value = _at(row, column)
-    if not found or value is None or isinstance(value, dict | list):
-        return None
-    return value if isinstance(value, str) else str(value)
-
-
-def _at(row: Row, column: str) -> tuple[bool, Any]:
-    """Follow a column's name into a row: as it stands, else by its dots."""
-    if column in row:
-        return True, row[column]
-    value: Any = row
-    for part in column.split("."):
-        if isinstance(value, dict) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
-            value = value[int(part)]
-        else:
-            return False, None
-    return True, value
-
-
-def options_of(held: Any) -> dict[str, str] | None:
-    """Read a row's options: letters with texts, or a list that may or may not say its letters.
-
-    >>> options_of(["A) 12", "B) 24"]), options_of(["12", "24"]), options_of(None)
-    ({'A': '12', 'B': '24'}, {'A': '12', 'B': '24'}, None)
-    """
-    if isinstance(held, dict):
-        said = {str(letter).upper(): str(text) for letter, text in held.items() if text is not None}
-        return said or None
-    if not isinstance(held, list) or not held or len(held) > len(_LETTERS):
-        return None
-    options = {}
-    for letter, option in zip(_LETTERS, held, strict=False):
-        text = str(option).strip()
-        for opening in (f"{letter})", f"({letter})", f"{letter}.", f"{letter}:"):
-            text = text.removeprefix(opening)
-        options[letter] = text.strip()
-    return options
+    key = text_at(row, on)
+    return None if key is None else golds.get(question_key(key))
 
 
 def _kind_of(held: Any) -> Kind:
@@ -274,12 +209,5 @@ def _kind_of(held: Any) -> Kind:
 
 
 def _tolerance_of(row: Row) -> float | None:
-    held = _at(row, "meta.tolerance")[1]
+    held = value_at(row, "meta.tolerance")
     return float(held) if isinstance(held, int | float) and not isinstance(held, bool) else None
-
-
-def _missing(place: str, column: str, row: Row, option: str) -> Fault:
-    if _has(row, column):
-        return Fault(place, f"'{column}' holds no text", f"text in the column named by {option}")
-    known = did_you_mean(column, list(row))
-    return Fault(place, f"'{column}' is missing", f"a column named by {option}", known)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from cotdistill.benchmarks.question import question_key
 from cotdistill.corpus.granularity_measures import (
     MEASURES,
     Granularity,
@@ -17,7 +18,6 @@ from cotdistill.corpus.granularity_measures import (
     order_kept_throughout,
 )
 from cotdistill.corpus.records.import_traces import traces_in
-from cotdistill.corpus.records.row_shapes import words_key
 from cotdistill.corpus.records.sources import find_sources
 from cotdistill.corpus.records.trace import Trace
 from cotdistill.errors import DataError, Fault
@@ -76,7 +76,7 @@ def measure_granularity(
                 measures = {each: getattr(one, each) for each in names}
                 for each, value in measures.items():
                     sums[each] += value
-                lengths[name].setdefault(words_key(trace.question), measures[by])
+                lengths[name].setdefault(question_key(trace.question, "words"), measures[by])
                 if stream:
                     told = {"arm": name, "id": trace.id, "question": trace.question, **measures}
                     stream.write(row_line(told))

@@ -9,6 +9,7 @@ from typing import Any
 from cotdistill.errors import DataError, Fault
 from cotdistill.hosts.lm_eval.samples import SampleFile, read_results, read_samples
 from cotdistill.results.collect import primary_metric
+from cotdistill.results.questions import QuestionId, identified, joined, text_of
 from cotdistill.results.verdict_files import Source, made_scores
 
 
@@ -43,9 +44,9 @@ def question_facts(file: SampleFile, source: Source = "run") -> dict[str, Fact]:
     """
     made = made_scores(file, source) if source != "run" else None
     chosen = _chosen(file)
-    found: dict[str, Fact] = {}
-    for sample in read_samples(file):
-        if sample.identity in found:
+    found: dict[QuestionId, Fact] = {}
+    for question, sample, repeated in identified(read_samples(file)):
+        if repeated or question in found:
             continue
         if made is not None:
             value = made.get(sample.key)
@@ -56,12 +57,12 @@ def question_facts(file: SampleFile, source: Source = "run") -> dict[str, Fact]:
         if value is not None:
             prompt = sample.hashes.get("prompt_hash", "")
             count = len(sample.responses)
-            found[sample.identity] = Fact(float(value), count, prompt, sample.question)
+            found[question] = Fact(float(value), count, prompt, text_of(sample))
     if not found:
         wrong = "no question has a score"
         remedy = "grade it: cotdistill rescore; then --verdicts rescored"
         raise DataError(Fault(str(file.path), wrong, "a metric in every row", remedy))
-    return found
+    return {name: found[question] for name, question in joined([found])[0].items()}
 
 
 def settings_of(file: SampleFile) -> Settings:

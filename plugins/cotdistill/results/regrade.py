@@ -8,27 +8,16 @@ from dataclasses import dataclass
 from itertools import chain, islice, tee
 from typing import cast, get_args
 
+from cotdistill.benchmarks.question import asked_alone, options_of, question_key
 from cotdistill.grading.batch import Judged, grade_many
 from cotdistill.grading.grade import Grade
 from cotdistill.grading.kinds import Kind
 from cotdistill.hosts.lm_eval.golds import gold_of
 from cotdistill.hosts.lm_eval.samples import Sample
+from cotdistill.results.questions import text_of
 
 FEW = 128
-NO_GOLD = "no gold"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the grader says of one response.
-
-    `outcome` is one of the grader's, or `ungraded` where the question has no gold answer.
-    """
-
-    correct: bool
-    outcome: str
-    answer: str | None
-    rule: str
+UNGRADED, NO_GOLD = "ungraded", "no gold"  # what files of verdicts say of such a question
 
 
 @dataclass(frozen=True)
@@ -43,35 +32,34 @@ class Task:
 
 
 def task_of(sample: Sample, golds: Mapping[str, str]) -> Task:
-    """Return what grading a sample takes; `golds` fills in where the document has no answer."""
+    """Return what grading a sample takes.
+
+    `golds` maps questions (`question_key`) to reference answers, for documents that hold none; the
+    whole content of a document is looked up first, then its question alone.
+    """
     doc = sample.doc
     meta = doc.get("meta")
-    held = doc.get("options")
-    options: dict[str, str] = {}
-    if isinstance(held, dict) and all(isinstance(k, str) and len(k) == 1 for k in held):
-        # Arrow gives every row the letters of all rows, those that a question lacks as None
-        options = {letter: text for letter, text in held.items() if isinstance(text, str)}
     kind = doc.get("kind")
+    gold = gold_of(sample)
+    if gold is None and golds:
+        alone = asked_alone(doc) or text_of(sample)
+        gold = golds.get(question_key(doc)) or golds.get(question_key(alone))
+    options = options_of(doc.get("options"))
+    if options and isinstance(doc["options"], list) and (gold or "").upper() not in options:
+        options = None  # a list names no letters: it is one of options only if the answer is
     return Task(
         responses=sample.responses,
-        gold=gold_of(sample) or golds.get(same_question(sample.question)),
+        gold=gold,
         kind=cast(Kind, kind) if kind in get_args(Kind) and "gold" in doc else "auto",
-        options=options or None,
+        options=options,
         tolerance=meta.get("tolerance") if isinstance(meta, dict) else None,
     )
 
 
-def same_question(text: str) -> str:
-    r"""Return a question so that copies of it compare equal: white space does not count.
-
-    >>> same_question("How  many?\n")
-    'How many?'
-    """
-    return " ".join(text.split())
-
-
-def regrade(tasks: Iterable[Task], workers: int | None = None) -> Iterator[tuple[Verdict, ...]]:
-    """Yield the verdicts on every task's responses, in the order of the tasks.
+def regrade(
+    tasks: Iterable[Task], workers: int | None = None
+) -> Iterator[tuple[Grade, ...] | None]:
+    """Yield the grades of every task's responses in the order of the tasks; None without a gold.
 
     Other processes are started only where there are more than a few tasks. Memory does not grow
     with the number of tasks.
@@ -83,9 +71,9 @@ def regrade(tasks: Iterable[Task], workers: int | None = None) -> Iterator[tuple
     grades = grade_many(_judged(ahead), workers=count)
     for task in behind:
         if task.gold is None:
-            yield tuple(Verdict(False, "ungraded", None, NO_GOLD) for _ in task.responses)
+            yield None
         else:
-            yield tuple(_verdict(next(grades)) for _ in task.responses)
+            yield tuple(next(grades) for _ in task.responses)
 
 
 def _judged(tasks: Iterable[Task]) -> Iterator[Judged]:
@@ -93,7 +81,3 @@ def _judged(tasks: Iterable[Task]) -> Iterator[Judged]:
         if task.gold is not None:
             for response in task.responses:
                 yield Judged(response, task.gold, task.kind, task.options, task.tolerance)
-
-
-def _verdict(found: Grade) -> Verdict:
-    return Verdict(found.correct, found.outcome, found.answer, found.rule)

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill import __version__
+from cotdistill.corpus.records.gold_files import read_golds
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.atomic import free_name, sha256_of, write_if_changed, written_whole
-from cotdistill.files.jsonl import Row, read_rows, row_line
+from cotdistill.files.jsonl import Row, row_line
+from cotdistill.grading.grade import Grade
 from cotdistill.hosts.lm_eval.generated import with_text
 from cotdistill.hosts.lm_eval.samples import (
     Sample,
@@ -23,7 +25,8 @@ from cotdistill.hosts.lm_eval.samples import (
     read_samples,
 )
 from cotdistill.results.collect import primary_metric
-from cotdistill.results.regrade import NO_GOLD, Verdict, regrade, same_question, task_of
+from cotdistill.results.questions import QuestionId, identified
+from cotdistill.results.regrade import NO_GOLD, UNGRADED, regrade, task_of
 from cotdistill.stats.confidence import Interval, score_interval
 
 
@@ -80,25 +83,6 @@ def rescore(
     return [_rescore_file(file, known, workers) for file in files]
 
 
-def read_golds(path: Path) -> dict[str, str]:
-    """Return gold answers by question from rows of `question`/`problem` and `gold`/`answer`.
-
-    Raises:
-        DataError: a row lacks either, or one question has two answers.
-    """
-    found: dict[str, str] = {}
-    for number, row in enumerate(read_rows(path), start=1):
-        question = row.get("question") or row.get("problem")
-        gold = row.get("gold", row.get("answer"))
-        if not isinstance(question, str) or gold is None:
-            wrong = "a row without question and gold"
-            raise DataError(Fault(f"{path}: row {number}", wrong, "question and gold"))
-        key = same_question(question)
-        if found.setdefault(key, str(gold)) != str(gold):
-            raise DataError(Fault(f"{path}: row {number}", "a second gold for one question"))
-    return found
-
-
 def _rescore_file(file: SampleFile, golds: Mapping[str, str], workers: int | None) -> Rescored:
     report = Rescored(file)
     chosen = _old_choice(file)
@@ -108,12 +92,12 @@ def _rescore_file(file: SampleFile, golds: Mapping[str, str], workers: int | Non
     )
     with written_whole(out) as stream:
         first, second = tee(_one_a_question(file, report, chosen))
-        graded = regrade((task_of(sample, golds) for sample in first), workers)
-        for sample, verdicts in zip(second, graded, strict=True):
-            value = _count(report, sample, verdicts, chosen)
+        graded = regrade((task_of(sample, golds) for _, sample in first), workers)
+        for (question, sample), grades in zip(second, graded, strict=True):
+            value = _count(report, sample, grades, chosen)
             if value is not None:
                 values.append(value)
-            stream.write(row_line(_verdict_row(sample, verdicts, value)))
+            stream.write(row_line(_verdict_row(question, sample, grades, value)))
         if not values:
             remedy = "give the answers with --golds FILE (rows of question and gold)"
             wrong = f"none of {report.questions} questions has a gold answer"
@@ -139,24 +123,20 @@ def _old_choice(file: SampleFile) -> tuple[str, str] | None:
 
 def _one_a_question(
     file: SampleFile, report: Rescored, chosen: tuple[str, str] | None
-) -> Iterator[Sample]:
+) -> Iterator[tuple[QuestionId, Sample]]:
     """Yield each question once; every filter's old score is summed on the way past."""
-    seen: dict[tuple[str, str, str], None] = {}
-    passed: dict[tuple[str, str], None] = {}
-    for sample in read_samples(file):
-        question = (sample.key, sample.hashes.get("doc_hash", same_question(sample.question)))
-        row = (sample.filter, *question)
-        if row in seen:
+    passed: set[QuestionId] = set()
+    for question, sample, repeated in identified(read_samples(file)):
+        if repeated:
             report.repeated_rows += 1
             continue
-        seen[row] = None
         old = old_value(sample, chosen)
         if old is not None:
             report.before[sample.filter] = report.before.get(sample.filter, 0.0) + old
         wanted = chosen is None or chosen[1] == sample.filter
         if question not in passed and wanted:
-            passed[question] = None
-            yield sample
+            passed.add(question)
+            yield question, sample
 
 
 def old_value(sample: Sample, chosen: tuple[str, str] | None) -> float | None:
@@ -172,20 +152,22 @@ def old_value(sample: Sample, chosen: tuple[str, str] | None) -> float | None:
 def _count(
     report: Rescored,
     sample: Sample,
-    verdicts: tuple[Verdict, ...],
+    grades: tuple[Grade, ...] | None,
     chosen: tuple[str, str] | None,
 ) -> float | None:
     report.questions += 1
-    for verdict in verdicts:
-        report.outcomes[verdict.outcome] += 1
-        _change(report, verdict).responses += 1
-    if not verdicts or verdicts[0].rule == NO_GOLD:
+    if not grades:
         report.without_gold += 1
+        report.outcomes[UNGRADED] += len(sample.responses)
+        report.rules.setdefault((UNGRADED, NO_GOLD), Change()).responses += len(sample.responses)
         return None
-    value = sum(verdict.correct for verdict in verdicts) / len(verdicts)
+    for grade in grades:
+        report.outcomes[grade.outcome] += 1
+        _change(report, grade).responses += 1
+    value = sum(grade.correct for grade in grades) / len(grades)
     old = old_value(sample, chosen)
     if old is not None and old != value:
-        deciding = next((v for v in verdicts if v.correct == (value > old)), verdicts[0])
+        deciding = next((one for one in grades if one.correct == (value > old)), grades[0])
         report.up += value > old
         report.down += value < old
         _change(report, deciding).up += value > old
@@ -193,8 +175,8 @@ def _count(
     return value
 
 
-def _change(report: Rescored, verdict: Verdict) -> Change:
-    return report.rules.setdefault((verdict.outcome, verdict.rule), Change())
+def _change(report: Rescored, grade: Grade) -> Change:
+    return report.rules.setdefault((grade.outcome, grade.rule), Change())
 
 
 def _finish_before(report: Rescored) -> None:
@@ -202,14 +184,20 @@ def _finish_before(report: Rescored) -> None:
     report.before = {name: total / rows for name, total in report.before.items()}
 
 
-def _verdict_row(sample: Sample, verdicts: tuple[Verdict, ...], value: float | None) -> Row:
+def _verdict_row(
+    question: QuestionId, sample: Sample, grades: tuple[Grade, ...] | None, value: float | None
+) -> Row:
+    ungraded = {"outcome": UNGRADED, "answer": None, "rule": NO_GOLD}
     return {
+        "question": str(question),
         "key": sample.key,
         "doc_hash": sample.hashes.get("doc_hash"),
         "score": value,
         "verdicts": [
-            {"outcome": one.outcome, "answer": one.answer, "rule": one.rule} for one in verdicts
-        ],
+            {"outcome": one.outcome, "answer": one.answer, "rule": one.rule} for one in grades
+        ]
+        if grades
+        else [ungraded] * len(sample.responses),
     }
 
 

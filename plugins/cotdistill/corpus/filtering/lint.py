@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cotdistill.benchmarks.question import without_label
 from cotdistill.corpus.filtering.held_out import held_out_questions
 from cotdistill.corpus.filtering.inputs import Readied, readied
 from cotdistill.corpus.filtering.scan import ScanSettings, held_out_index, key_of, write_held_out
@@ -19,7 +20,7 @@ from cotdistill.corpus.filtering.workers import Engine
 from cotdistill.corpus.records.trace import Trace
 from cotdistill.corpus.rules.rules import BIT, RULES, detail_of
 from cotdistill.corpus.text.contamination import RULES as OVERLAPS
-from cotdistill.corpus.text.contamination import bare, overlaps, shared_run
+from cotdistill.corpus.text.contamination import overlaps, shared_run
 from cotdistill.corpus.text.words import words_of
 from cotdistill.files.atomic import written_whole
 from cotdistill.files.jsonl import row_line
@@ -208,7 +209,7 @@ class _Look:
     def _overlap(self, row: int, rule: str, trace: Trace) -> Finding:
         assert self.settings.held_out is not None
         index = held_out_index(self.settings.held_out)
-        asked, said = words_of([bare(trace.question)]), words_of([trace.rationale])
+        asked, said = words_of([without_label(trace.question)]), words_of([trace.rationale])
         hits = overlaps(index, [trace.question], asked, said)
         owner = next(
             owner

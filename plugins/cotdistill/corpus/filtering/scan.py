@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cotdistill.benchmarks.question import without_label
 from cotdistill.corpus.records.trace import Trace
 from cotdistill.corpus.records.trace_row import trace_of
 from cotdistill.corpus.rules.rules import BIT, OVERLAP_RULES, found_in
-from cotdistill.corpus.text.contamination import HeldOut, HeldOutIndex, bare, index_of, overlaps
+from cotdistill.corpus.text.contamination import HeldOut, HeldOutIndex, index_of, overlaps
 from cotdistill.corpus.text.minhash import BANDS, band_keys, run_hashes, sketches
 from cotdistill.corpus.text.words import Words, scrambled, text_keys, words_of
 from cotdistill.files.any_rows import BadRow, parsed
@@ -166,7 +167,7 @@ class _Measures:
     def add(self, batch: list[Trace], settings: ScanSettings) -> None:
         """Measure some more traces."""
         questions = [trace.question for trace in batch]
-        asked = words_of([bare(question) for question in questions])
+        asked = words_of([without_label(question) for question in questions])
         said = words_of([trace.rationale for trace in batch])
         asked_keys, said_keys = text_keys(asked), text_keys(said)
         with np.errstate(over="ignore"):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from cotdistill.benchmarks.question import without_label
 from cotdistill.corpus.filtering.scan import traced
 from cotdistill.corpus.mixing.mixture import (
     Draw,
@@ -21,7 +22,6 @@ from cotdistill.corpus.mixing.settings import Mixing
 from cotdistill.corpus.records.parquet import write_parquet_copy
 from cotdistill.corpus.records.trace import Trace, alpaca_row, messages_row, sharegpt_row, target
 from cotdistill.corpus.records.trace_row import trace_row
-from cotdistill.corpus.text.contamination import bare
 from cotdistill.corpus.text.words import text_keys, words_of
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.atomic import written_bytes
@@ -153,7 +153,8 @@ def index(path: Path, *, deep: bool, tokenizer: str | None = None) -> Index:
 
 
 def _measure(traces: Sequence[Trace], found: Index, tokenizer: str | None) -> None:
-    found.questions.extend(text_keys(words_of([bare(trace.question) for trace in traces])).tolist())
+    questions = words_of([without_label(trace.question) for trace in traces])
+    found.questions.extend(text_keys(questions).tolist())
     texts = [target(trace) for trace in traces]
     if tokenizer:
         from cotdistill.hosts.tokenizer import token_counts

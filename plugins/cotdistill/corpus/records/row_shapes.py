@@ -6,19 +6,16 @@ A row's shape is told by its keys. What its keys do not say (dataset, teacher, l
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from cotdistill.benchmarks.question import question_key
 from cotdistill.benchmarks.readings import letter, stem_and_choices
 from cotdistill.corpus.records.trace import Provenance, Trace, trace_id
 from cotdistill.corpus.records.trace_row import is_trace_row, trace_of
-from cotdistill.corpus.text.contamination import bare
 
 Row = Mapping[str, Any]
-
-_WORD = re.compile(r"\w+")
 
 
 class MissingColumnError(ValueError):
@@ -29,8 +26,8 @@ class MissingColumnError(ValueError):
 class Told:
     """What a file's name, its registration or the user says of all of its rows.
 
-    `golds` maps the words of a question to its gold answer, for files that hold none. `choices`
-    says that questions carry their choices in the text.
+    `golds` maps questions (`question_key`, by their words) to gold answers, for files that hold
+    none. `choices` says that questions carry their choices in the text.
     """
 
     dataset: str = "unknown"
@@ -57,15 +54,6 @@ class RowShape:
     questions: bool = False
 
 
-def words_key(question: str) -> str:
-    r"""Return the words of a question, by which files that lack ids are joined.
-
-    >>> words_key("Q: Is it? Answer choices: A: y") == words_key("Is it? Answer Choices:\nA. y")
-    True
-    """
-    return " ".join(_WORD.findall(bare(question).lower()))
-
-
 def shape_of(row: Row, told: Told = Told()) -> RowShape | None:  # noqa: B008
     """Return the shape of a row, None if it is none that is known.
 
@@ -86,7 +74,7 @@ def _trace(
 ) -> Trace:
     question, rationale = _text(question, "question"), _text(rationale, "rationale")
     if gold is None:
-        gold = told.golds.get(words_key(question), "")
+        gold = told.golds.get(question_key(question, "words"), "")
     kept = {name: value for name, value in meta.items() if value not in (None, "")}
     return Trace(
         trace_id(told.dataset, question, rationale),

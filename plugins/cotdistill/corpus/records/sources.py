@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cotdistill.benchmarks.packaged import benchmark, benchmark_names
+from cotdistill.benchmarks.question import question_key
 from cotdistill.catalogue.packaged import datasets
 from cotdistill.catalogue.registration import Registration
-from cotdistill.corpus.records.row_shapes import Told, shape_of, words_key
+from cotdistill.corpus.records.gold_files import read_golds
+from cotdistill.corpus.records.row_shapes import Told
 from cotdistill.corpus.records.trace import Provenance
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.any_rows import BadRow, numbered_rows
@@ -73,7 +75,7 @@ def find_sources(paths: Sequence[Path], golds: Sequence[Path] = ()) -> list[Sour
         raise DataError(Fault(str(paths[0]), "no .json, .jsonl or .parquet file in it"))
     registered = _registered_by_file()
     sources = [_with_kind(source) for path in files for source in _known(path, registered)]
-    given = {key: gold for path in golds for key, gold in _golds_of(path).items()}
+    given = {key: gold for path in golds for key, gold in read_golds(path, "words").items()}
     return [_with_golds(source, registered, given) for source in sources]
 
 
@@ -166,19 +168,6 @@ def _gold_files(
                 yield beside, cell.format
 
 
-def _golds_of(path: Path) -> dict[str, str]:
-    """Return gold by question of any file whose rows have both."""
-    golds = {}
-    for _, row in numbered_rows(path):
-        shape = None if isinstance(row, BadRow) else shape_of(row)
-        if shape is None or isinstance(row, BadRow):
-            continue
-        for trace in shape.read(row, Told()):
-            if trace.gold:
-                golds[words_key(trace.question)] = trace.gold
-    return golds
-
-
 def _golds_in(path: Path) -> dict[str, str]:
     """Return gold by question, of a file whose output is the answer or ends in stating it."""
     golds = {}
@@ -187,5 +176,5 @@ def _golds_in(path: Path) -> dict[str, str]:
             continue
         _, _, said = row["output"].rpartition("nswer is ")
         if len(said) < 40:
-            golds[words_key(str(row.get("instruction", "")))] = said.strip().rstrip(".")
+            golds[question_key(str(row.get("instruction", "")), "words")] = said.strip().rstrip(".")
     return golds

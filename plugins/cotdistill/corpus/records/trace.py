@@ -6,11 +6,12 @@ where the rationale does not state it itself.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from cotdistill.benchmarks.question import question_key
 
 _STATED = re.compile(
     r"answer\s+(?:choice\s+|option\s+)?(?:is|was|will be|would be|:)"
@@ -64,11 +65,7 @@ def trace_id(dataset: str, question: str, rationale: str) -> str:
     >>> trace_id("toy", "1+1?", "It is 2.")
     'toy-cfe29f43bcc2-6e2662c5'
     """
-    asked, said = (
-        hashlib.sha256(" ".join(text.split()).encode()).hexdigest()
-        for text in (question, rationale)
-    )
-    return f"{dataset}-{asked[:12]}-{said[:8]}"
+    return f"{dataset}-{question_key(question)[:12]}-{question_key(rationale)[:8]}"
 
 
 def states_an_answer(rationale: str) -> bool:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cotdistill.benchmarks.question import without_label
 from cotdistill.corpus.text.words import (
     I64,
     U64,
@@ -38,7 +39,6 @@ from cotdistill.corpus.text.words import (
 RULES = ("same_question", "same_stem", "same_but_numbers", "thirteen_words", "eight_words")
 BOILERPLATE = 10
 
-_LEAD = re.compile(r"\s*Q(?:uestion)?\s*:\s*", re.IGNORECASE)
 _CHOICES = re.compile(
     r"\b(?:answer\s+choices|options|choices)\s*:|\bwhich choice is true\?", re.IGNORECASE
 )
@@ -107,30 +107,20 @@ class Overlaps:
     rule: I64
 
 
-def bare(question: str) -> str:
-    """Return a question without a leading `Q:`.
-
-    >>> bare("Q: Is ice cold?")
-    'Is ice cold?'
-    """
-    lead = _LEAD.match(question) if question[:1] in "Qq \n" else None
-    return question[lead.end() :] if lead else question
-
-
 def stem(question: str) -> str:
     """Return what stands before the choices of a multiple-choice question, else nothing.
 
     >>> stem("Q: What is cold? Answer choices: A: ice, B: fire"), stem("Is ice cold?")
     ('What is cold? ', '')
     """
-    question = bare(question)
+    question = without_label(question)
     choices = _CHOICES.search(question) if ":" in question or "true?" in question else None
     return question[: choices.start()] if choices else ""
 
 
 def index_of(questions: Sequence[HeldOut]) -> HeldOutIndex:
     """Prepare test questions for `overlaps`."""
-    asked = words_of([bare(entry.question) for entry in questions])
+    asked = words_of([without_label(entry.question) for entry in questions])
     everyone = np.arange(len(questions), dtype=np.int64)
     stems = text_keys(words_of([stem(entry.question) for entry in questions]))
     golds = words_of([entry.rationale for entry in questions])
@@ -151,8 +141,8 @@ def overlaps(
 ) -> Overlaps:
     """Find the test questions that training rows hold, each pair under its strictest rule.
 
-    Shapes: questions [rows]; asked are the words of `bare` of these, rationales those of the
-        rows' rationales.
+    Shapes: questions [rows]; asked are the words of these without their labels, rationales
+        those of the rows' rationales.
 
     >>> index = index_of([HeldOut("toy", "1", "Tom has 3 red pens. How many pens?", "3")])
     >>> training = ["Tom has 3 red pens, how many pens?", "Tom has 4 red pens. How many pens?"]

@@ -8,7 +8,6 @@ named, because lm-eval adds files and never replaces them.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -24,8 +23,6 @@ _SAMPLES = re.compile(rf"samples_(?P<task>.+?)(?:_{_STAMP})?\.jsonl")
 _RESULTS = re.compile(rf"results_{_STAMP}\.json|(?P<stem>.+)_(?P<later>\d{{4}}-\d\d-\d\dT.+)\.json")
 _OURS = re.compile(r"\.(?:rescored|judged)(?:-\d+)?\.")
 _ID_KEYS = ("id", "unique_id", "question_id", "problem_id", "idx", "ID")
-_NAMES = ("question", "problem", "query", "input", "prompt", "instruction")
-_QUESTION_KEYS = (*_NAMES, "Question", "Problem")
 
 
 @dataclass(frozen=True)
@@ -48,9 +45,14 @@ class SampleFile:
 
 @dataclass(frozen=True)
 class Sample:
-    """One question as one filter saw it, with every response to it."""
+    """One question as one filter saw it, with every response to it.
+
+    `number` is the row's own (`doc_id`), which may be wrong (lm-eval issue 4084); `key` is the
+    document's id, which several documents may share.
+    """
 
     place: str
+    number: str
     key: str
     task: str
     filter: str
@@ -61,19 +63,6 @@ class Sample:
     metrics: dict[str, Any]
     hashes: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def identity(self) -> str:
-        """What tells this question from others in any run: a digest of its words, or its key.
-
-        An id may differ between two copies of a benchmark and a row's number may be wrong
-        (lm-eval issue 4084); the words are the same.
-        """
-        named = any(isinstance(self.doc.get(name), str) for name in _QUESTION_KEYS)
-        if not named:
-            return self.key
-        words = " ".join(self.question.split())
-        return hashlib.sha256(words.encode(errors="surrogatepass")).hexdigest()[:16]
-
     def numbers(self) -> dict[str, float]:
         """The metrics of this row that are numbers, named `metric,filter` as in a results file."""
         return {
@@ -81,14 +70,6 @@ class Sample:
             for name, value in self.metrics.items()
             if isinstance(value, bool | int | float)
         }
-
-    @property
-    def question(self) -> str:
-        """The question's own text, or the prompt where the document names none."""
-        for name in _QUESTION_KEYS:
-            if isinstance(self.doc.get(name), str) and self.doc[name].strip():
-                return str(self.doc[name])
-        return self.prompt
 
 
 def find_samples(
@@ -208,6 +189,7 @@ def _sample(row: Row, place: str, task: str) -> Sample:
     names = [name for name in row.get("metrics", []) if isinstance(name, str) and name in row]
     return Sample(
         place=place,
+        number=str(row.get("doc_id", "")),
         key=str(key),
         task=task,
         filter=str(row.get("filter", "none")),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from cotdistill.results.judge.judge import CUT_OFF, Item, Judged, Spent
+from cotdistill.errors import DataError, Fault
+from cotdistill.results.judge.judge import CUT_OFF, Judged, Spent
+from cotdistill.results.questions import QuestionId
 from cotdistill.stats.confidence import Interval, score_interval, wilson
 from cotdistill.stats.significance import kappa
 from cotdistill.tables import Table
@@ -34,22 +36,34 @@ class Agreement:
     kappa: float | None
     unanswered: int
     cut_off: int = 0
+    without_gold: int = 0
 
 
 def agreement(judged: Judged, run: str | None = None) -> Agreement:
-    """Return how the two stages agree on one samples file; `run` names it in tables."""
-    items = judged.items
+    """Return how the two stages agree on one samples file; `run` names it in tables.
+
+    Questions without a reference answer are left out and counted.
+
+    Raises:
+        DataError: no question has a reference answer.
+    """
+    graded = [(item, item.grade) for item in judged.items if item.grade is not None]
+    items = [item for item, _ in graded]
+    if not items:
+        wrong = "no question has a reference answer"
+        remedy = "give the answers with --golds FILE (rows of question and gold)"
+        raise DataError(Fault(str(judged.file.path), wrong, "", remedy))
     confusion: Counter[tuple[bool, str]] = Counter(
-        (item.verdict.correct, item.opinion.ruling) for item in items if item.opinion is not None
+        (grade.correct, item.opinion.ruling) for item, grade in graded if item.opinion is not None
     )
-    right = sum(item.verdict.correct for item in items)
+    right = sum(grade.correct for _, grade in graded)
     kept, taken = confusion[True, "correct"], confusion[True, "wrong"]
     audited = kept + taken
     false_right = wilson(taken, audited) if audited else None
     weight = Fraction(right, audited) if audited else Fraction(0)
     both = (kept * weight, taken * weight, confusion[False, "correct"], confusion[False, "wrong"])
-    rule = score_interval(_by_question(items, lambda item: item.verdict.correct))
-    after = score_interval(_by_question(items, lambda item: item.correct))
+    rule = score_interval(_by_question((item.question, grade.correct) for item, grade in graded))
+    after = score_interval(_by_question((item.question, item.correct) for item in items))
     wrongly = false_right.value * rule.value if false_right else 0.0
     return Agreement(
         run=run or judged.file.path.parent.name,
@@ -63,14 +77,15 @@ def agreement(judged: Judged, run: str | None = None) -> Agreement:
         kappa=kappa(*both),
         cut_off=sum(item.opinion is not None and item.opinion.reason == CUT_OFF for item in items),
         unanswered=sum(item.asked and item.opinion is None for item in items),
+        without_gold=len({item.question for item in judged.items if item.grade is None}),
     )
 
 
-def _by_question(items: Sequence[Item], correct: Callable[[Item], bool]) -> list[float]:
-    held: dict[str, list[bool]] = {}
-    for item in items:
-        held.setdefault(item.identity, []).append(correct(item))
-    return [sum(verdicts) / len(verdicts) for verdicts in held.values()]
+def _by_question(verdicts: Iterable[tuple[QuestionId, bool]]) -> list[float]:
+    by_question: dict[QuestionId, list[bool]] = {}
+    for question, correct in verdicts:
+        by_question.setdefault(question, []).append(correct)
+    return [sum(correct) / len(correct) for correct in by_question.values()]
 
 
 def agreement_table(found: Sequence[Agreement], spent: Spent) -> Table:
@@ -116,6 +131,11 @@ def _notes(found: Sequence[Agreement], spent: Spent) -> list[str]:
     ]
     for one in found:
         name = f"{one.run}, {one.task}"
+        if one.without_gold:
+            notes.append(
+                f"{name}: {one.without_gold} questions without a reference answer were left out "
+                "of the scores"
+            )
         if one.unanswered:
             notes.append(
                 f"{name}: {one.unanswered} responses have no verdict of the judge and keep the "

@@ -16,11 +16,13 @@ from typing import Any
 
 from cotdistill.files.journal import Journal
 from cotdistill.files.templates import render
+from cotdistill.grading.grade import Grade
 from cotdistill.hosts.endpoint import Endpoint, Reply, Request, ask_all
 from cotdistill.hosts.lm_eval.generated import with_text
-from cotdistill.hosts.lm_eval.samples import Sample, SampleFile, find_samples, read_samples
+from cotdistill.hosts.lm_eval.samples import Sample, SampleFile, find_samples
 from cotdistill.results.judge.opinion import Opinion, is_audited, mark_of, read_opinion, tail_of
-from cotdistill.results.regrade import Task, Verdict, regrade, task_of
+from cotdistill.results.questions import QuestionId, single_samples, text_of
+from cotdistill.results.regrade import Task, regrade, task_of
 
 CUT_OFF = "the judge's reply was cut off at max_tokens"
 _CHARACTERS_A_TOKEN = 4
@@ -70,14 +72,14 @@ class Spent:
 class Item:
     """One response: what the grader says, whether the judge is asked, and what it says.
 
-    `audit` marks an answer that the grader calls right. `opinion` is None where nobody was asked
-    or the answer did not come.
+    `grade` is None where the question has no reference answer. `audit` marks an answer that the
+    grader calls right. `opinion` is None where nobody was asked or the answer did not come.
     """
 
     key: str
-    identity: str
+    question: QuestionId
     index: int
-    verdict: Verdict
+    grade: Grade | None
     asked: bool
     audit: bool
     opinion: Opinion | None = None
@@ -86,7 +88,7 @@ class Item:
     def correct(self) -> bool:
         """The final verdict: the grader's "right" stands, its other verdicts give way."""
         raised = self.opinion is not None and self.opinion.ruling == "correct"
-        return self.verdict.correct or raised
+        return raised or (self.grade is not None and self.grade.correct)
 
 
 @dataclass(frozen=True)
@@ -145,21 +147,13 @@ def endpoint_asker(endpoint: Endpoint) -> Ask:
     return lambda requests, take: ask_all(endpoint, requests, take)
 
 
-def single_samples(file: SampleFile) -> Iterator[Sample]:
-    """Yield each question of a file once, whatever the number of filters."""
-    seen: set[str] = set()
-    for sample in read_samples(file):
-        if sample.identity not in seen:
-            seen.add(sample.identity)
-            yield sample
-
-
 def body_of(sample: Sample, response: str, gold: str, asker: Judge) -> dict[str, Any]:
     """Return what is sent about one response: the question, the gold answer, the tail."""
     shown = tail_of(response)
-    mark = mark_of(sample.question, gold, shown)
+    question = text_of(sample)
+    mark = mark_of(question, gold, shown)
     values = {
-        "question": sample.question.strip(),
+        "question": question.strip(),
         "gold": gold,
         "response": shown,
         "shortened": len(shown) < len(response),
@@ -181,17 +175,21 @@ def request_of(body: Mapping[str, Any]) -> Request:
 
 
 def _graded(file: SampleFile, golds: Mapping[str, str], asker: Judge) -> list[Item]:
-    names = ((one.key, one.identity) for one in single_samples(file))
-    tasks = (task_of(one, golds) for one in single_samples(file))
+    names = ((one, sample) for one, sample in single_samples(file))
+    tasks = (task_of(sample, golds) for _, sample in single_samples(file))
     items = []
-    for (key, identity), verdicts in zip(names, regrade(tasks), strict=True):
-        for index, verdict in enumerate(verdicts):
-            audit = verdict.correct and is_audited(
-                f"{file.task}\x00{identity}\x00{index}", asker.audit, asker.seed
+    for (question, sample), grades in zip(names, regrade(tasks), strict=True):
+        if grades is None:
+            count = len(sample.responses)
+            items += [Item(sample.key, question, n, None, False, False) for n in range(count)]
+            continue
+        for index, grade in enumerate(grades):
+            audit = grade.correct and is_audited(
+                f"{file.task}\x00{question}\x00{index}", asker.audit, asker.seed
             )
-            skipped = asker.skip_cut_off and verdict.outcome == "cut_off"
-            needed = not verdict.correct and verdict.outcome != "ungraded" and not skipped
-            items.append(Item(key, identity, index, verdict, needed or audit, audit))
+            skipped = asker.skip_cut_off and grade.outcome == "cut_off"
+            needed = not grade.correct and not skipped
+            items.append(Item(sample.key, question, index, grade, needed or audit, audit))
     return items
 
 
@@ -200,7 +198,7 @@ def _asked_bodies(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the place of every item that is asked about, with the body to send."""
     place = 0
-    for sample in single_samples(file):
+    for _, sample in single_samples(file):
         wanted = task_of(sample, golds)
         for response in wanted.responses:
             if items[place].asked:
@@ -273,9 +271,9 @@ def _with_opinions(
     for place, item in enumerate(items):
         yield Item(
             item.key,
-            item.identity,
+            item.question,
             item.index,
-            item.verdict,
+            item.grade,
             item.asked,
             item.audit,
             opinions.get(place),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+from cotdistill.benchmarks.question import asked_alone, question_key
 from cotdistill.errors import DataError, Fault
-from cotdistill.results.judge.judge import Judged, single_samples
+from cotdistill.results.judge.judge import Judged
+from cotdistill.results.questions import QuestionId, single_samples, text_of
 
 _SHOWN = 10
 
@@ -25,18 +27,18 @@ def older_judge_note(judged: Judged, run: str) -> str | None:
         return None
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        theirs = {" ".join(row["problem"].split()): row["llm_check_result"] for row in rows}
+        theirs = {question_key(row["problem"]): row["llm_check_result"] for row in rows}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         wrong = f"not an older judge's file ({error})"
         raise DataError(Fault(str(path), wrong, "a list of rows with llm_check_result")) from error
-    answers: dict[str, list[bool]] = {}
+    answers: dict[QuestionId, list[bool]] = {}
     for item in judged.items:
-        answers.setdefault(item.identity, []).append(item.correct)
+        answers.setdefault(item.question, []).append(item.correct)
     pairs = [
-        (number, bool(theirs[words]), answers[sample.identity][0])
-        for number, sample in enumerate(single_samples(file))
-        if len(answers[sample.identity]) == 1
-        and (words := " ".join(sample.question.split())) in theirs
+        (number, bool(theirs[key]), answers[question][0])
+        for number, (question, sample) in enumerate(single_samples(file))
+        if len(answers[question]) == 1
+        and (key := question_key(asked_alone(sample.doc) or text_of(sample))) in theirs
     ]
     differ = [(number, old) for number, old, new in pairs if old != new]
     shown = ", ".join(f"{n} (older: {'right' if old else 'wrong'})" for n, old in differ[:_SHOWN])

@@ -13,9 +13,10 @@ from typing import Any
 from cotdistill.files.atomic import write_text
 from cotdistill.files.jsonl import Row, write_rows
 from cotdistill.results.judge.agreement import Agreement
-from cotdistill.results.judge.judge import Item, Judged, single_samples
+from cotdistill.results.judge.judge import Item, Judged
 from cotdistill.results.judge.opinion import tail_of
-from cotdistill.results.regrade import task_of
+from cotdistill.results.questions import QuestionId, single_samples, text_of
+from cotdistill.results.regrade import NO_GOLD, UNGRADED, task_of
 
 _CHECKS = {"correct": 1, "wrong": 0, "undecided": None}
 
@@ -29,10 +30,11 @@ def write_judged(judged: Judged, found: Agreement, golds: dict[str, str]) -> lis
     file = judged.file
     folder = file.path.parent / "judged"
     rows = list(_check_rows(judged, golds))
+    graded = [row for row in rows if row["answer"] is not None]
     summary = {
         "none_resp_answer_count": sum(row["resp_answer"] is None for row in rows),
-        "exact_match_accuracy": _mean([row["exact_match"] for row in rows]),
-        "llm_check_result_accuracy": _mean([row["llm_check_result"] or 0 for row in rows]),
+        "exact_match_accuracy": _mean([row["exact_match"] for row in graded]),
+        "llm_check_result_accuracy": _mean([row["llm_check_result"] or 0 for row in graded]),
         "none_llm_check_result_count": sum(row["llm_check_result"] is None for row in rows),
     }
     problems = [
@@ -67,17 +69,17 @@ _PROBLEM_KEYS = (
 def _check_rows(judged: Judged, golds: dict[str, str]) -> Iterator[dict[str, Any]]:
     items = iter(judged.items)
     index = 0
-    for sample in single_samples(judged.file):
+    for _, sample in single_samples(judged.file):
         wanted = task_of(sample, golds)
         for _ in wanted.responses:
             item = next(items)
             result, reason = _check(item)
             yield {
                 "index": index,
-                "problem": sample.question,
+                "problem": text_of(sample),
                 "answer": wanted.gold,
-                "resp_answer": item.verdict.answer,
-                "exact_match": int(item.verdict.correct),
+                "resp_answer": item.grade.answer if item.grade else None,
+                "exact_match": int(item.grade is not None and item.grade.correct),
                 "llm_check_result": result,
                 "llm_check_result_reason": reason,
             }
@@ -87,53 +89,61 @@ def _check_rows(judged: Judged, golds: dict[str, str]) -> Iterator[dict[str, Any
 def _check(item: Item) -> tuple[int | None, str]:
     if item.opinion is not None:
         return _CHECKS[item.opinion.ruling], f"LLM check result: {item.opinion.reason}"
+    if item.grade is None:
+        return None, "no reference answer"
     if item.asked:
         return None, "not answered"
-    return int(item.verdict.correct), "No need to check"
+    return int(item.grade.correct), "No need to check"
 
 
 def _verdict_rows(judged: Judged) -> Iterator[Row]:
-    held: dict[str, list[Item]] = {}
+    by_question: dict[QuestionId, list[Item]] = {}
     for item in judged.items:
-        held.setdefault(item.identity, []).append(item)
-    for items in held.values():
+        by_question.setdefault(item.question, []).append(item)
+    for question, items in by_question.items():
+        graded = items[0].grade is not None
         yield {
+            "question": str(question),
             "key": items[0].key,
-            "score": sum(item.correct for item in items) / len(items),
-            "verdicts": [
-                {
-                    "outcome": "correct" if item.correct else item.verdict.outcome,
-                    "answer": item.verdict.answer,
-                    "rule": item.verdict.rule,
-                    "audit": item.audit,
-                    "ruling": item.opinion.ruling if item.opinion else None,
-                    "reason": item.opinion.reason if item.opinion else None,
-                }
-                for item in items
-            ],
+            "score": sum(item.correct for item in items) / len(items) if graded else None,
+            "verdicts": [_verdict(item) for item in items],
         }
+
+
+def _verdict(item: Item) -> dict[str, Any]:
+    grade = item.grade
+    if grade is None:
+        return {"outcome": UNGRADED, "answer": None, "rule": NO_GOLD}
+    return {
+        "outcome": "correct" if item.correct else grade.outcome,
+        "answer": grade.answer,
+        "rule": grade.rule,
+        "audit": item.audit,
+        "ruling": item.opinion.ruling if item.opinion else None,
+        "reason": item.opinion.reason if item.opinion else None,
+    }
 
 
 def _disagreements(judged: Judged, golds: dict[str, str]) -> Iterator[Row]:
     items = iter(judged.items)
-    for sample in single_samples(judged.file):
+    for _, sample in single_samples(judged.file):
         wanted = task_of(sample, golds)
         for response in wanted.responses:
             item = next(items)
-            if item.opinion is None or item.opinion.ruling == "undecided":
+            if item.grade is None or item.opinion is None or item.opinion.ruling == "undecided":
                 continue
-            if item.verdict.correct == (item.opinion.ruling == "correct"):
+            if item.grade.correct == (item.opinion.ruling == "correct"):
                 continue
             yield {
                 "key": item.key,
                 "response": item.index,
-                "grader": item.verdict.outcome,
-                "rule": item.verdict.rule,
+                "grader": item.grade.outcome,
+                "rule": item.grade.rule,
                 "judge": item.opinion.ruling,
                 "reason": item.opinion.reason,
                 "gold": wanted.gold,
-                "answer": item.verdict.answer,
-                "question": sample.question,
+                "answer": item.grade.answer,
+                "question": text_of(sample),
                 "tail": tail_of(response),
             }
 

@@ -16,6 +16,13 @@ from cotdistill.hosts.lm_eval.golds import gold_of
 from cotdistill.hosts.lm_eval.samples import Sample, SampleFile, read_samples
 from cotdistill.results.collect import Results, Score
 from cotdistill.results.question_scores import question_facts
+from cotdistill.results.questions import (
+    QuestionId,
+    identified,
+    joined,
+    single_samples,
+    text_of,
+)
 from cotdistill.results.verdict_files import Source, made_file
 
 CHARACTERS = 4_000_000  # of responses on a page, and so about as many bytes
@@ -76,18 +83,20 @@ def browse(results: Results, characters: int = CHARACTERS) -> Browsed:
         for run, file in per_task[task]:
             if file is None:
                 continue
-            seen: set[str] = set()
+            seen: set[QuestionId] = set()
+            asked = [question for question, _ in single_samples(file)]
+            names = {question: name for name, question in joined([asked])[0].items()}
             verdicts = _made_verdicts(file, results.source)
-            for sample in read_samples(file):
-                identity = sample.identity
-                if identity in seen:
+            for question, sample, _ in identified(read_samples(file)):
+                if question in seen:
                     continue
-                seen.add(identity)
+                seen.add(question)
+                identity = names[question]
                 graded = verdicts.get(sample.key) or _logged_verdicts(sample)
                 outcomes.setdefault(run, Counter()).update(one[0] for one in graded)
                 if identity in numbers:
                     texts.setdefault(
-                        identity, [task, shorten(sample.question, longest), gold_of(sample) or ""]
+                        identity, [task, shorten(text_of(sample), longest), gold_of(sample) or ""]
                     )
                     place = [numbers[identity], runs.index(run)]
                     for number, (text, said) in enumerate(
