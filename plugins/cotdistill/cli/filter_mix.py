@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,44 +28,49 @@ from cotdistill.tables import Table
 Engine = Annotated[str, typer.Option(help="processes or ray")]
 
 
-def filter_(
-    files: Files,
-    output: Annotated[Path, typer.Option("-o", "--output", help="output file (.jsonl)")],
-    grade: Annotated[str, typer.Option(help="grade answers: strict, lenient or off")] = "strict",
-    sound: Annotated[bool, typer.Option(help="drop rows with a false equation")] = False,
-    min_tokens: Annotated[int | None, typer.Option(help="minimum length of a rationale")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="maximum length of a rationale")] = None,
-    tokenizer: Tokenizer = None,
+@dataclass(frozen=True, kw_only=True)
+class FilterOptions:
+    """The files to filter, and what is kept."""
+
+    files: Files
+    output: Annotated[Path, typer.Option("-o", "--output", help="output file (.jsonl)")]
+    grade: Annotated[str, typer.Option(help="grade answers: strict, lenient or off")] = "strict"
+    sound: Annotated[bool, typer.Option(help="drop rows with a false equation")] = False
+    min_tokens: Annotated[int | None, typer.Option(help="minimum length of a rationale")] = None
+    max_tokens: Annotated[int | None, typer.Option(help="maximum length of a rationale")] = None
+    tokenizer: Tokenizer = None
     finish_reason: Annotated[
         list[str] | None, typer.Option(help="finish reason to keep; repeatable")
-    ] = None,
+    ] = None
     duplicates: Annotated[
         str, typer.Option(help="duplicates to drop: exact,normalised,near or none")
-    ] = "exact,normalised,near",
+    ] = "exact,normalised,near"
     drop: Annotated[
         list[str] | None, typer.Option(help="also drop rows with this lint finding; repeatable")
-    ] = None,
-    against: Against = None,
-    overlap: Annotated[
-        str, typer.Option(help="contamination rules")
-    ] = "same_question,same_stem,thirteen_words",
+    ] = None
+    against: Against = None
+    overlap: Annotated[str, typer.Option(help="contamination rules")] = (
+        "same_question,same_stem,thirteen_words"
+    )
     paired: Annotated[
         bool, typer.Option(help="keep only questions that have a trace left in every file")
-    ] = False,
-    at_least: Annotated[
-        int | None, typer.Option(help="minimum number of traces per question")
-    ] = None,
+    ] = False
+    at_least: Annotated[int | None, typer.Option(help="minimum number of traces per question")] = (
+        None
+    )
     per_question: Annotated[
         int | None, typer.Option(help="maximum number of traces per question")
-    ] = None,
-    mend: Annotated[bool, typer.Option(help="fix defects that have a safe fix")] = False,
-    apart: Annotated[bool, typer.Option(help="write one output file per input file")] = False,
-    golds: Golds = None,
-    skip_bad: SkipBad = False,
-    workers: Workers = 0,
-    engine: Engine = "processes",
-    parquet: Parquet = False,
-) -> None:
+    ] = None
+    mend: Annotated[bool, typer.Option(help="fix defects that have a safe fix")] = False
+    apart: Annotated[bool, typer.Option(help="write one output file per input file")] = False
+    golds: Golds = None
+    skip_bad: SkipBad = False
+    workers: Workers = 0
+    engine: Engine = "processes"
+    parquet: Parquet = False
+
+
+def filter_(options: FilterOptions) -> None:
     """Filter traces: correct, well-formed, deduplicated, decontaminated.
 
     Dropped rows are written to a second file with the reason. After an interruption, the same
@@ -77,62 +83,67 @@ def filter_(
     from cotdistill.corpus.filtering.settings import Filters
     from cotdistill.schema import read_shape
 
-    _refuse_parquet_name(output)
+    _refuse_parquet_name(options.output)
     standard = Filters()
     values = {
-        "grade": grade,
-        "sound": sound,
-        "min_tokens": min_tokens,
-        "max_tokens": max_tokens,
-        "tokenizer": tokenizer,
-        "finish_reasons": finish_reason or (),
-        "duplicates": () if duplicates == "none" else duplicates.split(","),
-        "drop": (*standard.drop, *(drop or ())),
-        "against": against or (),
-        "overlap": overlap.split(","),
-        "paired": paired,
-        "at_least": at_least,
-        "per_question": per_question,
-        "mend": mend,
+        "grade": options.grade,
+        "sound": options.sound,
+        "min_tokens": options.min_tokens,
+        "max_tokens": options.max_tokens,
+        "tokenizer": options.tokenizer,
+        "finish_reasons": options.finish_reason or (),
+        "duplicates": () if options.duplicates == "none" else options.duplicates.split(","),
+        "drop": (*standard.drop, *(options.drop or ())),
+        "against": options.against or (),
+        "overlap": options.overlap.split(","),
+        "paired": options.paired,
+        "at_least": options.at_least,
+        "per_question": options.per_question,
+        "mend": options.mend,
     }
     ledger = curate(
-        files,
+        options.files,
         read_shape(Filters, values, "filter", _WrongOptionError),
-        output,
-        skip_bad=skip_bad,
-        golds=golds or (),
-        apart=apart,
-        workers=workers_or_all(workers),
-        engine=_engine(engine),
-        parquet=parquet,
+        options.output,
+        skip_bad=options.skip_bad,
+        golds=options.golds or (),
+        apart=options.apart,
+        workers=workers_or_all(options.workers),
+        engine=_engine(options.engine),
+        parquet=options.parquet,
         progress=progress_line(),
     )
-    _show_ledger(output, ledger)
+    _show_ledger(options.output, ledger)
 
 
-def mix(
+@dataclass(frozen=True, kw_only=True)
+class MixOptions:
+    """The sources to mix, and how many rows of each."""
+
     sources: Annotated[
         list[str], typer.Argument(help="NAME=FILE=WEIGHT, as in long=long.jsonl=0.2")
-    ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="output file (.jsonl)")],
-    rows: Annotated[
-        int | None, typer.Option(help="total rows [default: as many as possible]")
-    ] = None,
-    tokens: Annotated[int | None, typer.Option(help="total tokens, instead of rows")] = None,
-    seed: Annotated[int, typer.Option(help="random seed")] = 0,
-    matched: Annotated[bool, typer.Option(help="use the same questions for any weights")] = False,
+    ]
+    output: Annotated[Path, typer.Option("-o", "--output", help="output file (.jsonl)")]
+    rows: Annotated[int | None, typer.Option(help="total rows [default: as many as possible]")] = (
+        None
+    )
+    tokens: Annotated[int | None, typer.Option(help="total tokens, instead of rows")] = None
+    seed: Annotated[int, typer.Option(help="random seed")] = 0
+    matched: Annotated[bool, typer.Option(help="use the same questions for any weights")] = False
     length_matched: Annotated[
         bool, typer.Option(help="keep the length distribution the same for any weights")
-    ] = False,
+    ] = False
     replace: Annotated[
         bool, typer.Option(help="sample with replacement where a source is too small")
-    ] = False,
+    ] = False
     form: Annotated[
         str, typer.Option("--format", help="output format: alpaca, sharegpt, messages or traces")
-    ] = "alpaca",
-    tokenizer: Tokenizer = None,
-    parquet: Parquet = False,
-) -> None:
+    ] = "alpaca"
+    tokenizer: Tokenizer = None
+    parquet: Parquet = False
+
+
+def mix(options: MixOptions) -> None:
     """Mix trace files by weight into one training set, with exact and reproducible counts.
 
     Example:
@@ -143,38 +154,38 @@ def mix(
     from cotdistill.corpus.mixing.settings import Mixing
     from cotdistill.schema import read_shape
 
-    _refuse_parquet_name(output)
+    _refuse_parquet_name(options.output)
     files: dict[str, Path] = {}
     weights: dict[str, float] = {}
-    for source in sources:
+    for source in options.sources:
         name, path, weight = _source(source)
         if name in files:
             raise MisuseError(f"mix: two sources are called '{name}'")
         files[name], weights[name] = path, weight
-    if form not in WRITERS:
-        raise MisuseError(f"mix: no format '{form}'; known: {', '.join(WRITERS)}")
+    if options.form not in WRITERS:
+        raise MisuseError(f"mix: no format '{options.form}'; known: {', '.join(WRITERS)}")
     values = {
         "weights": weights,
-        "rows": rows,
-        "tokens": tokens,
-        "seed": seed,
-        "matched": matched,
-        "length_matched": length_matched,
-        "replace": replace,
+        "rows": options.rows,
+        "tokens": options.tokens,
+        "seed": options.seed,
+        "matched": options.matched,
+        "length_matched": options.length_matched,
+        "replace": options.replace,
     }
     mixing = read_shape(Mixing, values, "mix", _WrongOptionError)
     ledger = write_mix(
         files,
         mixing,
-        output,
-        form=form,  # type: ignore[arg-type]
-        tokenizer=tokenizer,
-        parquet=parquet,
+        options.output,
+        form=options.form,  # type: ignore[arg-type]
+        tokenizer=options.tokenizer,
+        parquet=options.parquet,
     )
     columns = ("source", "rows", "characters")
     drawn, said = ledger.notes["rows_of_source"], ledger.notes["characters_of_source"]
     show_table(Table(columns, tuple((name, str(drawn[name]), str(said[name])) for name in drawn)))
-    sys.stderr.write(f"{output} and {ledger_path(output)}\n")
+    sys.stderr.write(f"{options.output} and {ledger_path(options.output)}\n")
 
 
 class _WrongOptionError(FaultsError):

@@ -6,6 +6,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -16,34 +17,39 @@ from cotdistill.cli.tables import show_table
 _LINE_EVERY = 10.0  # seconds between lines of progress where no terminal listens
 
 
-def grade(
-    file: Annotated[Path, typer.Argument(help="rows to grade (.jsonl or .json)")],
+@dataclass(frozen=True, kw_only=True)
+class GradeOptions:
+    """The rows to grade, and how they are read."""
+
+    file: Annotated[Path, typer.Argument(help="rows to grade (.jsonl or .json)")]
     prediction: Annotated[
         str, typer.Option(help="column of the text to grade; dots descend: resps.0.0")
-    ] = "rationale",
-    gold: Annotated[str, typer.Option(help="column of the reference answer")] = "gold",
+    ] = "rationale"
+    gold: Annotated[str, typer.Option(help="column of the reference answer")] = "gold"
     gold_file: Annotated[
         Path | None, typer.Option(help="separate file with the reference answers")
-    ] = None,
-    on: Annotated[str, typer.Option(help="column that joins the two files")] = "id",
+    ] = None
+    on: Annotated[str, typer.Option(help="column that joins the two files")] = "id"
     kind: Annotated[
         str | None,
         typer.Option(
             help="number, expression, letter, boolean, date, text or auto [default: each row's own]"
         ),
-    ] = None,
+    ] = None
     strict: Annotated[
         bool, typer.Option("--strict", help="accept explicitly stated answers only")
-    ] = False,
-    tolerance: Annotated[float | None, typer.Option(help="relative tolerance, e.g. 0.01")] = None,
+    ] = False
+    tolerance: Annotated[float | None, typer.Option(help="relative tolerance, e.g. 0.01")] = None
     steps: Annotated[
         bool, typer.Option("--steps", help="also check the arithmetic of each step")
-    ] = False,
-    workers: Annotated[int, typer.Option(min=1, help="processes")] = 1,
+    ] = False
+    workers: Annotated[int, typer.Option(min=1, help="processes")] = 1
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="output file [default: FILE.graded.jsonl]")
-    ] = None,
-) -> None:
+    ] = None
+
+
+def grade(options: GradeOptions) -> None:
     """Grade each row's final answer and name the rule that extracted it.
 
     Example:
@@ -57,12 +63,23 @@ def grade(
         grade_file,
     )
 
-    columns = Columns(prediction=prediction, gold=gold, on=on)
-    how = How(checked_kind(kind), strict, checked_tolerance(tolerance), steps, workers)
-    target = output or file.with_name(f"{file.stem}.graded.jsonl")
+    columns = Columns(prediction=options.prediction, gold=options.gold, on=options.on)
+    how = How(
+        checked_kind(options.kind),
+        options.strict,
+        checked_tolerance(options.tolerance),
+        options.steps,
+        options.workers,
+    )
+    target = options.output or options.file.with_name(f"{options.file.stem}.graded.jsonl")
     with _progress() as advance:
         tally = grade_file(
-            file, target, columns=columns, gold_file=gold_file, how=how, advance=advance
+            options.file,
+            target,
+            columns=columns,
+            gold_file=options.gold_file,
+            how=how,
+            advance=advance,
         )
     show_table(tally.table)
     sys.stderr.write(f"wrote {tally.rows} rows: {tally.written}\n")

@@ -114,10 +114,13 @@ def _call(verb: str, arguments: list[str]) -> int:
         raise MisuseError(f"cotdistill: no verb '{verb}'; {did_you_mean(verb, list(VERBS))}")
     import typer
 
+    from cotdistill.cli.options import one_option_per_field
+
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     called = _function(VERBS[verb][0])
     settings = getattr(called, "context_settings", None)
-    app.command(name=verb, context_settings=settings, help=_help_of(called))(called)
+    command = one_option_per_field(called)
+    app.command(name=verb, context_settings=settings, help=_help_of(called))(command)
     try:
         app(args=arguments, prog_name=f"cotdistill {verb}", standalone_mode=True)
     except UserError:  # missing data is a SystemExit too, for the sake of the stock lm_eval

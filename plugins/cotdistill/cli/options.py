@@ -1,12 +1,15 @@
-"""Options that several verbs share."""
+"""Options as declared values, and the options that several verbs share."""
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import os
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -20,6 +23,35 @@ Workers = Annotated[int, typer.Option(help="number of processes [default: one pe
 SkipBad = Annotated[bool, typer.Option(help="skip and count malformed lines")]
 Parquet = Annotated[bool, typer.Option(help="also write the rows as Parquet")]
 Tokenizer = Annotated[str | None, typer.Option(help="tokenizer.json, model folder or hub id")]
+
+
+def one_option_per_field(verb: Callable[..., None]) -> Callable[..., None]:
+    """Return a verb that takes one dataclass of options as a function that typer can read.
+
+    It has a parameter for each field, with the field's type, help and default. A verb that declares
+    its parameters one by one is returned as it is.
+    """
+    parameters = get_type_hints(verb)
+    declared: Any = parameters[next(iter(inspect.signature(verb).parameters), "return")]
+    fields = getattr(declared, "__dataclass_fields__", {})
+    if not fields:
+        return verb
+    types = get_type_hints(declared, include_extras=True)
+
+    def spread(**values: Any) -> None:
+        verb(declared(**values))
+
+    def parameter(field: dataclasses.Field[Any]) -> inspect.Parameter:
+        required = field.default is dataclasses.MISSING
+        default = inspect.Parameter.empty if required else field.default
+        kind = inspect.Parameter.KEYWORD_ONLY
+        return inspect.Parameter(field.name, kind, default=default, annotation=types[field.name])
+
+    spread.__annotations__ = types
+    spread.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [parameter(field) for field in fields.values()]
+    )
+    return spread
 
 
 def workers_or_all(workers: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,45 +12,46 @@ import typer
 from cotdistill.cli.tables import show_table
 
 
-def plan(
-    study: Annotated[str, typer.Argument(help="packaged study or study file")],
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """The study to plan, and what is assumed of the machine and its prices."""
+
+    study: Annotated[str, typer.Argument(help="packaged study or study file")]
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="override a study value; repeatable"),
-    ] = None,
-    teraflops: Annotated[
-        float, typer.Option(min=0.001, help="dense bf16 peak of one device")
-    ] = 312,
+    ] = None
+    teraflops: Annotated[float, typer.Option(min=0.001, help="dense bf16 peak of one device")] = 312
     utilisation: Annotated[
         float, typer.Option(min=0.001, max=1, help="share of the peak reached")
-    ] = 0.35,
-    memory: Annotated[float, typer.Option(min=0.1, help="GiB per device")] = 80,
+    ] = 0.35
+    memory: Annotated[float, typer.Option(min=0.1, help="GiB per device")] = 80
     calibrate: Annotated[
         Path | None, typer.Option(help="run folder whose finished runs give this machine's speed")
-    ] = None,
+    ] = None
     row_tokens: Annotated[
         int, typer.Option(min=1, help="tokens per row where rows are not available")
-    ] = 600,
+    ] = 600
     answer_tokens: Annotated[
         int, typer.Option(min=1, help="expected tokens per generated answer")
-    ] = 1000,
-    decode: Annotated[
-        float, typer.Option(min=1, help="generated tokens per second and device")
-    ] = 2000,
+    ] = 1000
+    decode: Annotated[float, typer.Option(min=1, help="generated tokens per second and device")] = (
+        2000
+    )
     judge_share: Annotated[
         float, typer.Option(min=0, max=1, help="share of answers sent to the judge")
-    ] = 0.5,
-    price_hour: Annotated[float | None, typer.Option(help="price per device hour")] = None,
-    price_judge: Annotated[
-        float | None, typer.Option(help="price per million judge tokens")
-    ] = None,
+    ] = 0.5
+    price_hour: Annotated[float | None, typer.Option(help="price per device hour")] = None
+    price_judge: Annotated[float | None, typer.Option(help="price per million judge tokens")] = None
     budget_hours: Annotated[
         float | None, typer.Option(help="fail if the estimate exceeds this many device hours")
-    ] = None,
+    ] = None
     budget: Annotated[
         float | None, typer.Option(help="fail if the estimated cost exceeds this")
-    ] = None,
-) -> None:
+    ] = None
+
+
+def plan(options: PlanOptions) -> None:
     """Estimate runs, tokens, device hours, memory, cost, and the effects each task can detect.
 
     Example:
@@ -61,18 +63,18 @@ def plan(
     from cotdistill.preflight.plan_tables import cost_table, power_table
 
     assumed = Assumed(
-        Machine(teraflops, utilisation, memory),
-        row_tokens,
-        answer_tokens,
-        decode,
-        judge_share,
-        price_judge,
-        price_hour,
+        Machine(options.teraflops, options.utilisation, options.memory),
+        options.row_tokens,
+        options.answer_tokens,
+        options.decode,
+        options.judge_share,
+        options.price_judge,
+        options.price_hour,
     )
-    if calibrate is not None:
-        assumed = calibrated(calibrate, assumed)
-    made = make_plan(study, set_ or [], assumed)
+    if options.calibrate is not None:
+        assumed = calibrated(options.calibrate, assumed)
+    made = make_plan(options.study, options.set_ or [], assumed)
     show_table(cost_table(made))
     sys.stdout.write("\n")
     show_table(power_table(made))
-    check_budget(made, budget_hours, budget)
+    check_budget(made, options.budget_hours, options.budget)

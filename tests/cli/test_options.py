@@ -1,0 +1,68 @@
+"""Options are declared values: a verb with many takes one dataclass of them."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import cotdistill.cli
+from cotdistill.cli.main import VERBS, main
+from cotdistill.cli.options import one_option_per_field
+
+MOST = 8
+OWNED_ELSEWHERE = {"judge.py"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sums:
+    """Two numbers."""
+
+    first: Annotated[int, typer.Argument(help="the first number")]
+    second: Annotated[int, typer.Option("-s", "--second", help="the second number")] = 2
+
+
+def add(sums: Sums) -> None:
+    """Add two numbers."""
+    typer.echo(sums.first + sums.second)
+
+
+def named(first: int, second: int) -> None:
+    """Take parameters one by one."""
+
+
+def test_every_field_is_an_option_with_its_help_and_default() -> None:
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command()(one_option_per_field(add))
+    assert CliRunner().invoke(app, ["3"]).stdout == "5\n"
+    assert CliRunner().invoke(app, ["3", "-s", "4"]).stdout == "7\n"
+    told = CliRunner().invoke(app, ["--help"]).stdout
+    assert "the second number  [default: 2]" in told
+
+
+def test_a_verb_without_declared_options_stays_as_it_is() -> None:
+    assert one_option_per_field(named) is named
+
+
+def test_no_verb_takes_more_than_eight_parameters() -> None:
+    folder = Path(inspect.getfile(cotdistill.cli)).parent
+    for path in sorted(folder.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and path.name not in OWNED_ELSEWHERE:
+                assert len([*node.args.args, *node.args.kwonlyargs]) <= MOST, node.name
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself_with_an_example(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([verb, "--help"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"Usage: cotdistill {verb}" in told
+    assert "Example: " in told
