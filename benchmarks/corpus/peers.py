@@ -18,10 +18,13 @@ from typing import Any
 
 def _linted(row: dict[str, Any]) -> dict[str, Any]:
     from cotdistill.corpus.records.trace_row import trace_of
-    from cotdistill.corpus.rules.rules import found_in
+    from cotdistill.corpus.rules.rules import defects_in
 
     text = f"{row['question']}\0{row['rationale']}"
-    return {"bits": found_in(trace_of(row)), "key": hashlib.blake2b(text.encode()).hexdigest()}
+    return {
+        "bits": defects_in(trace_of(row)).bits,
+        "key": hashlib.blake2b(text.encode()).hexdigest(),
+    }
 
 
 def with_datasets(path: Path, folder: Path) -> None:

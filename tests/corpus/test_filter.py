@@ -15,7 +15,7 @@ import pytest
 from cotdistill.arms.training_set import build_training_set
 from cotdistill.cli.main import main
 from cotdistill.corpus.filtering import survey as survey_module
-from cotdistill.corpus.filtering.filter import curate
+from cotdistill.corpus.filtering.filter import FilterOptions, filter_traces
 from cotdistill.corpus.filtering.lint import LintOptions, lint
 from cotdistill.corpus.filtering.settings import Filters
 from cotdistill.corpus.granularity import measure_granularity, picture
@@ -61,7 +61,7 @@ def corpus(tmp_path: Path) -> Path:
 
 def test_each_row_is_kept_or_rejected_with_one_reason(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "kept.jsonl"
-    ledger = curate([corpus], Filters(), out)
+    ledger = filter_traces([corpus], Filters(), out)
     assert [row["id"] for row in read_jsonl(out)] == ["pens-2-409", "pens-5-11", "pens-8"]
     rejected = read_jsonl(tmp_path / "kept.rejected.jsonl")
     assert [(row["place"], row["reason"]) for row in rejected] == [
@@ -73,7 +73,7 @@ def test_each_row_is_kept_or_rejected_with_one_reason(corpus: Path, tmp_path: Pa
         ("corpus.jsonl:8", "cut_off"),
         ("corpus.jsonl:9", "no_answer"),
     ]
-    assert rejected[0]["detail"] == "gold 6, said 7"
+    assert rejected[0]["detail"] == "gold 6, answer 7"
     assert rejected[0]["row"]["rationale"] == "4 + 3 = 7. The answer is 7"
     assert sum(ledger.counts.values()) == 10
     assert ledger.counts["kept"] == 3
@@ -82,15 +82,15 @@ def test_each_row_is_kept_or_rejected_with_one_reason(corpus: Path, tmp_path: Pa
 
 
 def test_kept_lines_are_the_input_s_own_bytes(corpus: Path, tmp_path: Path) -> None:
-    curate([corpus], Filters(), tmp_path / "kept.jsonl")
+    filter_traces([corpus], Filters(), tmp_path / "kept.jsonl")
     lines = corpus.read_bytes().splitlines(keepends=True)
     assert (tmp_path / "kept.jsonl").read_bytes() == lines[0] + lines[6] + lines[9]
 
 
-def test_mending_changes_only_rows_that_need_it(tmp_path: Path) -> None:
+def test_fixing_changes_only_rows_that_need_it(tmp_path: Path) -> None:
     rows = [trace_dict(2), trace_dict(3, rationale=" <br>3 + 3. The answer is 6")]
     path = write_jsonl(tmp_path / "rows.jsonl", rows)
-    curate([path], Filters(mend=True), tmp_path / "kept.jsonl")
+    filter_traces([path], Filters(fix=True), tmp_path / "kept.jsonl")
     kept = (tmp_path / "kept.jsonl").read_bytes().splitlines(keepends=True)
     assert kept[0] == path.read_bytes().splitlines(keepends=True)[0]
     assert json.loads(kept[1])["rationale"] == "3 + 3. The answer is 6"
@@ -121,11 +121,11 @@ def test_pieces_processes_and_engines_do_not_change_a_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = many_rows(tmp_path)
-    filters = Filters(per_question=3, mend=True)
-    curate([path], filters, tmp_path / "whole.jsonl")
+    filters = Filters(per_question=3, fix=True)
+    filter_traces([path], filters, tmp_path / "whole.jsonl")
     monkeypatch.setattr(survey_module, "shards_of", lambda paths: shards_of(paths, 20_000))
-    curate([path], filters, tmp_path / "pieces.jsonl")
-    curate([path], filters, tmp_path / "workers.jsonl", workers=2)
+    filter_traces([path], filters, tmp_path / "pieces.jsonl")
+    filter_traces([path], filters, tmp_path / "workers.jsonl", FilterOptions(workers=2))
     assert bytes_of(tmp_path, "pieces") == bytes_of(tmp_path, "whole")
     assert bytes_of(tmp_path, "workers") == bytes_of(tmp_path, "whole")
 
@@ -141,7 +141,7 @@ def test_an_interrupted_job_goes_on_without_losing_or_doubling_a_row(
     path = many_rows(tmp_path)
     filters = Filters(at_least=2)
     monkeypatch.setattr(survey_module, "shards_of", lambda paths: shards_of(paths, 20_000))
-    curate([path], filters, tmp_path / "whole.jsonl")
+    filter_traces([path], filters, tmp_path / "whole.jsonl")
     told: list[str] = []
 
     def stop(line: str) -> None:
@@ -150,13 +150,13 @@ def test_an_interrupted_job_goes_on_without_losing_or_doubling_a_row(
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        curate([path], filters, tmp_path / "again.jsonl", progress=stop)
+        filter_traces([path], filters, tmp_path / "again.jsonl", progress=stop)
     assert not (tmp_path / "again.ledger.json").exists()
     done = {
         piece: piece.stat().st_mtime_ns for piece in (tmp_path / "again.jsonl.journal").glob("*-0*")
     }
     assert done
-    curate([path], filters, tmp_path / "again.jsonl")
+    filter_traces([path], filters, tmp_path / "again.jsonl")
     assert bytes_of(tmp_path, "again") == bytes_of(tmp_path, "whole")
 
 
@@ -167,9 +167,9 @@ def test_a_journal_of_another_job_is_not_used(tmp_path: Path) -> None:
         raise StoppedError
 
     with pytest.raises(StoppedError):
-        curate([path], Filters(grade="off"), tmp_path / "out.jsonl", progress=stop)
-    curate([path], Filters(), tmp_path / "out.jsonl")
-    curate([path], Filters(), tmp_path / "new.jsonl")
+        filter_traces([path], Filters(grade="off"), tmp_path / "out.jsonl", progress=stop)
+    filter_traces([path], Filters(), tmp_path / "out.jsonl")
+    filter_traces([path], Filters(), tmp_path / "new.jsonl")
     assert bytes_of(tmp_path, "out") == bytes_of(tmp_path, "new")
 
 
@@ -177,9 +177,9 @@ def test_a_second_filter_into_the_same_output_is_refused(corpus: Path, tmp_path:
     out = tmp_path / "kept.jsonl"
     with only_writer(tmp_path / "kept.jsonl.journal" / LOCK):
         with pytest.raises(FaultsError, match=r"another program is writing it \(process \d+\)"):
-            curate([corpus], Filters(), out)
+            filter_traces([corpus], Filters(), out)
         assert not out.exists()
-    assert curate([corpus], Filters(), out).counts["kept"] == 3
+    assert filter_traces([corpus], Filters(), out).counts["kept"] == 3
 
 
 def test_broken_lines_stop_the_filter_unless_skipped(tmp_path: Path) -> None:
@@ -188,10 +188,10 @@ def test_broken_lines_stop_the_filter_unless_skipped(tmp_path: Path) -> None:
     lines[1] = b'{"id": "pens-3", \n'
     path.write_bytes(b"\n".join([lines[0], lines[1] + b"[1]\n" + b"caf\xe9\n", lines[2]]))
     with pytest.raises(DataError) as info:
-        curate([path], Filters(), tmp_path / "kept.jsonl")
+        filter_traces([path], Filters(), tmp_path / "kept.jsonl")
     assert [fault.place.rpartition(":")[2] for fault in info.value.faults] == ["3", "4", "5"]
     assert not (tmp_path / "kept.jsonl").exists()
-    ledger = curate([path], Filters(), tmp_path / "kept.jsonl", skip_bad=True)
+    ledger = filter_traces([path], Filters(), tmp_path / "kept.jsonl", FilterOptions(skip_bad=True))
     assert (ledger.counts["kept"], ledger.counts["unreadable_row"]) == (2, 3)
     reasons = Counter(row["reason"] for row in read_jsonl(tmp_path / "kept.rejected.jsonl"))
     assert reasons == {"unreadable_row": 3}
@@ -204,7 +204,9 @@ def test_pairs_are_kept_where_every_source_is_right(tmp_path: Path) -> None:
         write_jsonl(tmp_path / "long.jsonl", long),
         write_jsonl(tmp_path / "short.jsonl", short),
     ]
-    ledger = curate(paths, Filters(paired=True), tmp_path / "kept.jsonl", apart=True)
+    ledger = filter_traces(
+        paths, Filters(paired=True), tmp_path / "kept.jsonl", FilterOptions(split=True)
+    )
     for source in ("long", "short"):
         kept = read_jsonl(tmp_path / f"kept.{source}.jsonl")
         assert [row["id"] for row in kept] == ["pens-1", "pens-3", "pens-4", "pens-5"]
@@ -217,7 +219,7 @@ def test_caps_and_floors_count_kept_traces_of_a_question(tmp_path: Path) -> None
     rows = [trace_dict(2, id=str(n), rationale=text) for n, text in enumerate(texts)]
     rows.append(trace_dict(3))
     path = write_jsonl(tmp_path / "rows.jsonl", rows)
-    ledger = curate([path], Filters(at_least=2, per_question=2), tmp_path / "kept.jsonl")
+    ledger = filter_traces([path], Filters(at_least=2, per_question=2), tmp_path / "kept.jsonl")
     assert [row["id"] for row in read_jsonl(tmp_path / "kept.jsonl")] == ["0", "1"]
     assert (ledger.counts["too_few"], ledger.counts["over_cap"]) == (1, 1)
     assert ledger.notes["after"]["rows_per_question"] == {"2": 1}
@@ -367,11 +369,12 @@ from pathlib import Path
 from cotdistill.corpus.filtering.settings import Filters
 from cotdistill.files.locks import only_writer
 from cotdistill.files.shards import LOCK, shards_of
-from cotdistill.corpus.filtering import filter as curate, survey
+from cotdistill.corpus.filtering import survey
+from cotdistill.corpus.filtering.filter import filter_traces
 survey.shards_of = lambda paths: shards_of(paths, 20_000)
 slow = float(sys.argv[3])
-curate.curate([Path(sys.argv[1])], Filters(), Path(sys.argv[2]),
-              progress=lambda line: (print(line, flush=True), time.sleep(slow)))
+filter_traces([Path(sys.argv[1])], Filters(), Path(sys.argv[2]),
+             progress=lambda line: (print(line, flush=True), time.sleep(slow)))
 """
 
 
@@ -426,7 +429,7 @@ def test_a_huge_line_is_a_broken_line(tmp_path: Path, monkeypatch: pytest.Monkey
         tmp_path / "rows.jsonl",
         [trace_dict(2), trace_dict(3, meta={"x": "y" * 9000}), trace_dict(4)],
     )
-    ledger = curate([path], Filters(), tmp_path / "kept.jsonl", skip_bad=True)
+    ledger = filter_traces([path], Filters(), tmp_path / "kept.jsonl", FilterOptions(skip_bad=True))
     assert (ledger.counts["kept"], ledger.counts["unreadable_row"]) == (2, 1)
     (rejected,) = read_jsonl(tmp_path / "kept.rejected.jsonl")
     assert rejected["detail"].startswith("a line of")

@@ -1,4 +1,4 @@
-"""Each defect has a rule that finds it, leaves good rows alone, and mends only what is safe."""
+"""Each defect has a rule that finds it, leaves good rows alone, and fixes only what is safe."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from cotdistill.corpus.records.trace import Trace
 from cotdistill.corpus.records.trace_row import trace_of
-from cotdistill.corpus.rules.rules import NAMES, bits_of, detail_of, found_in, mended, names_of
+from cotdistill.corpus.rules.rules import NAMES, RuleSet, defects_in, detail_of, fixed
 from cotdistill.errors import MisuseError
 from trace_rows import trace_dict
 
@@ -32,7 +32,7 @@ DEFECTS: list[tuple[str, dict[str, Any], str]] = [
     ("loop", {"rationale": "Wait, let me see that again. " * 12}, "again and again"),
     ("cut_off", {"provenance": {"finish_reason": "length"}}, "finish reason"),
     ("cut_off", {"rationale": "<think>4 + 4. The answer is 8"}, "never closed"),
-    ("wrong_answer", {"rationale": "4 + 5. The answer is 9"}, "gold 8, said 9"),
+    ("wrong_answer", {"rationale": "4 + 5. The answer is 9"}, "gold 8, answer 9"),
     ("forced_label", {"rationale": "The answer is 9. The answer is 8"}, "first 9, at last 8"),
     ("truncated_gold", {"gold": "\\frac{1", "kind": "expression"}, "braces do not close"),
     ("truncated_gold", {"gold": "\\frac{1}", "kind": "expression",
@@ -50,7 +50,7 @@ DEFECTS: list[tuple[str, dict[str, Any], str]] = [
 @pytest.mark.parametrize(("rule", "changes", "detail"), DEFECTS)
 def test_a_defect_is_found_and_told(rule: str, changes: dict[str, Any], detail: str) -> None:
     faulty = trace(**changes)
-    assert rule in names_of(found_in(faulty))
+    assert rule in defects_in(faulty)
     assert detail in detail_of(faulty, rule)
 
 
@@ -71,7 +71,7 @@ GOOD: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("changes", GOOD)
 def test_a_good_trace_has_no_finding(changes: dict[str, Any]) -> None:
-    assert names_of(found_in(trace(**changes))) == []
+    assert defects_in(trace(**changes)).names == []
 
 
 @pytest.mark.parametrize(
@@ -83,14 +83,14 @@ def test_a_good_trace_has_no_finding(changes: dict[str, Any]) -> None:
         ("1. Take 4.2. Double it. The answer is 8", "1. Take 4.\n2. Double it. The answer is 8"),
     ],
 )
-def test_a_safe_mend_puts_the_text_right_and_nothing_else(before: str, after: str) -> None:
-    better, done = mended(trace(rationale=before), ~0)
+def test_a_safe_fix_changes_the_defect_and_nothing_else(before: str, after: str) -> None:
+    better, done = fixed(trace(rationale=before))
     assert better.rationale == after
     assert done
-    assert mended(better, ~0) == (better, 0)
+    assert fixed(better) == (better, RuleSet())
 
 
 def test_an_unknown_rule_is_named_with_the_nearest() -> None:
     with pytest.raises(MisuseError, match="no rule 'wrong_anser'; did you mean 'wrong_answer'"):
-        bits_of(["wrong_anser"])
+        RuleSet.of("wrong_anser")
     assert len(set(NAMES)) == len(NAMES) < 63

@@ -22,7 +22,7 @@ from cotdistill.arms.rows import (
     trace_pair,
 )
 from cotdistill.benchmarks.question import without_label
-from cotdistill.corpus.filtering.filter import curate
+from cotdistill.corpus.filtering.filter import FilterOptions, filter_traces
 from cotdistill.corpus.filtering.lint import LintOptions, lint, report_json
 from cotdistill.corpus.filtering.settings import Filters
 from cotdistill.corpus.mixing.mix import Index, draw
@@ -54,14 +54,12 @@ def filtered_rows(study: Study, name: str, folder: Path, tally: Tally) -> Iterat
     out = folder / "data" / "filtered" / f"{name}.jsonl"
     settings = filters.model_dump(exclude=set(ArmFilters.model_fields) - set(Filters.model_fields))
     asked = Filters.model_validate({**settings, "paired": bool(filters.paired_with)})
-    ledger = curate(
-        paths,
-        asked,
-        out,
-        golds=[Path(path) for path in filters.golds],
-        apart=len(paths) > 1,
+    options = FilterOptions(
+        golds=tuple(Path(path) for path in filters.golds),
+        split=len(paths) > 1,
         workers=os.cpu_count() or 1,
     )
+    ledger = filter_traces(paths, asked, out, options)
     kept = out.with_name(ledger.outputs[0].file)
     if not ledger.outputs[0].rows:
         counts = ", ".join(f"{count} {reason}" for reason, count in ledger.counts.items())

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cotdistill.corpus.filtering.filter import curate
+from cotdistill.corpus.filtering.filter import FilterOptions, filter_traces
 from cotdistill.corpus.filtering.settings import Filters
 from cotdistill.corpus.filtering.survey import Progress
 from cotdistill.corpus.mixing.mix import Format, index, mix
@@ -40,15 +40,8 @@ def build_training_set(
     """
     folder = out.with_name(f"{out.stem}.kept")
     paths = list(sources.values())
-    filtered = curate(
-        paths,
-        filters or _nothing(),
-        folder / "kept.jsonl",
-        skip_bad=skip_bad,
-        apart=True,
-        workers=workers,
-        progress=progress,
-    )
+    options = FilterOptions(skip_bad=skip_bad, split=True, workers=workers)
+    filtered = filter_traces(paths, filters or _nothing(), folder / "kept.jsonl", options, progress)
     kept = filtered.outputs[:-1]
     if len(kept) != len(sources):
         raise DataError(

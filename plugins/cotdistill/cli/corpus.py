@@ -80,8 +80,8 @@ def lint(
         sys.stdout.write(report_json(report))
     else:
         for rule in report.rules:
-            mend = "; filter --mend puts it right" if rule.mendable else ""
-            sys.stdout.write(f"{rule.rule}: {rule.rows} rows ({rule.about}{mend})\n")
+            fix = "; filter --fix fixes it" if rule.fixable else ""
+            sys.stdout.write(f"{rule.rule}: {rule.rows} rows ({rule.about}{fix})\n")
             for where in rule.where:
                 sys.stdout.write(f"    rows of {where}\n")
             for example in rule.examples:

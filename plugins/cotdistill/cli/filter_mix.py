@@ -61,8 +61,12 @@ class FilterOptions:
     per_question: Annotated[
         int | None, typer.Option(help="maximum number of traces per question")
     ] = None
-    mend: Annotated[bool, typer.Option(help="fix defects that have a safe fix")] = False
-    apart: Annotated[bool, typer.Option(help="write one output file per input file")] = False
+    fix: Annotated[bool, typer.Option("--fix", help="fix defects that have a safe fix")] = False
+    split: Annotated[bool, typer.Option("--split", help="write one output file per input file")] = (
+        False
+    )
+    mend: Annotated[bool, typer.Option("--mend", hidden=True)] = False
+    apart: Annotated[bool, typer.Option("--apart", hidden=True)] = False
     golds: Golds = None
     skip_bad: SkipBad = False
     workers: Workers = 0
@@ -79,7 +83,7 @@ def filter_(options: FilterOptions) -> None:
     Example:
         cotdistill filter long.jsonl short.jsonl -o kept.jsonl --paired
     """
-    from cotdistill.corpus.filtering.filter import curate
+    from cotdistill.corpus.filtering import filter as filtering
     from cotdistill.corpus.filtering.settings import Filters
     from cotdistill.schema import read_shape
 
@@ -99,20 +103,18 @@ def filter_(options: FilterOptions) -> None:
         "paired": options.paired,
         "at_least": options.at_least,
         "per_question": options.per_question,
-        "mend": options.mend,
+        "fix": options.fix or options.mend,
     }
-    ledger = curate(
-        options.files,
-        read_shape(Filters, values, "filter", _WrongOptionError),
-        options.output,
+    filters = read_shape(Filters, values, "filter", _WrongOptionError)
+    how = filtering.FilterOptions(
+        golds=tuple(options.golds or ()),
         skip_bad=options.skip_bad,
-        golds=options.golds or (),
-        apart=options.apart,
+        split=options.split or options.apart,
+        parquet=options.parquet,
         workers=workers_or_all(options.workers),
         engine=_engine(options.engine),
-        parquet=options.parquet,
-        progress=progress_line(),
     )
+    ledger = filtering.filter_traces(options.files, filters, options.output, how, progress_line())
     _show_ledger(options.output, ledger)
 
 

@@ -1,8 +1,8 @@
 """Big JSON Lines files in pieces: where to cut, how to read a piece, and which pieces are done.
 
 A shard is a range of bytes; the lines that begin in it are its lines, so that shards can be read by
-different processes and nothing is read twice. A journal is a folder in which each finished shard
-leaves one whole file: what is there is done, and an interrupted job goes on with the rest.
+different processes and nothing is read twice. In a work folder each finished shard leaves one whole
+file: what is in it is done, and an interrupted job resumes with the rest.
 """
 
 from __future__ import annotations
@@ -63,41 +63,33 @@ def lines_of(shard: Shard) -> Iterator[tuple[int, int, bytes | BadRow]]:
 
 
 LOCK = ".lock"
-"""The file of a journal that says somebody works on it; it stays when another job begins."""
+"""The file that a work folder is locked by; it stays when another job begins."""
 
 
 @dataclass(frozen=True)
-class Journal:
-    """A folder of finished pieces of one job."""
+class WorkFolder:
+    """A folder with the finished pieces of one job."""
 
     folder: Path
 
     @classmethod
-    def opened(cls, folder: Path, job: Mapping[str, Any]) -> Journal:
-        """Return the journal of just this job; pieces of another job in the folder are removed."""
-        told = json.dumps(job, sort_keys=True, ensure_ascii=False)
-        mark = folder / f"job-{hashlib.sha256(told.encode()).hexdigest()[:24]}.json"
+    def opened(cls, folder: Path, job: Mapping[str, Any]) -> WorkFolder:
+        """Return the work folder of just this job; pieces of another job in it are removed."""
+        text = json.dumps(job, sort_keys=True)
+        mark = folder / f"job-{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
         if not mark.is_file():
             for left in folder.iterdir() if folder.is_dir() else ():
                 if left.is_dir():
                     shutil.rmtree(left, ignore_errors=True)
                 elif left.name != LOCK:
                     left.unlink(missing_ok=True)
-            write_text(mark, told + "\n")
+            write_text(mark, text + "\n")
         return cls(folder)
 
     def piece(self, name: str) -> Path:
-        """Return where a piece lies or will lie."""
+        """Return the path of a piece, written or not."""
         return self.folder / name
 
     def close(self) -> None:
         """Remove all pieces: the job is done and its outputs are whole."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def read_at(path: Path, places: Sequence[tuple[int, int]]) -> Iterator[bytes]:
-    """Yield the bytes at each (start, length) of a file."""
-    with path.open("rb") as stream:
-        for start, length in places:
-            stream.seek(start)
-            yield stream.read(length)

@@ -1,4 +1,4 @@
-"""Files brought to trace rows before they are surveyed, and which row of which file each was."""
+"""Input files as files of trace rows; files of other shapes are imported first."""
 
 from __future__ import annotations
 
@@ -17,45 +17,51 @@ from cotdistill.files.any_rows import BadRow, numbered_rows
 
 
 @dataclass(frozen=True)
-class Readied:
-    """One file of trace rows: where it lies, what it was called, and what did not become traces.
+class TraceFile:
+    """One file of trace rows, and the input file that it was made from.
 
-    `origin` is the row number in the file as the user named it, None where it is that file.
+    `input` is the file as the user named it and `label` how messages call it. If it was imported,
+    `path` is the imported copy, `input_rows` counts the input's rows, `row_numbers` holds the input
+    row of each trace, and `refused` and `refusals` tell which rows became no trace; `row_numbers`
+    and `input_rows` are None where `path` is the input itself.
     """
 
     path: Path
-    called: str
-    given: Path
-    rows: int | None
-    origin: NDArray[np.int64] | None
-    refused: dict[str, int]
-    refusals: tuple[Refusal, ...]
+    label: str
+    input: Path
+    input_rows: int | None = None
+    row_numbers: NDArray[np.int64] | None = None
+    refused: dict[str, int] | None = None
+    refusals: tuple[Refusal, ...] = ()
+
+    def refused_by(self, rule: str) -> int:
+        """Return how many rows of the input were refused by a rule when it was imported."""
+        return (self.refused or {}).get(rule, 0)
 
 
-def readied(
+def trace_files(
     paths: Sequence[Path], folder: Path, *, skip_bad: bool, golds: Sequence[Path] = ()
-) -> list[Readied]:
-    """Return trace files for files of any known shape; those that are no trace rows are imported.
+) -> list[TraceFile]:
+    """Return trace files for files of any known shape; other shapes are imported into `folder`.
 
     Raises:
         DataError: a file is missing, empty or broken, or has no row that becomes a trace.
     """
-    found: list[Readied] = []
+    files: list[TraceFile] = []
     for path in paths:
-        if _has_traces(path) and not golds:
-            found.append(Readied(path, str(path), path, None, None, {}, ()))
+        if _holds_traces(path) and not golds:
+            files.append(TraceFile(path, str(path), path))
             continue
         for source in find_sources([path], golds):
-            into = folder / f"{len(found):04d}"
+            into = folder / f"{len(files):04d}"
             report = import_source(source, into, skip_bad=skip_bad)
-            written = into / f"{source.name}.jsonl"
             if not report.traces:
                 wrong = f"none of its {report.rows} rows is a trace"
                 why = report.refusals[0].why if report.refusals else "they are questions only"
                 raise DataError(Fault(str(path), wrong, "", why))
-            found.append(
-                Readied(
-                    written,
+            files.append(
+                TraceFile(
+                    into / f"{source.name}.jsonl",
                     str(path) if path.stem == source.name else f"{path} as {source.name}",
                     path,
                     report.rows,
@@ -64,14 +70,14 @@ def readied(
                     tuple(report.refusals),
                 )
             )
-    return found
+    return files
 
 
-def _has_traces(path: Path) -> bool:
+def _holds_traces(path: Path) -> bool:
     """Whether a JSON Lines file's first row is a trace."""
     if path.suffix != ".jsonl" or not path.is_file():
         return False
     for _, row in numbered_rows(path):
         if not isinstance(row, BadRow):
             return is_trace_row(row)
-    return True  # all broken: the survey names each line
+    return True  # all lines are broken: the survey names each of them

@@ -13,22 +13,22 @@ import numpy as np
 
 from cotdistill.benchmarks.question import without_label
 from cotdistill.corpus.filtering.held_out import held_out_questions
-from cotdistill.corpus.filtering.inputs import Readied, readied
+from cotdistill.corpus.filtering.inputs import TraceFile, trace_files
 from cotdistill.corpus.filtering.scan import ScanSettings, held_out_index, key_of, write_held_out
 from cotdistill.corpus.filtering.survey import Progress, Survey, joined_bits, survey
 from cotdistill.corpus.filtering.workers import Engine
 from cotdistill.corpus.records.trace import Trace
-from cotdistill.corpus.rules.rules import BIT, RULES, detail_of
+from cotdistill.corpus.rules.rules import RULE_BY_NAME, RULES, RuleSet, detail_of
 from cotdistill.corpus.text.contamination import RULES as OVERLAPS
 from cotdistill.corpus.text.contamination import overlaps, shared_run
 from cotdistill.corpus.text.words import words_of
 from cotdistill.files.atomic import written_whole
 from cotdistill.files.jsonl import row_line
-from cotdistill.files.shards import Journal
+from cotdistill.files.shards import WorkFolder
 
 
 @dataclass(frozen=True)
-class Finding:
+class RowFinding:
     """One rule on one row: the place, what is wrong, and for overlaps the test question."""
 
     rule: str
@@ -44,9 +44,9 @@ class RuleReport:
     rule: str
     about: str
     rows: int
-    mendable: bool
+    fixable: bool
     where: tuple[str, ...]
-    examples: tuple[Finding, ...]
+    examples: tuple[RowFinding, ...]
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def lint(
     """
     questions, missing = held_out_questions(options.against)
     with tempfile.TemporaryDirectory(prefix="cotdistill-lint-") as scratch:
-        files = readied(paths, Path(scratch), skip_bad=True, golds=options.golds)
+        files = trace_files(paths, Path(scratch), skip_bad=True, golds=options.golds)
         held_out = Path(scratch) / "held-out.jsonl"
         if questions:
             write_held_out(held_out, questions)
@@ -96,7 +96,7 @@ def lint(
         surveyed = survey(
             [file.path for file in files],
             settings,
-            Journal(Path(scratch) / "journal"),
+            WorkFolder(Path(scratch) / "work"),
             workers=options.workers,
             engine=options.engine,
             progress=progress,
@@ -114,7 +114,7 @@ def lint(
                     stream.write(row_line(finding))
         golds = surveyed.column("gold")
         return LintReport(
-            tuple(file.called for file in files),
+            tuple(file.label for file in files),
             look.rows,
             int((bits != 0).sum()) + look.refused,
             rules,
@@ -127,9 +127,11 @@ def lint(
 class _Look:
     """Names rows as their files number them, and works out the details of a finding again."""
 
-    def __init__(self, files: Sequence[Readied], surveyed: Survey, settings: ScanSettings) -> None:
+    def __init__(
+        self, files: Sequence[TraceFile], surveyed: Survey, settings: ScanSettings
+    ) -> None:
         self.files, self.surveyed, self.settings = files, surveyed, settings
-        self.refused = sum(sum(file.refused.values()) for file in files)
+        self.refused = sum(sum((file.refused or {}).values()) for file in files)
         self.rows = len(surveyed.bits) + self.refused
         starts = np.searchsorted(surveyed.file, np.arange(len(files)))
         self.first_row = starts.tolist()
@@ -137,29 +139,28 @@ class _Look:
     def number(self, row: int) -> tuple[int, int]:
         """Return the file of a row, and its number there."""
         file = int(self.surveyed.file[row])
-        origin = self.files[file].origin
-        if origin is None:
+        numbers = self.files[file].row_numbers
+        if numbers is None:
             return file, int(self.surveyed.line[row])
-        return file, int(origin[row - self.first_row[file]])
+        return file, int(numbers[row - self.first_row[file]])
 
     def place(self, row: int) -> str:
         """Return `file:number` of a row."""
         file, number = self.number(row)
-        return f"{self.files[file].given}:{number}"
+        return f"{self.files[file].input}:{number}"
 
     def report(self, rule: str, bits: Any, examples: int) -> RuleReport | None:
         """Return what one rule found, None if nothing."""
-        found = np.flatnonzero((bits & np.uint64(BIT[rule])) != 0)
+        found = np.flatnonzero((bits & np.uint64(RuleSet.of(rule).bits)) != 0)
         refusals = [
-            Finding(rule, f"{file.given}:{refusal.place.rpartition(':')[2]}", refusal.why)
+            RowFinding(rule, f"{file.input}:{refusal.place.rpartition(':')[2]}", refusal.why)
             for file in self.files
             for refusal in file.refusals
             if refusal.rule == rule
         ]
-        refused = sum(file.refused.get(rule, 0) for file in self.files)
+        refused = sum(file.refused_by(rule) for file in self.files)
         if not len(found) and not refused:
             return None
-        about = next(each for each in RULES if each.name == rule)
         shown = [self.finding(int(row), rule) for row in found[:examples]]
         numbers: dict[int, list[int]] = {}
         for row in found.tolist():
@@ -173,40 +174,39 @@ class _Look:
             )
         return RuleReport(
             rule,
-            about.about,
+            RULE_BY_NAME[rule].about,
             len(found) + refused,
-            about.mend is not None,
+            RULE_BY_NAME[rule].fix is not None,
             tuple(
-                f"{self.files[file].called}: {ranges(rows)}"
+                f"{self.files[file].label}: {ranges(rows)}"
                 for file, rows in sorted(numbers.items())
                 if rows
             ),
             tuple((shown + refusals)[:examples]),
         )
 
-    def finding(self, row: int, rule: str) -> Finding:
+    def finding(self, row: int, rule: str) -> RowFinding:
         """Return one rule on one row in full."""
         if rule == "unreadable_row":
-            return Finding(rule, self.place(row), self.surveyed.why_unreadable(row))
+            return RowFinding(rule, self.place(row), self.surveyed.why_unreadable(row))
         (trace,) = self.surveyed.traces([row])
         if rule in OVERLAPS:
             return self._overlap(row, rule, trace)
-        return Finding(rule, self.place(row), detail_of(trace, rule))
+        return RowFinding(rule, self.place(row), detail_of(trace, rule))
 
     def findings(self, bits: Any) -> Iterator[dict[str, Any]]:
         """Yield every finding of every row, in the order of the rows, refused rows last."""
         for row in np.flatnonzero(bits).tolist():
-            for rule in RULES:
-                if int(bits[row]) & BIT[rule.name]:
-                    finding = self.finding(row, rule.name)
-                    yield {key: value for key, value in vars(finding).items() if value is not None}
+            for rule in RuleSet(int(bits[row])):
+                finding = self.finding(row, rule)
+                yield {key: value for key, value in vars(finding).items() if value is not None}
         for file in self.files:
             for refusal in file.refusals:
                 number = refusal.place.rpartition(":")[2]
-                place = f"{file.given}:{number}"
+                place = f"{file.input}:{number}"
                 yield {"rule": refusal.rule, "place": place, "detail": refusal.why}
 
-    def _overlap(self, row: int, rule: str, trace: Trace) -> Finding:
+    def _overlap(self, row: int, rule: str, trace: Trace) -> RowFinding:
         assert self.settings.held_out is not None
         index = held_out_index(self.settings.held_out)
         asked, said = words_of([without_label(trace.question)]), words_of([trace.rationale])
@@ -229,7 +229,7 @@ class _Look:
             key=len,
         )
         detail = f"{test.benchmark} {test.id}; {same}; shared: {shared[:120]!r}"
-        return Finding(rule, self.place(row), detail, test.id)
+        return RowFinding(rule, self.place(row), detail, test.id)
 
 
 def ranges(numbers: Sequence[int]) -> str:

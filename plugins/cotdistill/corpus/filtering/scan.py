@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from cotdistill.benchmarks.question import without_label
 from cotdistill.corpus.records.trace import Trace
 from cotdistill.corpus.records.trace_row import trace_of
-from cotdistill.corpus.rules.rules import BIT, OVERLAP_RULES, found_in
+from cotdistill.corpus.rules.rules import OVERLAP_RULES, RuleSet, defects_in
 from cotdistill.corpus.text.contamination import HeldOut, HeldOutIndex, index_of, overlaps
 from cotdistill.corpus.text.minhash import BANDS, band_keys, run_hashes, sketches
 from cotdistill.corpus.text.words import Words, scrambled, text_keys, words_of
@@ -30,6 +30,11 @@ from cotdistill.files.atomic import written_bytes
 from cotdistill.files.shards import Shard, lines_of
 
 _BATCH = 400
+_UNREADABLE = RuleSet.of("unreadable_row").bits
+_TOO_SHORT = RuleSet.of("too_short").bits
+_TOO_LONG = RuleSet.of("too_long").bits
+_FINISH_REASON = RuleSet.of("finish_reason").bits
+_OVERLAPS = [RuleSet.of(name).bits for name in OVERLAP_RULES]
 _COLUMNS = {
     "place": np.int64, "length": np.int32, "line": np.int32, "bits": np.uint64,
     "id": np.uint64, "exact": np.uint64, "normal": np.uint64, "question": np.uint64,
@@ -86,9 +91,10 @@ def scan(task: ScanTask) -> None:
         rows["line"].append(line)
         trace = traced(raw)
         if isinstance(trace, BadRow):
-            rows["bits"].append(BIT["unreadable_row"])
+            rows["bits"].append(_UNREADABLE)
             continue
-        rows["bits"].append(found_in(trace, grade=task.settings.grade, strict=task.settings.strict))
+        defects = defects_in(trace, grade=task.settings.grade, strict=task.settings.strict)
+        rows["bits"].append(defects.bits)
         batch.append(trace)
         if len(batch) == _BATCH:
             measures.add(batch, task.settings)
@@ -98,7 +104,7 @@ def scan(task: ScanTask) -> None:
     arrays: dict[str, Any] = {
         name: np.array(values, dtype=_COLUMNS[name]) for name, values in rows.items()
     }
-    readable = np.flatnonzero(arrays["bits"] & np.uint64(BIT["unreadable_row"]) == 0)
+    readable = np.flatnonzero(arrays["bits"] & np.uint64(_UNREADABLE) == 0)
     for name, values in measures.columns.items():
         arrays[name] = np.zeros(len(arrays["bits"]), dtype=_COLUMNS[name])
         arrays[name][readable] = values
@@ -187,7 +193,7 @@ class _Measures:
         if settings.held_out:
             hits = overlaps(held_out_index(settings.held_out), questions, asked, said)
             for row, rule in zip(hits.row.tolist(), hits.rule.tolist(), strict=True):
-                bits[row] |= BIT[OVERLAP_RULES[rule]]
+                bits[row] |= _OVERLAPS[rule]
         self.bits += bits
         if settings.near:
             of_asked, of_said = run_hashes(asked), run_hashes(said)
@@ -198,11 +204,11 @@ class _Measures:
 def _limits(trace: Trace, tokens: int, settings: ScanSettings) -> int:
     bits = 0
     if settings.shortest is not None and tokens < settings.shortest:
-        bits |= BIT["too_short"]
+        bits |= _TOO_SHORT
     if settings.longest is not None and tokens > settings.longest:
-        bits |= BIT["too_long"]
+        bits |= _TOO_LONG
     if settings.finish_reasons and trace.provenance.finish_reason not in settings.finish_reasons:
-        bits |= BIT["finish_reason"]
+        bits |= _FINISH_REASON
     return bits
 
 

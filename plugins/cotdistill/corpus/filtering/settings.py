@@ -1,10 +1,10 @@
-"""Which traces may become training rows: `filters:` of a study's arm, the options of `filter`."""
+"""Which traces may become training rows: `filter:` of a study's arm, the options of `filter`."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from cotdistill.schema import Shape
 
@@ -19,12 +19,12 @@ Droppable = Literal[
 
 
 class Filters(Shape):
-    """What a trace must be to be kept; every row that is not is written beside with its reason.
+    """What a trace must be to be kept; every other row is written to a second file with its reason.
 
     `grade`: "strict" keeps stated right answers only, "lenient" also those that the grader finds
     without a marker; rows without a gold cannot be graded and are kept. `paired` keeps a question
     only where every input file has a kept trace of it. Lengths count tokens of `tokenizer`, else
-    those that provenance tells, else words.
+    those that provenance states, else words. `fix` also answers to its old name `mend`.
 
     >>> Filters(max_tokens=4096, paired=True).grade
     'strict'
@@ -44,7 +44,7 @@ class Filters(Shape):
     paired: bool = False
     at_least: int | None = Field(default=None, ge=1)
     per_question: int | None = Field(default=None, ge=1)
-    mend: bool = False
+    fix: bool = Field(default=False, validation_alias=AliasChoices("fix", "mend"))
 
     @model_validator(mode="after")
     def _lengths_are_a_range(self) -> Filters:
@@ -54,5 +54,5 @@ class Filters(Shape):
 
     @property
     def scope(self) -> Literal["all", "source"]:
-        """Among which rows duplicates are looked for; pairs must not eat each other."""
+        """Among which rows duplicates are looked for; a pair's rows must not drop each other."""
         return self.duplicates_within or ("source" if self.paired else "all")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,13 @@ from cotdistill.corpus.filtering.scan import (
 )
 from cotdistill.corpus.filtering.workers import Engine, run_tasks
 from cotdistill.corpus.records.trace import Trace
-from cotdistill.corpus.rules.rules import BIT
+from cotdistill.corpus.rules.rules import RuleSet
 from cotdistill.corpus.text.groups import Mask, repeated, two_golds
 from cotdistill.corpus.text.minhash import BANDS, candidates, first_alike, likeness
 from cotdistill.corpus.text.words import number_keys, words_of
 from cotdistill.files.any_rows import BadRow
-from cotdistill.files.shards import Journal, Shard, lines_of, shards_of
+from cotdistill.files.shards import Shard, WorkFolder, lines_of, shards_of
 from cotdistill.grading.equivalence.equivalent import equivalent
-from cotdistill.grading.kinds import Kind
 
 ALIKE = 0.8
 _CONFIRMED_AT_ONCE = 500
@@ -59,7 +58,7 @@ class Survey:
 
     def has(self, rule: str) -> Mask:
         """Mark the rows in which a rule found something."""
-        return np.asarray((self.bits & np.uint64(BIT[rule])) != 0)
+        return np.asarray((self.bits & np.uint64(RuleSet.of(rule).bits)) != 0)
 
     def traces(self, rows: Sequence[int]) -> list[Trace]:
         """Read some rows, which must be readable."""
@@ -82,16 +81,16 @@ class Survey:
 def survey(
     paths: Sequence[Path],
     settings: ScanSettings,
-    journal: Journal,
+    work: WorkFolder,
     *,
     workers: int = 1,
     engine: Engine = "processes",
     progress: Progress = lambda _: None,
 ) -> Survey:
-    """Scan trace files shard by shard; shards whose arrays the journal holds are not read again."""
+    """Scan trace files shard by shard, except shards whose arrays are in the work folder."""
     shards = shards_of(paths)
     tasks = [
-        ScanTask(shard, settings, str(journal.piece(f"scan-{shard.number:06d}.npz")))
+        ScanTask(shard, settings, str(work.piece(f"scan-{shard.number:06d}.npz")))
         for shard in shards
     ]
     for done, _ in enumerate(run_tasks(scan, tasks, workers=workers, engine=engine), start=1):
@@ -114,16 +113,6 @@ def survey(
         tuple(bases),
         load_column(pieces, "bits"),
     )
-
-
-def survey_job(
-    paths: Sequence[Path], settings: ScanSettings, hashes: Sequence[str]
-) -> dict[str, Any]:
-    """Return what identifies a survey: the same job may go on with the pieces of another start."""
-    return {
-        "inputs": [[str(path), sha256] for path, sha256 in zip(paths, hashes, strict=True)],
-        "settings": asdict(settings),
-    }
 
 
 def near_duplicates(survey: Survey, alive: Mask, scope: NDArray[np.int32]) -> Mask:
@@ -163,9 +152,8 @@ def other_golds(survey: Survey) -> Mask:
     for group in two_golds(survey.column("question"), golds, known):
         traces = survey.traces(group.tolist())
         first = traces[0]
-        kind: Kind = first.kind  # type: ignore[assignment]  # checked when the row was read
         for row, trace in zip(group.tolist(), traces, strict=True):
-            same = equivalent(trace.gold, first.gold, kind=kind, options=first.options)
+            same = equivalent(trace.gold, first.gold, kind=first.kind, options=first.options)
             marked[row] = same.equal is False
     return marked
 
@@ -186,7 +174,7 @@ def joined_bits(survey: Survey, *, near: bool) -> NDArray[np.uint64]:
         marks["near_duplicate"] = near_duplicates(survey, alive, np.zeros_like(survey.file))
     bits = survey.bits.copy()
     for rule, mark in marks.items():
-        bits[mark] |= np.uint64(BIT[rule])
+        bits[mark] |= np.uint64(RuleSet.of(rule).bits)
     return bits
 
 

@@ -9,42 +9,45 @@ from typing import Any
 
 import numpy as np
 
-from cotdistill.corpus.filtering.inputs import Readied
+from cotdistill.corpus.filtering.inputs import TraceFile
+from cotdistill.corpus.filtering.reasons import KEPT, REASONS
 from cotdistill.corpus.filtering.scan import traced
 from cotdistill.corpus.records.trace import Trace
 from cotdistill.corpus.records.trace_row import trace_row
-from cotdistill.corpus.rules.rules import NAMES, RULES, bits_of, detail_of, mended
+from cotdistill.corpus.rules.rules import detail_of, fixed
 from cotdistill.files.any_rows import BadRow
 from cotdistill.files.atomic import written_bytes
 from cotdistill.files.jsonl import row_line
 from cotdistill.files.ledger import LedgerFile
 from cotdistill.files.shards import Shard, lines_of
 
-KEPT = 255
-_MENDABLE = bits_of(rule.name for rule in RULES if rule.mend is not None)
 _COPIED_AT_ONCE = 4 << 20
 
 
 @dataclass(frozen=True)
 class WriteTask:
-    """One shard to write: the reason of each of its rows, and where kept and rejected rows go."""
+    """One shard to write: the reason of each of its rows, and where kept and rejected rows go.
+
+    `label` names its file in rejected rows; `first_row` and `lines_before` number its rows among
+    all rows and its lines within its file.
+    """
 
     shard: Shard
-    called: str
+    label: str
     reasons: str
-    first: int
-    base_line: int
-    mend: bool
+    first_row: int
+    lines_before: int
+    fix: bool
     kept: str
     rejected: str
 
 
 def write_shard(task: WriteTask) -> None:
-    """Write the kept and the rejected rows of one shard, unless they are there."""
+    """Write the kept and the rejected rows of one shard, unless they are written already."""
     kept_path, rejected_path = Path(task.kept), Path(task.rejected)
     if kept_path.is_file():  # it is written last
         return
-    reasons = np.load(task.reasons, mmap_mode="r")[task.first :]
+    reasons = np.load(task.reasons, mmap_mode="r")[task.first_row :]
     with written_bytes(kept_path) as kept, written_bytes(rejected_path) as rejected:
         row = 0
         for line, (_, _, raw) in enumerate(lines_of(task.shard), start=1):
@@ -53,21 +56,21 @@ def write_shard(task: WriteTask) -> None:
             reason = int(reasons[row])
             row += 1
             if reason == KEPT:
-                kept.write(_mended_line(raw) if task.mend else bytes(raw) + b"\n")  # type: ignore[arg-type]
+                kept.write(_fixed_line(raw) if task.fix else bytes(raw) + b"\n")  # type: ignore[arg-type]
                 continue
-            place = f"{task.called}:{task.base_line + line}"
-            rejected.write(row_line(_rejected(raw, NAMES[reason], place)).encode())
+            place = f"{task.label}:{task.lines_before + line}"
+            rejected.write(row_line(_rejected(raw, REASONS[reason], place)).encode())
 
 
 def join_kept(
-    tasks: Sequence[WriteTask], files: Sequence[Readied], out: Path, apart: bool
+    tasks: Sequence[WriteTask], files: Sequence[TraceFile], out: Path, *, split: bool
 ) -> list[LedgerFile]:
-    """Join the kept pieces, into one file or one for each input."""
-    if not apart:
+    """Join the kept pieces into one file, or with `split` into one for each input."""
+    if not split:
         rows = join_pieces([Path(task.kept) for task in tasks], out)
         return [LedgerFile.of(out, rows, name=out.name)]
     outputs = []
-    stems = [file.given.stem for file in files]
+    stems = [file.input.stem for file in files]
     for place, stem in enumerate(stems):
         name = stem if stems.count(stem) == 1 else f"{stem}-{place + 1}"
         path = out.with_name(f"{out.stem}.{name}.jsonl")
@@ -91,11 +94,11 @@ def join_pieces(pieces: Sequence[Path], out: Path, more: Iterable[bytes] = ()) -
     return rows
 
 
-def _mended_line(raw: bytes) -> bytes:
+def _fixed_line(raw: bytes) -> bytes:
     trace = traced(raw)
     assert isinstance(trace, Trace)
-    better, changed = mended(trace, _MENDABLE)
-    return row_line(trace_row(better)).encode() if changed else raw + b"\n"
+    better, rules = fixed(trace)
+    return row_line(trace_row(better)).encode() if rules else raw + b"\n"
 
 
 def _rejected(raw: bytes | BadRow, reason: str, place: str) -> dict[str, Any]:

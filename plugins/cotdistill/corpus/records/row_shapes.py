@@ -14,6 +14,7 @@ from cotdistill.benchmarks.question import question_key
 from cotdistill.benchmarks.readings import letter, stem_and_choices
 from cotdistill.corpus.records.trace import Provenance, Trace, trace_id
 from cotdistill.corpus.records.trace_row import is_trace_row, trace_of
+from cotdistill.grading.kinds import Kind
 
 Row = Mapping[str, Any]
 
@@ -34,7 +35,7 @@ class Told:
     split: str = "train"
     prompt: str | None = None
     response: str | None = None
-    kind: str = "auto"
+    kind: Kind = "auto"
     choices: bool = False
     provenance: Provenance = field(default_factory=Provenance)
     golds: Mapping[str, str] = field(default_factory=dict)

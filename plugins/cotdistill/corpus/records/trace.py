@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cotdistill.benchmarks.question import question_key
+from cotdistill.grading.kinds import Kind
 
 _STATED = re.compile(
     r"answer\s+(?:choice\s+|option\s+)?(?:is|was|will be|would be|:)"
@@ -50,7 +51,7 @@ class Trace:
     question: str
     gold: str
     rationale: str
-    kind: str = "auto"
+    kind: Kind = "auto"
     options: Mapping[str, str] | None = None
     answer: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)

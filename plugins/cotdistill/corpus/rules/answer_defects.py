@@ -9,15 +9,14 @@ from cotdistill.grading.arithmetic.soundness import step_soundness
 from cotdistill.grading.equivalence.equivalent import equivalent
 from cotdistill.grading.extract.extract import extract
 from cotdistill.grading.grade import Outcome, grade
-from cotdistill.grading.kinds import Kind
 
 _PHRASE = "nswer is "
 _STATED = re.compile(r"answer\s+is:?\s+", re.IGNORECASE)
 _SUMMAND = re.compile(r"[+-]\d+")
 _SENTENCE_END = re.compile(r"[.!?](?:\s|$)|\n")
 _OPENING_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
-_OPTION_SAID = re.compile(r"\(?\b([A-J])[).:]\s*([^\n,;]{2,60})")
-# One equation in whole numbers that stands by itself, such as `3 + 4 - 2 = 5` or `$3 * 4 = $12`.
+_STATED_OPTION = re.compile(r"\(?\b([A-J])[).:]\s*([^\n,;]{2,60})")
+# One complete equation in whole numbers, such as `3 + 4 - 2 = 5` or `$3 * 4 = $12`.
 _PLAIN = re.compile(
     r"[\s(](?<![/%)+*×÷=-][\s(])\$?(\d{1,9}) ?([-+*/x×÷]) ?\$?(\d{1,9})"
     r"((?: ?[+-] ?\$?\d{1,9})*) ?= ?\$?(\d{1,12})(?![\d%/]|[.,:]\d| ?[-+*/x×÷=(^])"
@@ -28,7 +27,7 @@ _YES_NO = frozenset({"yes", "no", "true", "false"})
 def outcome(trace: Trace, *, strict: bool = False) -> Outcome | None:
     """Return how the trace's answer compares with its gold; None without a gold.
 
-    An answer that is given apart (`answer`) and not stated in the text is what is graded.
+    An answer that is given separately (`answer`) and not stated in the text is what is graded.
 
     >>> outcome(Trace("1", "toy", "train", "8 / 2?", "4", "Half of 8. The answer is 4."))
     'correct'
@@ -37,17 +36,17 @@ def outcome(trace: Trace, *, strict: bool = False) -> Outcome | None:
     """
     if not trace.gold:
         return None
-    said = target(trace)
-    if _says_exactly(said, trace.gold):
+    response = target(trace)
+    if _ends_exactly_in(response, trace.gold):
         return "correct"
-    kind: Kind = trace.kind  # type: ignore[assignment]  # checked when the row was read
-    return grade(said, trace.gold, kind=kind, options=trace.options, strict=strict).outcome
+    return grade(
+        response, trace.gold, kind=trace.kind, options=trace.options, strict=strict
+    ).outcome
 
 
-def answer_said(trace: Trace) -> str:
-    """Return the answer that is read from a trace, as the grader reads it; empty without one."""
-    kind: Kind = trace.kind  # type: ignore[assignment]
-    read = grade(target(trace), trace.gold, kind=kind, options=trace.options).answer
+def answer_read(trace: Trace) -> str:
+    """Return the answer that the grader reads from a trace; empty if there is none."""
+    read = grade(target(trace), trace.gold, kind=trace.kind, options=trace.options).answer
     return read or ""
 
 
@@ -65,7 +64,7 @@ def false_step(trace: Trace) -> str | None:
 
 
 def forced_label(trace: Trace) -> str | None:
-    """Two answers are stated, and the last is another than the first.
+    """Two answers are stated, and the last differs from the first.
 
     >>> forced_label(Trace("1", "toy", "train", "?", "24", "The answer is 34. The answer is 24",
     ...                    kind="number"))
@@ -73,20 +72,19 @@ def forced_label(trace: Trace) -> str | None:
     """
     if trace.rationale.count(_PHRASE) < 2:
         return None
-    kind: Kind = trace.kind  # type: ignore[assignment]
     answers = [
         read.answer
         for piece in _STATED.split(trace.rationale)[1:]
-        if (read := extract(_statement(piece), kind=kind, options=trace.options)).answer
+        if (read := extract(_statement(piece), kind=trace.kind, options=trace.options)).answer
     ]
     if len(answers) < 2 or answers[0] is None or answers[-1] is None:
         return None
-    same = equivalent(answers[0], answers[-1], kind=kind, options=trace.options)
+    same = equivalent(answers[0], answers[-1], kind=trace.kind, options=trace.options)
     return f"first {answers[0]}, at last {answers[-1]}" if same.equal is False else None
 
 
 def truncated_gold(trace: Trace) -> str | None:
-    r"""The gold is cut: its braces do not close, or the solution's box holds more.
+    r"""The gold is truncated: its braces do not close, or the solution's box holds more.
 
     >>> truncated_gold(Trace("1", "math", "train", "?", r"\frac{1}", "", meta={
     ...     "solution": r"so \boxed{\frac{1}{2}}"}))
@@ -105,15 +103,14 @@ def truncated_gold(trace: Trace) -> str | None:
 
 
 def gold_against_box(trace: Trace) -> str | None:
-    """The solution's box holds another text than the gold, and the gold is not just cut."""
+    """The solution's box holds another text than the gold, and the gold is not just truncated."""
     solution = trace.meta.get("solution")
     if not trace.gold or not isinstance(solution, str) or truncated_gold(trace):
         return None
     box = last_box(solution)
     if box is None or _tight(box) == _tight(trace.gold):
         return None
-    kind: Kind = trace.kind  # type: ignore[assignment]
-    different = equivalent(box, trace.gold, kind=kind).equal is False
+    different = equivalent(box, trace.gold, kind=trace.kind).equal is False
     return f"gold {trace.gold}, the box says {box}" if different else None
 
 
@@ -124,7 +121,7 @@ def unreadable_gold(trace: Trace) -> str | None:
         return None
     wrong = False
     if trace.kind == "number":
-        wrong = not gold.isdigit() and not any(sign.isdigit() for sign in gold)
+        wrong = not gold.isdigit() and not any(character.isdigit() for character in gold)
     elif trace.kind == "letter":
         wrong = not (len(gold.strip("().")) == 1 and gold.strip("().").isalpha())
     elif trace.kind == "boolean":
@@ -133,24 +130,24 @@ def unreadable_gold(trace: Trace) -> str | None:
 
 
 def wrong_option(trace: Trace) -> str | None:
-    """The answer is none of the options, or its letter stands beside another option's text."""
+    """The answer is none of the options, or its letter is given with another option's text."""
     if trace.kind != "letter" or not trace.options:
         return None
     if trace.gold and trace.gold not in trace.options:
         return f"gold {trace.gold!r} is none of {', '.join(trace.options)}"
     at = trace.rationale.rfind(_PHRASE)
-    said = _OPTION_SAID.search(trace.rationale, at) if at >= 0 else None
-    if not said:
+    stated = _STATED_OPTION.search(trace.rationale, at) if at >= 0 else None
+    if not stated:
         return None
-    if said[1] not in trace.options:
-        return f"says {said[1]}, which is none of {', '.join(trace.options)}"
-    named = _tight(said[2]).lower().rstrip(".)")
+    if stated[1] not in trace.options:
+        return f"says {stated[1]}, which is none of {', '.join(trace.options)}"
+    named = _tight(stated[2]).lower().rstrip(".)")
     other = [
         letter
         for letter, text in trace.options.items()
-        if letter != said[1] and _tight(text).lower().rstrip(".)") == named
+        if letter != stated[1] and _tight(text).lower().rstrip(".)") == named
     ]
-    return f"says {said[0]!r}, but that is {other[0]}" if other else None
+    return f"says {stated[0]!r}, but that is {other[0]}" if other else None
 
 
 def last_box(text: str) -> str | None:
@@ -197,7 +194,7 @@ def _statement(piece: str) -> str:
     return f"The answer is {piece[: end.start() if end else 80]}"
 
 
-def _says_exactly(text: str, gold: str) -> bool:
+def _ends_exactly_in(text: str, gold: str) -> bool:
     """Whether the text's only marker is followed by exactly the gold: nothing is left to grade."""
     at = text.rfind(_PHRASE)
     if at < 0 or text[at + len(_PHRASE) :].rstrip(" .\n") != gold.rstrip("."):

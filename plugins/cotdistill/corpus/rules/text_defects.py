@@ -1,8 +1,8 @@
-"""Defects that one trace shows by itself: what `lint` looks for in its text, and safe mends.
+"""Defects in the text of one trace: what `lint` looks for, and safe fixes.
 
-Each finder takes a trace and returns what is wrong in a few words, or None. They look for a cheap
-sign first, since nearly all rows have none. Defects of the answer are in `defects_answer`, those
-that show only beside other rows in `overlap` and `near`.
+Each finder takes a trace and returns what is wrong in a few words, or None. They test for a cheap
+substring first, since nearly all rows lack it. Defects of the answer are in `answer_defects`, those
+that show only among other rows in `corpus.text`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _DAMAGE = {
     sign: re.compile(rf"{re.escape(sign)}(?=(?:{rests})(?![a-z]))")
     for sign, (_, rests) in _LATEX_RESTS.items()
 }
-_WELL_SET = 3  # a list whose second and third items have lines of their own is taken for sound
+_WELL_SET = 3  # a list whose second and third items start on new lines is taken to be fine
 _NEVER_MEANT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _GIVEN = re.compile(
     r"\b(?:provided|given|expected|reference|stated) (?:correct )?answer\b"
@@ -49,9 +49,9 @@ def empty_rationale(trace: Trace) -> str | None:
 
 def answer_only(trace: Trace) -> str | None:
     """The whole rationale is the bare answer."""
-    said = trace.rationale.strip()
-    bare = len(said) < 40 and said and said.rstrip(".") in (trace.gold, trace.answer)
-    return f"only {said!r}" if bare else None
+    text = trace.rationale.strip()
+    bare = len(text) < 40 and text and text.rstrip(".") in (trace.gold, trace.answer)
+    return f"only {text!r}" if bare else None
 
 
 def no_answer_marker(trace: Trace) -> str | None:
@@ -109,7 +109,7 @@ def leading_space(trace: Trace) -> str | None:
 
 
 def separator_inside(trace: Trace) -> str | None:
-    """The separator that some trainers put before the answer stands inside the rationale."""
+    """The separator that some trainers put before the answer is inside the rationale."""
     return "'-->' in it" if "-->" in trace.rationale else None
 
 
@@ -124,14 +124,14 @@ def mentions_given_answer(trace: Trace) -> str | None:
 
 
 def loop(trace: Trace) -> str | None:
-    """The rationale ends going round in circles."""
+    """The rationale ends in endless repetition."""
     if not loops(trace.rationale):
         return None
     return f"ends in {trace.rationale.rstrip()[-60:]!r} again and again"
 
 
 def cut_off(trace: Trace) -> str | None:
-    """The teacher was stopped at its token limit, or never ended its thoughts."""
+    """The teacher was stopped at its token limit, or never closed its thought."""
     if trace.provenance.finish_reason == "length":
         return "finish reason 'length'"
     text = trace.rationale
@@ -149,10 +149,10 @@ def without_tags(text: str) -> str:
     return _TAG.sub("", _BREAK.sub("\n", text)).strip()
 
 
-def with_latex_mended(text: str) -> str:
+def with_latex_restored(text: str) -> str:
     r"""Return a text whose damaged LaTeX commands have their backslash again.
 
-    >>> print(with_latex_mended("\frac{1}{2} \times 4"))
+    >>> print(with_latex_restored("\frac{1}{2} \times 4"))
     \frac{1}{2} \times 4
     """
     for sign, pattern in _DAMAGE.items():
