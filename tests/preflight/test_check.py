@@ -25,9 +25,9 @@ def folder(small_study: Study, study_file: WriteStudy, tmp_path: Path) -> Path:
 
 
 def test_a_good_study_has_no_fault(small_study: Study, study_file: WriteStudy) -> None:
-    found = check(str(study_file(small_study)))
-    assert found.looked_at == ("study small: 2 runs",)
-    assert found.faults == ()
+    checked = check(str(study_file(small_study)))
+    assert checked.looked_at == ("study small: 2 runs",)
+    assert checked.faults == ()
 
 
 def test_a_bad_study_exits_with_1_and_says_every_fault(
@@ -46,17 +46,17 @@ def test_a_file_edited_by_hand_is_named(folder: Path) -> None:
     path = folder / "train" / "tiny--fine--full--s42.yaml"
     path.write_text(path.read_text().replace("0.002", "0.003"))
     (folder / "eval" / "tiny--fine--full--s42.yaml").unlink()
-    said = [str(fault) for fault in check(str(folder)).faults]
-    assert len(said) == 2
-    assert "was edited by hand; change the study and generate again" in said[0]
-    assert "is missing; generate it again" in said[1]
+    faults = [str(fault) for fault in check(str(folder)).faults]
+    assert len(faults) == 2
+    assert "was edited after it was generated; change the study and generate again" in faults[0]
+    assert "is missing; generate it again" in faults[1]
 
 
 def test_rows_that_were_altered_are_named(folder: Path) -> None:
     with (folder / "data" / "fine.jsonl").open("a") as stream:
         stream.write('{"bad')
     (fault,) = check(str(folder)).faults
-    assert "data/fine.jsonl: is not as its ledger says it was made; generate again" in str(fault)
+    assert "data/fine.jsonl: does not match its ledger; generate again" in str(fault)
 
 
 def test_a_folder_that_is_no_run_folder_is_refused(
@@ -66,12 +66,12 @@ def test_a_folder_that_is_no_run_folder_is_refused(
     assert "not a run folder (it has no study.yaml)" in capsys.readouterr().err
 
 
-def test_a_student_that_is_not_made_yet_is_named(folder: Path) -> None:
+def test_a_student_that_is_not_prepared_yet_is_named(folder: Path) -> None:
     run = read_manifest(folder)[0]
     ready, unmade = made_students(folder, [run])
     assert ready == []
     assert str(unmade[0]) == (
-        f"{folder}/models/tiny--answer-only: is not made yet; "
+        f"{folder}/models/tiny--answer-only: is not prepared yet; "
         f"cotdistill run {folder} --only prepare"
     )
 
@@ -86,20 +86,20 @@ def test_rows_are_seen_as_llamafactory_trains_on_them(
     folder = tmp_path / "run"
     generate(str(study_file(small_study)), folder)
     build_student(folder, "tiny", "fine")
-    found = check(str(folder), show=1)
-    (whole, cut) = found.rows
+    checked = check(str(folder), show=1)
+    (whole, cut) = checked.rows
     assert (whole.rows, whole.rows_in_file, whole.answers_cut, whole.no_loss) == (40, 40, 0, 0)
     ((prompt_trained, prompt), (answer_trained, answer)) = whole.shown[0]
     assert (prompt_trained, answer_trained) == (False, True)
     assert prompt.endswith("What is the last digit?<|im_end|>\n<|im_start|>assistant\n")
     assert answer.endswith(".<|im_end|>\n")
     assert (cut.answers_cut, cut.prompts_cut) == (40, 40)
-    said = [str(fault) for fault in found.faults]
-    assert len(said) == 2  # and none about prompts: what is asked is what was trained
-    assert "evaluation prompts against training prompts, byte by byte" in found.looked_at
-    (note,) = found.notes
-    assert note.startswith("cot_gsm8k asks 'Work it out step by step")
-    assert said[0].startswith(
-        "tiny--fine--short--s42: 40 of 40 rows lose the end of the answer, and with it the "
+    faults = [str(fault) for fault in checked.faults]
+    assert len(faults) == 2  # and none about prompts: evaluation uses the training prompt
+    assert "evaluation prompts against training prompts, byte for byte" in checked.looked_at
+    (note,) = checked.notes
+    assert note.startswith("cot_gsm8k adds the instruction 'Work it out step by step")
+    assert faults[0].startswith(
+        "tiny--fine--short--s42: 40 of 40 rows lose the end of the response, including the "
         "end-of-text token at cutoff_len 24; the longest row has"
     )

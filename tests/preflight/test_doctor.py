@@ -80,8 +80,8 @@ def test_a_sound_training_environment_works(tmp_path: Path) -> None:
     ("name", "version", "says"),
     [
         ("transformers", "5.6.0", "resolves but is broken (hiyouga/LlamaFactory#10634)"),
-        ("llamafactory", "0.9.4", "llamafactory 0.9.4 is not one that was tried"),
-        ("deepspeed", "0.19.0", "deepspeed 0.19.0 is not one that was tried"),
+        ("llamafactory", "0.9.4", "llamafactory 0.9.4 is outside the tested range"),
+        ("deepspeed", "0.19.0", "deepspeed 0.19.0 is outside the tested range"),
     ],
 )
 def test_versions_that_break_training_are_named(
@@ -95,7 +95,7 @@ def test_versions_that_break_training_are_named(
 
 def test_the_next_lm_eval_is_refused(tmp_path: Path) -> None:
     examined = only("evaluate", venv_with(tmp_path / "v", {**EVALUATION, "lm_eval": "0.5.0"}))
-    assert "lm-eval 0.5.0 is not one that was tried (from 0.4.13 to below 0.5)" in str(
+    assert "lm-eval 0.5.0 is outside the tested range (0.4.13 up to, not including, 0.5)" in str(
         stops(examined)
     )
 
@@ -105,7 +105,7 @@ def test_an_antlr_that_omegaconf_cannot_use_is_named(tmp_path: Path) -> None:
     requires = {"omegaconf": "antlr4-python3-runtime==4.9.*"}
     examined = only("train", venv_with(tmp_path / "v", versions, requires))
     assert stops(examined) == [
-        "omegaconf wants antlr4-python3-runtime==4.9.* and 4.11.0 is here; "
+        "omegaconf requires antlr4-python3-runtime==4.9.* but 4.11.0 is installed; "
         f"{tmp_path}/v/bin/python -m pip install 'antlr4-python3-runtime==4.9.*'"
     ]
 
@@ -114,7 +114,7 @@ def test_sound_libraries_that_need_cuda_beside_a_cpu_torch_are_broken(tmp_path: 
     venv = venv_with(tmp_path / "v", TRAINING)
     add_torch(venv, cuda=None, audio_needs_cuda=True)
     (line,) = stops(only("train", venv))
-    assert line.startswith("torchaudio: built for CUDA, beside a torch that was built without it")
+    assert line.startswith("torchaudio: built for CUDA, but torch was built without it")
     assert "/hosts/environments/cpu_torch.py stand-ins &&" in line
 
 
@@ -150,7 +150,7 @@ def test_what_a_study_needs_decides_what_is_missing(
     evaluate = venv_with(tmp_path / "e", without_hooks)
     asked = stops(only("evaluate", evaluate, "learnability-gap"))
     assert any("vllm is not installed and the study evaluates with it" in line for line in asked)
-    assert any("hooks are imported by lm-eval" in line for line in asked)
+    assert any("lm-eval imports the hooks" in line for line in asked)
 
 
 def test_an_interpreter_that_cannot_be_started_is_one_broken_stage() -> None:
@@ -178,9 +178,9 @@ def test_the_command_exits_1_when_a_stage_will_not_work(
     assert capsys.readouterr().out.startswith("train     works   Python 3.")
     bare = venv_with(tmp_path / "b", {})
     assert main(["doctor", "--stage", "train", "--env", f"train={bare}"]) == 1
-    said = capsys.readouterr()
-    assert "absent: llamafactory is not installed" in said.out
-    assert "will not work: train" in said.err
+    output = capsys.readouterr()
+    assert "absent: llamafactory is not installed" in output.out
+    assert "will not work: train" in output.err
     assert main(["doctor", "--env", "train"]) == 2
 
 
@@ -194,4 +194,4 @@ def test_the_deep_examination_finds_a_host_that_does_not_import(tmp_path: Path) 
     venv = venv_with(tmp_path / "v", TRAINING)  # names and versions, and nothing behind them
     (examined,) = examine(None, ["train"], {"train": venv}, deep=True)
     assert examined.state == "broken"
-    assert "it does not import: ModuleNotFoundError" in stops(examined)[0]
+    assert "import fails: ModuleNotFoundError" in stops(examined)[0]

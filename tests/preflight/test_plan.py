@@ -69,10 +69,10 @@ def test_a_budget_refuses_what_is_over(study: str) -> None:
         check_budget(plan(study, [], Assumed()), hours=None, money=5)
 
 
-def test_what_is_not_known_is_said(study: str) -> None:
+def test_costs_that_are_unknown_are_reported(study: str) -> None:
     made = plan(study, ["students=[{model: my/own, template: qwen, name: own}]"], Assumed())
     table = cost_table(made)
-    assert table.rows[0][-2:] == ("not known", "not known")
+    assert table.rows[0][-2:] == ("unknown", "unknown")
     assert any("2 runs are not counted" in note for note in table.notes)
 
 

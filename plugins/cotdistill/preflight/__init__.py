@@ -1,4 +1,4 @@
-"""Everything that can be checked before compute is paid for: faults, environments, cost."""
+"""Checks to make before paying for compute: errors in a study, environments, cost."""
 
 PUBLIC_MODULES = (
     "check",

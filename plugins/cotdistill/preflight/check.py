@@ -1,4 +1,4 @@
-"""Find every fault of a study, of a run folder, or of all that is packaged, all at once."""
+"""Find all errors in a study, a run folder, or the package itself, and report them at once."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from cotdistill.studies.study import Study
 
 @dataclass(frozen=True)
 class Checked:
-    """What was looked at, in words, what is wrong, and what each student sees of each arm."""
+    """What was checked, the faults found, and each student's view of each arm."""
 
     looked_at: tuple[str, ...]
     faults: tuple[Fault, ...]
     rows: tuple[RowReport, ...] = ()
-    notes: tuple[str, ...] = ()  # what is no fault and yet should be known
+    notes: tuple[str, ...] = ()  # not faults, but worth knowing
 
 
 def check(what: str | None, sets: Sequence[str] = (), deep: bool = False, show: int = 0) -> Checked:
-    """Check all that is packaged (None), a study by name or file, or a run folder.
+    """Check the package (None), a study by name or file, or a run folder.
 
-    `deep` asks LLaMA-Factory itself, which takes seconds; `show` also shows so many rows of every
-    student and arm as they are trained on.
+    `deep` also runs LLaMA-Factory's own code, which takes seconds; `show` is the number of rows per
+    student and arm to return with their loss mask.
     """
     if what is None:
         return check_bundle(deep)
@@ -64,7 +64,7 @@ def check_bundle(deep: bool = False) -> Checked:
     if deep:
         try:
             faults += registration_faults()
-            looked_at[-1] += ", those of the hub as LLaMA-Factory reads them"
+            looked_at[-1] += ", those on the hub as LLaMA-Factory reads them"
         except FaultsError as error:
             faults += error.faults
     faults += check_tasks(golds=deep)
@@ -73,7 +73,7 @@ def check_bundle(deep: bool = False) -> Checked:
 
 
 def registration_faults() -> list[Fault]:
-    """Return every column of a packaged hub dataset that LLaMA-Factory reads as another or not.
+    """Return each column of a packaged hub dataset that LLaMA-Factory ignores or reads differently.
 
     Raises:
         FaultsError: LLaMA-Factory cannot be run here.
@@ -84,11 +84,11 @@ def registration_faults() -> list[Fault]:
         Fault(
             f"dataset_info.json:{name}.columns.{column}",
             f"LLaMA-Factory reads {read[name].get(column)!r}",
-            repr(said),
+            repr(declared),
         )
         for name, entry in hub.items()
-        for column, said in entry.columns.model_dump(exclude_none=True).items()
-        if read[name].get(column) != said
+        for column, declared in entry.columns.model_dump(exclude_none=True).items()
+        if read[name].get(column) != declared
     ]
 
 
@@ -102,16 +102,16 @@ def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> C
     looked_at = f"study {study.name}: {len(files)} runs"
     if not deep:
         return Checked((looked_at,), ())
-    asked = []
+    configs = []
     for _, layout, made in files:
-        asked.append((f"{layout.run}.yaml", "train", made.train.values))
+        configs.append((f"{layout.run}.yaml", "train", made.train.values))
         if made.export:
-            asked.append((f"{layout.run}.yaml", "export", made.export.values))
-    return Checked((f"{looked_at}, by LLaMA-Factory's own parser",), tuple(_accepted(asked)))
+            configs.append((f"{layout.run}.yaml", "export", made.export.values))
+    return Checked((f"{looked_at}, by LLaMA-Factory's own parser",), tuple(_accepted(configs)))
 
 
 def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
-    """Check that a run folder is whole and unaltered, and what training would really see.
+    """Check that a run folder is complete and unaltered; with `deep`, what training would see.
 
     Raises:
         FaultsError: it is not a run folder.
@@ -126,35 +126,35 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
     rows: list[RowReport] = []
     notes: list[str] = []
     if deep or show:
-        asked = [
+        configs = [
             (file, kind, read_yaml(root / file))
             for run in manifest
             for kind, file in (("train", run.files.train), ("export", run.files.export))
             if file and (root / file).is_file()
         ]
-        faults += _accepted(asked)
+        faults += _accepted(configs)
         looked_at.append("training files by LLaMA-Factory's own parser")
         ready, unmade = made_students(root, _one_a_view(manifest))
         rows, unread = row_reports(study, root, ready, show)
         faults += [*unmade, *unread]
         faults += [fault for report in rows for fault in report.faults()]
-        looked_at.append(f"{len(rows)} arms as their students would see them")
+        looked_at.append(f"the rows of {len(rows)} arms as training would see them")
         prompts = check_prompts(root)
         faults += prompts.faults
         notes = list(prompts.notes)
         notes += [
-            f"not compared, its tokenizer is not here: {place}" for place in prompts.unchecked
+            f"prompt not compared, tokenizer not available: {place}" for place in prompts.unchecked
         ]
-        looked_at.append("evaluation prompts against training prompts, byte by byte")
+        looked_at.append("evaluation prompts against training prompts, byte for byte")
     faults += _missing_rows(study, root)
     if unequal := unequal_arms(study, root):
         notes.insert(0, unequal)
     return Checked(tuple(looked_at), tuple(faults), tuple(rows), tuple(notes))
 
 
-def _accepted(asked: list[tuple[str, str, dict[str, object]]]) -> list[Fault]:
+def _accepted(configs: list[tuple[str, str, dict[str, object]]]) -> list[Fault]:
     try:
-        return accepted_by_llamafactory(asked)
+        return accepted_by_llamafactory(configs)
     except FaultsError as error:
         return list(error.faults)
 
@@ -174,12 +174,14 @@ def _altered(root: Path, manifest: Sequence[ManifestRun]) -> list[Fault]:
                 faults.append(Fault(str(root / name), "is missing", "", "generate it again"))
             elif hashlib.sha256((root / name).read_bytes()).hexdigest() != digest:
                 remedy = "change the study and generate again"
-                faults.append(Fault(str(root / name), "was edited by hand", "", remedy))
+                faults.append(
+                    Fault(str(root / name), "was edited after it was generated", "", remedy)
+                )
     return faults
 
 
 def _missing_rows(study: Study, root: Path) -> list[Fault]:
-    """Name the arms whose rows are not made yet, and those whose rows are not as they were made."""
+    """Report arms whose rows are not prepared yet, or were altered after they were prepared."""
     faults = []
     for arm in study.trained_arms():
         if not has_data_file(study, arm):
@@ -187,15 +189,15 @@ def _missing_rows(study: Study, root: Path) -> list[Fault]:
         path = root / "data" / f"{arm}.jsonl"
         if not path.is_file():
             remedy = f"cotdistill run {root} --only prepare"
-            faults.append(Fault(str(path), "is not made yet", "", remedy))
+            faults.append(Fault(str(path), "is not prepared yet", "", remedy))
         elif not is_current(path, arm_digest(study, arm)):
-            remedy = "generate again, and what trained on it will be trained again"
-            faults.append(Fault(str(path), "is not as its ledger says it was made", "", remedy))
+            remedy = "generate again; runs that used it will be trained again"
+            faults.append(Fault(str(path), "does not match its ledger", "", remedy))
     return faults
 
 
 def made_students(root: Path, runs: Sequence[ManifestRun]) -> tuple[list[ManifestRun], list[Fault]]:
-    """Return the runs whose student is there, and a fault for each scratch student that is not."""
+    """Return the runs whose student exists, and a fault for each scratch student that does not."""
     unmade = {
         run.files.student: run
         for run in runs
@@ -203,7 +205,7 @@ def made_students(root: Path, runs: Sequence[ManifestRun]) -> tuple[list[Manifes
     }
     ready = [run for run in runs if run.files.student not in unmade]
     remedy = f"cotdistill run {root} --only prepare"
-    return ready, [Fault(str(root / name), "is not made yet", "", remedy) for name in unmade]
+    return ready, [Fault(str(root / name), "is not prepared yet", "", remedy) for name in unmade]
 
 
 def _one_a_view(manifest: Sequence[ManifestRun]) -> list[ManifestRun]:

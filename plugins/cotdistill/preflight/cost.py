@@ -1,4 +1,4 @@
-"""What a training costs before it is run: steps, operations, memory, each by a stated formula."""
+"""Predict the cost of a training run: steps, operations, memory, each by a stated formula."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Literal
 Method = Literal["full", "lora", "qlora"]
 
 _WEIGHTS = {
-    "full": 2.0,  # bytes a parameter: bf16
+    "full": 2.0,  # bytes per parameter: bf16
     "lora": 2.0,
     "qlora": 0.56,  # 4 bits and their double-quantised scales: Dettmers 2023, arXiv:2305.14314
 }
 _GRADIENTS = 2.0  # bf16; trained weights only
 _OPTIMISER = 12.0  # fp32 master weights and both of Adam's moments
-_ADAPTERS = 0.01  # share of the weights that LoRA trains, about
-_ACTIVATION_BYTES = 34  # a token, layer and hidden unit, recomputed layer by layer
-_LOGIT_BYTES = 10  # a token and vocabulary entry: bf16 logits, fp32 copy and gradient
+_ADAPTERS = 0.01  # approximate share of the weights that LoRA trains
+_ACTIVATION_BYTES = 34  # per token, layer and hidden unit, recomputed layer by layer
+_LOGIT_BYTES = 10  # per token and vocabulary entry: bf16 logits, fp32 copy and gradient
 _GIB = 2**30
 
 
 @dataclass(frozen=True)
 class Machine:
-    """One device: what it can do at best, how much of that training gets, what it holds.
+    """One device: peak speed, the share of it that training reaches, and memory.
 
-    Units: tera-operations a second (dense bf16); a fraction; GiB.
+    Units: TFLOP/s (dense bf16); a fraction; GiB.
     """
 
     teraflops: float = 312.0
@@ -36,7 +36,7 @@ class Machine:
 def training_steps(
     rows: int, global_batch: int, epochs: float | None, max_steps: int | None
 ) -> int:
-    """Return optimiser steps, as the trainer counts them: the last, smaller batch counts.
+    """Return optimizer steps as the trainer counts them, including the last, smaller batch.
 
     >>> training_steps(5383, 8, 2, None)
     1346
@@ -49,9 +49,9 @@ def training_steps(
 
 
 def training_seconds(parameters: float, tokens: float, method: Method, machine: Machine) -> float:
-    """Return device seconds for so many tokens (padding counts).
+    """Return device seconds for a number of tokens, padding included.
 
-    Formula: 6 operations a parameter and token (2 forward, 4 backward), 2 more for gradient
+    Formula: 6 operations per parameter and token (2 forward, 4 backward), 2 more for gradient
         checkpointing; with frozen weights their own gradient (2) is not computed.
     Source: Kaplan et al. 2020, arXiv:2001.08361, sec. 2.1.
     Units: parameters in billions.
@@ -71,10 +71,10 @@ def training_memory(
     tokens_at_once: int,
     vocabulary: int = 152_000,
 ) -> float:
-    """Return GiB a device: weights, gradients, optimiser, checkpointed activations, logits.
+    """Return GiB per device: weights, gradients, optimizer, checkpointed activations, logits.
 
-    Formula: bytes a parameter by method, divided over devices as ZeRO does it; activations of one
-        layer recomputed at a time with one kept input a layer, for a hidden size and a depth of
+    Formula: bytes per parameter by method, divided over devices as ZeRO does; activations of one
+        layer recomputed at a time with one kept input per layer, for a hidden size and a depth of
         the usual shape (12 · layers · hidden² parameters, hidden = 128 · layers); the logits.
     Source: Rajbhandari et al. 2020, arXiv:1910.02054; Korthikanti et al. 2022, arXiv:2205.05198.
     Units: parameters in billions; `tokens_at_once` is per-device batch × cutoff.
@@ -87,7 +87,7 @@ def training_memory(
     gradients = trained * _GRADIENTS / (devices if deepspeed else 1)
     optimiser = trained * _OPTIMISER / (devices if deepspeed else 1)
     if deepspeed in ("z2-offload", "z3-offload"):
-        optimiser = 0.0  # held in the host's memory
+        optimiser = 0.0  # kept in the host's memory
     if deepspeed == "z3-offload":
         weights = 0.0
     own = parameters * 1e9 * (weights + gradients + optimiser)

@@ -1,7 +1,7 @@
-"""Say of each stage whether its environment will work, and how to mend what will not.
+"""Check each stage's environment and name the command that fixes what is broken.
 
 What a stage needs follows from the study, if one is named. Only `deep` imports the hosts; without
-it the findings rest on installed versions and on what the compiled libraries ask for.
+it, the findings rest on installed versions and on the libraries that compiled code links to.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _DEEP = {
 
 @dataclass(frozen=True)
 class Examined:
-    """One stage: what its environment holds, and what was found."""
+    """One stage: the contents of its environment, and the findings."""
 
     stage: str
     state: Literal["works", "broken", "absent"]
@@ -50,12 +50,12 @@ def examine(
     deep: bool = False,
     sets: Sequence[str] = (),
 ) -> list[Examined]:
-    """Examine the environments of a study, of a run folder, or of this machine in general.
+    """Examine the environments of a study, of a run folder, or of this machine.
 
-    `prefixes` overrule the study's own environments. `serve` is examined when asked for by name.
+    `prefixes` override the study's environments. `serve` is only examined if it is named.
 
     Raises:
-        MisuseError: a stage that there is not.
+        MisuseError: there is no such stage.
         FaultsError: the study has faults.
     """
     for stage in (*stages, *(prefixes or {})):
@@ -85,7 +85,7 @@ def examine(
         if deep and not any(finding.grade == "absent" for finding in found[stage]):
             fault = import_fault(environment.python, _DEEP[stage])
             if fault:
-                wrong = f"it does not import: {fault}"
+                wrong = f"import fails: {fault}"
                 found[stage].append(Finding("broken", wrong, f"{environment.pip} {EXTRAS[stage]}"))
     for stage, finding in pair_findings(environments):
         found[stage].append(finding)

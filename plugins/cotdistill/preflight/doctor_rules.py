@@ -1,6 +1,6 @@
-"""What makes an environment unfit for a stage: rules over facts, each with the line that mends it.
+"""Rules for environments that do not work for a stage, each with the command that fixes it.
 
-A rule stands here because it was met: docs/decisions/0002-hosts.md says where.
+Each rule covers a failure that really occurred; docs/decisions/0002-hosts.md says where.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _PINNED = "'transformers>=4.57.1,<5'"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing found: `broken` and `absent` stop a stage, a `note` does not."""
+    """One finding: `broken` and `absent` stop a stage, a `note` does not."""
 
     grade: Literal["broken", "absent", "note"]
     wrong: str
@@ -53,7 +53,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a study asks of its environments beyond the hosts themselves."""
+    """What a study needs of its environments besides the hosts themselves."""
 
     deepspeed: bool = False
     bitsandbytes: bool = False
@@ -65,7 +65,7 @@ class Needs:
 
 
 def environment_findings(stage: str, here: Environment, needs: Needs) -> list[Finding]:
-    """Return everything found about one stage's environment."""
+    """Return all findings about one stage's environment."""
     host = _HOSTS[stage]
     findings = list(_interpreter(here))
     if host not in here.versions:
@@ -81,13 +81,13 @@ def environment_findings(stage: str, here: Environment, needs: Needs) -> list[Fi
     if stage == "evaluate":
         findings += _evaluation(here, needs)
     if stage == "serve" and "llamafactory" in here.versions:
-        wrong = "vLLM shares its environment with LLaMA-Factory, which holds back transformers"
+        wrong = "vLLM shares its environment with LLaMA-Factory, which limits transformers"
         findings.append(Finding("note", wrong, "give vLLM an environment of its own"))
     return findings
 
 
 def pair_findings(here: Mapping[str, Environment]) -> Iterator[tuple[str, Finding]]:
-    """Yield what only shows when two stages' environments are seen together."""
+    """Yield findings about pairs of environments."""
     train, evaluate = here.get("train"), here.get("evaluate")
     if train is None or evaluate is None:
         return
@@ -95,14 +95,14 @@ def pair_findings(here: Mapping[str, Environment]) -> Iterator[tuple[str, Findin
     reads = release(evaluate.versions.get("transformers", ""))
     if writes >= (5,) and () < reads < (5,):
         wrong = (
-            f"transformers {_dotted(writes)} trains but {_dotted(reads)} evaluates: a tokenizer "
-            "saved by 5 ('TokenizersBackend') is not read by 4"
+            f"training uses transformers {_dotted(writes)}, evaluation {_dotted(reads)}: a "
+            "tokenizer saved by 5 ('TokenizersBackend') cannot be loaded by 4"
         )
         yield "train", Finding("broken", wrong, f"{train.pip} {_PINNED}")
 
 
 def release(version: str) -> tuple[int, ...]:
-    """Return the numbers of a version; what follows them is left out.
+    """Return the numeric part of a version.
 
     >>> release("2.13.0+cpu"), release("0.5.0.dev3"), release("")
     ((2, 13, 0), (0, 5, 0), ())
@@ -115,7 +115,7 @@ def _interpreter(here: Environment) -> Iterator[Finding]:
     if here.version < (3, 11):
         old = f"Python {_dotted(here.version)}"
         yield Finding(
-            "broken", f"{old} is too old for the hosts", "make it with Python 3.11 to 3.13"
+            "broken", f"{old} is too old for the hosts", "create it with Python 3.11 to 3.13"
         )
 
 
@@ -123,8 +123,8 @@ def _version(name: str, here: Environment, extra: str) -> Iterator[Finding]:
     at = release(here.versions[name])
     low, high = _SOUND[name]
     if not low <= at < high:
-        wrong = f"{name.replace('_', '-')} {here.versions[name]} is not one that was tried"
-        wrong += f" (from {_dotted(low)} to below {_dotted(high)})"
+        wrong = f"{name.replace('_', '-')} {here.versions[name]} is outside the tested range"
+        wrong += f" ({_dotted(low)} up to, not including, {_dotted(high)})"
         yield Finding("broken", wrong, f"{here.pip} --upgrade {extra}")
 
 
@@ -133,8 +133,8 @@ def _unmet(stage: str, here: Environment) -> Iterator[Finding]:
     names |= {"export": names["train"], "evaluate": ("lm_eval", "transformers"), "serve": ("vllm",)}
     for name in names[stage]:
         for wanted, found in here.unmet.get(name, ()):
-            got = f"{found} is here" if found else "it is not here"
-            wrong = f"{name.replace('_', '-')} wants {wanted} and {got}"
+            got = f"{found} is installed" if found else "it is not installed"
+            wrong = f"{name.replace('_', '-')} requires {wanted} but {got}"
             yield Finding("broken", wrong, f"{here.pip} '{wanted}'")
 
 
@@ -145,7 +145,7 @@ def _transformers(here: Environment) -> Iterator[Finding]:
         yield Finding("broken", wrong, f"{here.pip} {_PINNED}")
     elif at >= (5,):
         wrong = (
-            f"transformers {_dotted(at)}: what it saves may name a tokenizer class that "
+            f"transformers {_dotted(at)}: its checkpoints may name a tokenizer class that "
             "transformers 4 does not know"
         )
         yield Finding("note", wrong, f"{here.pip} {_PINNED}, or keep every stage on 5")
@@ -163,15 +163,17 @@ def _cpu_torch(here: Environment) -> Iterator[Finding]:
             f"{python} {shlex.quote(cpu_torch.__file__)} stand-ins && "
             f"{here.pip} --force-reinstall --no-deps stand-ins/*.whl"
         )
-        wrong = f"{names}: built for CUDA, beside a torch that was built without it"
+        wrong = f"{names}: built for CUDA, but torch was built without it"
         yield Finding("broken", wrong, remedy)
     if here.gpus:
-        wrong = f"torch was built without CUDA and {here.gpus} GPU(s) are here"
+        wrong = f"torch was built without CUDA, but this machine has {here.gpus} GPU(s)"
         yield Finding(
-            "broken", wrong, f"take torch's CUDA build: {here.pip} --force-reinstall torch"
+            "broken", wrong, f"install torch's CUDA build: {here.pip} --force-reinstall torch"
         )
     elif here.threads is None:
-        wrong = "OMP_NUM_THREADS is not set; on a CPU two threads can be five times slower than one"
+        wrong = (
+            "OMP_NUM_THREADS is not set; on a CPU, two threads can be five times slower than one"
+        )
         yield Finding("note", wrong, "export OMP_NUM_THREADS=1")
 
 
@@ -189,12 +191,12 @@ def _training(here: Environment, needs: Needs) -> Iterator[Finding]:
             "bitsandbytes", "QLoRA recipes", needs.bitsandbytes, f"{here.pip} bitsandbytes"
         )
     if needs.gpus > here.gpus:
-        wrong = f"the study trains on {needs.gpus} GPU(s) and {here.gpus} are seen here"
-        remedy = f"ask on the machine that trains, or --set hardware.gpus={here.gpus}"
+        wrong = f"the study trains on {needs.gpus} GPU(s), and {here.gpus} are visible"
+        remedy = f"run doctor on the training machine, or --set hardware.gpus={here.gpus}"
         yield Finding("broken", wrong, remedy)
     elif not here.gpus and not needs.from_study:
-        remedy = "train on a machine with one, or small students with --set hardware.gpus=0"
-        yield Finding("note", "no GPU is seen", remedy)
+        remedy = "train on a machine with one, or train small students with --set hardware.gpus=0"
+        yield Finding("note", "no GPU is visible", remedy)
 
 
 def _lacking(name: str, what_for: str, needed: bool, remedy: str) -> Finding:
@@ -205,7 +207,7 @@ def _lacking(name: str, what_for: str, needed: bool, remedy: str) -> Finding:
 
 def _evaluation(here: Environment, needs: Needs) -> Iterator[Finding]:
     if "cotdistill" not in here.versions:
-        wrong = "cotdistill is not installed here; its tasks' hooks are imported by lm-eval"
+        wrong = "cotdistill is not installed; lm-eval imports the hooks of its tasks"
         yield Finding("absent", wrong, f"{here.pip} cotdistill")
     if needs.vllm and "vllm" not in here.versions:
         remedy = (
@@ -215,7 +217,9 @@ def _evaluation(here: Environment, needs: Needs) -> Iterator[Finding]:
         yield Finding("absent", "vllm is not installed and the study evaluates with it", remedy)
     if needs.server and "tenacity" not in here.versions:
         remedy = f"{here.pip} 'lm-eval[api]'"
-        yield Finding("absent", "lm-eval's API part is not installed and the study uses it", remedy)
+        yield Finding(
+            "absent", "lm-eval's API extra is not installed and the study uses it", remedy
+        )
 
 
 def _dotted(numbers: tuple[int, ...]) -> str:

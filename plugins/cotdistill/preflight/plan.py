@@ -1,4 +1,4 @@
-"""What a study will cost, before it is paid, and what it will be able to show."""
+"""Estimate what a study will cost and which differences it can detect."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ JUDGE_TOKENS = 900  # a prompt with a 2,000-character tail, and a short reply
 
 @dataclass(frozen=True)
 class Assumed:
-    """What a study does not say and a plan must assume.
+    """Assumptions about what a study does not state.
 
-    Units: `response_tokens` a row where rows cannot be read; `generated` tokens an answer;
-    `decode` tokens a second that evaluation yields a device; prices in money a million tokens and
-    money a device hour.
+    Units: `response_tokens` tokens per row where rows cannot be read; `generated` tokens per
+    answer; `decode` tokens per second and device in evaluation; prices per million tokens and per
+    device hour.
     """
 
     machine: Machine = field(default_factory=Machine)
@@ -46,7 +46,7 @@ class Assumed:
 
 @dataclass(frozen=True)
 class RunCost:
-    """What one run takes. Units: device hours; GiB a device; None where not known."""
+    """What one run takes. Units: device hours; GiB per device; None where unknown."""
 
     run: Run
     rows: int | None
@@ -58,7 +58,7 @@ class RunCost:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study's costs and what each of its tasks can show."""
+    """A study's costs and the number of questions of each task."""
 
     study: str
     runs: tuple[RunCost, ...]
@@ -69,22 +69,22 @@ class Plan:
 
     @property
     def hours(self) -> float:
-        """Device hours of all trainings whose cost is known."""
+        """Device hours of all training runs whose cost is known."""
         return math.fsum(run.hours or 0.0 for run in self.runs)
 
     @property
     def evaluation_hours(self) -> float:
-        """Device hours of generating every answer."""
+        """Device hours to generate all answers."""
         return self.responses * self.assumed.generated / self.assumed.decode / 3600
 
     @property
     def judge_calls(self) -> int:
-        """Calls of a judge, where so large a share of the answers goes to it."""
+        """Requests to the judge, for the assumed share of answers."""
         return round(self.responses * self.assumed.judge_share)
 
     @property
     def money(self) -> float | None:
-        """Everything that has a price, or None where no price was given."""
+        """Total cost of everything that has a price, or None where no price was given."""
         prices = (self.assumed.hour_price, self.assumed.judge_price)
         if prices == (None, None):
             return None
@@ -115,9 +115,9 @@ def plan(name_or_path: str, settings: list[str], assumed: Assumed) -> Plan:
 
 
 def calibrated(folder: Path, assumed: Assumed) -> Assumed:
-    """Return the assumptions with this machine's speed as a finished run of `folder` shows it.
+    """Return the assumptions with the machine's speed taken from the finished runs of `folder`.
 
-    The trainer counts 6 operations a weight and token where `training_seconds` counts 8.
+    The trainer counts 6 operations per weight and token where `training_seconds` counts 8.
 
     Raises:
         StudyError: no run in the folder has finished, or none logged its operations.
@@ -126,7 +126,7 @@ def calibrated(folder: Path, assumed: Assumed) -> Assumed:
     known = [one for one in trained if one.operations and not one.trained_nothing]
     if not known:
         wrong = "no finished run that logged its operations"
-        raise StudyError(Fault(str(folder), wrong, "a run folder with a finished training"))
+        raise StudyError(Fault(str(folder), wrong, "a run folder with a finished training run"))
     seconds = math.fsum(one.seconds for one in known)
     rate = math.fsum(one.operations or 0.0 for one in known) / seconds * 8 / 6
     machine = replace(assumed.machine, teraflops=rate / 1e12, utilisation=1.0)
@@ -134,10 +134,10 @@ def calibrated(folder: Path, assumed: Assumed) -> Assumed:
 
 
 def check_budget(made: Plan, hours: float | None, money: float | None) -> None:
-    """Refuse a plan that is over a budget.
+    """Check a plan against a budget.
 
     Raises:
-        StudyError: device hours or money are over, or money was limited without a price.
+        StudyError: device hours or money exceed it, or money is limited without a price.
     """
     faults = []
     needed = made.hours + made.evaluation_hours
@@ -147,7 +147,7 @@ def check_budget(made: Plan, hours: float | None, money: float | None) -> None:
     if money is not None and made.money is None:
         wrong = "no price was given"
         remedy = "--price-hour and --price-judge set them"
-        faults.append(Fault(made.study, wrong, "a price to hold a budget of money to", remedy))
+        faults.append(Fault(made.study, wrong, "a price to compare the budget with", remedy))
     elif money is not None and (made.money or 0.0) > money:
         faults.append(Fault(made.study, f"costs {made.money:,.2f}", f"at most {money:g}"))
     if faults:
@@ -193,15 +193,15 @@ def _method(template: str) -> Method:
 
 
 def _scratch_size(run: Run) -> float:
-    """Weights of a scratch student, in billions: attention and a gated MLP a layer."""
-    held = run.student.scratch
-    assert held is not None
-    a_layer = 4 * held.hidden_size**2 + 3 * held.hidden_size * held.intermediate_size
-    return (held.layers * a_layer + held.vocab_size * held.hidden_size) / 1e9
+    """Return a scratch student's weights, in billions: attention and a gated MLP per layer."""
+    scratch = run.student.scratch
+    assert scratch is not None
+    per_layer = 4 * scratch.hidden_size**2 + 3 * scratch.hidden_size * scratch.intermediate_size
+    return (scratch.layers * per_layer + scratch.vocab_size * scratch.hidden_size) / 1e9
 
 
 def _arm_size(study: Study, name: str, assumed: Assumed) -> tuple[int | None, float]:
-    """Return an arm's rows and mean tokens a row, from its file where that is at hand."""
+    """Return an arm's rows and mean tokens per row, from its file where there is one."""
     arm = study.arms.get(name)
     a_row = float(assumed.response_tokens)
     if isinstance(arm, MixedArm):
@@ -230,7 +230,7 @@ def _measured(path: Path) -> tuple[int, float]:
 
 
 def _questions(task: str, study: Study) -> int | None:
-    """Return how many questions a packaged task asks, or None where that is not written down."""
+    """Return how many questions a packaged task has, or None if that is not declared."""
     count = _benchmark_questions(task)
     limit = study.evaluation.limit
     if limit is not None:
@@ -239,11 +239,11 @@ def _questions(task: str, study: Study) -> int | None:
 
 
 def _benchmark_questions(task: str) -> int | None:
-    held = task_key(task, "dataset_kwargs")
-    benchmark = held.get("benchmark") if isinstance(held, dict) else None
+    options = task_key(task, "dataset_kwargs")
+    benchmark = options.get("benchmark") if isinstance(options, dict) else None
     path = bundle_folder("dataset_info") / "benchmarks" / f"{benchmark}.yaml"
-    if isinstance(held, dict) and isinstance(held.get("rows"), int):
-        return int(held["rows"])
+    if isinstance(options, dict) and isinstance(options.get("rows"), int):
+        return int(options["rows"])
     if benchmark is None or not path.is_file():
         return None
     rows = (read_yaml(path).get("rows") or {}).get("test")
@@ -252,5 +252,5 @@ def _benchmark_questions(task: str) -> int | None:
 
 
 def _repeats(task: str) -> int:
-    held = task_key(task, "repeats")
-    return held if isinstance(held, int) else 1
+    repeats = task_key(task, "repeats")
+    return repeats if isinstance(repeats, int) else 1

@@ -1,4 +1,4 @@
-"""Check that every run of a run folder is evaluated with the prompt that it is trained with."""
+"""Check that every run of a run folder is evaluated with the prompt it is trained with."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from cotdistill.hosts.prompt_parity import evaluated_of, parity_fault, trained_o
 from cotdistill.preflight.tasks import data_or_examples
 from cotdistill.runfolder.manifest import ManifestRun, read_manifest
 
-_ROWS = 100  # training rows looked at for the words that a task puts around its question
+_ROWS = 100  # training rows searched for the instruction that a task puts around its question
 
 
 @dataclass(frozen=True)
 class PromptCheck:
-    """What is wrong with the prompts of a run folder, what should be known, what was not at hand.
+    """Faults in the prompts of a run folder, notes, and tokenizers that were not available.
 
-    `notes` name tasks that ask in words which no training row has: legitimate, but then the answer
-    form is one that the student was never taught. `unchecked` are tokenizers that are not here.
+    `notes` name tasks whose instruction no training row has: that is legitimate, but the student
+    was then never taught this form of answer.
     """
 
     faults: tuple[Fault, ...]
@@ -33,13 +33,13 @@ class PromptCheck:
 
 
 def check_prompts(folder: Path) -> PromptCheck:
-    """Compare the training and the evaluation prompt of every run, once for each that differs.
+    """Compare the training and the evaluation prompt of every run, once per distinct pair.
 
-    The tokenizer is the checkpoint's where there is one, else the one that training will load.
+    The tokenizer is the checkpoint's if there is one, else the one that training will load.
     """
     faults: list[Fault] = []
     unchecked: list[str] = []
-    asked: dict[tuple[str, str], None] = {}
+    tasks: dict[tuple[str, str], None] = {}
     seen: set[str] = set()
     for run in read_manifest(folder):
         files = run.files
@@ -51,56 +51,58 @@ def check_prompts(folder: Path) -> PromptCheck:
         evaluated = evaluated_of(evaluation)
         place = _tokenizer_place(folder, run, train)
         for task in _names(evaluation.get("tasks", [])):
-            asked[task, files.data or ""] = None
-        said = repr((place, trained, evaluated))
-        if said in seen:
+            tasks[task, files.data or ""] = None
+        pair = repr((place, trained, evaluated))
+        if pair in seen:
             continue
-        seen.add(said)
+        seen.add(pair)
         tokenizer = _tokenizer(place)
         if tokenizer is None:
             unchecked.append(place)
             continue
         if fault := parity_fault(f"{folder / files.eval}", tokenizer, trained, evaluated):
             faults.append(fault)
-    notes = _asked_otherwise(folder, list(asked))
+    notes = _untrained_instructions(folder, list(tasks))
     return PromptCheck(tuple(faults), tuple(notes), tuple(dict.fromkeys(unchecked)))
 
 
-def _asked_otherwise(folder: Path, asked: list[tuple[str, str]]) -> list[str]:
-    """A note for every task whose words around the question no row of a training file has."""
+def _untrained_instructions(folder: Path, used: list[tuple[str, str]]) -> list[str]:
+    """Return a note for each task whose instruction no row of a training file has."""
     notes: dict[str, None] = {}
     with data_or_examples():
         tasks = TaskFolder(bundle_folder("task_configs"))
         loaded: dict[str, LoadedTask | None] = {}
-        for name, data in asked:
+        for name, data in used:
             rows = _training_rows(folder, data)
             for member in tasks.members(name) if rows else []:
                 if member not in loaded:
                     loaded[member] = _loaded(tasks, member)
                 task = loaded[member]
-                if task is not None and (words := _words_around(task)):
-                    before, after = words
+                if task is not None and (instruction := _instruction(task)):
+                    before, after = instruction
                     turns = [str(row.get("instruction", "")).strip() for row in rows]
                     if not any(t.startswith(before) and t.endswith(after) for t in turns):
-                        notes[f"{member} asks {_shown(words)}; no row of {data} has it"] = None
+                        text = f"{member} adds the instruction {_shown(instruction)}"
+                        notes[f"{text}; no row of {data} has it"] = None
     return list(notes)
 
 
 def _loaded(tasks: TaskFolder, name: str) -> LoadedTask | None:
     try:
         return tasks.load(name)
-    except TaskBroken:  # `check_tasks` says so
+    except TaskBroken:  # reported by `check_tasks`
         return None
 
 
-def _words_around(task: LoadedTask) -> tuple[str, str] | None:
+def _instruction(task: LoadedTask) -> tuple[str, str] | None:
+    """Return the text before and after the question, or None if there is none."""
     question = str(task.documents[0].get("question", "")).strip()
     before, found, after = task.plain.partition(question)
     return (before.strip(), after.strip()) if found and (before + after).strip() else None
 
 
-def _shown(words: tuple[str, str]) -> str:
-    text = " ... ".join(part for part in words if part)
+def _shown(instruction: tuple[str, str]) -> str:
+    text = " ... ".join(part for part in instruction if part)
     return repr(text if len(text) <= 80 else "..." + text[-77:])
 
 
@@ -127,10 +129,10 @@ def _tokenizer(place: str) -> Any:
 
     try:
         return AutoTokenizer.from_pretrained(place)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError):  # not made yet, or on a hub that cannot be reached
+    except (OSError, ValueError):  # not prepared yet, or on a hub that cannot be reached
         return None
 
 
 def _typical_response(row: Row) -> str:
-    """A response with think tags where the training data has them: they change the prompt."""
+    """Return a response with think tags if the training data has them: they change the prompt."""
     return "<think>\nThink.\n</think>\n\nIt is 2." if "<think>" in str(row) else "It is 2."

@@ -1,4 +1,4 @@
-"""Before training: what each student would really see of each arm, by the host's own data code."""
+"""Before training: each student's view of each arm, from the host's own data code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SCRIPT = Path(training_rows.__file__)
 
 @dataclass(frozen=True)
 class RowReport:
-    """One student's view of one arm under one recipe; counts of rows and of tokens."""
+    """One student's view of one arm under one recipe: counts of rows and tokens."""
 
     run: str
     rows: int
@@ -38,11 +38,11 @@ class RowReport:
     shown: tuple[tuple[tuple[bool, str], ...], ...]
 
     def faults(self) -> list[Fault]:
-        """Return what would spoil the training in silence."""
+        """Return what would silently degrade training."""
         remedy = f"the longest row has {self.longest:,} tokens; raise cutoff_len or filter rows"
         counted = (
-            (self.answers_cut, "lose the end of the answer, and with it the end-of-text token"),
-            (self.prompts_cut, "lose a part of the prompt"),
+            (self.answers_cut, "lose the end of the response, including the end-of-text token"),
+            (self.prompts_cut, "lose part of the prompt"),
         )
         faults = [
             Fault(
@@ -55,19 +55,21 @@ class RowReport:
             if count
         ]
         if self.no_loss:
-            faults.append(Fault(self.run, f"{self.no_loss:,} rows have no trained token at all"))
+            faults.append(
+                Fault(self.run, f"{self.no_loss:,} rows have no token outside the loss mask")
+            )
         if self.rows_in_file is not None and self.rows_in_file != self.rows:
             dropped = self.rows_in_file - self.rows
-            faults.append(Fault(self.run, f"LLaMA-Factory drops {dropped:,} rows without a word"))
+            faults.append(Fault(self.run, f"LLaMA-Factory silently drops {dropped:,} rows"))
         return faults
 
 
 def row_reports(
     study: Study, root: Path, runs: Sequence[ManifestRun], show: int = 0
 ) -> tuple[list[RowReport], list[Fault]]:
-    """Ask LLaMA-Factory, in the study's training environment, about the rows of some runs.
+    """Tokenize the rows of some runs with LLaMA-Factory, in the study's training environment.
 
-    One process answers for all of them: importing the host takes longer than most arms do.
+    One process handles all of them: importing the host takes longer than reading most arms.
     """
     arguments = [read_yaml(root / run.files.train) for run in runs]
     # -P keeps the script's folder, which has a llamafactory.py of its own, out of the search path
@@ -76,7 +78,7 @@ def row_reports(
         command[0] = sys.executable
     done = subprocess.run(
         command,
-        input=json.dumps([{"arguments": asked, "show": show} for asked in arguments]),
+        input=json.dumps([{"arguments": config, "show": show} for config in arguments]),
         capture_output=True,
         text=True,
         check=False,
@@ -89,21 +91,21 @@ def row_reports(
     ]
     if done.returncode or len(answers) != len(runs):
         last = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
-        wrong = f"LLaMA-Factory cannot be asked about rows ({last[:300]})"
+        wrong = f"LLaMA-Factory could not read the training rows ({last[:300]})"
         return [], [Fault(str(root), wrong, "", "see cotdistill doctor")]
     reports, faults = [], []
-    for run, asked, found in zip(runs, arguments, answers, strict=True):
-        if "error" in found:
-            wrong = f"LLaMA-Factory cannot read its rows ({found['error']})"
+    for run, config, counts in zip(runs, arguments, answers, strict=True):
+        if "error" in counts:
+            wrong = f"LLaMA-Factory cannot read its rows ({counts['error']})"
             remedy = f"prepare the folder: cotdistill run {root} --only prepare"
             faults.append(Fault(run.run, wrong, "", remedy))
         else:
-            reports.append(_report(run, asked, found, root))
+            reports.append(_report(run, config, counts, root))
     return reports, faults
 
 
 def _report(
-    run: ManifestRun, arguments: dict[str, Any], found: dict[str, Any], root: Path
+    run: ManifestRun, arguments: dict[str, Any], counts: dict[str, Any], root: Path
 ) -> RowReport:
     data = run.files.data
     in_file = None
@@ -112,14 +114,14 @@ def _report(
             in_file = sum(1 for _ in stream)
     return RowReport(
         run=run.run,
-        rows=found["rows"],
+        rows=counts["rows"],
         rows_in_file=in_file,
-        prompts_cut=found["prompts_cut"],
-        answers_cut=found["answers_cut"],
-        no_loss=found["no_loss"],
-        tokens=found["tokens"],
-        trained_tokens=found["trained_tokens"],
-        longest=found["longest"],
+        prompts_cut=counts["prompts_cut"],
+        answers_cut=counts["answers_cut"],
+        no_loss=counts["no_loss"],
+        tokens=counts["tokens"],
+        trained_tokens=counts["trained_tokens"],
+        longest=counts["longest"],
         cutoff_len=arguments["cutoff_len"],
-        shown=tuple(tuple((t, text) for t, text in row) for row in found["shown"]),
+        shown=tuple(tuple((t, text) for t, text in row) for row in counts["shown"]),
     )

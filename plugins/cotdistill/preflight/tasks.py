@@ -1,8 +1,8 @@
-"""Check every task of a folder by really loading it: file, hooks, document, prompts, golds.
+"""Check every task of a folder by loading it: file, hooks, document, prompts, reference answers.
 
-Where a benchmark is prepared its own questions are taken, all golds of all splits; where it is not,
-the made-up examples of its YAML file stand in, so that a fresh machine checks everything but the
-data.
+A prepared benchmark is checked on its own questions, with the reference answers of all splits. One
+that is not prepared is checked on the examples in its YAML file, so that a fresh machine can check
+everything except the data.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from cotdistill.hosts.lm_eval.task_files import declared_names, upstream_names
 from cotdistill.hosts.lm_eval.task_rules import key_faults, setting_faults
 from cotdistill.hosts.lm_eval.tasks import LoadedTask, TaskBroken, TaskFolder, task_keys
 
-_SHOWN = 5  # golds listed of one split; the rest are counted
+_SHOWN = 5  # reference answers listed per split; the rest are counted
 
 
 def check_tasks(folder: Path | None = None, *, golds: bool = True) -> list[Fault]:
-    """Return every fault of the tasks in a folder (the packaged one), and of the prepared golds.
+    """Return all faults of the tasks in a folder (the packaged one), and of the prepared answers.
 
-    Without `golds` only the first document's gold of each task is graded, which takes seconds.
+    Without `golds`, only the reference answer of each task's first document is graded (seconds).
     """
     folder = folder or bundle_folder("task_configs")
     faults = _file_faults(folder)
@@ -55,7 +55,7 @@ def check_tasks(folder: Path | None = None, *, golds: bool = True) -> list[Fault
 
 
 def gold_faults() -> list[Fault]:
-    """Return a fault for every gold of every prepared split that is not graded equal to itself."""
+    """Return a fault for each prepared reference answer that is not graded equal to itself."""
     faults: list[Fault] = []
     for name in benchmark_names():
         for split in prepared_splits(name):
@@ -66,26 +66,29 @@ def gold_faults() -> list[Fault]:
                 continue
             place = f"{name} {split}"
             faults += [
-                Fault(f"{place}: {row['id']}", f"the gold {row['gold']!r} is not graded right")
+                Fault(
+                    f"{place}: {row['id']}",
+                    f"the reference answer {row['gold']!r} is not graded correct",
+                )
                 for row in missed[:_SHOWN]
             ]
             if len(missed) > _SHOWN:
-                faults.append(Fault(place, f"{len(missed) - _SHOWN} more golds like these"))
+                faults.append(Fault(place, f"{len(missed) - _SHOWN} more such reference answers"))
     return faults
 
 
 def answer_with(row: dict[str, Any], gold: str) -> str:
-    r"""Return a response that states an answer in the form that the task of this question asks for.
+    r"""Return a response that states an answer in the form that the question's task asks for.
 
     >>> answer_with({"kind": "letter"}, "B"), answer_with({"kind": "number"}, "7")
     ('The answer is B.', 'The answer is \\boxed{7}.')
     """
-    said = gold if row["kind"] in ("letter", "boolean", "text") else f"\\boxed{{{gold}}}"
-    return f"The answer is {said}."
+    stated = gold if row["kind"] in ("letter", "boolean", "text") else f"\\boxed{{{gold}}}"
+    return f"The answer is {stated}."
 
 
 def gold_is_right(row: dict[str, Any]) -> bool:
-    """Return whether a question's own gold, stated as its task asks, is graded right."""
+    """Return whether a question's reference answer, stated as its task asks, is graded correct."""
     return bool(grade_responses(row, [answer_with(row, row["gold"])])["exact_match"])
 
 
@@ -107,7 +110,7 @@ def _file_faults(folder: Path) -> list[Fault]:
 
 
 def _with_includes(path: Path, written: dict[str, Any]) -> dict[str, Any]:
-    """A file as lm-eval merges it: later includes over earlier ones, its own keys last."""
+    """Merge a file's includes as lm-eval does: later ones over earlier ones, its own keys last."""
     includes = written.get("include", [])
     merged: dict[str, Any] = {}
     for include in [includes] if isinstance(includes, str) else includes:
@@ -129,10 +132,10 @@ def _index_faults(folder: Path, found: list[str]) -> list[Fault]:
             continue
         names = declared_names(path.read_text(encoding="utf-8", errors="replace"))
         if not names or names[0] not in found:
-            wrong = "lm-eval does not find it: it skips a broken file in silence"
+            wrong = "lm-eval does not find it: it skips broken files silently"
             faults.append(Fault(str(path), wrong, "a task: or group: name"))
         elif names[0] in seen:
-            wrong = f"'{names[0]}' is in {seen[names[0]].name} too, which hides this one"
+            wrong = f"'{names[0]}' is also in {seen[names[0]].name}, which hides this one"
             faults.append(Fault(str(path), wrong))
         else:
             seen[names[0]] = path
@@ -148,21 +151,23 @@ def _task_faults(task: LoadedTask) -> list[Fault]:
         if not prompt.strip():
             faults.append(Fault(task.name, f"its {form} prompt is empty"))
         elif question and question not in prompt:
-            faults.append(Fault(task.name, f"its {form} prompt does not hold the question"))
+            faults.append(Fault(task.name, f"its {form} prompt does not contain the question"))
         elif "{{" in prompt and "{{" not in question:
-            faults.append(Fault(task.name, f"its {form} prompt holds an unfilled '{{{{'"))
+            faults.append(Fault(task.name, f"its {form} prompt contains an unfilled '{{{{'"))
     if "gold" in first and "kind" in first:
         right = task.verdict(first, answer_with(first, first["gold"]))
         if right.get("exact_match") != 1.0:
-            faults.append(Fault(task.name, f"its own gold {first['gold']!r} scores {right}"))
+            faults.append(
+                Fault(task.name, f"its own reference answer {first['gold']!r} scores {right}")
+            )
         if task.verdict(first, "").get("exact_match") != 0.0:
-            faults.append(Fault(task.name, "an empty response scores"))
+            faults.append(Fault(task.name, "an empty response is graded correct"))
     return faults
 
 
 @contextlib.contextmanager
 def data_or_examples() -> Iterator[None]:
-    """Let the loader find every split: the prepared one, or made-up examples in its place."""
+    """Let the loader find every split: the prepared one, or examples in its place."""
     before = os.environ.get("COTDISTILL_DATA")
     prepared = {
         (name, split): (split_file(name, split), facts)
@@ -189,6 +194,6 @@ def data_or_examples() -> Iterator[None]:
 
 
 def _made_up(declared: Benchmark, split: str) -> list[dict[str, Any]]:
-    """Enough rows for few-shot tasks to draw from."""
+    """Return enough rows for few-shot tasks to draw from."""
     rows = [dict(example) for example in declared.examples for _ in range(8)]
     return questions_of(declared, split, rows, f"{declared.name}: examples", any_size=True).rows
