@@ -168,7 +168,7 @@ def _lengths(responses: Sequence[str]) -> Metrics:
 def _tokenizer(name: str) -> Any:
     from transformers import AutoTokenizer
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(name)  # type: ignore[no-untyped-call]
+    tokenizer: Any = AutoTokenizer.from_pretrained(name)
     return functools.partial(tokenizer.encode, add_special_tokens=False)
 
 

@@ -154,7 +154,7 @@ def install_training_template(checkpoint: Path, trained: Trained) -> None:
     """
     from transformers import AutoTokenizer
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint)  # type: ignore[no-untyped-call]
+    tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint)
     tokenizer.chat_template = training_chat_template(tokenizer, trained)
     tokenizer.save_pretrained(checkpoint)
 

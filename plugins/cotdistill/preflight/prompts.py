@@ -128,7 +128,7 @@ def _tokenizer(place: str) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(place)  # type: ignore[no-untyped-call]
+        return AutoTokenizer.from_pretrained(place)
     except (OSError, ValueError):  # not prepared yet, or on a hub that cannot be reached
         return None
 
