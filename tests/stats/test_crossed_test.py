@@ -226,6 +226,9 @@ def test_an_unstable_arm_is_judged_by_its_own_runs() -> None:
     assert pooled is not None
     own = spreads.spreads["second"].between
     assert found.estimate.variance == pytest.approx((pooled.between + own) / 2)
+    pooling = Stratum(spreads.spreads, cautious=False)
+    always = compare_arms([steady["first"]], [wild], pooling)
+    assert (always.unstable, always.estimate.variance) == ((), pytest.approx(pooled.between))
     calm = compare_arms([steady["first"]], [steady["other"]], spreads, names=("first", "other"))
     assert calm.unstable == ()
     assert calm.estimate.variance == pytest.approx(pooled.between)
@@ -246,7 +249,7 @@ def test_the_score_of_an_arm_counts_its_runs() -> None:
     assert found.high == 1
     all_right = np.ones((2, 30))
     assert arm_score([all_right], stratum(arm=all_right), "arm") == score_interval([1.0] * 30)
-    with pytest.raises(DataError, match="no run variance for 'arm'"):
+    with pytest.raises(DataError, match="no run variance; expected an arm with two or more runs"):
         arm_score([all_right], Stratum({}), "arm")
 
 

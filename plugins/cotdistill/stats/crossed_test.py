@@ -127,7 +127,7 @@ def compare_arms(
     if measured is not None:
         declared_sd = None
         unstable = tuple(name for name in names if stratum.is_unstable(name))
-        estimate = _with_measured_runs(over_questions, stratum, dict(zip(names, runs, strict=True)))
+        estimate = with_run_variance(over_questions, stratum, dict(zip(names, runs, strict=True)))
     elif declared_sd is not None:
         estimate = _with_declared_runs(over_questions, 1 / runs[0] + 1 / runs[1], declared_sd)
     else:
@@ -175,11 +175,9 @@ def arm_score(
     >>> round(interval.value, 4), round(interval.low, 4), round(interval.high, 4)
     (0.4375, 0.0232, 0.8518)
     """
-    if stratum.pooled is None:
-        raise DataError(Fault("score", f"no run variance for '{name}'", "two or more runs"))
     means = [table.mean(axis=0) for table in tasks]
     over_questions = _question_estimate(means, weights)
-    estimate = _with_measured_runs(over_questions, stratum, {name: len(tasks[0])})
+    estimate = with_run_variance(over_questions, stratum, {name: len(tasks[0])})
     if estimate.variance <= 0 or over_questions.freedom == 0:
         return score_interval(np.concatenate(means).tolist())
     found = estimate.interval()
@@ -240,11 +238,21 @@ def degrees_of_freedom(
     return max(total * total / squares, min(runs[1], question[1]))
 
 
-def _with_measured_runs(
+def with_run_variance(
     over_questions: Estimate, stratum: Stratum, runs: Mapping[str, int]
 ) -> Estimate:
+    """Return an estimate over questions with the runs' part of its variance added.
+
+    `runs` names the arms it is made of, each with the number of its runs: one arm for a score, two
+    for a difference. What questions and answers explain of the variance between runs is already in
+    the estimate, so only the excess is added.
+
+    Raises:
+        DataError: the stratum has no run variance.
+    """
     pooled = stratum.pooled
-    assert pooled is not None
+    if pooled is None:
+        raise DataError(Fault("runs", "no run variance", "an arm with two or more runs"))
     between = excess = noise = 0.0
     for name, count in runs.items():
         own = pooled.between

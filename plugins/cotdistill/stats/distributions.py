@@ -69,6 +69,7 @@ def t_quantile(probability: float, freedom: float) -> float:
     return math.copysign(size, probability - 0.5)
 
 
+@lru_cache(maxsize=4096)
 def f_quantile(probability: float, numerator: float, denominator: float) -> float:
     """Return the quantile of the F distribution with so many degrees of freedom.
 

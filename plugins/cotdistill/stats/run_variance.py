@@ -76,9 +76,14 @@ class RunVariance:
 
 @dataclass(frozen=True)
 class Stratum:
-    """The arms whose run variance is pooled: of one student, recipe and task, two or more runs."""
+    """The arms whose run variance is pooled: of one student, recipe and task, two or more runs.
+
+    `cautious` uses an unstable arm's own run variance for it; without, the pooled one is used for
+    every arm, which finds more and is wrong where arms differ in it.
+    """
 
     spreads: Mapping[str, ArmSpread]
+    cautious: bool = True
 
     @cached_property
     def left_out(self) -> tuple[str, ...]:
@@ -101,7 +106,7 @@ class Stratum:
         """
         own = self.spreads.get(arm)
         others = self._pool(arm)
-        if own is None or others is None or arm in self.left_out:
+        if not self.cautious or own is None or others is None or arm in self.left_out:
             return False
         limit = f_quantile(UNSTABLE_QUANTILE, own.runs - 1, others.freedom)
         return own.between > limit * max(others.between, others.noise)
