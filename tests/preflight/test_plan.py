@@ -76,9 +76,44 @@ def test_costs_that_are_unknown_are_reported(study: str) -> None:
     assert any("2 runs are not counted" in note for note in table.notes)
 
 
-def test_a_benchmark_of_forty_cannot_show_five_points(study: str) -> None:
-    rows = {row[0]: row for row in power_table(plan(study, [], Assumed())).rows}
-    assert rows["AMC"][1:4] == ("40", "15.0", "22.1")
+@pytest.fixture
+def two_arms(study: str) -> str:
+    path = Path(study)
+    text = path.read_text().replace("mine: {file", "one: {file: rows.jsonl}\n  two: {file")
+    path.write_text(text, encoding="utf-8")
+    return study
+
+
+def test_a_benchmark_of_forty_cannot_show_five_points(two_arms: str) -> None:
+    made = plan(two_arms, [], Assumed())
+    assert (made.seeds, made.arms, made.comparisons) == (2, 2, 2)
+    table = power_table(made)
+    rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    forty = rows["AMC"]
+    assert (forty["questions"], forty["seeds"]) == ("40", "2")
+    points = [float(forty[f"points at run sd {sd}"]) for sd in ("0.5", "1", "2")]
+    assert 20 < points[0] < points[1] < points[2] < 45
+    assert float(forty["all 2 comparisons"]) > points[1]
+    assert forty["with more answers"].endswith("(16 answers)")
+    assert float(forty["with more answers"].split()[0]) < points[1]
+    assert rows["cot_gsm8k_k4"]["questions"] == "1000 × 4"
+    assert rows["cot_gsm8k_k4"]["with more answers"] == "-"
+
+
+def test_the_plan_says_whether_answers_or_seeds_come_first(two_arms: str) -> None:
+    notes = power_table(plan(two_arms, [], Assumed())).notes
+    assert any("2 degrees of freedom only (2 arms of 2 seeds)" in note for note in notes)
+    assert "more answers or questions help more than seeds, and cost no training: AMC" in notes
+    assert "more seeds help more than answers or questions: cot_gsm8k_k4" in notes
+
+
+def test_a_declared_run_deviation_is_the_one_that_counts(study: str) -> None:
+    made = plan(study, ["evaluation.run_sd=0.7", "seeds=[1]"], Assumed())
+    table = power_table(made)
+    assert [name for name in table.columns if "run sd" in name] == ["points at run sd 0.7"]
+    assert not any("one seed an arm" in note for note in table.notes)
+    alone = power_table(plan(study, ["seeds=[1]"], Assumed()))
+    assert any("these trained models, not the arms" in note for note in alone.notes)
 
 
 def test_memory_shrinks_with_adapters_and_shards() -> None:

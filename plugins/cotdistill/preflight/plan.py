@@ -58,14 +58,42 @@ class RunCost:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study's costs and the number of questions of each task."""
+    """A study's costs and what each of its tasks can show.
+
+    Units: `questions` and `answers` a question by task, None where not known; `run_sd`, the
+    standard deviation from run to run that the study declares, in points.
+    """
 
     study: str
     runs: tuple[RunCost, ...]
     questions: dict[str, int | None]
+    answers: dict[str, int]
+    run_sd: float | None
     responses: int
     devices: int
     assumed: Assumed
+
+    @property
+    def seeds(self) -> int:
+        """Runs of one arm: how many random seeds it is trained with."""
+        return len(dict.fromkeys(one.run.seed for one in self.runs))
+
+    @property
+    def arms(self) -> int:
+        """Arms that one student is trained on by one recipe; of several, the smallest number."""
+        return min(len(arms) for arms in self._strata().values())
+
+    @property
+    def comparisons(self) -> int:
+        """Comparisons of an arm with the baseline arm, over all students, recipes and tasks."""
+        pairs = sum(len(arms) - 1 for arms in self._strata().values())
+        return max(1, pairs * len(self.questions))
+
+    def _strata(self) -> dict[tuple[str, str], set[str]]:
+        strata: dict[tuple[str, str], set[str]] = {}
+        for one in self.runs:
+            strata.setdefault((one.run.student.name, one.run.recipe), set()).add(one.run.arm)
+        return strata
 
     @property
     def hours(self) -> float:
@@ -103,12 +131,15 @@ def plan(name_or_path: str, settings: list[str], assumed: Assumed) -> Plan:
     resolved = resolve(study, place)
     arms = {arm: _arm_size(study, arm, assumed) for arm in study.trained_arms()}
     questions = {task: _questions(task, study) for task in study.evaluation.tasks}
-    asked = sum((count or 0) * _repeats(task) for task, count in questions.items())
+    answers = {task: _repeats(task) for task in questions}
+    responses = sum((count or 0) * answers[task] for task, count in questions.items())
     return Plan(
         study=study.name,
         runs=tuple(_run_costs(resolved, arms, assumed)),
         questions=questions,
-        responses=asked * len(resolved.runs),
+        answers=answers,
+        run_sd=study.evaluation.run_sd,
+        responses=responses * len(resolved.runs),
         devices=study.hardware.devices,
         assumed=assumed,
     )

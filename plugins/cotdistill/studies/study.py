@@ -111,6 +111,7 @@ class Evaluation(Shape):
     num_fewshot: int | None = Field(default=None, ge=0)
     limit: int | None = Field(default=None, ge=1)
     include_path: list[str] = Field(default_factory=list)
+    run_sd: float | None = Field(default=None, gt=0, le=50)  # points, from seed to seed, if known
 
     @field_validator("batch_size")
     @classmethod
