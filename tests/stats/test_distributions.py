@@ -27,6 +27,14 @@ def test_the_tails_of_t_agree_with_scipy(freedom: float, t: float) -> None:
     assert t_two_sided(-t, freedom) == t_two_sided(t, freedom)
 
 
+def test_tails_where_the_fraction_changes_sides_are_as_exact_as_others() -> None:
+    for freedom in [*range(1, 400), 1318, 1998]:
+        t = math.sqrt(1.5 * freedom / (freedom / 2 + 1))
+        for near in (t, math.nextafter(t, 0), math.nextafter(t, 9), t * (1 + 1e-12)):
+            expected = 2 * stats.t.sf(near, freedom)
+            assert t_two_sided(near, freedom) == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize(("freedom", "t"), [(1, 12.7), (2.5, 3.0), (7.3, 2.0), (2999.5, 1.1)])
 def test_the_tails_of_t_agree_with_the_incomplete_beta_function_of_mpmath(
     freedom: float, t: float

@@ -120,7 +120,11 @@ def _incomplete_beta(a: float, b: float, x: float, rest: float) -> float:
     if x <= 0 or rest <= 0:
         return 0.0 if x <= 0 else 1.0
     if x > (a + 1) / (a + b + 2):
-        return 1.0 - _incomplete_beta(b, a, rest, x)
+        return 1.0 - _left_tail(b, a, rest, x)
+    return _left_tail(a, b, x, rest)
+
+
+def _left_tail(a: float, b: float, x: float, rest: float) -> float:
     log_front = a * _log(x, rest) + b * _log(rest, x) - _log_beta(a, b)
     return math.exp(log_front) / a / _beta_fraction(a, b, x)
 
