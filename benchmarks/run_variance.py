@@ -12,7 +12,7 @@ before this code was written; both are means over scores of 30 and 60 % and 1 an
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -317,6 +317,11 @@ def components(studies: int) -> Iterator[Sequence[object]]:
             )  # fmt: skip
 
 
+def title(table: Callable[[int], object]) -> str:
+    """Return what a table shows, from its docstring."""
+    return (table.__doc__ or "").splitlines()[0].removeprefix("Yield ")
+
+
 def main(parts: Sequence[str], studies: int) -> None:
     """Print a table a part."""
     tables = {
@@ -327,7 +332,7 @@ def main(parts: Sequence[str], studies: int) -> None:
         "scores": scores,
     }
     for part in parts or tables:
-        print(f"\n{part}: {(tables[part].__doc__ or '').splitlines()[0]}")
+        print(f"\n{part}: {title(tables[part])}")
         for row in tables[part](studies):
             cells = [f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in row]
             print(" | ".join(cells), flush=True)
