@@ -433,3 +433,127 @@ def test_a_huge_line_is_a_broken_line(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (ledger.counts["kept"], ledger.counts["unreadable_row"]) == (2, 1)
     (rejected,) = read_jsonl(tmp_path / "kept.rejected.jsonl")
     assert rejected["detail"].startswith("a line of")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "filter a.jsonl -o a.jsonl",
+        "filter a.rejected.jsonl -o a.jsonl",
+        "filter a.jsonl -o k.jsonl --split --golds k.a.jsonl",
+        "filter a.jsonl --against b.jsonl -o b.jsonl",
+        "filter a.jsonl.journal/x.jsonl -o a.jsonl",
+        "lint a.jsonl --findings a.jsonl",
+        "lint a.jsonl --against b.jsonl --findings b.jsonl",
+        "granularity a.jsonl --rows a.jsonl",
+        "granularity a.jsonl --picture a.jsonl",
+        "granularity a.jsonl --picture new --rows new",
+        "mix one=a.jsonl=0.5 two=b.jsonl=0.5 -o b.jsonl --rows 2",
+        "mix one=a.jsonl=1 two=m.parquet=1 -o m.jsonl --rows 2 --parquet",
+        "grade a.jsonl -o a.jsonl",
+        "grade a.jsonl --gold-file b.jsonl -o b.jsonl",
+        "import-traces a.jsonl -o .",
+        "import-traces a.jsonl sub/a.jsonl -o new",
+    ],
+)
+def test_no_verb_writes_to_a_file_it_reads(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ("a.jsonl", "b.jsonl", "a.rejected.jsonl", "k.a.jsonl", "m.parquet", "sub/a.jsonl")
+    for name in (*names, "a.jsonl.journal/x.jsonl"):
+        write_jsonl(tmp_path / name, [trace_dict(number) for number in range(3)])
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert main(command.split()) == 2
+    assert "choose another" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_an_input_that_changes_while_it_is_filtered_leaves_no_ledger(tmp_path: Path) -> None:
+    path = many_rows(tmp_path)
+
+    def change(line: str) -> None:
+        if line.startswith("scanned"):
+            with path.open("a", encoding="utf-8") as stream:
+                stream.write("{}\n")
+
+    with pytest.raises(DataError, match="the file changed while it was read"):
+        filter_traces([path], Filters(), tmp_path / "kept.jsonl", progress=change)
+    assert not (tmp_path / "kept.ledger.json").exists()
+
+
+def test_a_filter_that_keeps_nothing_says_so_and_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", [trace_dict(2, rationale="The answer is 9")])
+    assert main(["filter", str(path), "-o", str(tmp_path / "kept.jsonl")]) == 1
+    captured = capsys.readouterr()
+    assert "no row is kept" in captured.err
+    assert "wrong_answer" in captured.out
+
+
+def test_comparing_with_packaged_benchmarks_of_which_none_is_prepared_fails(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COTDISTILL_DATA", str(tmp_path / "nothing"))
+    with pytest.raises(DataError, match="no packaged benchmark is prepared"):
+        filter_traces([corpus], Filters(against=("packaged",)), tmp_path / "kept.jsonl")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus.jsonl"]
+
+
+def test_a_filter_that_is_refused_leaves_no_work_folder(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"id": 1\n', encoding="utf-8")
+    with pytest.raises(DataError):
+        filter_traces([path], Filters(), tmp_path / "kept.jsonl")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["rows.jsonl"]
+
+
+def test_every_row_that_an_import_refuses_is_among_the_rejected(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"instruction": f"{n} + {n}?", "output": "2"} for n in range(3)]
+    rows += [{"instruction": f"{n}?", "output": None} for n in range(1100)]
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
+    ledger = filter_traces([path], Filters(duplicates=()), tmp_path / "kept.jsonl")
+    rejected = read_jsonl(tmp_path / "kept.rejected.jsonl")
+    assert len(rejected) == ledger.counts["missing_column"] == 1100
+    (rule,) = [each for each in lint([path]).rules if each.rule == "missing_column"]
+    assert rule.where == (f"{path}: 4-1103",)
+
+
+def test_a_folder_is_filtered_file_by_file(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_jsonl(tmp_path / "in" / f"{name}.jsonl", [trace_dict(2, id=name)])
+    options = FilterOptions(split=True)
+    filters = Filters(duplicates=())
+    ledger = filter_traces([tmp_path / "in"], filters, tmp_path / "kept.jsonl", options)
+    assert [file.file for file in ledger.outputs[:2]] == ["kept.a.jsonl", "kept.b.jsonl"]
+
+
+def test_rows_that_granularity_cannot_measure_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_jsonl(
+        tmp_path / "rows.jsonl",
+        [trace_dict(2), trace_dict(3, rationale=" "), trace_dict(4, gold=5)],
+    )
+    assert main(["granularity", str(path)]) == 1
+    told = "rows: 1 of 3 rows measured; left out: 1 empty_rationale, 1 missing_column"
+    assert told in capsys.readouterr().err
+    other = write_jsonl(tmp_path / "other.jsonl", [trace_dict(9, question="What else is there?")])
+    assert main(["granularity", str(other), str(path)]) == 1
+    assert "no question in common: not compared" in capsys.readouterr().out
+    path.write_bytes("é".encode("latin-1"))
+    assert main(["granularity", str(path)]) == 1
+    assert "no trace in it" in (error := capsys.readouterr().err)
+    assert "not UTF-8" in error
+
+
+def test_a_file_of_which_no_row_can_be_imported_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", [{"first": "1 + 1?", "second": "2"}])
+    assert main(["import-traces", str(path), "-o", str(tmp_path / "new")]) == 1
+    assert "no row could be read; rows.jsonl:1: keys first, second" in capsys.readouterr().err

@@ -136,7 +136,7 @@ def test_the_verb_prints_a_table_of_outcomes_by_rule(
 
 def test_the_verb_has_an_example_in_its_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["grade", "--help"]) == 0
-    assert "Example: cotdistill grade" in capsys.readouterr().out
+    assert "cotdistill grade traces.jsonl" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("tolerance", ["nan", "inf", "-1"])

@@ -33,21 +33,36 @@ def import_traces(
 ) -> None:
     """Import traces from the papers' repositories and common formats; count rejected rows.
 
+    Exit status 1 if no row of a file could be read.
+
     Example:
         cotdistill import-traces Distilling-CoT-Reasoning/data -o traces
     """
-    from cotdistill.corpus.records.import_traces import import_source
+    from cotdistill.corpus.records.import_traces import import_source, output_paths
     from cotdistill.corpus.records.sources import find_sources
+    from cotdistill.files.inputs import refuse_overwriting
 
     rows = []
-    for source in find_sources(paths, golds or []):
+    messages = []
+    sources = find_sources(paths, golds or [])
+    outputs = [path for each in sources for path in output_paths(each, output, parquet=parquet)]
+    refuse_overwriting([*(source.path for source in sources), *(golds or [])], outputs)
+    for source in sources:
         done = import_source(source, output, skip_bad=skip_bad, parquet=parquet)
+        if done.refusals:
+            first = done.refusals[0]
+            count = "no row could be read" if not done.read else f"{done.rows - done.read} refused"
+            messages.append((done.read, f"{source.path}: {count}; {first.place}: {first.why}\n"))
         refused = ", ".join(f"{count} {rule}" for rule, count in done.refused.items()) or "0"
         shape = ", ".join(done.shapes) or "none"
         counts = (done.rows, done.traces, done.questions, done.with_gold)
         rows.append((source.name, shape, *map(str, counts), refused))
     columns = ("name", "shape", "rows", "traces", "questions", "with gold", "refused")
     show_table(Table(columns, tuple(rows)))
+    for _, message in messages:
+        sys.stderr.write(message)
+    if not all(read for read, _ in messages):
+        raise typer.Exit(1)
 
 
 def lint(
@@ -111,18 +126,18 @@ def granularity(
 ) -> None:
     """Measure steps, sentences, equations and length per level; check that levels get longer.
 
-    Exit status 1 if a level is not longer than the one below it.
+    Exit status 1 if a level is not longer than the one below it, or if a row cannot be read.
 
     Example:
         cotdistill granularity traces/level*.jsonl --picture levels.svg
     """
-    from cotdistill.corpus.granularity import measure_granularity, write_picture
+    from cotdistill.corpus.granularity import GranularityOptions, measure_granularity
     from cotdistill.corpus.granularity_measures import MEASURES
 
     known = (*MEASURES, "tokens")
     if by not in known or (by == "tokens" and not tokenizer):
         raise MisuseError(f"granularity: --by {by}; known: {', '.join(known)} (with --tokenizer)")
-    report = measure_granularity(files, tokenizer=tokenizer, by=by, rows=rows)
+    report = measure_granularity(files, GranularityOptions(tokenizer, by, rows, picture))
     columns = ("arm", "rows", *report.arms[0].means)
     shown = [
         (arm.arm, str(arm.rows), *(f"{mean:.1f}" for mean in arm.means.values()))
@@ -132,15 +147,21 @@ def granularity(
         f"{order.upper} is {order.ratio:.2f} times as long as {order.lower}; at least as long on "
         f"{order.kept:.1%} of {order.questions} questions"
         + ("" if order.is_longer else "  <- NOT LONGER than the level below")
+        if order.questions
+        else f"{order.upper} and {order.lower} have no question in common: not compared"
         for order in report.orders
     ]
-    if len(report.arms) > 1:
+    if len(report.arms) > 1 and report.shared_questions:
         notes.append(
             f"length never falls over all levels on {report.kept_throughout:.1%} of "
             f"{report.shared_questions} questions"
         )
     show_table(Table(columns, tuple(shown), tuple(notes)))
-    if picture:
-        write_picture(picture, report)
-    if any(not order.is_longer for order in report.orders):
+    for arm in report.arms:
+        if arm.not_measured:
+            why = ", ".join(f"{count} {rule}" for rule, count in arm.not_measured.items())
+            total = arm.rows + sum(arm.not_measured.values())
+            sys.stderr.write(f"{arm.arm}: {arm.rows} of {total} rows measured; left out: {why}\n")
+    unreadable = any(arm.unreadable for arm in report.arms)
+    if unreadable or any(not order.is_longer for order in report.orders):
         raise typer.Exit(1)

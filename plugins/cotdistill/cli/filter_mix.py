@@ -85,6 +85,7 @@ def filter_(options: FilterOptions) -> None:
     """
     from cotdistill.corpus.filtering import filter as filtering
     from cotdistill.corpus.filtering.settings import Filters
+    from cotdistill.corpus.filtering.write import rejected_path
     from cotdistill.schema import read_shape
 
     _refuse_parquet_name(options.output)
@@ -116,6 +117,9 @@ def filter_(options: FilterOptions) -> None:
     )
     ledger = filtering.filter_traces(options.files, filters, options.output, how, progress_line())
     _show_ledger(options.output, ledger)
+    if not ledger.counts["kept"]:
+        sys.stderr.write(f"no row is kept; the reasons are in {rejected_path(options.output)}\n")
+        raise typer.Exit(1)
 
 
 @dataclass(frozen=True, kw_only=True)

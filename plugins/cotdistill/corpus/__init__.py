@@ -5,6 +5,7 @@ PUBLIC_MODULES = (
     "filtering.lint",
     "filtering.settings",
     "filtering.survey",
+    "filtering.write",
     "grade_file",
     "granularity",
     "granularity_measures",

@@ -13,6 +13,7 @@ from cotdistill.corpus.records.columns import has_column, text_at, value_at
 from cotdistill.corpus.records.gold_files import GoldColumns, missing_column, read_golds
 from cotdistill.errors import DataError, Fault, MisuseError, did_you_mean
 from cotdistill.files.atomic import written_whole
+from cotdistill.files.inputs import refuse_overwriting
 from cotdistill.files.jsonl import Row, read_rows, row_line
 from cotdistill.grading.arithmetic.soundness import step_soundness
 from cotdistill.grading.batch import Judged, grade_many
@@ -109,8 +110,7 @@ def grade_file(
     Raises:
         DataError: a row lacks a column, a gold is missing or given twice; up to 20 at once.
     """
-    if output.resolve() == source.resolve():
-        raise MisuseError(f"{output}: is the file to grade; choose another name with -o")
+    refuse_overwriting([source, *([gold_file] if gold_file else [])], [output])
     golds = (
         read_golds(gold_file, columns=GoldColumns(columns.on, columns.gold)) if gold_file else None
     )

@@ -1,7 +1,8 @@
-"""Measure how finely the rationales of arms are worked out, and whether levels keep order."""
+"""Measure how detailed the rationales of arms are, and whether levels get longer."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -17,23 +18,47 @@ from cotdistill.corpus.granularity_measures import (
     level_orders,
     order_kept_throughout,
 )
-from cotdistill.corpus.records.import_traces import traces_in
+from cotdistill.corpus.records.import_traces import Refusal, traces_in
 from cotdistill.corpus.records.sources import find_sources
 from cotdistill.corpus.records.trace import Trace
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.atomic import write_text, written_whole
+from cotdistill.files.inputs import refuse_overwriting
 from cotdistill.files.jsonl import row_line
 
 _BATCH = 500
 
 
 @dataclass(frozen=True)
+class GranularityOptions:
+    """How to measure, and what to write.
+
+    `by` is the measure by which levels are compared. `rows` gets a line for each trace: arm, id,
+    question and its measures; `picture` gets a bar chart of the arms.
+    """
+
+    tokenizer: str | None = None
+    by: str = "words"
+    rows: Path | None = None
+    picture: Path | None = None
+
+
+@dataclass(frozen=True)
 class ArmMeasures:
-    """One arm: its rows and the mean of each measure."""
+    """One arm: the rows measured, the mean of each measure, and by reason the rows that were not.
+
+    An empty rationale is a reason; any other is a row that could not be read.
+    """
 
     arm: str
     rows: int
     means: dict[str, float]
+    not_measured: dict[str, int]
+
+    @property
+    def unreadable(self) -> int:
+        """How many rows could not be read as traces."""
+        return sum(rows for why, rows in self.not_measured.items() if why != "empty_rationale")
 
 
 @dataclass(frozen=True)
@@ -49,43 +74,47 @@ class GranularityReport:
 
 def measure_granularity(
     paths: Sequence[Path],
-    *,
-    tokenizer: str | None = None,
-    by: str = "words",
-    rows: Path | None = None,
+    options: GranularityOptions = GranularityOptions(),  # noqa: B008
 ) -> GranularityReport:
     """Measure files of traces, taken as levels in the order given.
 
     Arms are joined by the words of their questions; of several traces of a question the first
-    counts. `by` is the measure whose order is looked at. `rows` names a file that gets a line for
-    each trace: arm, id, question and its measures.
+    counts.
 
     Raises:
         DataError: a file is missing, or holds no traces.
+        MisuseError: an output is an input.
     """
+    outputs = [path for path in (options.rows, options.picture) if path]
+    refuse_overwriting(paths, outputs)
     arms: list[ArmMeasures] = []
     lengths: dict[str, dict[str, float]] = {}
-    names = [*MEASURES, *(["tokens"] if tokenizer else [])]
-    with written_whole(rows) if rows else nullcontext() as stream:
+    names = [*MEASURES, *(["tokens"] if options.tokenizer else [])]
+    with written_whole(options.rows) if options.rows else nullcontext() as stream:
         for path in paths:
             name = path.stem if path.stem not in lengths else str(path)
             lengths[name] = {}
             sums, count = dict.fromkeys(names, 0), 0
-            for trace, one in _measured(path, tokenizer):
+            left_out: Counter[str] = Counter()
+            for trace, granularity_of_trace in _measured(path, options.tokenizer, left_out):
                 count += 1
-                measures = {each: getattr(one, each) for each in names}
+                measures = {each: getattr(granularity_of_trace, each) for each in names}
                 for each, value in measures.items():
                     sums[each] += value
-                lengths[name].setdefault(question_key(trace.question, "words"), measures[by])
+                lengths[name].setdefault(
+                    question_key(trace.question, "words"), measures[options.by]
+                )
                 if stream:
-                    told = {"arm": name, "id": trace.id, "question": trace.question, **measures}
-                    stream.write(row_line(told))
-            if not count:
-                raise DataError(Fault(str(path), "no trace in it", "rows with rationales"))
+                    row = {"arm": name, "id": trace.id, "question": trace.question, **measures}
+                    stream.write(row_line(row))
             means = {each: value / count for each, value in sums.items()}
-            arms.append(ArmMeasures(name, count, means))
+            arms.append(ArmMeasures(name, count, means, dict(left_out)))
     shared, kept = order_kept_throughout(lengths)
-    return GranularityReport(tuple(arms), tuple(level_orders(lengths)), by, shared, kept)
+    orders = tuple(level_orders(lengths))
+    report = GranularityReport(tuple(arms), orders, options.by, shared, kept)
+    if options.picture:
+        write_text(options.picture, picture(report))
+    return report
 
 
 def picture(report: GranularityReport) -> str:
@@ -115,20 +144,28 @@ def picture(report: GranularityReport) -> str:
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def write_picture(path: Path, report: GranularityReport) -> None:
-    """Write the picture of a report."""
-    write_text(path, picture(report))
-
-
-def _measured(path: Path, tokenizer: str | None) -> Iterator[tuple[Trace, Granularity]]:
-    waiting: list[Trace] = []
-    for _, found, _ in traces_in(find_sources([path])[0]):
-        if isinstance(found, Trace) and found.rationale.strip():
-            waiting.append(found)
-        if len(waiting) == _BATCH:
-            yield from _measured_together(waiting, tokenizer)
-            waiting = []
-    yield from _measured_together(waiting, tokenizer)
+def _measured(
+    path: Path, tokenizer: str | None, left_out: Counter[str]
+) -> Iterator[tuple[Trace, Granularity]]:
+    """Yield the traces of a file with their measures, and count the other rows by reason."""
+    batch: list[Trace] = []
+    measured, why = 0, ""
+    for _, row, _ in traces_in(find_sources([path])[0]):
+        if isinstance(row, Refusal):
+            left_out[row.rule] += 1
+            why = why or f"{row.place}: {row.why}"
+        elif not row.rationale.strip():
+            left_out["empty_rationale"] += 1
+            why = why or "its rationales are empty"
+        else:
+            measured += 1
+            batch.append(row)
+        if len(batch) == _BATCH:
+            yield from _measured_together(batch, tokenizer)
+            batch = []
+    yield from _measured_together(batch, tokenizer)
+    if not measured:
+        raise DataError(Fault(str(path), "no trace in it", "rows with rationales", why))
 
 
 def _measured_together(

@@ -1,18 +1,28 @@
-"""Write a file whole or not at all: a temporary name beside it, then a rename."""
+"""Write a file whole or not at all: a temporary name in the same folder, then a rename.
+
+A temporary file is locked while it is written. The kernel drops the lock with its holder, so what a
+killed program left behind is told from what another program is writing, and is removed by the next
+program that writes into the folder.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
+import functools
 import hashlib
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from cotdistill.errors import Fault, FaultsError
+
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.\d+-[0-9a-f]{8}(?P<replaced>\.replaced)?~")
 
 
 @contextlib.contextmanager
@@ -39,10 +49,12 @@ def written_bytes(path: Path) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def _appearing(path: Path, mode: str, **how: str) -> Iterator[IO[Any]]:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}~")
+    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open(mode, **how) as stream:  # type: ignore[call-overload]
+        _remove_leftovers(path.parent)
+        temporary, stream = _locked_file(path, mode, how)
+        with stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -50,8 +62,9 @@ def _appearing(path: Path, mode: str, **how: str) -> Iterator[IO[Any]]:
     except OSError as error:
         raise FaultsError(_disk_fault(path, error)) from error
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
 
 
 @contextlib.contextmanager
@@ -63,19 +76,30 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
     Raises:
         FaultsError: the folder cannot be written or the disk is full; nothing is left behind.
     """
-    name = f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}"
-    filling, replaced = path.with_name(f".{name}~"), path.with_name(f".{name}.replaced~")
+    replaced = _temporary(path, ".replaced")
+    filling: Path | None = None
+    descriptor = -1
     try:
-        filling.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path.parent)
+        filling, descriptor = _locked_folder(path)
         yield filling
         if path.exists():
             path.replace(replaced)
-        filling.replace(path)
+        try:
+            filling.replace(path)
+        except OSError:
+            if replaced.exists():
+                replaced.replace(path)
+            raise
     except OSError as error:
         raise FaultsError(_disk_fault(path, error)) from error
     finally:
+        if descriptor >= 0:
+            os.close(descriptor)
         for left in (filling, replaced):
-            shutil.rmtree(left, ignore_errors=True)
+            if left is not None:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -120,6 +144,71 @@ def free_name(path: Path) -> Path:
         free = path.with_name(f"{stem}-{number}.{suffix}")
         number += 1
     return free
+
+
+def _temporary(path: Path, kind: str = "") -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{kind}~")
+
+
+def _locked_file(path: Path, mode: str, how: Mapping[str, str]) -> tuple[Path, IO[Any]]:
+    while True:
+        temporary = _temporary(path)
+        stream = temporary.open(mode, **how)  # type: ignore[call-overload]
+        _locked(stream.fileno(), fcntl.LOCK_EX)
+        if temporary.exists():  # else another program took it for a leftover before it was locked
+            return temporary, stream
+        stream.close()
+
+
+def _locked_folder(path: Path) -> tuple[Path, int]:
+    while True:
+        temporary = _temporary(path)
+        temporary.mkdir()
+        descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+        _locked(descriptor, fcntl.LOCK_EX)
+        if temporary.exists():
+            return temporary, descriptor
+        os.close(descriptor)
+
+
+def _locked(descriptor: int, how: int) -> bool:
+    """Lock an open file or folder; False if another program holds it, or there are no locks."""
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError:
+        return False
+    return True
+
+
+@functools.cache
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what killed programs left in a folder; once a process, as it reads the whole folder.
+
+    A folder that was being replaced gets its name back.
+    """
+    found: list[tuple[str, re.Match[str]]] = []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        found = [
+            (entry.name, match) for entry in entries if (match := _TEMPORARY.fullmatch(entry.name))
+        ]
+    for name, match in found:
+        path = folder / name
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                if _locked(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                    _remove_leftover(path, folder / match["name"], bool(match["replaced"]))
+            finally:
+                os.close(descriptor)
+
+
+def _remove_leftover(path: Path, original: Path, was_replaced: bool) -> None:
+    if was_replaced and not original.exists():
+        path.rename(original)
+    elif path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink()
 
 
 def _disk_fault(path: Path, error: OSError) -> Fault:

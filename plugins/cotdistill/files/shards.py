@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cotdistill.errors import DataError
 from cotdistill.files.any_rows import BadRow, whole_line
 from cotdistill.files.atomic import write_text
+from cotdistill.files.inputs import changed_fault
 
 SHARD_BYTES = 8 << 20
 
@@ -44,7 +46,11 @@ def shards_of(paths: Sequence[Path], shard_bytes: int = SHARD_BYTES) -> list[Sha
 
 
 def lines_of(shard: Shard) -> Iterator[tuple[int, int, bytes | BadRow]]:
-    """Yield place in the file, length in bytes, and the line without its end; blank ones too."""
+    """Yield place in the file, length in bytes, and the line without its end; blank ones too.
+
+    Raises:
+        DataError: the file became shorter after the shard was cut.
+    """
     with Path(shard.path).open("rb") as stream:
         if shard.start:
             stream.seek(shard.start - 1)
@@ -52,6 +58,8 @@ def lines_of(shard: Shard) -> Iterator[tuple[int, int, bytes | BadRow]]:
         place = stream.tell()
         while place < shard.end:
             line = whole_line(stream)
+            if not line:
+                raise DataError(changed_fault(shard.path))
             if isinstance(line, BadRow):
                 after = stream.tell()
                 yield place, after - place, line

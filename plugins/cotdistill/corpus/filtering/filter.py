@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from cotdistill import __version__
-from cotdistill.corpus.filtering.held_out import held_out_questions
-from cotdistill.corpus.filtering.inputs import TraceFile, trace_files
+from cotdistill.corpus.filtering.held_out import held_out_files, held_out_questions
+from cotdistill.corpus.filtering.inputs import TraceFile, input_files, trace_files
 from cotdistill.corpus.filtering.reasons import (
     KEPT,
     REASONS,
@@ -29,16 +29,25 @@ from cotdistill.corpus.filtering.scan import ScanSettings, write_held_out
 from cotdistill.corpus.filtering.settings import Filters
 from cotdistill.corpus.filtering.survey import Progress, Survey, survey
 from cotdistill.corpus.filtering.workers import Engine, run_tasks
-from cotdistill.corpus.filtering.write import WriteTask, join_kept, join_pieces, write_shard
+from cotdistill.corpus.filtering.write import (
+    WriteTask,
+    join_kept,
+    join_pieces,
+    kept_paths,
+    rejected_path,
+    write_shard,
+)
 from cotdistill.corpus.records.parquet import write_parquet_copy
+from cotdistill.corpus.records.sources import gold_files_beside
 from cotdistill.corpus.text.contamination import HeldOut
 from cotdistill.corpus.text.groups import Mask, balance
-from cotdistill.errors import DataError, Fault
+from cotdistill.errors import DataError, Fault, MisuseError
 from cotdistill.files.atomic import sha256_of
+from cotdistill.files.inputs import FileStates, refuse_overwriting
 from cotdistill.files.jsonl import row_line
 from cotdistill.files.ledger import Ledger, LedgerFile, ledger_path, write_ledger
 from cotdistill.files.locks import only_writer
-from cotdistill.files.parquet import require_parquet
+from cotdistill.files.parquet import parquet_copy, require_parquet
 from cotdistill.files.shards import LOCK, WorkFolder
 
 _FAULTS_SHOWN = 20
@@ -75,23 +84,33 @@ def filter_traces(
     interruption resumes.
 
     Raises:
-        DataError: a file is missing or broken; without `skip_bad`, each broken line by its number.
-        MisuseError: `against` names neither a file nor a benchmark.
+        DataError: a file is missing or broken, or changed meanwhile; without `skip_bad`, each
+            broken line by its number.
+        MisuseError: `against` names neither a file nor a benchmark, or an output is an input.
         FaultsError: another program writes the same output.
     """
     if options.parquet:
         require_parquet(str(out))
-    questions, not_prepared = held_out_questions(filters.against)
-    hashes = {path: sha256_of(path) for path in paths if path.is_file()}
+    paths = input_files(paths)
     folder = out.with_name(f"{out.name}.journal")
+    read = _files_read(paths, filters, options)
+    refuse_overwriting(read, _named_outputs(out, options), [folder])
+    questions, not_prepared = held_out_questions(filters.against)
+    states = FileStates.of(read)
+    hashes = {path: sha256_of(path) for path in paths}
     with only_writer(folder / LOCK):
         work = WorkFolder.opened(folder, _job(paths, hashes, filters, options, questions))
-        files = trace_files(
-            paths, work.piece("imported"), skip_bad=options.skip_bad, golds=options.golds
-        )
-        surveyed = _surveyed(files, filters, options, questions, work, progress)
-        if not options.skip_bad:
-            _refuse_bad(surveyed, files)
+        try:
+            files = trace_files(
+                paths, work.piece("imported"), skip_bad=options.skip_bad, golds=options.golds
+            )
+            refuse_overwriting(read, kept_paths(files, out, split=options.split))
+            surveyed = _surveyed(files, filters, options, questions, work, progress)
+            if not options.skip_bad:
+                _refuse_bad(surveyed, files)
+        except (DataError, MisuseError):
+            work.close()  # the same job cannot succeed, so there is nothing to resume
+            raise
         reasons = reasons_of(surveyed, filters, work, progress)
         counts = counts_of(reasons, files, filters)
         tasks = _write_tasks(surveyed, files, filters, work)
@@ -113,9 +132,24 @@ def filter_traces(
                 ],
             },
         )
+        states.refuse_changes()
         write_ledger(out, ledger)
         work.close()
         return ledger
+
+
+def _files_read(paths: Sequence[Path], filters: Filters, options: FilterOptions) -> list[Path]:
+    beside = [gold for path in paths for gold in gold_files_beside(path)]
+    named = [Path(filters.tokenizer)] if filters.tokenizer else []
+    return [*paths, *options.golds, *beside, *held_out_files(filters.against), *named]
+
+
+def _named_outputs(out: Path, options: FilterOptions) -> list[Path]:
+    """Return the outputs whose names do not depend on what the inputs hold."""
+    outputs = [rejected_path(out), ledger_path(out)]
+    if not options.split:
+        outputs += [out, parquet_copy(out)] if options.parquet else [out]
+    return outputs
 
 
 def counts_of(reasons: Reasons, files: Sequence[TraceFile], filters: Filters) -> dict[str, int]:
@@ -214,7 +248,7 @@ def _outputs(
     counts: Mapping[str, int],
 ) -> tuple[LedgerFile, ...]:
     kept = join_kept(tasks, files, out, split=options.split)
-    rejected = out.with_suffix(".rejected.jsonl")
+    rejected = rejected_path(out)
     join_pieces([Path(task.rejected) for task in tasks], rejected, _refused_lines(files))
     rows = sum(counts.values()) - counts["kept"]
     copied = [file for file in kept if file.rows] if options.parquet else []
@@ -238,7 +272,7 @@ def _inputs(
 def _refused_lines(files: Sequence[TraceFile]) -> Iterator[bytes]:
     """Yield the rows that became no trace when their file was imported, as rejected rows."""
     for file in files:
-        for refusal in file.refusals:
+        for refusal in file.refusals():
             row = {"place": refusal.place, "reason": refusal.rule, "detail": refusal.why}
             yield row_line({**row, "row": refusal.row}).encode()
 

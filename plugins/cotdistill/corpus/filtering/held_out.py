@@ -14,27 +14,29 @@ from cotdistill.corpus.text.contamination import HeldOut
 from cotdistill.errors import DataError, Fault, MisuseError, did_you_mean
 
 PACKAGED = "packaged"
+_PREPARE = "prepare one: cotdistill prepare gsm8k"
 
 
 def held_out_questions(against: Sequence[str]) -> tuple[list[HeldOut], list[str]]:
-    """Return test questions, and the packaged benchmarks that are not prepared and so not there.
+    """Return test questions, and the packaged benchmarks that are left out: they are not prepared.
 
     Each of `against` is a file, the name of a benchmark, or "packaged": all benchmarks whose test
     questions are prepared.
 
     Raises:
         MisuseError: it is none of these.
-        DataError: a file has no questions, or a benchmark is not prepared.
+        DataError: a file has no questions, or a benchmark, or for "packaged" all, is not prepared.
     """
     questions: list[HeldOut] = []
     missing: list[str] = []
     for wanted in against:
         if wanted == PACKAGED:
-            for name in benchmark_names():
-                if "test" in prepared_splits(name):
-                    questions += _prepared(name)
-                else:
-                    missing.append(name)
+            prepared = [name for name in benchmark_names() if "test" in prepared_splits(name)]
+            if not prepared:
+                wrong = "no packaged benchmark is prepared, so there is nothing to compare with"
+                raise DataError(Fault(f"--against {PACKAGED}", wrong, "", _PREPARE))
+            questions += [question for name in prepared for question in _prepared(name)]
+            missing += [name for name in benchmark_names() if name not in prepared]
         elif wanted in benchmark_names():
             questions += _prepared(wanted)
         elif Path(wanted).is_file():
@@ -44,6 +46,12 @@ def held_out_questions(against: Sequence[str]) -> tuple[list[HeldOut], list[str]
             hint = did_you_mean(wanted, known)
             raise MisuseError(f"--against {wanted}: neither a file nor a benchmark; {hint}")
     return questions, missing
+
+
+def held_out_files(against: Sequence[str]) -> list[Path]:
+    """Return the files among what is named to compare with."""
+    names = (PACKAGED, *benchmark_names())
+    return [Path(each) for each in against if each not in names and Path(each).is_file()]
 
 
 def _prepared(name: str) -> list[HeldOut]:

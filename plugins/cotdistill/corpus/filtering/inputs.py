@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from cotdistill.corpus.records.sources import find_sources
 from cotdistill.corpus.records.trace_row import is_trace_row
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.any_rows import BadRow, numbered_rows
+from cotdistill.files.jsonl import read_rows
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class TraceFile:
 
     `input` is the file as the user named it and `label` how messages call it. If it was imported,
     `path` is the imported copy, `input_rows` counts the input's rows, `row_numbers` holds the input
-    row of each trace, and `refused` and `refusals` tell which rows became no trace; `row_numbers`
-    and `input_rows` are None where `path` is the input itself.
+    row of each trace, `refused` counts the rows that became no trace by rule, and `refused_path` is
+    the file of them. All are None where `path` is the input itself.
     """
 
     path: Path
@@ -32,11 +33,32 @@ class TraceFile:
     input_rows: int | None = None
     row_numbers: NDArray[np.int64] | None = None
     refused: dict[str, int] | None = None
-    refusals: tuple[Refusal, ...] = ()
+    refused_path: Path | None = None
 
     def refused_by(self, rule: str) -> int:
         """Return how many rows of the input were refused by a rule when it was imported."""
         return (self.refused or {}).get(rule, 0)
+
+    def refusals(self) -> Iterator[Refusal]:
+        """Yield the rows of the input that became no trace."""
+        if self.refused and self.refused_path:
+            for row in read_rows(self.refused_path):
+                yield Refusal(row["place"], row["rule"], row["why"], row["row"])
+
+
+def input_files(paths: Sequence[Path]) -> list[Path]:
+    """Return the files to read: those named, and those in folders that are named.
+
+    Raises:
+        DataError: a path is missing, or a folder holds no file of rows.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if path.is_file():
+            files.append(path)
+        else:
+            files += dict.fromkeys(source.path for source in find_sources([path]))
+    return files
 
 
 def trace_files(
@@ -67,7 +89,7 @@ def trace_files(
                     report.rows,
                     np.array(report.rows_of_traces, dtype=np.int64),
                     dict(report.refused),
-                    tuple(report.refusals),
+                    into / "refused" / f"{source.name}.jsonl",
                 )
             )
     return files

@@ -12,17 +12,19 @@ from typing import Any
 import numpy as np
 
 from cotdistill.benchmarks.question import without_label
-from cotdistill.corpus.filtering.held_out import held_out_questions
-from cotdistill.corpus.filtering.inputs import TraceFile, trace_files
+from cotdistill.corpus.filtering.held_out import held_out_files, held_out_questions
+from cotdistill.corpus.filtering.inputs import TraceFile, input_files, trace_files
 from cotdistill.corpus.filtering.scan import ScanSettings, held_out_index, key_of, write_held_out
 from cotdistill.corpus.filtering.survey import Progress, Survey, joined_bits, survey
 from cotdistill.corpus.filtering.workers import Engine
+from cotdistill.corpus.records.sources import gold_files_beside
 from cotdistill.corpus.records.trace import Trace
 from cotdistill.corpus.rules.rules import RULE_BY_NAME, RULES, RuleSet, detail_of
 from cotdistill.corpus.text.contamination import RULES as OVERLAPS
 from cotdistill.corpus.text.contamination import overlaps, shared_run
 from cotdistill.corpus.text.words import words_of
 from cotdistill.files.atomic import written_whole
+from cotdistill.files.inputs import refuse_overwriting
 from cotdistill.files.jsonl import row_line
 from cotdistill.files.shards import WorkFolder
 
@@ -84,8 +86,11 @@ def lint(
 
     Raises:
         DataError: a file is missing, empty, or of no known shape.
-        MisuseError: `against` names neither a file nor a benchmark.
+        MisuseError: `against` names neither a file nor a benchmark, or `findings` is an input.
     """
+    paths = input_files(paths)
+    if options.findings:
+        refuse_overwriting(_files_read(paths, options), [options.findings])
     questions, missing = held_out_questions(options.against)
     with tempfile.TemporaryDirectory(prefix="cotdistill-lint-") as scratch:
         files = trace_files(paths, Path(scratch), skip_bad=True, golds=options.golds)
@@ -124,6 +129,11 @@ def lint(
         )
 
 
+def _files_read(paths: Sequence[Path], options: LintOptions) -> list[Path]:
+    beside = [gold for path in paths for gold in gold_files_beside(path)]
+    return [*paths, *options.golds, *beside, *held_out_files(options.against)]
+
+
 class _Look:
     """Names rows as their files number them, and works out the details of a finding again."""
 
@@ -152,12 +162,6 @@ class _Look:
     def report(self, rule: str, bits: Any, examples: int) -> RuleReport | None:
         """Return what one rule found, None if nothing."""
         found = np.flatnonzero((bits & np.uint64(RuleSet.of(rule).bits)) != 0)
-        refusals = [
-            RowFinding(rule, f"{file.input}:{refusal.place.rpartition(':')[2]}", refusal.why)
-            for file in self.files
-            for refusal in file.refusals
-            if refusal.rule == rule
-        ]
         refused = sum(file.refused_by(rule) for file in self.files)
         if not len(found) and not refused:
             return None
@@ -167,11 +171,12 @@ class _Look:
             file, number = self.number(row)
             numbers.setdefault(file, []).append(number)
         for place, each in enumerate(self.files):
-            numbers.setdefault(place, []).extend(
-                int(refusal.place.rpartition(":")[2])
-                for refusal in each.refusals
-                if refusal.rule == rule
-            )
+            for refusal in each.refusals() if each.refused_by(rule) else ():
+                if refusal.rule == rule:
+                    refused_row = int(refusal.place.rpartition(":")[2])
+                    numbers.setdefault(place, []).append(refused_row)
+                    if len(shown) < examples:
+                        shown.append(RowFinding(rule, f"{each.input}:{refused_row}", refusal.why))
         return RuleReport(
             rule,
             RULE_BY_NAME[rule].about,
@@ -182,7 +187,7 @@ class _Look:
                 for file, rows in sorted(numbers.items())
                 if rows
             ),
-            tuple((shown + refusals)[:examples]),
+            tuple(shown),
         )
 
     def finding(self, row: int, rule: str) -> RowFinding:
@@ -201,7 +206,7 @@ class _Look:
                 finding = self.finding(row, rule)
                 yield {key: value for key, value in vars(finding).items() if value is not None}
         for file in self.files:
-            for refusal in file.refusals:
+            for refusal in file.refusals():
                 number = refusal.place.rpartition(":")[2]
                 place = f"{file.input}:{number}"
                 yield {"rule": refusal.rule, "place": place, "detail": refusal.why}

@@ -62,20 +62,35 @@ def write_shard(task: WriteTask) -> None:
             rejected.write(row_line(_rejected(raw, REASONS[reason], place)).encode())
 
 
+def rejected_path(out: Path) -> Path:
+    """Return the file of the rows that are not kept.
+
+    >>> rejected_path(Path("data/kept.jsonl")).as_posix()
+    'data/kept.rejected.jsonl'
+    """
+    return out.with_suffix(".rejected.jsonl")
+
+
+def kept_paths(files: Sequence[TraceFile], out: Path, *, split: bool) -> list[Path]:
+    """Return the files of kept rows: `out`, or with `split` one for each of the input files."""
+    if not split:
+        return [out]
+    stems = [file.input.stem for file in files]
+    names = [
+        stem if stems.count(stem) == 1 else f"{stem}-{place}"
+        for place, stem in enumerate(stems, start=1)
+    ]
+    return [out.with_name(f"{out.stem}.{name}.jsonl") for name in names]
+
+
 def join_kept(
     tasks: Sequence[WriteTask], files: Sequence[TraceFile], out: Path, *, split: bool
 ) -> list[LedgerFile]:
     """Join the kept pieces into one file, or with `split` into one for each input."""
-    if not split:
-        rows = join_pieces([Path(task.kept) for task in tasks], out)
-        return [LedgerFile.of(out, rows, name=out.name)]
     outputs = []
-    stems = [file.input.stem for file in files]
-    for place, stem in enumerate(stems):
-        name = stem if stems.count(stem) == 1 else f"{stem}-{place + 1}"
-        path = out.with_name(f"{out.stem}.{name}.jsonl")
-        rows = join_pieces([Path(task.kept) for task in tasks if task.shard.file == place], path)
-        outputs.append(LedgerFile.of(path, rows, name=path.name))
+    for place, path in enumerate(kept_paths(files, out, split=split)):
+        pieces = [Path(task.kept) for task in tasks if not split or task.shard.file == place]
+        outputs.append(LedgerFile.of(path, join_pieces(pieces, path), name=path.name))
     return outputs
 
 

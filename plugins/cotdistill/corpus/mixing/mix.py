@@ -25,9 +25,10 @@ from cotdistill.corpus.records.trace_row import trace_row
 from cotdistill.corpus.text.words import text_keys, words_of
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.atomic import written_bytes
+from cotdistill.files.inputs import FileStates, refuse_overwriting
 from cotdistill.files.jsonl import row_line
 from cotdistill.files.ledger import Ledger, LedgerFile, ledger_path, write_ledger
-from cotdistill.files.parquet import require_parquet
+from cotdistill.files.parquet import parquet_copy, require_parquet
 from cotdistill.files.shards import Shard, lines_of
 
 Format = Literal["alpaca", "sharegpt", "messages", "traces"]
@@ -72,6 +73,9 @@ def mix(
     """
     if parquet:
         require_parquet(str(out))
+    outputs = [out, ledger_path(out), *([parquet_copy(out)] if parquet else [])]
+    refuse_overwriting(sources.values(), outputs)
+    states = FileStates.of(sources.values())
     asked = mixing.matched or mixing.length_matched or mixing.tokens is not None
     indexes = {name: index(path, deep=asked, tokenizer=tokenizer) for name, path in sources.items()}
     drawn = draw(indexes, mixing)
@@ -98,6 +102,7 @@ def mix(
             "characters_of_source": characters,
         },
     )
+    states.refuse_changes()
     write_ledger(out, ledger)
     return ledger
 

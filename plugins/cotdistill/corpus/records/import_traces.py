@@ -18,8 +18,8 @@ from cotdistill.errors import DataError, Fault
 from cotdistill.files.any_rows import BadRow, numbered_rows
 from cotdistill.files.atomic import written_whole
 from cotdistill.files.jsonl import row_line
-from cotdistill.files.ledger import Ledger, LedgerFile, write_ledger
-from cotdistill.files.parquet import require_parquet
+from cotdistill.files.ledger import Ledger, LedgerFile, ledger_path, write_ledger
+from cotdistill.files.parquet import parquet_copy, require_parquet
 
 _FAULTS_SHOWN = 20
 _REFUSALS_KEPT = 1000
@@ -51,6 +51,11 @@ class Imported:
     refused: Counter[str] = field(default_factory=Counter)
     refusals: list[Refusal] = field(default_factory=list)
     rows_of_traces: array[int] = field(default_factory=lambda: array("l"))
+
+    @property
+    def read(self) -> int:
+        """How many rows became traces or questions."""
+        return self.traces + self.questions
 
 
 def traces_in(
@@ -89,6 +94,13 @@ def traces_in(
             yield number, trace, f"{shape.name}, questions" if is_question else shape.name
 
 
+def output_paths(source: Source, out: Path, *, parquet: bool) -> list[Path]:
+    """Return all files that importing a source into a folder may write."""
+    rows = list(_paths(source, out).values())
+    copies = [parquet_copy(rows[0])] if parquet else []
+    return [*rows, *map(ledger_path, rows), *copies]
+
+
 def import_source(
     source: Source, out: Path, *, skip_bad: bool = True, parquet: bool = False
 ) -> Imported:
@@ -102,11 +114,7 @@ def import_source(
     if parquet:
         require_parquet(str(out))
     report = Imported(source)
-    paths = {
-        "traces": out / f"{source.name}.jsonl",
-        "questions": out / "questions" / f"{source.name}.jsonl",
-        "refused": out / "refused" / f"{source.name}.jsonl",
-    }
+    paths = _paths(source, out)
     faults: list[Fault] = []
     counts: Counter[str] = Counter()
     with _writers(paths) as opened:
@@ -139,6 +147,14 @@ def import_source(
     report.rows = counts.total()
     _finish(source, paths, counts, report, parquet)
     return report
+
+
+def _paths(source: Source, out: Path) -> dict[str, Path]:
+    return {
+        "traces": out / f"{source.name}.jsonl",
+        "questions": out / "questions" / f"{source.name}.jsonl",
+        "refused": out / "refused" / f"{source.name}.jsonl",
+    }
 
 
 class _writers:  # noqa: N801

@@ -1,0 +1,79 @@
+"""A file is there whole or not at all, and what a killed program left is removed by the next."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from cotdistill.files.atomic import folder_written_whole, write_text, written_whole
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from cotdistill.files.atomic import folder_written_whole, write_text, written_whole
+path = Path(sys.argv[1])
+with folder_written_whole(path / "folder") as folder, written_whole(path / "a.txt") as stream:
+    (folder / "inside").write_text("half")
+    stream.write("half")
+    stream.flush()
+    print("writing", flush=True)
+    time.sleep(600)
+"""
+
+
+def fail_inside(block: AbstractContextManager[object]) -> None:
+    with block:
+        raise ZeroDivisionError
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name.endswith("~"))
+
+
+def write_elsewhere(folder: Path) -> None:
+    """Write one file from a new process."""
+    code = "import sys; from pathlib import Path; from cotdistill.files.atomic import write_text; "
+    code += "write_text(Path(sys.argv[1]) / 'b.txt', 'whole')"
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True)
+
+
+def test_what_a_killed_program_left_is_removed_by_the_next_and_nothing_else(tmp_path: Path) -> None:
+    other = tmp_path / ".notes.txt~"
+    other.write_text("of an editor", encoding="utf-8")
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "writing\n"
+        write_elsewhere(tmp_path)
+        assert len(leftovers(tmp_path)) == 3, "a program that still writes keeps its files"
+        os.kill(writer.pid, signal.SIGKILL)
+    write_elsewhere(tmp_path)
+    assert leftovers(tmp_path) == [other.name]
+    assert (tmp_path / "b.txt").read_text(encoding="utf-8") == "whole"
+
+
+def test_a_folder_whose_replacement_was_killed_gets_its_name_back(tmp_path: Path) -> None:
+    old = tmp_path / ".model.123-0a1b2c3d.replaced~"
+    old.mkdir()
+    (old / "weights").write_text("old", encoding="utf-8")
+    write_text(tmp_path / "a.txt", "a")
+    assert (tmp_path / "model" / "weights").read_text(encoding="utf-8") == "old"
+
+
+def test_a_block_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path, folder = tmp_path / "a.txt", tmp_path / "folder"
+    write_text(path, "old")
+    with folder_written_whole(folder) as new:
+        (new / "x").write_text("old", encoding="utf-8")
+    for block in (written_whole(path), folder_written_whole(folder)):
+        with pytest.raises(ZeroDivisionError):
+            fail_inside(block)
+    assert path.read_text(encoding="utf-8") == "old"
+    assert (folder / "x").read_text(encoding="utf-8") == "old"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.txt", "folder"]

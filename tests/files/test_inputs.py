@@ -1,0 +1,65 @@
+"""No output is an input by any name; a file that changes while it is read is named."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cotdistill.errors import DataError, MisuseError
+from cotdistill.files.inputs import FileStates, refuse_overwriting
+from cotdistill.files.shards import Shard, lines_of
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("{}\n{}\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "link.jsonl", "hard.jsonl", "sub/../rows.jsonl"])
+def test_an_output_that_is_an_input_is_refused_under_every_name(rows: Path, name: str) -> None:
+    (rows.parent / "sub").mkdir()
+    (rows.parent / "link.jsonl").symlink_to(rows)
+    os.link(rows, rows.parent / "hard.jsonl")
+    with pytest.raises(MisuseError, match="is an input; choose another name"):
+        refuse_overwriting([rows], [rows.parent / "new.jsonl", rows.parent / name])
+
+
+def test_an_input_that_does_not_exist_yet_is_still_compared_by_its_path(tmp_path: Path) -> None:
+    with pytest.raises(MisuseError, match="is an input"):
+        refuse_overwriting([tmp_path / "a.jsonl"], [tmp_path / "." / "a.jsonl"])
+
+
+def test_two_outputs_of_one_name_are_refused_with_all_other_faults(rows: Path) -> None:
+    twice = rows.parent / "new.jsonl"
+    with pytest.raises(MisuseError) as refused:
+        refuse_overwriting([rows], [rows, twice, twice])
+    assert len(str(refused.value).splitlines()) == 2
+
+
+def test_an_input_inside_a_folder_that_will_be_emptied_is_refused(rows: Path) -> None:
+    with pytest.raises(MisuseError, match=r"rows\.jsonl: is inside"):
+        refuse_overwriting([rows], [], [rows.parent])
+
+
+@pytest.mark.parametrize("change", ["longer", "other bytes", "gone"])
+def test_a_file_that_changed_after_it_was_looked_at_is_named(rows: Path, change: str) -> None:
+    states = FileStates.of([rows, rows.parent / "missing.jsonl"])
+    states.refuse_changes()
+    if change == "gone":
+        rows.unlink()
+    else:
+        before = rows.stat()
+        rows.write_text("{}\n{}\n{}\n" if change == "longer" else "[]\n[]\n", encoding="utf-8")
+        os.utime(rows, ns=(before.st_atime_ns, before.st_mtime_ns + (change == "other bytes")))
+    with pytest.raises(DataError, match=r"rows\.jsonl: the file changed while it was read"):
+        states.refuse_changes()
+
+
+def test_a_file_that_became_shorter_ends_the_reading(rows: Path) -> None:
+    shard = Shard(0, 0, str(rows), 0, 100)
+    with pytest.raises(DataError, match="the file changed while it was read"):
+        list(lines_of(shard))
