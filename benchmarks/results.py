@@ -217,7 +217,7 @@ async def ceiling(port: int, body: bytes, concurrency: int, count: int) -> float
 
 def bench_judge() -> None:
     """Print the judge's requests per second beside the ceiling, by concurrency."""
-    from cotdistill.hosts.endpoint import Endpoint
+    from cotdistill.hosts.endpoint import Endpoint, endpoint_asker
     from cotdistill.hosts.lm_eval.samples import find_samples
     from cotdistill.results.judge import judge as stage
 
@@ -229,17 +229,18 @@ def bench_judge() -> None:
     print("  ".join(f"{head:>14}" for head in heads))
     with tempfile.TemporaryDirectory() as name:
         for concurrency in (8, 64, 256):
-            count = max(1600, concurrency * 40)  # seconds enough that starting up hardly counts
+            count = max(1600, concurrency * 100)  # 5 s or more, so that starting up hardly counts
             folder = Path(name) / str(concurrency)
             write_samples(folder, count, "run")
             asker = stage.Judge("bench", audit=1.0)  # every row is asked about
             (file,) = find_samples([folder])
             (sample,) = [one for one, _ in zip(stage.single_samples(file), range(1), strict=False)]
-            body = json.dumps(stage.body_of(sample, sample.responses[0], "1", asker)).encode()
+            body = stage.request_for(sample, sample.responses[0], "1", asker).encoded
             bare = asyncio.run(ceiling(port, body, concurrency, count))
             seconds: list[float] = []
             used: list[float] = []
-            ask = stage.endpoint_asker(Endpoint(f"http://127.0.0.1:{port}/v1", None, concurrency))
+            address = f"http://127.0.0.1:{port}/v1"
+            ask = endpoint_asker(Endpoint((address,), None, concurrency))
 
             def clocked(requests, take, ask=ask, seconds=seconds, used=used):  # type: ignore[no-untyped-def]
                 start, cpu = time.perf_counter(), time.process_time()

@@ -13,13 +13,10 @@ from typing import Any
 import pytest
 
 from cotdistill.errors import DataError
-
-pytest.importorskip("aiohttp")
-
-from cotdistill.hosts.endpoint import Endpoint, EndpointError, Reply, Request, ask_all
+from cotdistill.hosts.endpoint import Endpoint, EndpointError, endpoint_asker
 from cotdistill.hosts.lm_eval.samples import find_samples
 from cotdistill.results.judge.agreement import Agreement, agreement, agreement_table
-from cotdistill.results.judge.judge import Budget, Judge, Judged, Spent, endpoint_asker, judge
+from cotdistill.results.judge.judge import Budget, Judge, Judged, Spent, judge
 from cotdistill.results.judge.older_judge import older_judge_note
 from cotdistill.results.judge.opinion import mark_of, read_opinion
 from cotdistill.results.judge.outputs import write_judged
@@ -53,7 +50,7 @@ def samples(folder: Path, *pairs: tuple[str, str]) -> Path:
 
 def fast(script: Script, **changed: Any) -> Endpoint:
     patience = {"timeout": 0.5, "first_wait": 0.01, "attempts": 4, "concurrency": 4} | changed
-    return Endpoint(script.url, **patience)
+    return Endpoint((script.url,), **patience)
 
 
 def run(
@@ -194,12 +191,12 @@ def test_what_never_answers_stays_open_and_is_asked_the_next_time(tmp_path: Path
     assert (spent.known, spent.asked, asked_about(script)) == (1, 1, [0])
 
 
-def test_an_empty_reply_is_undecided_and_kept(tmp_path: Path) -> None:
+def test_an_empty_reply_is_a_failure_and_asked_again_the_next_time(tmp_path: Path) -> None:
     place = samples(tmp_path, (r"\boxed{x}", "0"))
-    judged, _, _, _ = run(place, lambda *_: "")
-    assert judged.items[0].opinion is not None
-    assert judged.items[0].opinion.ruling == "undecided"
-    assert run(place, lambda *_: RIGHT)[1].known == 1
+    judged, spent, _, _ = run(place, lambda *_: "")
+    assert (judged.items[0].opinion, spent.failed) == (None, 1)
+    _, spent, found, _ = run(place, lambda *_: RIGHT)
+    assert (spent.known, spent.asked, found.judged.value) == (0, 1, 1.0)
 
 
 def test_a_reply_that_was_cut_off_is_told_from_one_that_says_nothing(tmp_path: Path) -> None:
@@ -213,7 +210,7 @@ def test_a_refused_key_and_a_dead_server_stop_with_one_line(tmp_path: Path) -> N
     place = samples(tmp_path, *[(r"\boxed{x}", str(n)) for n in range(30)])
     with pytest.raises(EndpointError, match=r"refuses with HTTP 401.*--key-env"):
         run(place, lambda *_: 401)
-    nobody = Endpoint("http://127.0.0.1:9/v1", attempts=2, first_wait=0.01, concurrency=2)
+    nobody = Endpoint(("http://127.0.0.1:9/v1",), attempts=2, first_wait=0.01, concurrency=2)
     with pytest.raises(EndpointError, match="8 requests in a row failed"):
         judge([place], Judge("j"), endpoint_asker(nobody), tmp_path / "c.jsonl")
 
@@ -312,21 +309,6 @@ def test_the_seeds_files_are_written_with_their_keys(tmp_path: Path) -> None:
     (file,) = find_samples([place])
     scores = [fact.value for fact in question_facts(file, "judged").values()]
     assert scores == [1.0, 1.0, 0.0, 0.0]
-
-
-def test_many_requests_come_back_under_their_own_names() -> None:
-    requests = (
-        Request(str(n), json.dumps({"messages": [{"content": str(n)}]}).encode())
-        for n in range(200)
-    )
-    taken: dict[str, Reply] = {}
-    with serving(lambda body, _: body["messages"][0]["content"]) as script:
-        ask_all(
-            fast(script, concurrency=16), requests, lambda r, reply: taken.update({r.name: reply})
-        )
-    assert {name: reply.text for name, reply in taken.items()} == {
-        str(n): str(n) for n in range(200)
-    }
 
 
 def test_who_judges_must_be_said_once(tmp_path: Path) -> None:

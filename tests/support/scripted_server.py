@@ -11,21 +11,24 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Answer = str | int | float | tuple[int, dict[str, str]]
+Answer = str | int | float | bytes | dict[str, Any] | tuple[int, dict[str, str]]
 
 
 @dataclass
 class Script:
     """What to answer: `decide` sees the request's body and how often this body was asked before.
 
-    Text is a chat reply, an int an HTTP status, a tuple a status with headers, a float a time to
-    hang; "<cut>" cuts the connection, "<nonsense>" answers 200 with what is no chat
-    completion, "{" is a reply that was cut off.
+    Text is a chat reply, a mapping the whole JSON of one, an int an HTTP status, a tuple a status
+    with headers, a float a time to hang, bytes what is sent as it is before the connection is
+    closed; "<cut>" cuts the connection, "<nonsense>" answers 200 with what is no chat completion,
+    "{" is a reply that was cut off.
     """
 
     decide: Callable[[dict[str, Any], int], Answer]
     bodies: list[dict[str, Any]] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
     url: str = ""
 
     def seen_before(self, body: dict[str, Any]) -> int:
@@ -47,6 +50,8 @@ def serving(decide: Callable[[dict[str, Any], int], Answer]) -> Iterator[Script]
             with lock:
                 script.bodies.append(body)
                 script.times.append(time.monotonic())
+                script.paths.append(self.path)
+                script.headers.append({k.lower(): v for k, v in self.headers.items()})
                 answer = script.decide(body, script.seen_before(body))
             if isinstance(answer, float):
                 time.sleep(answer)
@@ -54,7 +59,13 @@ def serving(decide: Callable[[dict[str, Any], int], Answer]) -> Iterator[Script]
             if answer == "<cut>":
                 self.close_connection = True
                 return
-            if answer == "<nonsense>":
+            if isinstance(answer, bytes):
+                self.close_connection = True
+                with contextlib.suppress(ConnectionError):
+                    self.wfile.write(answer)
+            elif isinstance(answer, dict):
+                self._send(200, {}, json.dumps(answer).encode())
+            elif answer == "<nonsense>":
                 self._send(200, {}, b"<html>busy</html>")
             elif isinstance(answer, str):
                 message = {"role": "assistant", "content": answer}

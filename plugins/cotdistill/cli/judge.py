@@ -61,10 +61,10 @@ def judge(
     """
     from cotdistill.corpus.records.gold_files import read_golds
     from cotdistill.files.yamls import parse_yaml
-    from cotdistill.hosts.endpoint import Endpoint
+    from cotdistill.hosts.endpoint import Endpoint, endpoint_asker
     from cotdistill.hosts.vllm import vllm_asker
     from cotdistill.results.judge.agreement import agreement, agreement_table
-    from cotdistill.results.judge.judge import Budget, Judge, endpoint_asker
+    from cotdistill.results.judge.judge import Budget, Judge
     from cotdistill.results.judge.judge import judge as ask_judge
     from cotdistill.results.judge.older_judge import older_judge_note
     from cotdistill.results.judge.outputs import write_judged
@@ -75,7 +75,9 @@ def judge(
             "cotdistill judge: name the judge, with either --endpoint URL or --vllm SETTINGS"
         )
     if endpoint is not None:
-        ask = endpoint_asker(Endpoint(endpoint, os.environ.get(key_env), concurrency, timeout))
+        ask = endpoint_asker(
+            Endpoint((endpoint,), os.environ.get(key_env), concurrency, timeout), warn
+        )
     else:
         settings = parse_yaml(vllm or "{}", "--vllm")
         if not isinstance(settings, dict):

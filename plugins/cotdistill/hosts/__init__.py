@@ -24,6 +24,7 @@ PUBLIC_MODULES = (
     "prompt_parity",
     "ray",
     "replaced",
+    "request",
     "snakemake",
     "tokenizer",
     "trackers",

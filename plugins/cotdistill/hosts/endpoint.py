@@ -1,97 +1,103 @@
-"""Ask an OpenAI-compatible chat endpoint many things at once, patiently and within a budget.
+"""Ask OpenAI-compatible servers many things at once, patiently and within bounds.
 
 What a server does wrong is expected: it is busy (429, Retry-After), fails (5xx), hangs, cuts the
-connection or answers nonsense. Such a request is asked again, later each time; one that still
-fails is handed back as a failure and never stops the others, unless the server is plainly gone.
+connection or answers nonsense. Such a request is asked again, later each time and of another
+server where there are several; one that still fails is handed back as a failure and never stops
+the others, unless all servers are plainly gone. Long waits are announced, and none is endless.
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import json
+import base64
+import math
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from cotdistill.errors import Fault, FaultsError, MisuseError
+from cotdistill.hosts.http_post import (
+    RawReply,
+    TooLongError,
+    Transport,
+    TransportError,
+    transport_for,
+)
+from cotdistill.hosts.request import Asker, Reply, Request, Take, read_reply, shown
 
-if TYPE_CHECKING:
-    import aiohttp
+_RETRIED = frozenset({408, 409, 425, 500, 502, 504})
+_BUSY = frozenset({429, 503, 529})
+_REFUSALS = {
+    401: "give the key in the environment variable named by --key-env",
+    403: "the key may not use this model",
+    404: "check the address (it ends in /v1) and the model's name",
+    405: "check the address (it ends in /v1)",
+}
+_ANNOUNCED_S = 5.0  # a wait that is longer is announced
+_SHORTEST_SECRET = 6  # "EMPTY" and the like are no secrets, and hiding "x" would hide every x
+_SMALLEST_REPLY = 1 << 18
+_LARGEST_REPLY = 1 << 26
+_BYTES_A_TOKEN = 64
+_BYTES_A_LOGPROB = 160
 
-_BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-_LONGEST_ASKED = 3600.0
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-_REFUSED = frozenset({401, 403, 404, 405})
+Tell = Callable[[str], None]
 
 
 class EndpointError(FaultsError):
-    """The endpoint is gone, or refuses everything."""
+    """The servers are gone, or refuse everything."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where to ask, as whom, and how patiently.
+    """Which servers to ask, as whom, and how patiently.
 
-    Units: seconds. `first_wait` doubles with each attempt up to `longest_wait`.
+    `urls` serve the same model and end in /v1; `concurrency` requests are under way at each.
+    `first_wait` doubles with each attempt up to `longest_wait`. A server that asks to be left alone
+    (Retry-After) for longer than `patience`, or from which no reply comes for `patience` beyond
+    `timeout`, is given up. A silence of `silence` is announced.
+
+    Units: seconds.
     """
 
-    url: str
+    urls: tuple[str, ...]
     key: str | None = None
     concurrency: int = 32
     timeout: float = 300.0
     attempts: int = 6
     first_wait: float = 0.5
     longest_wait: float = 60.0
-
-    @property
-    def address(self) -> str:
-        """The full address of chat completions."""
-        base = self.url.rstrip("/")
-        return base if base.endswith("/chat/completions") else f"{base}/chat/completions"
-
-
-@dataclass(frozen=True)
-class Request:
-    """One thing to ask: a name to find the reply by, and the JSON that is sent."""
-
-    name: str
-    body: bytes
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What came back: the text and what it cost, or why there is none (`failure`)."""
-
-    text: str
-    failure: str = ""
-    finish_reason: str = ""
-    prompt_tokens: int = 0
-    reply_tokens: int = 0
+    patience: float = 600.0
+    silence: float = 60.0
 
 
 def ask_all(
-    endpoint: Endpoint, requests: Iterator[Request], take: Callable[[Request, Reply], None]
+    endpoint: Endpoint, requests: Iterator[Request], take: Take, tell: Tell | None = None
 ) -> None:
-    """Ask everything that an iterator yields, `concurrency` at a time, and pass on each reply.
+    """Ask everything that an iterator yields and pass on each reply.
 
-    `requests` is drawn from only as answers come in, so a generator may stop when a budget is
-    spent; `take` is called as replies arrive, in no order.
+    `requests` is drawn from only as replies come in, so a generator may stop when a budget is
+    spent; `take` is called as replies arrive, in no order; `tell` gets a line on every long wait.
 
     Raises:
-        EndpointError: the endpoint refuses the key, the model or the address, or does not answer.
-        MisuseError: aiohttp is not installed.
+        EndpointError: every server refuses the key, the model or the address, or does not answer.
+        MisuseError: a URL is none, the key cannot be sent, or aiohttp is needed and not installed.
     """
-    if importlib.util.find_spec("aiohttp") is None:
-        raise MisuseError("aiohttp is not installed; pip install 'cotdistill[judge]'")
+    servers = [_server(endpoint, url) for url in dict.fromkeys(endpoint.urls)]
+    if not servers:
+        raise MisuseError("no endpoint to ask; expected an address such as http://HOST:8000/v1")
+    conversation = _Conversation(endpoint, servers, requests, take, tell or (lambda _line: None))
     try:
-        asyncio.run(_Conversation(endpoint, requests, take).run())
+        asyncio.run(conversation.run())
     except ExceptionGroup as group:
         raise _first(group) from group
+
+
+def endpoint_asker(endpoint: Endpoint, tell: Tell | None = None) -> Asker:
+    """Return what asks these servers; see `ask_all`."""
+    return lambda requests, take: ask_all(endpoint, requests, take, tell)
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:
@@ -101,137 +107,312 @@ def _first(group: ExceptionGroup[Exception]) -> Exception:
     return error
 
 
+class _Failed(Exception):  # noqa: N818  # an outcome of one attempt, not an error of ours
+    """One attempt brought no reply.
+
+    `kind` says what follows: "lost" is tried again and counted, "busy" is tried again and not
+    counted, "final" fails this request at once, "refused" gives up the server.
+    """
+
+    def __init__(self, kind: str, why: str, wait: float | None = None, remedy: str = "") -> None:
+        super().__init__(why)
+        self.kind, self.why, self.wait, self.remedy = kind, why, wait, remedy
+
+
+@dataclass
+class _Server:
+    """One server: how to reach it, and how it has behaved so far (times on the loop's clock)."""
+
+    name: str
+    base: str
+    query: str
+    headers: dict[str, str]
+    secrets: tuple[str, ...]
+    transports: dict[str, Transport] = field(default_factory=dict)
+    not_before: float = 0.0
+    last_reply: float = 0.0
+    failures_in_a_row: int = 0
+    last_failure: str = ""
+    under_way: int = 0
+    given_up: Fault | None = None
+
+    def transport(self, request: Request) -> Transport:
+        path = "/chat/completions" if request.is_chat else "/completions"
+        if path not in self.transports:
+            address = self.base + path + (f"?{self.query}" if self.query else "")
+            self.transports[path] = transport_for(address, self.headers)
+        return self.transports[path]
+
+    def hidden(self, text: str) -> str:
+        """Return a text without the key or password that a server may have put in it."""
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        return text
+
+
 class _Conversation:
     def __init__(
         self,
         endpoint: Endpoint,
+        servers: list[_Server],
         requests: Iterator[Request],
-        take: Callable[[Request, Reply], None],
+        take: Take,
+        tell: Tell,
     ) -> None:
         self._endpoint = endpoint
+        self._servers = servers
         self._requests = requests
         self._take = take
-        self._not_before = 0.0
-        self._lost_in_a_row = 0
+        self._tell = tell
         self._random = random.Random(0)  # spreads retries; decides nothing else
-        self._clock: Callable[[], float] = lambda: 0.0
+        self._now: Callable[[], float] = lambda: 0.0
+        self._announced = 0.0
 
     async def run(self) -> None:
-        import aiohttp
+        self._now = asyncio.get_running_loop().time
+        self._announced = self._now()
+        for server in self._servers:
+            server.last_reply = self._now()
+        watcher = asyncio.ensure_future(self._watch())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._endpoint.concurrency):
+                    for server in self._servers:
+                        group.create_task(self._work(server))
+        finally:
+            watcher.cancel()
+            for server in self._servers:
+                for transport in server.transports.values():
+                    await transport.close()
 
-        self._clock = asyncio.get_running_loop().time
-        headers = {"Content-Type": "application/json"}
-        if self._endpoint.key:
-            headers["Authorization"] = f"Bearer {self._endpoint.key}"
-        async with (
-            aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._endpoint.concurrency),
-                timeout=aiohttp.ClientTimeout(total=self._endpoint.timeout),
-                headers=headers,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=urlsplit(self._endpoint.url).hostname not in _LOOPBACK,  # its proxy
-            ) as session,
-            asyncio.TaskGroup() as group,
-        ):
-            for _ in range(self._endpoint.concurrency):
-                group.create_task(self._work(session))
-
-    async def _work(self, session: aiohttp.ClientSession) -> None:
-        following = next(self._requests, None)
-        while (request := following) is not None:
-            asking = asyncio.ensure_future(self._ask(session, request))
-            try:
-                await asyncio.sleep(0)  # it is on its way; the next is made while the server works
-                following = next(self._requests, None)
-                reply = await asking
-            finally:
-                asking.cancel()
-            self._lost_in_a_row = self._lost_in_a_row + 1 if reply.failure else 0
+    async def _work(self, home: _Server) -> None:
+        for request in self._requests:
+            reply = await self._ask(home, request)
             self._take(request, reply)
-            if self._lost_in_a_row >= max(8, self._endpoint.concurrency):
-                wrong = f"{self._lost_in_a_row} requests in a row failed, last: {reply.failure}"
-                remedy = "is the server up? what was answered is kept; run it again"
-                raise EndpointError(Fault(self._endpoint.address, wrong, "", remedy))
+            if home.given_up:
+                return
 
-    async def _ask(self, session: aiohttp.ClientSession, request: Request) -> Reply:
-        import aiohttp
-
-        failure = ""
-        for attempt in range(self._endpoint.attempts):
-            while (wait := self._not_before - self._clock()) > 0:
+    async def _ask(self, home: _Server, request: Request) -> Reply:
+        """Ask until there is a reply; `lost` counts attempts, refusals for being busy do not."""
+        lost = rounds = 0
+        server = home
+        while True:
+            if rounds:
+                server = self._other(home, server)
+            while (wait := server.not_before - self._now()) > 0:
                 await asyncio.sleep(wait)
-            asked: float | None = None
+            if server.given_up:
+                server = self._other(home, server)
+                continue
+            rounds += 1
             try:
-                async with session.post(self._endpoint.address, data=request.body) as response:
-                    body = await response.read()
-                    if response.status == 200:
-                        reply = _read_reply(body)
-                        if not reply.failure:
-                            return reply
-                        failure = reply.failure
-                    else:
-                        failure = f"HTTP {response.status}: {_words(body)}"
-                        if response.status in _REFUSED:
-                            raise self._refusal(response.status, body)
-                        if response.status not in _BUSY:
-                            return Reply("", failure)
-                        asked = _retry_after(response.headers.get("Retry-After"))
-            except TimeoutError:
-                failure = f"no answer within {self._endpoint.timeout:g} s"
-            except aiohttp.ClientError as error:
-                failure = f"{type(error).__name__}: {error}"
-            if attempt + 1 < self._endpoint.attempts:
-                await self._wait(attempt, asked)
-        return Reply("", f"{failure} ({self._endpoint.attempts} attempts)")
+                reply = await self._attempt(server, request)
+                return reply if rounds == 1 else replace(reply, attempts=rounds)
+            except _Failed as failed:
+                lost += failed.kind == "lost"
+                self._note(server, failed)
+                if failed.kind == "final":
+                    return Reply(failure=failed.why, attempts=rounds)
+                if lost >= self._endpoint.attempts:
+                    return Reply(failure=f"{failed.why} ({rounds} attempts)", attempts=rounds)
+                if failed.wait is None:
+                    await self._back_off(rounds)
 
-    async def _wait(self, attempt: int, asked: float | None) -> None:
-        if asked is not None:
-            # the server names a time for everybody, so everybody keeps to it
-            until = self._clock() + min(asked, _LONGEST_ASKED)
-            self._not_before = max(self._not_before, until)
-            return
-        wait = min(self._endpoint.first_wait * 2**attempt, self._endpoint.longest_wait)
+    async def _attempt(self, server: _Server, request: Request) -> Reply:
+        server.under_way += 1
+        try:
+            async with asyncio.timeout(self._endpoint.timeout):
+                raw = await server.transport(request).post(request.encoded, _longest(request))
+        except TimeoutError as error:
+            raise _Failed("lost", f"no reply within {self._endpoint.timeout:g} s") from error
+        except TransportError as error:
+            raise _Failed("lost", server.hidden(str(error))) from error
+        except TooLongError as error:
+            most = f"{_longest(request) / (1 << 20):.1f} MiB"
+            raise _Failed("final", f"the reply is longer than {most}") from error
+        finally:
+            server.under_way -= 1
+        if raw.status != 200:
+            raise _failed(server, raw)
+        reply = read_reply(raw.body, request)
+        if reply.failure and not reply.choices:
+            raise _Failed("lost", server.hidden(reply.failure))
+        server.last_reply = self._announced = self._now()
+        server.failures_in_a_row = 0
+        return reply
+
+    def _note(self, server: _Server, failed: _Failed) -> None:
+        """Keep in mind what a failed attempt says of the server; give it up if it is gone."""
+        server.last_failure = failed.why
+        if failed.kind != "busy":
+            # a request that cannot be tried again weighs as much as one that was tried in vain
+            weight = 1 if failed.kind == "lost" else self._endpoint.attempts
+            server.failures_in_a_row += weight
+        most = max(8, self._endpoint.concurrency) * self._endpoint.attempts
+        silent = self._now() - server.last_reply
+        if failed.kind == "refused":
+            self._give_up(server, f"refuses with {failed.why}", failed.remedy)
+        elif failed.wait is not None and failed.wait > self._endpoint.patience:
+            wrong = f"asks to be left alone for {_duration(failed.wait)} ({failed.why})"
+            self._give_up(server, wrong, "run it again then; what was answered is kept")
+        elif server.failures_in_a_row >= most or silent > (
+            self._endpoint.patience + self._endpoint.timeout
+        ):
+            lost = server.failures_in_a_row // self._endpoint.attempts
+            wrong = f"{lost} requests in a row failed"
+            if server.failures_in_a_row < most:
+                wrong = f"no reply for {_duration(silent)}"
+            remedy = "is the server up? what was answered is kept; run it again"
+            self._give_up(server, f"{wrong}, last: {failed.why}", remedy)
+        elif failed.wait is not None:
+            self._leave_alone(server, failed)
+
+    def _leave_alone(self, server: _Server, failed: _Failed) -> None:
+        """The server names a time for everybody, so everybody keeps to it."""
+        assert failed.wait is not None
+        until = self._now() + failed.wait
+        if failed.wait > _ANNOUNCED_S and until > server.not_before + _ANNOUNCED_S:
+            self._tell(f"{server.name}: {failed.why}; waiting {_duration(failed.wait)} as it asks")
+        server.not_before = max(server.not_before, until)
+
+    def _give_up(self, server: _Server, wrong: str, remedy: str) -> None:
+        if server.given_up is None:
+            server.given_up = Fault(server.name, wrong, "", remedy)
+            if all(one.given_up for one in self._servers):
+                raise EndpointError([one.given_up for one in self._servers if one.given_up])
+            self._tell(f"{server.given_up}; the other servers are asked instead")
+
+    def _other(self, home: _Server, last: _Server) -> _Server:
+        """The server to ask after a failure: not the last one if there is another."""
+        usable = [one for one in self._servers if not one.given_up]
+        others = [one for one in usable if one is not last] or usable
+        if not others:
+            raise EndpointError([one.given_up for one in self._servers if one.given_up])
+        if home in others:
+            return home
+        return min(others, key=lambda one: (one.not_before > self._now(), one.under_way))
+
+    async def _back_off(self, rounds: int) -> None:
+        wait = self._endpoint.first_wait * 2 ** min(rounds - 1, 30)
+        wait = min(wait, self._endpoint.longest_wait)
         await asyncio.sleep(wait * self._random.uniform(0.5, 1.0))
 
-    def _refusal(self, status: int, body: bytes) -> EndpointError:
-        remedies = {
-            401: "give the key in the environment variable named by --key-env",
-            403: "the key may not use this model",
-            404: "check the address (it ends in /v1) and the model's name",
-        }
-        wrong = f"refuses with HTTP {status}: {_words(body)}"
-        return EndpointError(Fault(self._endpoint.address, wrong, "", remedies.get(status, "")))
+    async def _watch(self) -> None:
+        """Say that nothing has come for a while, with the reason where there is one."""
+        silence = self._endpoint.silence
+        while True:
+            await asyncio.sleep(max(0.01, self._announced + silence - self._now()))
+            if self._now() < self._announced + silence:
+                continue
+            self._announced = self._now()
+            for server in self._servers:
+                if server.given_up is None:
+                    silent = _duration(self._now() - server.last_reply)
+                    why = f"; last failure: {server.last_failure}" * bool(server.failures_in_a_row)
+                    line = f"no reply for {silent}, {server.under_way} requests under way{why}"
+                    self._tell(f"{server.name}: {line}")
 
 
-def _read_reply(body: bytes) -> Reply:
+def _server(endpoint: Endpoint, url: str) -> _Server:
+    """Take a URL apart: what is asked, what may be printed, and what must not be.
+
+    Raises:
+        MisuseError: it is no URL of a server, or the key cannot be sent.
+    """
+    parts = urlsplit(url.strip())
     try:
-        held = json.loads(body)
-        choice = held["choices"][0]
-        text = choice["message"].get("content")
-        usage = held.get("usage") or {}
-        return Reply(
-            text=text if isinstance(text, str) else "",
-            finish_reason=str(choice.get("finish_reason") or ""),
-            prompt_tokens=int(usage.get("prompt_tokens") or 0),
-            reply_tokens=int(usage.get("completion_tokens") or 0),
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        host, port = "", None
+    if parts.scheme not in ("http", "https") or not host:
+        raise MisuseError(
+            f"'{shown(url.rpartition('@')[2].encode())}' is not the address of a server; "
+            "expected http://HOST:PORT/v1 or https://HOST/v1"
         )
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        return Reply("", f"not a chat completion: {_words(body)}")
+    host = f"[{host}]" if ":" in host else host
+    host += "" if port is None else f":{port}"
+    path = parts.path.rstrip("/").removesuffix("/completions").removesuffix("/chat").rstrip("/")
+    base = urlunsplit((parts.scheme, host, path, "", ""))
+    headers = {
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+        "Content-Type": "application/json",
+        "User-Agent": "cotdistill",
+    }
+    key = (endpoint.key or "").strip()
+    if not key.isascii() or not key.isprintable():
+        raise MisuseError("the endpoint's key holds characters that no key has; is it whole?")
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    secrets = [key, password, parts.password or "", *(value for _, value in parse_qsl(parts.query))]
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    elif user or password:
+        packed = base64.b64encode(f"{user}:{password}".encode()).decode()
+        headers["Authorization"] = f"Basic {packed}"
+        secrets.append(packed)
+    secrets = sorted({one for one in secrets if len(one) >= _SHORTEST_SECRET}, key=len)
+    return _Server(base, base, parts.query, headers, tuple(reversed(secrets)))
+
+
+def _longest(request: Request) -> int:
+    """The most bytes that a reply may have: what the tokens asked for can need, with room."""
+    if request.max_tokens is None:
+        return _LARGEST_REPLY
+    token = _BYTES_A_TOKEN
+    if request.logprobs is not None:
+        token += _BYTES_A_LOGPROB * (1 + request.logprobs)
+    tokens = request.n * request.max_tokens
+    return min(_SMALLEST_REPLY + len(request.encoded) + token * tokens, _LARGEST_REPLY)
+
+
+def _failed(server: _Server, raw: RawReply) -> _Failed:
+    """What another status than 200 means."""
+    why = server.hidden(f"HTTP {raw.status}: {shown(raw.body)}".rstrip(": "))
+    if raw.status in _REFUSALS:
+        return _Failed("refused", why, remedy=_REFUSALS[raw.status])
+    if 300 <= raw.status < 400:
+        location = raw.headers.get("location", "").partition("?")[0]
+        scheme, mark, rest = location.rpartition("//")
+        target = server.hidden(shown(f"{scheme}{mark}{rest.rpartition('@')[2]}".encode()))
+        remedy = "redirects are not followed; give that address if it is meant"
+        return _Failed("refused", f"HTTP {raw.status}, a redirect to {target}", remedy=remedy)
+    if raw.status in _BUSY:
+        return _Failed("busy", why, _retry_after(raw.headers.get("retry-after")))
+    if raw.status in _RETRIED:
+        return _Failed("lost", why, _retry_after(raw.headers.get("retry-after")))
+    return _Failed("final", why)
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Read a Retry-After header: seconds, or a date."""
+    """Read a Retry-After header, seconds or a date; None where it says nothing useful.
+
+    >>> _retry_after("2"), _retry_after("nan"), _retry_after("-1"), _retry_after("soon")
+    (2.0, None, None, None)
+    """
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None
+        try:
+            date = parsedate_to_datetime(value)
+            date = date if date.tzinfo else date.replace(tzinfo=UTC)
+            seconds = (date - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return seconds if seconds > 0 and not math.isnan(seconds) else None
 
 
-def _words(body: bytes) -> str:
-    return " ".join(body.decode("utf-8", "replace").split())[:200]
+def _duration(seconds: float) -> str:
+    """Return a length of time for people.
+
+    >>> _duration(59.9), _duration(600), _duration(99999999), _duration(math.inf)
+    ('60 s', '10 min', '27778 h', 'ever')
+    """
+    if math.isinf(seconds):
+        return "ever"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h"

@@ -7,8 +7,6 @@ run, or one after a kill, asks only what is not yet known.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +15,9 @@ from typing import Any
 from cotdistill.files.journal import Journal
 from cotdistill.files.templates import render
 from cotdistill.grading.grade import Grade
-from cotdistill.hosts.endpoint import Endpoint, Reply, Request, ask_all
 from cotdistill.hosts.lm_eval.generated import with_text
 from cotdistill.hosts.lm_eval.samples import Sample, SampleFile, find_samples
+from cotdistill.hosts.request import Asker, Reply, Request
 from cotdistill.results.judge.opinion import Opinion, is_audited, mark_of, read_opinion, tail_of
 from cotdistill.results.questions import QuestionId, single_samples, text_of
 from cotdistill.results.regrade import Task, regrade, task_of
@@ -99,13 +97,10 @@ class Judged:
     items: tuple[Item, ...]
 
 
-Ask = Callable[[Iterator[Request], Callable[[Request, Reply], None]], None]
-
-
 def judge(
     places: Sequence[Path],
     asker: Judge,
-    ask: Ask,
+    ask: Asker,
     cache: Path,
     *,
     task: str | None = None,
@@ -117,7 +112,7 @@ def judge(
 ) -> tuple[list[Judged], Spent]:
     """Grade every response, ask the judge about those that need it, and join the two.
 
-    `ask` sends requests (see `endpoint_asker`); it is not called in a dry run.
+    `ask` sends requests (see `hosts.endpoint` and `hosts.vllm`); it is not called in a dry run.
 
     Raises:
         DataError: there are no samples.
@@ -142,13 +137,8 @@ def judge(
     return judged, spent
 
 
-def endpoint_asker(endpoint: Endpoint) -> Ask:
-    """Return what asks an OpenAI-compatible endpoint."""
-    return lambda requests, take: ask_all(endpoint, requests, take)
-
-
-def body_of(sample: Sample, response: str, gold: str, asker: Judge) -> dict[str, Any]:
-    """Return what is sent about one response: the question, the gold answer, the tail."""
+def request_for(sample: Sample, response: str, gold: str, asker: Judge) -> Request:
+    """Return what is asked about one response: the question, the gold answer, the tail."""
     shown = tail_of(response)
     question = text_of(sample)
     mark = mark_of(question, gold, shown)
@@ -159,19 +149,13 @@ def body_of(sample: Sample, response: str, gold: str, asker: Judge) -> dict[str,
         "shortened": len(shown) < len(response),
         "mark": mark,
     }
-    return {
-        "model": asker.model,
-        "messages": [{"role": "user", "content": render("prompts/judge.j2", values)}],
-        "temperature": 0,
-        "max_tokens": asker.max_tokens,
-        **asker.extra,
-    }
-
-
-def request_of(body: Mapping[str, Any]) -> Request:
-    """Return a request whose name is a digest of everything that is sent."""
-    data = json.dumps(body, sort_keys=True, ensure_ascii=True).encode("ascii")
-    return Request(hashlib.sha256(data).hexdigest(), data)
+    return Request(
+        asker.model,
+        ({"role": "user", "content": render("prompts/judge.j2", values)},),
+        temperature=0,
+        max_tokens=asker.max_tokens,
+        extra=asker.extra,
+    )
 
 
 def _graded(file: SampleFile, golds: Mapping[str, str], asker: Judge) -> list[Item]:
@@ -193,16 +177,16 @@ def _graded(file: SampleFile, golds: Mapping[str, str], asker: Judge) -> list[It
     return items
 
 
-def _asked_bodies(
+def _asked_requests(
     file: SampleFile, items: Sequence[Item], asker: Judge, golds: Mapping[str, str]
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the place of every item that is asked about, with the body to send."""
+) -> Iterator[tuple[int, Request]]:
+    """Yield the place of every item that is asked about, with its request."""
     place = 0
     for _, sample in single_samples(file):
         wanted = task_of(sample, golds)
         for response in wanted.responses:
             if items[place].asked:
-                yield place, body_of(sample, response, _gold(wanted), asker)
+                yield place, request_for(sample, response, _gold(wanted), asker)
             place += 1
 
 
@@ -222,9 +206,8 @@ def _requests(
     under_way: set[str] = set()
     sent = estimated = 0
     for file, items in graded:
-        for _, body in _asked_bodies(file, items, asker, golds):
-            request = request_of(body)
-            if request.name in journal or request.name in under_way:
+        for _, request in _asked_requests(file, items, asker, golds):
+            if request.digest in journal or request.digest in under_way:
                 spent.known += 1
                 continue
             used = max(spent.prompt_tokens + spent.reply_tokens, estimated)
@@ -233,14 +216,14 @@ def _requests(
             if full or dear:
                 spent.left += 1
                 continue
-            under_way.add(request.name)
+            under_way.add(request.digest)
             sent += 1
             estimated += _tokens(request)
             yield request
 
 
 def _tokens(request: Request) -> int:
-    return len(request.body) // _CHARACTERS_A_TOKEN
+    return len(request.encoded) // _CHARACTERS_A_TOKEN
 
 
 def _keep(journal: Journal, spent: Spent, request: Request, reply: Reply) -> None:
@@ -248,9 +231,10 @@ def _keep(journal: Journal, spent: Spent, request: Request, reply: Reply) -> Non
         spent.failed += 1
         return
     spent.asked += 1
-    spent.prompt_tokens += reply.prompt_tokens or _tokens(request)
-    spent.reply_tokens += reply.reply_tokens or len(reply.text) // _CHARACTERS_A_TOKEN
-    journal.add(request.name, {"text": reply.text, "finish_reason": reply.finish_reason})
+    spent.prompt_tokens += reply.usage.prompt_tokens or _tokens(request)
+    written = reply.usage.completion_tokens
+    spent.reply_tokens += written or len(reply.content) // _CHARACTERS_A_TOKEN
+    journal.add(request.digest, {"text": reply.content, "finish_reason": reply.finish_reason})
 
 
 def _with_opinions(
@@ -261,8 +245,8 @@ def _with_opinions(
     journal: Journal,
 ) -> Iterator[Item]:
     opinions: dict[int, Opinion] = {}
-    for place, body in _asked_bodies(file, items, asker, golds):
-        held = journal.latest(request_of(body).name)
+    for place, request in _asked_requests(file, items, asker, golds):
+        held = journal.latest(request.digest)
         if held is not None:
             said = read_opinion(held["text"])
             if said.ruling == "undecided" and held["finish_reason"] == "length":
