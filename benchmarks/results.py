@@ -218,7 +218,7 @@ async def ceiling(port: int, body: bytes, concurrency: int, count: int) -> float
 def bench_judge() -> None:
     """Print the judge's requests per second beside the ceiling, by concurrency."""
     from cotdistill.hosts.endpoint import Endpoint, endpoint_asker
-    from cotdistill.hosts.lm_eval.samples import find_samples
+    from cotdistill.hosts.lm_eval.samples import find_samples, read_samples
     from cotdistill.results.judge import judge as stage
 
     mine, theirs = multiprocessing.Pipe()
@@ -234,7 +234,7 @@ def bench_judge() -> None:
             write_samples(folder, count, "run")
             asker = stage.Judge("bench", audit=1.0)  # every row is asked about
             (file,) = find_samples([folder])
-            (sample,) = [one for one, _ in zip(stage.single_samples(file), range(1), strict=False)]
+            sample = next(read_samples(file))
             body = stage.request_for(sample, sample.responses[0], "1", asker).encoded
             bare = asyncio.run(ceiling(port, body, concurrency, count))
             seconds: list[float] = []
