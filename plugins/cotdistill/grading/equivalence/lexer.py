@@ -1,4 +1,9 @@
-"""Cuts a tidied answer into the signs that the parser reads: numbers, names, words, operators."""
+r"""Splits an answer into tokens: numbers, names, words, operators, relations, brackets.
+
+One table says what each LaTeX command and each character is (`_COMMANDS`, `_CHARACTERS`); one
+regular expression finds where a token ends (`_TOKEN`); runs of letters are a name, a word, a unit
+or a product of one-letter names (`_letters`).
+"""
 
 from __future__ import annotations
 
@@ -13,67 +18,12 @@ from cotdistill.grading.equivalence.tree import (
 )
 from cotdistill.grading.equivalence.units import PLAIN_UNITS
 
-RELATIONS = {
-    "\\le": "<=", "\\leq": "<=", "\\leqslant": "<=", "\\leqq": "<=", "\\ge": ">=", "\\geq": ">=",
-    "\\geqslant": ">=", "\\geqq": ">=", "\\lt": "<", "\\gt": ">", "\\ne": "!=", "\\neq": "!=",
-    "\\approx": "~", "\\simeq": "~", "\\sim": "~", "\\cong": "~", "\\doteq": "~", "\\equiv": "=",
-    "\\in": "in", "=<": "<=", "=>": ">=", "==": "=", "<>": "!=", "\\coloneqq": "=",
-}  # fmt: skip
-OPERATORS = {
-    "\\cdot": "*", "\\times": "*", "\\ast": "*", "\\star": "*", "\\div": "/", "\\pm": "pm",
-    "\\mp": "mp", "\\cup": "cup", "\\bigcup": "cup", "\\cap": "cap", "\\setminus": "minus",
-    "\\backslash": "minus", "\\bmod": "mod", "\\mod": "mod", "\\over": "over",
-    "\\choose": "choose",
-}  # fmt: skip
-_FUNCTIONS_NAMES = (
-    "sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh log ln lg exp max min gcd "
-    "lcm asin acos atan asinh acosh atanh arcsinh arccosh arctanh arsinh arcosh artanh det "
-)
-FUNCTIONS = frozenset(_FUNCTIONS_NAMES.split())
-CONSTANTS = {
-    "pi": "pi", "infinity": "inf", "infty": "inf", "inf": "inf", "oo": "inf", "infinite": "inf",
-}  # fmt: skip
-_GREEK_NAMES = (
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi "
-    "rho sigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon "
-    "Phi Psi Omega ell hbar "
-)
-GREEK = frozenset(_GREEK_NAMES.split())
-# commands that say how something looks, not what it is
-_DROPPED_NAMES = (
-    "\\angle \\triangle \\boxed \\fbox \\framebox \\mathbf \\mathit \\mathsf "
-    "\\mathcal \\mathfrak \\mathscr \\boldsymbol \\bm \\bf \\it \\rm \\sf \\therefore "
-    "\\because \\measuredangle \\nonumber \\label \\phantom \\mathord \\mathop "
-    "\\ensuremath \\mathbb \\color \\underline \\Large \\mathtt \\displaylines "
-    "\\unicode "
-)
-DROPPED = frozenset(_DROPPED_NAMES.split())
-FENCES = {
-    "\\{": ("open", "\\{"), "\\}": ("close", "\\}"), "\\lbrace": ("open", "\\{"),
-    "\\rbrace": ("close", "\\}"), "\\langle": ("open", "("), "\\rangle": ("close", ")"),
-    "\\lparen": ("open", "("), "\\rparen": ("close", ")"), "\\lbrack": ("open", "["),
-    "\\rbrack": ("close", "]"), "\\lfloor": ("open", "floor"), "\\rfloor": ("close", "floor"),
-    "\\lceil": ("open", "ceil"), "\\rceil": ("close", "ceil"), "\\lvert": ("open", "|"),
-    "\\rvert": ("close", "|"), "\\vert": ("bar", "|"), "\\mid": ("bar", "|"), "\\|": ("bar", "||"),
-    "\\Vert": ("bar", "||"), "\\lVert": ("open", "||"), "\\rVert": ("close", "||"),
-}  # fmt: skip
-CHARACTERS = {
-    "(": ("open", "("), ")": ("close", ")"), "[": ("open", "["), "]": ("close", "]"),
-    "{": ("open", "{"), "}": ("close", "}"), "|": ("bar", "|"), ",": ("sep", ","),
-    ";": ("sep", ";"), "&": ("cell", "&"), "+": ("op", "+"), "-": ("op", "-"), "*": ("op", "*"),
-    "/": ("op", "/"), "^": ("op", "^"), "_": ("op", "_"), "!": ("op", "!"), "'": ("op", "'"),
-    "%": ("op", "%"), ":": ("op", ":"), "€": ("word", "euro"), "£": ("word", "pound"),
-    "¥": ("word", "yuan"), "₹": ("word", "rupee"), "#": ("word", "#"), "\"": ("word", "\""),
-}  # fmt: skip
-SAME_GREEK = {"varepsilon": "epsilon", "varphi": "phi", "vartheta": "theta"}
-CONNECTORS = ("and", "or")
-EQUALS = ("is", "are", "equals", "equal")
-
 
 class Token(NamedTuple):
-    """One sign: what sort it is, what it says, and whether a space stood before it.
+    """One token: its sort, its text in one spelling, and whether a space stands before it.
 
-    sort: num, sym, word, fn, cmd, op, rel, open, close, sep, env, row, cell, end
+    sort: num, sym, const, word, fn, cmd, op, rel, bar, open, close, sep, cell, row, begin, env,
+    skip (typography without a meaning), end
     """
 
     sort: str
@@ -81,28 +31,133 @@ class Token(NamedTuple):
     spaced: bool
 
 
+_Meaning = tuple[str, str]  # sort and text of a token
+
+
+def _all(sort: str, names: str) -> dict[str, _Meaning]:
+    return {name: (sort, name) for name in names.split()}
+
+
+def _renamed(sort: str, spellings: dict[str, str]) -> dict[str, _Meaning]:
+    return {name: (sort, text) for text, names in spellings.items() for name in names.split()}
+
+
+_FUNCTIONS = _all(
+    "fn",
+    "sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh log ln lg exp max min gcd "
+    "lcm asin acos atan asinh acosh atanh arcsinh arccosh arctanh arsinh arcosh artanh det",
+)
+_GREEK = {
+    **_all(
+        "sym",
+        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau "
+        "upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell "
+        "hbar",
+    ),
+    **_renamed("sym", {"epsilon": "varepsilon", "phi": "varphi", "theta": "vartheta"}),
+}
+_CONSTANTS = _renamed("const", {"pi": "pi", "inf": "infinity infty inf oo infinite"})
+_RELATIONS = _renamed(
+    "rel",
+    {
+        "<=": "le leq leqslant leqq",
+        ">=": "ge geq geqslant geqq",
+        "<": "lt",
+        ">": "gt",
+        "!=": "ne neq",
+        "~": "approx simeq sim cong doteq",
+        "=": "equiv coloneqq",
+        "in": "in",
+    },
+)
+_OPERATORS = _renamed(
+    "op",
+    {
+        "*": "cdot times ast star",
+        "/": "div",
+        "pm": "pm",
+        "mp": "mp",
+        "cup": "cup bigcup",
+        "cap": "cap",
+        "minus": "setminus backslash",
+        "mod": "bmod mod",
+        "over": "over",
+        "choose": "choose",
+    },
+)
+_BRACKETS = {
+    **_renamed(
+        "open",
+        {"\\{": "{ lbrace", "(": "langle lparen", "[": "lbrack", "floor": "lfloor",
+         "ceil": "lceil", "|": "lvert", "||": "lVert"},
+    ),
+    **_renamed(
+        "close",
+        {"\\}": "} rbrace", ")": "rangle rparen", "]": "rbrack", "floor": "rfloor",
+         "ceil": "rceil", "|": "rvert", "||": "rVert"},
+    ),
+    **_renamed("bar", {"|": "vert mid", "||": "| Vert"}),
+}  # fmt: skip
+# commands that say how something looks, not what it is
+_TYPOGRAPHY = _all(
+    "skip",
+    "angle triangle boxed fbox framebox mathbf mathit mathsf mathcal mathfrak mathscr boldsymbol "
+    "bm bf it rm sf therefore because measuredangle nonumber label phantom mathord mathop "
+    "ensuremath mathbb color underline Large mathtt displaylines unicode",
+)
+_COMMANDS: dict[str, _Meaning] = {
+    **_TYPOGRAPHY,
+    **_GREEK,
+    **_FUNCTIONS,
+    **_renamed("const", {"pi": "pi", "inf": "infty infin"}),
+    **_RELATIONS,
+    **_OPERATORS,
+    **_BRACKETS,
+    **_renamed("word", {"dollar": "$", "pound": "pounds", "euro": "euro", "yen": "yen"}),
+    **_renamed("cmd", {"\\frac": "frac dfrac tfrac cfrac", "\\binom": "binom dbinom tbinom"}),
+    **_renamed("sep", {"and": "land wedge", "or": "lor vee"}),
+    "%": ("op", "%"),
+}
+"""What a LaTeX command is, by its name; a command that is not here is passed on as it is."""
+
+_CHARACTERS: dict[str, _Meaning] = {
+    "(": ("open", "("), ")": ("close", ")"), "[": ("open", "["), "]": ("close", "]"),
+    "{": ("open", "{"), "}": ("close", "}"), "|": ("bar", "|"), ",": ("sep", ","),
+    ";": ("sep", ";"), "&": ("cell", "&"), "+": ("op", "+"), "-": ("op", "-"), "*": ("op", "*"),
+    "/": ("op", "/"), "^": ("op", "^"), "_": ("op", "_"), "!": ("op", "!"), "'": ("op", "'"),
+    "%": ("op", "%"), ":": ("op", ":"), "**": ("op", "^"), "$": ("word", "dollar"),
+    "€": ("word", "euro"), "£": ("word", "pound"), "¥": ("word", "yuan"), "₹": ("word", "rupee"),
+    "#": ("word", "#"), "\"": ("word", "\""),
+    **_renamed("rel", {"<=": "<= =<", ">=": ">= =>", "=": "= ==", "!=": "!= <>", "<": "<",
+                       ">": ">", "~": "~"}),
+}  # fmt: skip
+_WORDS: dict[str, _Meaning] = {
+    **_all("sep", "and or"),
+    **_renamed("rel", {"=": "is are equals equal"}),
+    **_CONSTANTS,
+    "sqrt": ("cmd", "\\sqrt"),
+}
+"""What a word is that is more than a word, in any case."""
+
 _TOKEN = re.compile(
     r"""(?P<num>\d{1,3}(?:,\d{3})+(?![\d])(?:\.\d+)?|(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+(?![\d.]))?)
     |(?P<text>\\(?:text|mbox|textbf|textit|textrm|textnormal|textsf|texttt|textsc|mathrm|rm|hbox|emph|operatorname)(?![a-zA-Z])\*?\s*\{)
     |(?P<env>\\(?:begin|end)\s*\{[a-zA-Z*]+\}(?:\s*\{[clr|@\s]*\})?)
     |(?P<row>\\\\|\\cr(?![a-zA-Z]))
-    |(?P<cmd>\\[a-zA-Z]+)
-    |(?P<esc>\\[{}%$_&#|])
+    |(?P<cmd>\\(?:[a-zA-Z]+|[{}%$_&#|]))
     |(?P<letters>[A-Za-z]+)
-    |(?P<rel><=|>=|=<|=>|==|!=|<>|<|>|=|~)
-    |(?P<power>\*\*)
-    |(?P<char>.)""",
+    |(?P<char><=|>=|=<|=>|==|!=|<>|\*\*|.)""",
     re.VERBOSE | re.DOTALL,
 )
 _SPACED_THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3}(?: \d{3})+)(?![\d]| \d)")
-_UNIT_LETTERS = "mgshlLNJWVKPA"  # in a text command behind a number
+_UNIT_LETTERS = "mgshlLNJWVKPA"  # inside a text command, behind a number
 
 
 def tokens(text: str, *, thousands: bool = True) -> list[Token]:
-    r"""Cut a tidied text into tokens; `thousands` says whether `1,234` is one number.
+    r"""Split a tidied text into tokens; `thousands` says whether `1,234` is one number.
 
     Raises:
-        UnreadableError: a bound is passed, or a sign is not mathematics.
+        UnreadableError: a bound is passed, or a character is not mathematics.
 
     >>> [token.text for token in tokens(r"2\frac{x}{3} cm")]
     ['2', '\\frac', '{', 'x', '}', '{', '3', '}', 'cm', '']
@@ -114,38 +169,39 @@ def tokens(text: str, *, thousands: bool = True) -> list[Token]:
     if thousands:
         text = _SPACED_THOUSANDS.sub(lambda run: run[1].replace(" ", ""), text)
     found: list[Token] = []
-    _cut(text, found, words=False, thousands=thousands)
+    _split(text, found, in_text=False, thousands=thousands)
     found.append(Token("end", "", False))
     return found
 
 
-def _cut(text: str, found: list[Token], *, words: bool, thousands: bool) -> None:
+def _split(text: str, found: list[Token], *, in_text: bool, thousands: bool) -> None:
+    """Append the tokens of a text; `in_text` is inside a command such as `\\text`."""
     spaced, at = False, 0
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None or len(found) > MOST_TOKENS:
-            raise UnreadableError("too many signs")
-        sort, sign = str(match.lastgroup), match[0]
+            raise UnreadableError("too many tokens")
+        group, piece = str(match.lastgroup), match[0]
         at = match.end()
-        if sort == "text":
+        if group == "text":
             inside, at = _braced(text, at)
-            _cut(inside, found, words=True, thousands=thousands)
-        elif sort == "char" and sign.isspace():
+            _split(inside, found, in_text=True, thousands=thousands)
+        elif group == "char" and piece.isspace():
             spaced = True
             continue
-        elif sign == "." and found and found[-1].sort == "word":
+        elif piece == "." and found and found[-1].sort == "word":
             continue  # an abbreviation: Rs. 620
-        elif sort == "num":
-            at = match.start() + _number(sign, found, spaced, thousands)
-        elif sort == "letters":
-            _letters(sign, found, spaced, words)
+        elif group == "num":
+            at = match.start() + _number(piece, found, spaced, thousands)
+        elif group == "letters":
+            _letters(piece, found, spaced, in_text)
         else:
-            found.append(_sign(sort, sign, spaced))
+            found.append(Token(*_meaning(group, piece), spaced))
         spaced = False
 
 
 def _braced(text: str, start: int) -> tuple[str, int]:
-    """Give what stands before the brace that closes, and where the text goes on."""
+    """Return what stands before the brace that closes, and where the text continues."""
     depth = 1
     for at in range(start, len(text)):
         depth += {"{": 1, "}": -1}.get(text[at], 0)
@@ -154,93 +210,52 @@ def _braced(text: str, start: int) -> tuple[str, int]:
     return text[start:], len(text)
 
 
-def _number(sign: str, found: list[Token], spaced: bool, thousands: bool) -> int:
-    if len(sign) > MOST_DIGITS:
+def _number(piece: str, found: list[Token], spaced: bool, thousands: bool) -> int:
+    """Append a number; return how many characters it took."""
+    if len(piece) > MOST_DIGITS:
         raise UnreadableError("too many digits")
-    if "," in sign and not thousands:
-        sign = sign.partition(",")[0]
-    found.append(Token("num", sign.replace(",", ""), spaced))
-    return len(sign)
+    if "," in piece and not thousands:
+        piece = piece.partition(",")[0]
+    found.append(Token("num", piece.replace(",", ""), spaced))
+    return len(piece)
 
 
-def _letters(run: str, found: list[Token], spaced: bool, words: bool) -> None:
+def _letters(run: str, found: list[Token], spaced: bool, in_text: bool) -> None:
+    """Append a run of letters: a function, a name, a word, or one-letter names side by side."""
     low = run.lower()
-    if low in CONNECTORS:
-        found.append(Token("sep", low, spaced))
-    elif low in EQUALS:
-        found.append(Token("rel", "=", spaced))
-    elif run in FUNCTIONS or low == "sqrt":
-        found.append(
-            Token("fn" if run in FUNCTIONS else "cmd", run if low != "sqrt" else "\\sqrt", spaced)
-        )
-    elif low in CONSTANTS:
-        found.append(Token("const", CONSTANTS[low], spaced))
-    elif run in GREEK:
+    if run in _FUNCTIONS:
+        found.append(Token("fn", run, spaced))
+    elif low in _WORDS:
+        found.append(Token(*_WORDS[low], spaced))
+    elif run in _GREEK:
         found.append(Token("sym", run, spaced))
     elif len(run) == 1:
-        unit = words and run in _UNIT_LETTERS and found and found[-1].sort in ("num", "close")
-        found.append(Token("word" if unit else "sym", run, spaced))
-    elif words or low in PLAIN_UNITS or (len(run) > 3 and not run.isupper()):
-        head = next(
+        is_unit = in_text and run in _UNIT_LETTERS and found and found[-1].sort in ("num", "close")
+        found.append(Token("word" if is_unit else "sym", run, spaced))
+    elif in_text or low in PLAIN_UNITS or (len(run) > 3 and not run.isupper()):
+        applied = next(
             (name for name in ("sin", "cos", "tan", "log", "ln") if run.startswith(name)), ""
         )
-        if head and len(run) == len(head) + 1 and not words:
-            found += [Token("fn", head, spaced), Token("sym", run[-1], False)]
+        if applied and len(run) == len(applied) + 1 and not in_text:
+            found += [Token("fn", applied, spaced), Token("sym", run[-1], False)]
         else:
             found.append(Token("word", low, spaced))
     else:
         found += [Token("sym", letter, spaced and not at) for at, letter in enumerate(run)]
 
 
-def _sign(sort: str, sign: str, spaced: bool) -> Token:
-    if sort == "rel":
-        return Token("rel", RELATIONS.get(sign, sign), spaced)
-    if sort == "power":
-        return Token("op", "^", spaced)
-    if sort == "env":
-        which, _, name = sign.replace(" ", "").partition("{")
-        return Token(
-            "begin" if which == "\\begin" else "env", name.partition("}")[0].rstrip("*"), spaced
-        )
-    if sort == "row":
-        return Token("row", sign, spaced)
-    if sign in FENCES:
-        return Token(*FENCES[sign], spaced)
-    if sort == "cmd":
-        return _command(sign, spaced)
-    if sign == "\\%":
-        return Token("op", "%", spaced)
-    if sign == "\\$" or sign == "$":
-        return Token("word", "dollar", spaced)
-    if sign in CHARACTERS:
-        return Token(*CHARACTERS[sign], spaced)
-    raise UnreadableError(f"not mathematics: {sign!r}")
-
-
-def _command(sign: str, spaced: bool) -> Token:
-    name = sign[1:]
-    if sign in RELATIONS:
-        return Token("rel", RELATIONS[sign], spaced)
-    if sign in OPERATORS:
-        return Token("op", OPERATORS[sign], spaced)
-    if name in FUNCTIONS:
-        return Token("fn", name, spaced)
-    if name in ("infty", "infin", "pi"):
-        return Token("const", "pi" if name == "pi" else "inf", spaced)
-    if name in GREEK:
-        return Token(
-            "sym",
-            SAME_GREEK.get(name, name),
-            spaced,
-        )
-    if name in ("pounds", "euro", "yen"):
-        return Token("word", name.rstrip("s"), spaced)
-    if sign in DROPPED:
-        return Token("skip", sign, spaced)
-    if name in ("dfrac", "tfrac", "cfrac", "frac"):
-        return Token("cmd", "\\frac", spaced)
-    if name in ("dbinom", "tbinom", "binom"):
-        return Token("cmd", "\\binom", spaced)
-    if name in ("land", "wedge", "lor", "vee"):
-        return Token("sep", "and" if name in ("land", "wedge") else "or", spaced)
-    return Token("cmd", sign, spaced)
+def _meaning(group: str, piece: str) -> _Meaning:
+    """Return the sort and text of a command, an environment, a row end or a character."""
+    if group == "row":
+        return "row", piece
+    if group == "env":
+        which, _, name = piece.replace(" ", "").partition("{")
+        return "begin" if which == "\\begin" else "env", name.partition("}")[0].rstrip("*")
+    if group == "cmd" and piece[1:] in _COMMANDS:
+        sort, text = _COMMANDS[piece[1:]]
+        return sort, piece if sort == "skip" else text
+    if group == "cmd" and piece[1].isalpha():
+        return "cmd", piece
+    if piece in _CHARACTERS:
+        return _CHARACTERS[piece]
+    raise UnreadableError(f"not mathematics: {piece!r}")
