@@ -175,7 +175,7 @@ def tokens(text: str, *, thousands: bool = True) -> list[Token]:
 
 
 def _split(text: str, found: list[Token], *, in_text: bool, thousands: bool) -> None:
-    """Append the tokens of a text; `in_text` is inside a command such as `\\text`."""
+    r"""Append the tokens of a text; `in_text` is inside a command such as `\text`."""
     spaced, at = False, 0
     while at < len(text):
         match = _TOKEN.match(text, at)

@@ -1,10 +1,16 @@
 """Reads an answer, LaTeX or plain, into a tree: one small grammar, bounded, that never runs text.
 
-answer   = operand {relation operand} {separator answer}
-operand  = [words] set [unit words]
-set      = sum {cup|cap|setminus sum}
-sum      = [sign] term {sign term}
-term     = factor {[*|/|mod] factor}        powers, !, % and degrees belong to `factor`
+sequence = relation {separator relation}
+relation = operand {=|<|in|... operand}
+operand  = [words] set [unit]
+set      = ratio {cup|cap|setminus ratio}
+ratio    = sum {: sum}
+sum      = [+|-|pm] term {+|-|pm term}
+term     = factor {[*|/|mod] factor}        juxtaposed factors are multiplied
+factor   = atom {^ exponent | ! | % | degree | _ base}
+atom     = number | name | function argument | bracket | command | matrix
+
+`Parser` has one method for each line, in this order.
 """
 
 from __future__ import annotations
@@ -65,8 +71,8 @@ def parse(text: str, *, thousands: bool = True) -> Node | None:
 class Parser:
     """A recursive descent over the tokens; what binds loosest comes first."""
 
-    def __init__(self, signs: list[Token]) -> None:
-        self.signs = signs
+    def __init__(self, token_list: list[Token]) -> None:
+        self.tokens = token_list
         self.at = 0
         self.depth = 0
         self.bars = 0
@@ -74,19 +80,19 @@ class Parser:
 
     @property
     def look(self) -> Token:
-        """The token that comes next."""
-        return self.signs[self.at]
+        """The next token."""
+        return self.tokens[self.at]
 
     def ahead(self, steps: int) -> Token:
-        """The token some steps on; the last one where there are fewer."""
-        return self.signs[min(self.at + steps, len(self.signs) - 1)]
+        """The token that many steps ahead; the last one where there are fewer."""
+        return self.tokens[min(self.at + steps, len(self.tokens) - 1)]
 
     def take(self) -> Token:
         """Take the next token; the end is never passed."""
-        sign = self.signs[self.at]
-        if sign.sort != "end":
+        token = self.tokens[self.at]
+        if token.sort != "end":
             self.at += 1
-        return sign
+        return token
 
     def deeper(self) -> None:
         """Count one level of nesting, and refuse too many."""
@@ -95,31 +101,35 @@ class Parser:
             raise TooBigError("nested too deep")
 
     def flat(self) -> str:
-        """Take a group or one sign as plain text, as subscripts are."""
+        """Take a braced group or one token as plain text, as subscripts are."""
         if self.look.text != "{":
             return self.take().text
         level, found = 0, []
         while self.look.sort != "end":
-            sign = self.take()
-            level += {"{": 1, "}": -1}.get(sign.text, 0)
-            if sign.sort != "skip" and sign.text not in "{}":
-                found.append(sign.text)
+            token = self.take()
+            level += {"{": 1, "}": -1}.get(token.text, 0)
+            if token.sort != "skip" and token.text not in "{}":
+                found.append(token.text)
             if level == 0:
                 break
         return "".join(found)
 
     def answer(self) -> Node:
-        """Read the whole text, or say that it is unreadable."""
+        """Read the whole text.
+
+        Raises:
+            UnreadableError: something is left over.
+        """
         node = self.sequence()
         if self.look.sort != "end":
             raise UnreadableError(f"left over: {self.look.text!r}")
         return node
 
     def sequence(self) -> Node:
-        """Read members up to a closing sign, with what stands between them."""
+        """Read the members up to a closing bracket, and combine them as their separators say."""
         members, between = self.members()
         if not members:
-            raise UnreadableError("nothing there")
+            raise UnreadableError("nothing to read")
         if len(members) == 1:
             return members[0]
         if "or" in between and all(_bounds(member) for member in members):
@@ -129,18 +139,18 @@ class Parser:
         return _regrouped(members, between)
 
     def members(self) -> tuple[list[Node], list[str]]:
-        """Read members and their separators, until a sign that is neither."""
+        """Read members and their separators, up to a token that is neither."""
         members: list[Node] = []
         between: list[str] = []
         while self.look.sort not in ("close", "end", "cell", "row", "env"):
             if self.look.sort == "sep":
-                sign = self.take().text
+                separator = self.take().text
                 if not members:
                     raise UnreadableError("a separator with nothing before it")
                 if len(between) < len(members):
-                    between.append(sign)
-                elif sign != ",":
-                    between[-1] = sign
+                    between.append(separator)
+                elif separator != ",":
+                    between[-1] = separator
                 continue
             if len(between) < len(members):
                 if self.look.sort == "open" and members[-1].head in ("tuple", "set"):
@@ -156,20 +166,20 @@ class Parser:
         """Read operands joined by =, <, in ..., one or more."""
         if self.look.sort == "rel" and self.look.text in ("=", "~"):
             self.take()
-        parts, signs = [self.operand()], []
+        parts, relations = [self.operand()], []
         while self.look.sort == "rel":
-            signs.append(self.take().text)
+            relations.append(self.take().text)
             parts.append(self.operand())
             if len(parts) > MOST_MEMBERS:
                 raise TooBigError("too long a chain")
-        return parts[0] if not signs else Node("chain", tuple(parts), " ".join(signs))
+        return parts[0] if not relations else Node("chain", tuple(parts), " ".join(relations))
 
     def operand(self) -> Node:
         """Read one side of a relation: words, or mathematics with its unit."""
         before = self.words()
         if self.look.sort in _STOPS and self.look.sort != "bar":
             if not before:
-                raise UnreadableError("nothing there")
+                raise UnreadableError("nothing to read")
             return Node("text", name=" ".join(before))
         money = [word for word in before if word in _MONEY]
         if not all(word in _FILLERS or word in _MONEY for word in before):
@@ -179,7 +189,7 @@ class Parser:
         return _with_unit(node, " ".join(unit)) if unit else node
 
     def words(self) -> list[str]:
-        """Take the words that stand here."""
+        """Take the words that come next."""
         found = []
         while self.look.sort == "word":
             found.append(self.take().text)
@@ -191,19 +201,19 @@ class Parser:
         while self.look.sort in ("word", "fn") or (
             found and self.look.text in ("^", "/", "*", "-")
         ):
-            sign = self.take().text
-            if sign in ("^", "/", "*", "-"):
+            part = self.take().text
+            if part in ("^", "/", "*", "-"):
                 if self.look.text == "{":
-                    found[-1] += sign + self.flat()
+                    found[-1] += part + self.flat()
                 elif self.look.sort in ("num", "word", "sym", "fn"):
-                    found[-1] += sign + self.take().text
+                    found[-1] += part + self.take().text
                 elif self.look.text == "-":
                     self.take()
-                    found[-1] += sign + "-" + self.take().text
+                    found[-1] += part + "-" + self.take().text
                 else:
                     raise UnreadableError("a unit broken off")
             else:
-                found.append(sign)
+                found.append(part)
         return found
 
     def sets(self) -> Node:
@@ -239,7 +249,7 @@ class Parser:
         return parts[0] if len(parts) == 1 else Node("add", tuple(parts))
 
     def signed(self) -> Node:
-        """Read a term with the signs before it."""
+        """Read a term with the plus and minus signs before it."""
         minus, head = False, ""
         for _ in range(8):
             if self.look.sort != "op" or self.look.text not in ("+", "-", "pm", "mp"):
@@ -255,7 +265,7 @@ class Parser:
         return Node(head, (node,)) if head else node
 
     def term(self) -> Node:
-        """Read factors, joined by signs or by standing beside each other."""
+        """Read factors, joined by operators or juxtaposed."""
         node = self.factor()
         for _ in range(_MOST_FACTORS):
             look = self.look
@@ -272,7 +282,7 @@ class Parser:
             elif look.sort == "num" and node.head not in ("num", "dec"):
                 node = Node("mul", (node, self.factor()))
             elif self.starts_factor(look):
-                node = self.beside(node)
+                node = self.juxtaposed(node)
             else:
                 return node
         raise TooBigError("too long a product")
@@ -289,10 +299,10 @@ class Parser:
             look.sort == "bar" and not self.bars and not self.inside_set
         )
 
-    def beside(self, node: Node) -> Node:
-        """Multiply by the factor beside; f(x) keeps a mark, two tuples side by side are a list."""
+    def juxtaposed(self, node: Node) -> Node:
+        """Multiply by the next factor; f(x) is marked as a call."""
         if node.head in ("tuple", "set") and self.look.sort == "open":
-            raise UnreadableError("two brackets side by side")
+            raise UnreadableError("two adjacent brackets")
         called = node.head == "sym" and node.name[:1] in _CALLED and self.look.text == "("
         other = self.factor()
         return Node("mul", (node, other), "call" if called or other.head == "tuple" else "")
@@ -306,7 +316,7 @@ class Parser:
         return self.factor()
 
     def factor(self) -> Node:
-        """Read an atom with what is written after it: powers, !, %, degrees."""
+        """Read an atom with its postfix operators: powers, !, %, degrees, a base."""
         node = self.atom()
         for _ in range(30):
             look = self.look
@@ -332,10 +342,10 @@ class Parser:
                 raise UnreadableError("a prime after a product")
             else:
                 return node
-        raise TooBigError("too many signs after one factor")
+        raise TooBigError("too many postfix operators")
 
     def power(self, base: Node) -> Node:
-        """Read what stands after ^: a degree sign, a prime, or an exponent."""
+        """Read what follows ^: a degree sign, a prime, or an exponent."""
         start = self.at
         if self.look.sort == "cmd" and self.look.text in ("\\circ", "\\degree"):
             self.take()
@@ -358,19 +368,19 @@ class Parser:
         return Node("pow", (base, exponent))
 
     def degrees(self, base: Node) -> Node:
-        """Close a degree sign, with the C or F of a temperature if there is one."""
+        """Build degrees; the C or F of a temperature is skipped."""
         if self.look.sort == "sym" and self.look.text in ("C", "F"):
             self.take()
         return Node("degree", (base,))
 
     def argument(self, *, whole: bool) -> Node:
-        r"""Read what a command takes: a group, or one sign; `\frac12` takes one digit at a time."""
+        r"""Read the argument of a command: a group or one token; `\frac12` takes single digits."""
         minus = self.look.sort == "op" and self.look.text == "-"
         if minus or self.look.text == "+":
             self.take()
         look = self.look
         if look.sort == "num" and not whole and len(look.text) > 1:
-            self.signs[self.at] = Token("num", look.text[1:], False)
+            self.tokens[self.at] = Token("num", look.text[1:], False)
             node = number(int(look.text[0])) if look.text[0].isdigit() else self.atom()
         elif look.sort == "sym" and look.text not in _CONSTANTS and not whole:
             self.take()
@@ -432,7 +442,7 @@ class Parser:
 
     def mixed(self, whole: Fraction) -> Node | None:
         r"""Read the fraction part of `1\frac{1}{2}` or `1 1/2`, if one follows."""
-        start, kept = self.at, list(self.signs)
+        start, kept = self.at, list(self.tokens)
         if self.look.text == "\\frac":
             self.take()
             top, bottom = self.argument(whole=False), self.argument(whole=False)
@@ -444,7 +454,7 @@ class Parser:
         ):
             first, _, last = self.take(), self.take(), self.take()
             if not (first.text.isdigit() and last.text.isdigit()):
-                raise UnreadableError("two numbers side by side")
+                raise UnreadableError("two adjacent numbers")
             top, bottom = (number(int(part.text)) for part in (first, last))
         else:
             return None
@@ -453,7 +463,7 @@ class Parser:
             share = over / under if under else Fraction(1)
             if 0 <= share < 1:
                 return number(whole + share)
-        self.at, self.signs = start, kept
+        self.at, self.tokens = start, kept
         return None
 
     def symbol(self) -> Node:
@@ -508,7 +518,7 @@ class Parser:
         return node
 
     def bracket(self) -> Node:
-        """Read what stands between two brackets: a group, tuple, interval, set, |x|, floor."""
+        """Read a bracket: a group, tuple, interval, set, |x|, floor."""
         self.deeper()
         opened = self.take().text
         outside = self.bars, self.inside_set
@@ -589,11 +599,11 @@ class Parser:
         return Node("big", (body, *bounds), name)
 
     def group(self) -> Node:
-        """Read a braced group that may hold a relation, or one sign."""
+        """Read a braced group that may contain a relation, or one token."""
         return self.bracket() if self.look.text == "{" else self.argument(whole=True)
 
     def matrix(self) -> Node:
-        """Read the rows of a matrix; other environments are no mathematics here."""
+        """Read the rows of a matrix; other environments are not mathematics here."""
         self.deeper()
         name = self.take().text
         if not (name.endswith("matrix") or name == "array"):
@@ -648,10 +658,10 @@ def _bracketed(opened: str, closed: str, members: list[Node], between: list[str]
     return Node("tuple", tuple(members), opened + closed)
 
 
-def _joined(sign: str, left: Node, right: Node) -> Node:
-    if sign == "/":
+def _joined(operator: str, left: Node, right: Node) -> Node:
+    if operator == "/":
         return Node("div", (left, right))
-    return Node("fn", (left, right), "mod") if sign == "mod" else Node("mul", (left, right))
+    return Node("fn", (left, right), "mod") if operator == "mod" else Node("mul", (left, right))
 
 
 def _is_minus_one(node: Node | None) -> bool:
@@ -663,7 +673,7 @@ def _is_minus_one(node: Node | None) -> bool:
 
 
 def _bounds(node: Node) -> bool:
-    return (node.head == "chain" and any(sign in node.name for sign in "<>")) or (
+    return (node.head == "chain" and any(relation in node.name for relation in "<>")) or (
         node.head == "chain" and node.name == "in"
     )
 
@@ -671,8 +681,8 @@ def _bounds(node: Node) -> bool:
 def _regrouped(members: list[Node], between: list[str]) -> Node:
     """Make `p=5, q=2; p=7, q=2` a list of pairs; any other row of members a plain list."""
     groups: list[list[Node]] = [[members[0]]]
-    for sign, member in zip(between, members[1:], strict=False):
-        if sign == ",":
+    for separator, member in zip(between, members[1:], strict=False):
+        if separator == ",":
             groups[-1].append(member)
         else:
             groups.append([member])
