@@ -119,6 +119,7 @@ def grade_responses(document: Document, results: Sequence[Any]) -> Metrics:
         "no_answer": _share(grades, "no_answer"),
         "cut_off": _share(grades, "cut_off"),
         "undecided": _share(grades, "undecided"),
+        "timeout": _share(grades, "timeout"),
         "repetition_loop": sum(map(loops, responses)) / len(responses),
         **_lengths(responses),
         **_strata(document, pass_at_k.share_correct(correct)),
@@ -227,7 +228,7 @@ def _metrics() -> tuple[dict[str, Any], ...]:
     better |= {f"{name}@{k}": True for name in ("avg", "pass", "maj") for k in samples}
     better |= {f"exact_match_{axis}_{value}": True for axis in strata for value in strata[axis]}
     better |= dict.fromkeys(
-        ("no_answer", "cut_off", "undecided", "repetition_loop", "identical"), False
+        ("no_answer", "cut_off", "undecided", "timeout", "repetition_loop", "identical"), False
     )
     better |= dict.fromkeys(("characters", "words", "tokens"))
     answered = {"metric": "answered", "aggregation": share_answered, "higher_is_better": True}

@@ -21,7 +21,7 @@ from cotdistill.grading.grade import Grade
 from cotdistill.grading.kinds import Kind
 from cotdistill.tables import Table
 
-OUTCOMES = ("correct", "wrong", "no_answer", "cut_off", "undecided")
+OUTCOMES = ("correct", "wrong", "no_answer", "cut_off", "undecided", "timeout")
 _MOST_FAULTS = 20
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 
+from cotdistill.grading.equivalence.symbolic import prepare
 from cotdistill.grading.grade import Grade, grade
 from cotdistill.grading.kinds import Kind
 
@@ -39,8 +40,9 @@ def grade_many(
 ) -> Iterator[Grade]:
     """Yield the grades of (text, gold) pairs or `Judged` items, in their order.
 
-    With one worker everything happens here; with more, in processes that are started afresh (a
-    script that calls this needs the usual `if __name__ == "__main__"`). The verdicts are the same.
+    Items with the outcome "timeout" are graded once more at the end of their chunk. With one worker
+    everything happens here; with more, in processes that are started afresh (a script that calls
+    this needs the usual `if __name__ == "__main__"`). The verdicts are the same.
 
     >>> [found.outcome for found in grade_many([("It is 4.", "4"), ("The answer is 5", "4")])]
     ['correct', 'wrong']
@@ -72,14 +74,21 @@ def _chunks(items: Iterable[Judged | tuple[str, str]]) -> Iterator[list[Judged]]
 
 
 def _graded(chunk: list[Judged], strict: bool, tolerance: float | None) -> list[Grade]:
+    for item in chunk:
+        prepare(item.gold)  # sympy loads while the first pairs are graded
+    grades = [_graded_item(item, strict, tolerance) for item in chunk]
     return [
-        grade(
-            item.text,
-            item.gold,
-            kind=item.kind,
-            options=item.options,
-            strict=strict,
-            tolerance=tolerance if item.tolerance is None else item.tolerance,
-        )
-        for item in chunk
+        _graded_item(item, strict, tolerance) if first.outcome == "timeout" else first
+        for item, first in zip(chunk, grades, strict=True)
     ]
+
+
+def _graded_item(item: Judged, strict: bool, tolerance: float | None) -> Grade:
+    return grade(
+        item.text,
+        item.gold,
+        kind=item.kind,
+        options=item.options,
+        strict=strict,
+        tolerance=tolerance if item.tolerance is None else item.tolerance,
+    )

@@ -11,7 +11,8 @@ from cotdistill.grading.extract.extract import extract
 from cotdistill.grading.extract.gold import read_gold
 from cotdistill.grading.kinds import Kind
 
-Outcome = Literal["correct", "wrong", "no_answer", "cut_off", "undecided"]
+Outcome = Literal["correct", "wrong", "no_answer", "cut_off", "undecided", "timeout"]
+"""The outcomes of grading; all but "correct" count as wrong in a score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,8 @@ class Grade:
     """A verdict: what was read, by which rule, where, and which tier of comparison decided.
 
     `correct` is True only for the outcome "correct": an answer that could not be compared within
-    the bounds is "undecided", and a text that breaks off without an answer is "cut_off".
+    the bounds is "undecided", one that needed more of sympy's CPU time than a pair may take is
+    "timeout", and a text that breaks off without an answer is "cut_off".
     """
 
     correct: bool
@@ -61,5 +63,7 @@ def grade(
     same = equivalent(
         read.answer, right.answer, kind=right.kind, options=options, tolerance=tolerance
     )
-    verdict: Outcome = "undecided" if same.equal is None else "correct" if same.equal else "wrong"
+    verdict: Outcome = "correct" if same.equal else "wrong"
+    if same.equal is None:
+        verdict = "timeout" if same.tier == "timeout" else "undecided"
     return Grade(same.equal is True, verdict, read.answer, f"{read.rule}/{same.tier}", read.span)

@@ -190,6 +190,7 @@ OUTCOME_RULES = {
     "wrong": "wrong_answer",
     "no_answer": "no_answer",
     "undecided": "undecided_answer",
+    "timeout": "undecided_answer",
     "cut_off": "cut_off",
 }
 _ROW_RULES = tuple((_BIT[rule.name], rule.find) for rule in RULES if rule.find is not None)

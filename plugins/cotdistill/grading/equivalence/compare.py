@@ -22,6 +22,7 @@ from cotdistill.grading.equivalence.equations import (
 from cotdistill.grading.equivalence.normalize import as_words
 from cotdistill.grading.equivalence.number import number_words
 from cotdistill.grading.equivalence.sets import is_real_set, same_sets
+from cotdistill.grading.equivalence.symbolic import SymbolicBudget
 from cotdistill.grading.equivalence.tree import Node, TooBigError, number, walk
 from cotdistill.grading.equivalence.units import scaled, worth
 from cotdistill.grading.equivalence.values import Asked, same_value
@@ -33,8 +34,10 @@ _MOST_QUESTIONS = 2500  # comparisons of parts for one pair
 class Comparison:
     """One comparison of an answer with a gold: the trees go in, the tier it took comes out."""
 
-    def __init__(self, tolerance: float | None = None) -> None:
-        self.asked = Asked(tolerance)
+    def __init__(
+        self, tolerance: float | None = None, symbolic: SymbolicBudget | None = None
+    ) -> None:
+        self.asked = Asked(tolerance, symbolic or SymbolicBudget())
         self.questions = 0
 
     def same(self, a: Node, b: Node) -> bool | None:

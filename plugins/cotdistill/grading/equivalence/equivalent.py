@@ -7,6 +7,7 @@ r"""Whether two answers mean the same: `equivalent`, and the order in which its 
     structure  tuples, sets, intervals, unions, lists, matrices, equations, part by part
     numeric    values at fixed points in 50 digits and more
     symbolic   sympy in a process of its own, for limits, derivatives and integrals
+    timeout    sympy's CPU time was used up: undecided; worth another try
     bounds     too long or too big to be compared: undecided, unless the texts are the same
 
 No tier runs text as a program. The policy, tested both ways in tests/grading/test_equivalence.py:
@@ -49,6 +50,7 @@ from cotdistill.grading.equivalence.dates import read_date, same_time
 from cotdistill.grading.equivalence.normalize import as_words, compact, squeezed, tidy
 from cotdistill.grading.equivalence.number import Written, agree, number_words, plain
 from cotdistill.grading.equivalence.parser import parse
+from cotdistill.grading.equivalence.symbolic import SymbolicBudget, prepare
 from cotdistill.grading.equivalence.tree import MOST_CHARACTERS, Node, number
 from cotdistill.grading.kinds import Kind
 
@@ -253,6 +255,8 @@ def _by_tree(answer: _Reading, gold: _Reading, tolerance: float | None) -> Equiv
     """Compare what the two may mean; equal where one meaning of each is."""
     if squeezed(answer.text) == squeezed(gold.text):
         return Equivalence(True, "text")
+    prepare(gold.text)
+    prepare(answer.text)
     tier, said = (
         "text",
         False if answer.wordy or gold.wordy or _FIGURES.fullmatch(answer.text) else None,
@@ -262,12 +266,13 @@ def _by_tree(answer: _Reading, gold: _Reading, tolerance: float | None) -> Equiv
         mine_read = answer.trees_with_unit  # 5 m for a gold of 5, never 6m for 6
     if any(tree.head == "unit" for tree in mine_read) or _RATE.search(gold.text):
         gold_read = gold.trees_with_unit
+    symbolic = SymbolicBudget()
     for mine in mine_read:
         for theirs in gold_read:
-            comparison = Comparison(tolerance)
+            comparison = Comparison(tolerance, symbolic)
             found = comparison.same(mine, theirs)
             if found is True or said is None or tier == "text":
                 tier, said = comparison.asked.tier, found
             if found is True:
                 return Equivalence(True, tier)
-    return Equivalence(said, tier)
+    return Equivalence(said, "timeout" if said is None and symbolic.timed_out else tier)

@@ -1,10 +1,12 @@
 """The last tier: sympy in a process of its own, for limits, derivatives, integrals and sums.
 
-The one state that this package keeps: a worker per process, started when first needed, used by
-one thread at a time, killed when it is late, and gone with its parent (its input closes). After
-a fork the child starts its own. Where the worker is late, or cannot be started, nothing is
-decided. Sympy takes longer to load than one pair may take; a first pair may thus stay undecided
-while it loads.
+The only state that this package keeps: one worker for each process, used by one thread at a time,
+and gone with its parent (its input closes). After a fork the child starts its own. `prepare`
+starts it as soon as a text is seen that may need it, so that sympy loads while the cheaper tiers
+work; a pair that needs it waits until it is loaded.
+
+Each pair has a budget of CPU time inside the worker, so that the verdict is the same on a busy
+machine. The wall clock only guards against a worker that hangs.
 """
 
 from __future__ import annotations
@@ -13,46 +15,73 @@ import atexit
 import contextlib
 import json
 import os
+import re
 import selectors
 import subprocess
 import sys
 import threading
-import time
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
 from cotdistill.grading.equivalence.tree import Node, walk
 
-_PAIR_SECONDS = 0.4
-_START_SECONDS = 0.6  # waited for by a pair that finds no worker
+LOAD_SECONDS = 120  # of wall clock; sympy loads in half a second of CPU time
+PAIR_SECONDS = 60  # of wall clock, a hundred times the CPU time
 _MOST_NODES = 120
 _MOST_LINE = 60_000
+CPU_SECONDS = 0.5  # of sympy's time for one pair of answers
+_NEEDED_FOR = re.compile(r"\\i*int(?![a-z])|\\lim(?![a-z])|\\sum(?![a-z])|\\prod(?![a-z])"
+                         r"|[dt]?frac\s?\{?d(?![a-zA-Z])|[∫∑∏]")  # fmt: skip
 
 
-def proven(a: Node, b: Node) -> bool | None:
+@dataclass
+class SymbolicBudget:
+    """The CPU time that one pair of answers may still take in the worker."""
+
+    left: float = CPU_SECONDS
+    timed_out: bool = False
+
+
+def prepare(text: str) -> None:
+    r"""Start the worker, without waiting for it, if a text may need the symbolic tier.
+
+    >>> prepare("x^2 + 1")
+    """
+    if _NEEDED_FOR.search(text):
+        _worker(os.getpid()).prepare()
+
+
+def proven(a: Node, b: Node, budget: SymbolicBudget) -> bool | None:
     """Whether sympy can tell that two trees are equal or not; None where it cannot.
 
-    Asked only about trees that hold a sum, product, integral, limit or derivative: values at
-    points have decided the others.
+    Asked only about trees that contain a sum, product, integral, limit or derivative: values at
+    points have decided the others. Takes the CPU time off the budget, and marks it where that ran
+    out.
     """
     if a == b:
         return True
     parts = [*walk(a), *walk(b)]
     if len(parts) > _MOST_NODES or not any(part.head == "big" for part in parts):
         return None
-    line = json.dumps([_plain(a), _plain(b)]) + "\n"
-    return _worker(os.getpid()).ask(line) if len(line) <= _MOST_LINE else None
+    line = json.dumps([_plain(a), _plain(b), budget.left]) + "\n"
+    if budget.timed_out or len(line) > _MOST_LINE:
+        return None
+    answer, seconds = _worker(os.getpid()).ask(line)
+    budget.left -= seconds
+    budget.timed_out = answer == "timeout" or budget.left <= 0
+    return {"true": True, "false": False}.get(answer)
 
 
 def _plain(node: Node) -> list[Any]:
-    said = None if node.number is None else str(node.number)
-    return [node.head, node.name, said, [_plain(part) for part in node.args]]
+    value = None if node.number is None else str(node.number)
+    return [node.head, node.name, value, [_plain(part) for part in node.args]]
 
 
 @lru_cache(maxsize=4)
 def _worker(pid: int) -> _Worker:
-    """Give this process's worker; a forked child has another pid, and so another worker."""
+    """Return this process's worker; a forked child has another pid, and so another worker."""
     del pid
     return _Worker()
 
@@ -63,31 +92,44 @@ class _Worker:
         self.process: subprocess.Popen[str] | None = None
         self.ready = False
 
-    def ask(self, line: str) -> bool | None:
-        """Send a pair and wait for the verdict; kill a worker that is late."""
-        due = time.monotonic() + _START_SECONDS
-        if not self.lock.acquire(timeout=_START_SECONDS):
-            return None
-        try:
-            if not self._started(due):
-                return None
-            process = self.process
-            if process is None or process.stdin is None or process.stdout is None:
-                return None
-            process.stdin.write(line)
-            process.stdin.flush()
-            said = _line(process.stdout, min(_PAIR_SECONDS, max(0.0, due - time.monotonic())))
-            if said in ("true\n", "false\n", "null\n"):
-                return bool(json.loads(said)) if said != "null\n" else None
-            self._kill()
-        except (OSError, ValueError):
-            self._kill()
-        finally:
-            self.lock.release()
-        return None
+    def prepare(self) -> None:
+        """Start the process unless it runs, or another thread is using it."""
+        if self.lock.acquire(blocking=False):
+            try:
+                self._start()
+            except OSError:
+                self._kill()  # nothing can be started now; `ask` tries again
+            finally:
+                self.lock.release()
 
-    def _started(self, due: float) -> bool:
-        """Start the worker if there is none, and wait until it is ready or time is up."""
+    def ask(self, line: str) -> tuple[str, float]:
+        """Send a pair; return the verdict and the CPU seconds, an empty one without a worker."""
+        with self.lock:
+            try:
+                answer, _, seconds = self._answer(line).partition(" ")
+                if answer in ("true", "false", "null"):
+                    return answer, float(seconds)
+            except (OSError, ValueError):
+                answer = ""
+            self._kill()
+            return answer, 0.0
+
+    def _answer(self, line: str) -> str:
+        """Return the worker's line about a pair; nothing where it died."""
+        self._start()
+        process = self.process
+        if process is None or process.stdin is None or process.stdout is None:
+            return ""
+        if not self.ready:
+            self.ready = _line(process.stdout, LOAD_SECONDS) == "ready\n"
+        if not self.ready:
+            return ""
+        process.stdin.write(line)
+        process.stdin.flush()
+        return _line(process.stdout, PAIR_SECONDS)
+
+    def _start(self) -> None:
+        """Start the process if there is none."""
         if self.process is None or self.process.poll() is not None:
             self._kill()
             self.process = subprocess.Popen(
@@ -98,9 +140,6 @@ class _Worker:
                 text=True,
             )
             atexit.register(_end, self.process, os.getpid())
-        if not self.ready and self.process.stdout is not None:
-            self.ready = _line(self.process.stdout, max(0.0, due - time.monotonic())) == "ready\n"
-        return self.ready
 
     def _kill(self) -> None:
         process, self.process, self.ready = self.process, None, False
@@ -123,7 +162,7 @@ def _end(process: subprocess.Popen[str], owner: int) -> None:
 
 
 def _line(pipe: IO[str], seconds: float) -> str:
-    """Read one short line, or nothing when it does not come in time."""
+    """Read one short line; `timeout` when it does not come in time, nothing at the end."""
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
-        return pipe.readline() if selector.select(seconds) else ""
+        return pipe.readline() if selector.select(seconds) else "timeout"

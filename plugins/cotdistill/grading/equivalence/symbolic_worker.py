@@ -1,14 +1,17 @@
 """The process behind the symbolic tier: reads trees from stdin, asks sympy, writes verdicts.
 
 Run as a script, so that it needs nothing but sympy. It builds expressions from our own trees,
-node by node; no text ever reaches sympy's parsers. Its memory is limited by itself, its time by
-the parent, which kills it.
+node by node; no text ever reaches sympy's parsers. It limits itself in memory, and each pair in
+CPU time, so that a verdict does not depend on what else the machine is doing. After a pair that ran
+out of time the process ends: what sympy left half done must not decide the next pair.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import time
 from typing import Any
 
 MOST_MEMORY = 150 * 2**20  # of data, in bytes
@@ -20,11 +23,18 @@ _FUNCTIONS = {
     "floor": "floor", "ceil": "ceiling",
     "factorial": "factorial", "binomial": "binomial", "max": "Max", "min": "Min",
 }  # fmt: skip
-_BIG = ("sum", "prod", "int", "lim", "derivative")
+_UNEVALUATED = ("Integral", "Limit", "Sum", "Product", "nan", "zoo")
+_EQUAL_BELOW = 1e-20  # of a difference evaluated to 30 digits
+_DIFFERENT_ABOVE = 1e-15
+_ENOUGH = 3  # points without a difference that make two expressions equal
 
 
 class UnfitError(ValueError):
     """A tree that sympy is not asked about."""
+
+
+class OutOfTimeError(BaseException):
+    """The pair's CPU time is used up; not an `Exception`, which sympy might catch."""
 
 
 def build(tree: list[Any], sympy: Any) -> Any:
@@ -77,8 +87,8 @@ def _big(name: str, parts: list[Any], sympy: Any) -> Any:
     if name in ("sum", "prod") and len(parts) == 3 and parts[1][0] == "chain":
         index, low = parts[1][3]
         bounds = (build(index, sympy), build(low, sympy), build(parts[2], sympy))
-        found = sympy.summation if name == "sum" else sympy.product
-        return found(build(body, sympy), bounds)
+        evaluate = sympy.summation if name == "sum" else sympy.product
+        return evaluate(build(body, sympy), bounds)
     raise UnfitError(name)
 
 
@@ -102,44 +112,73 @@ def _limit(bound: list[Any]) -> tuple[str, list[Any]]:
 
 
 def verdict(a: list[Any], b: list[Any], sympy: Any) -> bool | None:
-    """Say whether two trees are equal; None where sympy cannot tell."""
+    """Decide whether two trees are equal; None where sympy cannot tell.
+
+    Sympy works the integrals, limits and sums out; what is left is compared at fixed points.
+    """
     gap = build(a, sympy) - build(b, sympy)
     if gap == 0:
         return True
-    if gap.has(
-        *(getattr(sympy, name) for name in ("Integral", "Limit", "Sum", "Product", "nan", "zoo"))
-    ):
+    if gap.has(*(getattr(sympy, name) for name in _UNEVALUATED)):
         return None
-    gap = sympy.simplify(gap)
-    if gap == 0:
-        return True
-    if gap.is_number:
-        return bool(abs(gap.evalf(30)) < 1e-20)
-    points = {
-        symbol: sympy.Rational(7 * at + 5, 11)
-        for at, symbol in enumerate(sorted(gap.free_symbols, key=str), 1)
-    }
-    return False if abs(gap.subs(points).evalf(30)) > 1e-15 else None
+    symbols = sorted(gap.free_symbols, key=str)
+    agreed = 0
+    for turn in range(2 * _ENOUGH):
+        point = {
+            symbol: sympy.Rational(7 * at + 5 * turn + 5, 11 + turn)
+            for at, symbol in enumerate(symbols, 1)
+        }
+        size = sympy.Abs(gap.subs(point)).evalf(30)
+        if not size.is_number or not size.is_finite:
+            continue
+        if size > _DIFFERENT_ABOVE:
+            return False
+        agreed += bool(size < _EQUAL_BELOW)
+        if agreed == (_ENOUGH if symbols else 1):
+            return True
+    return None
+
+
+def _out_of_time(_signal: int, _frame: object) -> None:
+    raise OutOfTimeError
+
+
+def answer(line: str, sympy: Any) -> str:
+    """Answer `[tree, tree, CPU seconds]` with a verdict and the CPU seconds that it took.
+
+    The verdict is `true`, `false`, `null` where sympy cannot tell, or `timeout`.
+    """
+    start = time.process_time()
+    try:
+        a, b, seconds = json.loads(line)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        try:
+            found = json.dumps(verdict(a, b, sympy))
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+    except OutOfTimeError:
+        found = "timeout"
+    except Exception:  # whatever sympy raises means that it cannot tell
+        found = "null"
+    return f"{found} {time.process_time() - start:.3f}"
 
 
 def serve() -> None:
-    """Answer one JSON line with another until the parent closes the pipe."""
+    """Answer pairs, a line each, until the parent closes the pipe or a pair runs out of time."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
     import sympy  # type: ignore[import-untyped]
 
+    signal.signal(signal.SIGPROF, _out_of_time)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     for line in sys.stdin:
-        said: bool | None = None
-        try:
-            a, b = json.loads(line)
-            said = verdict(a, b, sympy)
-        except Exception:  # whatever sympy raises means that it cannot tell
-            said = None
-        sys.stdout.write(json.dumps(said) + "\n")
+        reply = answer(line, sympy)
+        sys.stdout.write(reply + "\n")
         sys.stdout.flush()
+        if reply.startswith("timeout"):
+            return
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from fractions import Fraction
 from cotdistill.grading.equivalence.exact import exact
 from cotdistill.grading.equivalence.number import Written, agree, written
 from cotdistill.grading.equivalence.numeric import Work, decimal_value, identical
-from cotdistill.grading.equivalence.symbolic import proven
+from cotdistill.grading.equivalence.symbolic import SymbolicBudget, proven
 from cotdistill.grading.equivalence.tree import Node, symbols
 
 _TIERS = ("text", "exact", "rounding", "structure", "numeric", "symbolic")
@@ -19,6 +19,7 @@ class Asked:
     """One comparison under way: its tolerance, the work it may do, the last tier it needed."""
 
     tolerance: float | None = None
+    symbolic: SymbolicBudget = field(default_factory=SymbolicBudget)
     tier: str = "text"
     work: Work = field(default_factory=Work)
 
@@ -49,7 +50,7 @@ def same_value(a: Node, b: Node, asked: Asked) -> bool | None:
     said = identical(a, b, asked.work)
     if said is None and asked.work.left > 0:
         asked.used("symbolic")
-        said = proven(a, b)
+        said = proven(a, b, asked.symbolic)
     return said
 
 
