@@ -1,4 +1,8 @@
-"""Small studies that the tests vary, and the rule that no test reaches a network."""
+"""Small studies that the tests vary, and the rules that no test reaches a network or a new case.
+
+Generated cases are the same in every run. `pytest --hypothesis-profile=random -m slow` searches
+further with fresh ones.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,11 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import settings
+
+settings.register_profile("same", derandomize=True, deadline=None, database=None)
+settings.register_profile("random", deadline=None, print_blob=True)
+settings.load_profile("same")
 
 Study = dict[str, Any]
 

@@ -111,7 +111,7 @@ def test_what_is_written_out_rightly_is_sound_and_one_off_is_not(a: int, b: int,
 
 
 @given(st.text(alphabet="0123456789+-*/^=()[]<>%$.,x of½\n", max_size=200) | st.text(max_size=100))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @example("=0-")
 def test_no_text_raises(text: str) -> None:
     found = step_soundness(text)

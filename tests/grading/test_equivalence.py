@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotdistill.grading.equivalence.equivalent import Equivalence, equivalent
+from cotdistill.grading.equivalence.equivalent import equivalent
 from cotdistill.grading.equivalence.normalize import tidy
 from cotdistill.grading.equivalence.parser import parse
 
@@ -39,10 +39,7 @@ def test_every_category_has_pairs_of_both_labels() -> None:
 def test_a_labelled_pair_gets_its_verdict(
     category: str, answer: str, gold: str, equal: bool
 ) -> None:
-    verdict = equivalent(answer, gold)
-    if category.startswith("integrals") and verdict == Equivalence(None, "symbolic"):
-        pytest.skip("the worker is late on this machine; test_bounds.py waits for it")
-    assert verdict.equal is equal
+    assert equivalent(answer, gold).equal is equal, category
 
 
 @pytest.mark.parametrize(
@@ -229,14 +226,14 @@ answers = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(answers)
 def test_an_answer_is_itself_and_dressed_itself(answer: str) -> None:
     assert equivalent(answer, answer).equal is True
     assert equivalent(rf"$\left({answer}\right)$", f"({answer})").equal is True
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(expressions, expressions)
 def test_verdicts_on_expressions_are_symmetric_and_repeat(a: str, b: str) -> None:
     first = equivalent(a, b)
@@ -244,14 +241,14 @@ def test_verdicts_on_expressions_are_symmetric_and_repeat(a: str, b: str) -> Non
     assert equivalent(b, a).equal == first.equal
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(expressions, expressions)
 def test_a_sum_is_its_terms_in_another_order_and_not_one_more(a: str, b: str) -> None:
     assert equivalent(f"({a})+({b})", f"({b})+({a})").equal in (True, None)
     assert equivalent(f"({a})+1", f"({a})").equal is not True
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.text(max_size=60),
     st.text(alphabet=r"\{}()[]$^_,.;:+-*/=<>|&%! 0123456789abfracsqrtextpim", max_size=60),
@@ -261,3 +258,18 @@ def test_no_text_raises_and_verdicts_repeat(a: str, b: str) -> None:
         assert equivalent(one, two) == equivalent(one, two)
     if parse(tidy(b)) is not None:
         assert equivalent(b, b).equal is True
+
+
+@pytest.mark.slow
+@settings(max_examples=2000)
+@given(expressions, expressions)
+def test_a_longer_search_finds_no_pair_that_breaks_a_rule(a: str, b: str) -> None:
+    test_verdicts_on_expressions_are_symmetric_and_repeat.hypothesis.inner_test(a, b)  # type: ignore[attr-defined]
+    test_a_sum_is_its_terms_in_another_order_and_not_one_more.hypothesis.inner_test(a, b)  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+@settings(max_examples=2000)
+@given(answers)
+def test_a_longer_search_finds_no_answer_that_is_not_itself(answer: str) -> None:
+    test_an_answer_is_itself_and_dressed_itself.hypothesis.inner_test(answer)  # type: ignore[attr-defined]

@@ -1,8 +1,9 @@
 """Compares expressions by their values at fixed points, in as many digits as they need.
 
 Nothing here is random: the same two trees are always asked at the same points. A clear
-difference at one point says "different"; agreement to about 40 digits at three points or more
-says "equal". Points where a side has no real value are left out.
+difference at one point says "different"; agreement at three points or more, to 30 digits behind
+the decimal point at least, says "equal". Points where a side has no real value are left out, and
+so are those where it is so large that a summand of 1 would be lost.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ _GOLDEN = Fraction(618033988749894848204586834365638, 10**33)
 _STEPPED = frozenset(("floor", "ceil", "factorial", "binomial", "mod", "gcd", "lcm"))
 MOST_WORK = 12_000  # weighted steps for one pair; about 0.2 s at the very worst
 _FIRST_DIGITS = 50
-_LAST_DIGITS = 150
-_LARGEST_PEAK = 10**40  # up to which a value lost in the noise of 150 digits is 0
-_PROOF_DIGITS = 100  # agreeing digits that do for values too large for the last one
+_MORE_DIGITS = 60  # at each further try, for a value that may be 0
+_ZERO_DIGITS = 150
+_LARGEST_PEAK = 10**40  # up to which a value lost in the noise of that many digits is 0
+_MOST_DIGITS = 800  # for large values, whose last whole digit counts too
 _SURE_DIGITS = 30  # left after cancellation, that must agree
 _ENOUGH = 3  # agreeing points that make two expressions equal
 _COUNTED = frozenset("nmkijNM")  # symbols that stand for whole numbers next to a floor
@@ -101,14 +103,17 @@ def _value(
     node: Node, at: dict[str, Fraction], digits: int, real: bool, work: Work
 ) -> tuple[Any, Any]:
     """Evaluate; give the value and the largest size seen on the way to it."""
-    evaluator = Evaluator(work.context(digits), at, real=real, spend=work.spend)
+    weight = max(1, digits // 100)  # long numbers cost more
+    evaluator = Evaluator(
+        work.context(digits), at, real=real, spend=lambda steps: work.spend(weight * steps)
+    )
     value = evaluator.value(node)
     return value, max(evaluator.peak, abs(value))
 
 
 def _difference(a: Node, b: Node, at: dict[str, Fraction], real: bool, work: Work) -> bool | None:
     digits, earlier = _FIRST_DIGITS, None
-    for _ in range(3):
+    while True:
         (one, peak_one), (two, peak_two) = (_value(side, at, digits, real, work) for side in (a, b))
         ctx = work.context(digits)
         gap, peak = abs(one - two), max(peak_one, peak_two)
@@ -118,16 +123,19 @@ def _difference(a: Node, b: Node, at: dict[str, Fraction], real: bool, work: Wor
         if gap > noise or (earlier and abs(gap - earlier) * 100 < gap):
             return False  # a gap that more digits leave as it is
         size = max(abs(one), abs(two))
-        # of large values the last whole digit counts too: 10^45 + 1 is not 10^45
-        lost = int(ctx.log10(peak / min(size, 1))) if size > noise else digits
-        if digits - lost >= _SURE_DIGITS:
-            return True
-        if digits >= _LAST_DIGITS:
-            hidden = size <= noise and peak < _LARGEST_PEAK
-            return True if hidden or gap < size * ctx.mpf(10) ** -_PROOF_DIGITS else None
+        if size > noise:
+            # of large values the last whole digit counts too: 10^45 + 1 is not 10^45
+            needed = _SURE_DIGITS + int(ctx.log10(peak / min(size, 1)))
+            if digits >= needed:
+                return True
+            if needed > _MOST_DIGITS:
+                return None
+            digits = max(needed + 8, digits + 8)
+        elif digits >= _ZERO_DIGITS:
+            return True if peak < _LARGEST_PEAK else None
+        else:
+            digits = min(_ZERO_DIGITS, digits + _MORE_DIGITS)
         earlier = gap
-        digits = min(_LAST_DIGITS, 50 + lost if size > noise else digits + 60)
-    return None
 
 
 _Test = Callable[[Node, Node, dict[str, Fraction], bool, Work], bool | None]
