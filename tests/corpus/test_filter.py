@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -12,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from cotdistill.arms.training_set import build_training_set
 from cotdistill.cli.main import main
 from cotdistill.corpus.filtering import survey as survey_module
 from cotdistill.corpus.filtering.filter import FilterOptions, filter_traces
@@ -286,28 +284,6 @@ def test_a_mix_is_exact_and_its_ledger_says_from_where(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="at most 25 rows"):
         mix(sources, Mixing(weights={"long": 0.2, "short": 0.8}, rows=30), tmp_path / "no.jsonl")
     assert not (tmp_path / "no.jsonl").exists()
-
-
-def test_an_arm_is_filtered_then_mixed_with_one_ledger(tmp_path: Path) -> None:
-    sources = {
-        name: write_jsonl(tmp_path / f"{name}.jsonl", [
-            trace_dict(n, rationale=f"{name} The answer is {2 * n + (n % 5 == 0)}")
-            for n in range(20)
-        ])
-        for name in ("long", "short")
-    }  # fmt: skip
-    mixing = Mixing(weights={"long": 1, "short": 3}, rows=12, matched=True)
-    out = tmp_path / "data" / "arm.jsonl"
-    ledger = build_training_set(sources, out, filters=Filters(paired=True), mixing=mixing)
-    assert ledger.counts["kept"] == 12
-    assert ledger.counts["wrong_answer"] == 8
-    assert sum(ledger.counts.values()) == 40
-    assert read_ledger(out) == ledger
-    assert set(read_jsonl(out)[0]) == {"instruction", "input", "output"}
-    first = out.read_bytes()
-    shutil.rmtree(tmp_path / "data")
-    build_training_set(sources, out, filters=Filters(paired=True), mixing=mixing)
-    assert out.read_bytes() == first
 
 
 def test_a_level_that_is_not_longer_is_reported(

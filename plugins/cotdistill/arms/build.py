@@ -2,102 +2,130 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from cotdistill import __version__
-from cotdistill.arms.composed import filtered_rows, mixed_rows
-from cotdistill.arms.rows import (
-    Tally,
-    filter_of,
-    gold_files,
-    inputs_of,
-    is_at_hand,
-    is_filtered,
-    plain_rows,
-    sources_of,
-)
+from cotdistill.arms.rows import Tally, inputs_of, source_rows, trace_of_training_row, trace_pair
+from cotdistill.corpus.filtering.filter import FilterOptions, filter_traces
+from cotdistill.corpus.filtering.lint import LintOptions, lint, report_json
+from cotdistill.corpus.filtering.settings import Filters
+from cotdistill.corpus.mixing.mix import draw_mix
 from cotdistill.corpus.mixing.mixture import mixture
+from cotdistill.corpus.records.trace import training_row
 from cotdistill.errors import DataError, Fault, StudyError, did_you_mean
-from cotdistill.files.atomic import sha256_of
+from cotdistill.files.atomic import write_text
 from cotdistill.files.jsonl import Row, read_rows, write_rows
 from cotdistill.files.ledger import Ledger, LedgerFile, ledger_path, read_ledger, write_ledger
 from cotdistill.files.locks import waited_lock
-from cotdistill.studies.arm import FileArm, MixedArm, PuzzleArm
+from cotdistill.studies.arm import ArmFilters
 from cotdistill.studies.load import study_of
-from cotdistill.studies.study import ScratchStudent, Study
+from cotdistill.studies.resolve import student_folder
+from cotdistill.studies.resolved_arm import ResolvedArm, Source, resolve_arm
+from cotdistill.studies.study import ScratchStudent
 
 
-def has_data_file(study: Study, arm: str) -> bool:
-    """Return whether an arm gets a file; a plain hub dataset is left to LLaMA-Factory."""
-    declared = study.arms[arm]
-    if isinstance(declared, FileArm | PuzzleArm | MixedArm) or declared.filter:
-        return True
-    return sources_of(study, arm)[0].path is not None
-
-
-def is_buildable_now(study: Study, arm: str) -> bool:
-    """Return whether an arm needs neither a network nor the time that a filter takes."""
-    if is_filtered(study, arm):
-        return False
-    return all(is_at_hand(source) for source in sources_of(study, arm))
-
-
-def arm_digest(study: Study, arm: str) -> str:
-    """Return a hash of everything that decides an arm's rows, apart from the hub's own contents."""
-    declared = study.arms[arm]
-    said = {arm: declared.model_dump(mode="json", exclude={"train"})}
-    if isinstance(declared, MixedArm):
-        for name in declared.mix:
-            source = study.arms.get(name)
-            said[name] = source.model_dump(mode="json", exclude={"train"}) if source else {}
-    files = [
-        (source.name, sha256_of(source.path) if source.path.is_file() else None)
-        for source in sources_of(study, arm)
-        if source.path is not None
-    ]
-    files += [
-        (path.name, sha256_of(path) if path.is_file() else None) for path in gold_files(study, arm)
-    ]
-    text = json.dumps([said, files, __version__], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def arm_rows(study: Study, arm: str, folder: Path, tally: Tally) -> Iterator[Row]:
+def arm_rows(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[Row]:
     """Yield the rows of any arm in their final order, counted in a tally as they go by.
 
     Raises:
         DataError: a source is missing or broken, a row lacks a mapped column, no row passes a
             filter, or a mix asks for more than there is.
     """
-    declared = study.arms[arm]
-    if isinstance(declared, MixedArm):
-        yield from mixed_rows(
-            study, declared, folder, tally, lambda name: write_arm(study, name, folder)
-        )
-    elif filter_of(study, arm):
-        yield from filtered_rows(study, arm, folder, tally)
-    else:
-        yield from plain_rows(study, arm, tally)
+    if arm.mixing:
+        return _mixed_rows(arm, folder, tally)
+    if arm.filter:
+        return _filtered_rows(arm, folder, tally)
+    assert arm.source is not None
+    return source_rows(arm.source, tally)
 
 
-def check_arm(study: Study, arm: str) -> None:
+def _filtered_rows(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[Row]:
+    """Yield the rows of an arm that its filter keeps; the others are written beside with reasons.
+
+    The tally gets the arm's own rows by reason, and the rows of every file that was read. What
+    `lint` still finds among the kept rows is written to `data/<arm>.lint.json`.
+    """
+    filters = arm.filter
+    assert filters is not None
+    files = {source.name: _source_file(source, folder) for source in arm.sources}
+    out = folder / "data" / "filtered" / f"{arm.name}.jsonl"
+    settings = filters.model_dump(exclude=set(ArmFilters.model_fields) - set(Filters.model_fields))
+    asked = Filters.model_validate({**settings, "paired": bool(filters.paired_with)})
+    options = FilterOptions(
+        golds=tuple(Path(path) for path in filters.golds),
+        split=len(files) > 1,
+        workers=os.cpu_count() or 1,
+    )
+    ledger = filter_traces(list(files.values()), asked, out, options)
+    kept = out.with_name(ledger.outputs[0].file)
+    if not ledger.outputs[0].rows:
+        counts = ", ".join(f"{count} {reason}" for reason, count in ledger.counts.items())
+        raise DataError(Fault(f"arm {arm.name}", f"no row passes its filter ({counts})"))
+    _count_filtered(ledger, files, tally)
+    found = lint([kept], LintOptions(tuple(filters.against), workers=os.cpu_count() or 1))
+    write_text(folder / "data" / f"{arm.name}.lint.json", report_json(found))
+    for number, row in enumerate(read_rows(kept), start=1):
+        pair, wrong = trace_pair(row)
+        if wrong:
+            raise DataError(Fault(f"{kept}: row {number}", wrong))
+        yield pair
+
+
+def _count_filtered(ledger: Ledger, files: Mapping[str, Path], tally: Tally) -> None:
+    for name, path in files.items():
+        tally.read[name] = next(each.rows for each in ledger.inputs if each.file == path.as_posix())
+    notes = dict(ledger.notes)
+    own = notes.pop("counts_of_inputs")[0]  # the first is the arm's, the others it is paired with
+    tally.dropped.update({reason: rows for reason, rows in own.items() if rows})
+    del tally.dropped["kept"]
+    tally.notes["filter"] = notes
+
+
+def _source_file(source: Source, folder: Path) -> Path:
+    """Return a file that the filter can read: the source's own, or its rows in one shape."""
+    if source.path:
+        return source.path
+    path = folder / "data" / "sources" / f"{source.name}.jsonl"
+    write_rows(path, source_rows(source))
+    return path
+
+
+def _mixed_rows(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[Row]:
+    """Yield the rows of a mix in their final order.
+
+    The parts are written to files first and read from there by place, so that memory does not grow
+    with the rows. The tally gets what the parts' ledgers say, and the rows that were not drawn.
+    """
+    assert arm.mixing is not None
+    files = {part.name: write_arm(part, folder) for part in arm.parts}
+    for part in arm.parts:
+        _count_part(part, read_ledger(files[part.name]), tally)
+    mix = draw_mix(files, arm.mixing, read=trace_of_training_row)
+    tally.notes["rows_of_source"] = mix.rows_of_source
+    if mix.not_drawn:
+        tally.dropped["not_drawn"] = mix.not_drawn
+    for _, trace in mix.traces():
+        yield training_row(trace)
+
+
+def _count_part(part: ResolvedArm, ledger: Ledger, tally: Tally) -> None:
+    files = [source for source in part.sources if source.path]
+    for source, entry in zip(files, ledger.inputs, strict=False):  # golds come after them
+        tally.read[source.name] = entry.rows
+    tally.dropped.update({why: rows for why, rows in ledger.counts.items() if why != "kept"})
+
+
+def check_arm(arm: ResolvedArm) -> None:
     """Read an arm at hand to its last row, and see whether a mix can be met; writes nothing.
 
     Raises:
         DataError: every row that is wrong, or the most that a mix can have.
     """
-    declared = study.arms[arm]
-    if not isinstance(declared, MixedArm):
-        for _ in plain_rows(study, arm):
-            pass
-        return
-    sizes = {name: sum(1 for _ in plain_rows(study, name)) for name in declared.mix}
-    if declared.rows and not (declared.matched or declared.length_matched):
-        mixture(sizes, declared.mix, declared.rows, declared.seed, replace=declared.replace)
+    sizes = {source.name: sum(1 for _ in source_rows(source)) for source in arm.sources}
+    mixing = arm.mixing
+    if mixing and mixing.rows and not (mixing.matched or mixing.length_matched):
+        mixture(sizes, mixing.weights, mixing.rows, mixing.seed, replace=mixing.replace)
 
 
 def build_arm(folder: Path, arm: str) -> Path:
@@ -107,48 +135,39 @@ def build_arm(folder: Path, arm: str) -> Path:
         DataError: a source is missing or broken; nothing is written.
         StudyError: the study has no such arm.
     """
-    study = study_of(folder)
-    if arm not in study.arms:
-        hint = did_you_mean(arm, list(study.arms))
-        raise StudyError(Fault(str(folder / "study.yaml"), f"no arm '{arm}'", "", hint))
-    return write_arm(study, arm, folder)
+    return write_arm(resolve_arm(study_of(folder), arm, str(folder / "study.yaml")), folder)
 
 
-def write_arm(study: Study, arm: str, folder: Path) -> Path:
-    """Write an arm's rows and ledger into `folder/data`, unless they are there and current.
+def write_arm(arm: ResolvedArm, folder: Path) -> Path:
+    """Write an arm's rows and ledger into a run folder, unless they are there and current.
 
-    Jobs that run at once may want the same arm, a mix and its source say: one makes it.
+    Jobs that run at once may want the same arm, as a mix and its source do: one makes it.
     """
-    path = folder / "data" / f"{arm}.jsonl"
-    digest = arm_digest(study, arm)
-    if not is_current(path, digest):
-        with waited_lock(path.with_name(f".{arm}.lock"), f"process {os.getpid()}"):
-            if not is_current(path, digest):
-                _write_arm(study, arm, folder, digest)
+    path = folder / arm.file
+    if not is_current(arm, folder):
+        with waited_lock(path.with_name(f".{arm.name}.lock"), f"process {os.getpid()}"):
+            if not is_current(arm, folder):
+                _write_arm(arm, folder)
     return path
 
 
-def _write_arm(study: Study, arm: str, folder: Path, digest: str) -> None:
-    path = folder / "data" / f"{arm}.jsonl"
-    missing = [
-        source for source in sources_of(study, arm) if source.path and not is_at_hand(source)
-    ]
-    if missing:
-        raise DataError(_missing_file(source.name, source.path) for source in missing)
+def _write_arm(arm: ResolvedArm, folder: Path) -> None:
+    if arm.missing:
+        raise DataError(_missing_file(source.name, source.path) for source in arm.missing)
+    path = folder / arm.file
     ledger_path(path).unlink(missing_ok=True)  # a file without a ledger is not a finished file
     tally = Tally()
-    count = write_rows(path, arm_rows(study, arm, folder, tally))
-    declared = study.arms[arm]
+    count = write_rows(path, arm_rows(arm, folder, tally))
     write_ledger(
         path,
         Ledger(
             made_by="generate",
-            inputs=tuple(inputs_of(study, arm, tally.read)),
-            outputs=(LedgerFile.of(path, count, name=path.name),),
+            inputs=tuple(inputs_of(arm, tally.read)),
+            outputs=(LedgerFile(path.name, count, arm.hashes.of(path)),),
             counts={"kept": count, **dict(sorted(tally.dropped.items()))},
-            settings=declared.model_dump(mode="json"),
-            seed=getattr(declared, "seed", None),
-            notes={"digest": digest, **tally.notes},
+            settings=arm.declared.model_dump(mode="json"),
+            seed=getattr(arm.declared, "seed", None),
+            notes={"digest": arm.digest, **tally.notes},
         ),
     )
 
@@ -162,43 +181,45 @@ def build_student(folder: Path, student: str, arm: str) -> Path:
     """
     from cotdistill.models.scratch_model import build_student as build
 
-    study = study_of(folder)
+    study, place = study_of(folder), str(folder / "study.yaml")
     scratch = {s.name: s.scratch for s in study.students if isinstance(s, ScratchStudent)}
     if student not in scratch:
         hint = did_you_mean(student, list(scratch)) if scratch else "it has none"
-        place = str(folder / "study.yaml")
         raise StudyError(Fault(place, f"no student '{student}' made from scratch", "", hint))
-    if has_data_file(study, arm):
-        rows = read_rows(build_arm(folder, arm))
+    resolved = resolve_arm(study, arm, place)
+    if resolved.has_file:
+        rows = read_rows(write_arm(resolved, folder))
     else:
-        rows = plain_rows(study, arm)
-    target = folder / "models" / f"{student}--{arm}"
+        assert resolved.source is not None
+        rows = source_rows(resolved.source)
+    target = folder / student_folder(student, arm)
     build(scratch[student], (text for row in rows for text in _texts(row)), target)
     return target
 
 
-def known_rows(study: Study, folder: Path, arm: str) -> int | None:
-    """Return how many rows an arm has: its ledger's, or what a registration says; None: unknown."""
-    path = folder / "data" / f"{arm}.jsonl"
+def known_rows(arm: ResolvedArm, folder: Path) -> int | None:
+    """Return how many rows an arm has: its ledger's, or what is declared; None: unknown."""
+    path = folder / arm.file
     if ledger_path(path).is_file():
         return read_ledger(path).outputs[0].rows
-    declared = study.arms[arm]
-    if isinstance(declared, MixedArm):
-        return declared.rows
-    registration = sources_of(study, arm)[0].registration
-    return registration.about.rows if registration and not filter_of(study, arm) else None
+    if arm.mixing:
+        return arm.mixing.rows
+    return arm.source.declared_rows if arm.source and not arm.filter else None
 
 
 def _texts(row: Row) -> list[str]:
     return [row[key] for key in ("system", "instruction", "output") if row.get(key)]
 
 
-def is_current(path: Path, digest: str) -> bool:
+def is_current(arm: ResolvedArm, folder: Path) -> bool:
     """Return whether a finished data file is there that was made from just this."""
+    path = folder / arm.file
     if not path.is_file() or not ledger_path(path).is_file():
         return False
     ledger = read_ledger(path)
-    return ledger.notes.get("digest") == digest and ledger.outputs[0].sha256 == sha256_of(path)
+    if ledger.notes.get("digest") != arm.digest:
+        return False
+    return ledger.outputs[0].sha256 == arm.hashes.of(path)
 
 
 def _missing_file(arm: str, path: Path | None) -> Fault:

@@ -11,27 +11,17 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from cotdistill.benchmarks.puzzles import draw_puzzles
-from cotdistill.catalogue.packaged import datasets
-from cotdistill.catalogue.registration import Columns, Registration
-from cotdistill.corpus.records.sources import gold_files_beside
-from cotdistill.corpus.records.trace import target
+from cotdistill.catalogue.registration import Columns
+from cotdistill.corpus.records.trace import Trace, target
 from cotdistill.corpus.records.trace_row import trace_of
 from cotdistill.errors import DataError, Fault
-from cotdistill.files.any_rows import numbered_rows
+from cotdistill.files.any_rows import BadRow, numbered_rows, parsed
 from cotdistill.files.jsonl import Row, read_rows
 from cotdistill.files.ledger import LedgerFile
-from cotdistill.studies.arm import (
-    ArmFilters,
-    DatasetArm,
-    FileArm,
-    MixedArm,
-    PuzzleArm,
-)
-from cotdistill.studies.study import Study
+from cotdistill.studies.resolved_arm import ResolvedArm, Source
 
 COLUMNS = {"prompt": "instruction", "response": "output", "system": "system"}
 _PROMPTS = ("instruction", "question", "problem", "prompt", "input")
@@ -48,145 +38,56 @@ class Tally:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where a plain arm's rows come from; `path` is None where a hub or a rule makes them."""
-
-    name: str
-    path: Path | None
-    registration: Registration | None
-
-
-def source_of(study: Study, name: str) -> Source:
-    """Return the source of a plain arm of the study, or of a registered dataset."""
-    arm = study.arms.get(name)
-    if isinstance(arm, FileArm):
-        return Source(name, Path(arm.file), None)
-    if isinstance(arm, PuzzleArm):
-        return Source(name, None, None)
-    dataset = arm.dataset if isinstance(arm, DatasetArm) else name
-    registration = datasets()[dataset]
-    if registration.file_name is None:
-        return Source(name, None, registration)
-    folder = (arm.folder if isinstance(arm, DatasetArm) else None) or study.data_folder or "."
-    return Source(name, Path(folder) / registration.file_name, registration)
-
-
-def sources_of(study: Study, name: str) -> list[Source]:
-    """Return the sources that an arm reads: its own, those of its mix, those it is paired with."""
-    arm = study.arms.get(name)
-    names = list(arm.mix) if isinstance(arm, MixedArm) else [name]
-    for other in names.copy():
-        names += [paired for paired in paired_with(study, other) if paired not in names]
-    return [source_of(study, source) for source in names]
-
-
-def filter_of(study: Study, name: str) -> ArmFilters | None:
-    """Return an arm's filter, if it has one."""
-    arm = study.arms.get(name)
-    return arm.filter if isinstance(arm, FileArm | DatasetArm) else None
-
-
-def paired_with(study: Study, name: str) -> tuple[str, ...]:
-    """Return the other arms whose questions an arm's filter asks for."""
-    filters = filter_of(study, name)
-    return filters.paired_with if filters else ()
-
-
-def is_filtered(study: Study, name: str) -> bool:
-    """Return whether an arm's rows go through a filter, its own or one of its mix's sources."""
-    arm = study.arms.get(name)
-    names = list(arm.mix) if isinstance(arm, MixedArm) else [name]
-    return any(filter_of(study, source) for source in names)
-
-
-def gold_files(study: Study, name: str) -> list[Path]:
-    """Return the files that the filters of an arm, or of its mix's sources, take golds from."""
-    arm = study.arms.get(name)
-    found: list[Path] = []
-    for source in list(arm.mix) if isinstance(arm, MixedArm) else [name]:
-        filters = filter_of(study, source)
-        for each in (source, *filters.paired_with) if filters else ():
-            path = source_of(study, each).path
-            found += gold_files_beside(path) if path is not None and path.is_file() else []
-        found += [Path(path) for path in filters.golds] if filters else []
-    return list(dict.fromkeys(found))
-
-
-def is_at_hand(source: Source) -> bool:
-    """Return whether the rows can be read without a network."""
-    if source.path is not None:
-        return source.path.is_file()
-    return source.registration is None
-
-
-def plain_rows(study: Study, name: str, tally: Tally | None = None) -> Iterator[Row]:
-    """Yield the rows of an arm (or registered dataset) that is no mix, before any filter.
+def source_rows(source: Source, tally: Tally | None = None) -> Iterator[Row]:
+    """Yield the rows of one source, before any filter, counted in a tally as they go by.
 
     Raises:
-        DataError: a source is missing or broken, or a row lacks a mapped column.
+        DataError: the source is missing or broken, or a row lacks a mapped column.
     """
-    arm = study.arms.get(name)
     tally = tally or Tally()
-    if isinstance(arm, PuzzleArm):
-        level = 0 if arm.level == "answer-only" else arm.level
-        for puzzle in draw_puzzles(arm.puzzles, level, arm.rows, arm.seed, "train"):
+    if source.puzzles:
+        puzzles = source.puzzles
+        level = 0 if puzzles.level == "answer-only" else puzzles.level
+        for puzzle in draw_puzzles(puzzles.puzzles, level, puzzles.rows, puzzles.seed, "train"):
             yield {"system": "", "instruction": puzzle.question, "output": puzzle.rationale}
+        return
+    if source.path:
+        rows, place = read_rows(source.path), str(source.path)
     else:
-        yield from _source_rows(study, source_of(study, name), tally)
+        rows, place = _hub_rows(source)
+    counted = _counted(rows, tally.read, source.name)
+    dropped = tally.dropped if source.drop_missing else None
+    yield from _pairs(counted, place, source.columns, dropped)
 
 
-def inputs_of(study: Study, name: str, read: Mapping[str, int]) -> list[LedgerFile]:
+def inputs_of(arm: ResolvedArm, read: Mapping[str, int]) -> list[LedgerFile]:
     """Return the files that an arm read, with rows and hashes, as its ledger names them."""
     sources = [
-        LedgerFile.of(source.path, read[source.name], name=source.path.name)
-        for source in sources_of(study, name)
-        if source.path is not None
+        LedgerFile(source.path.name, read[source.name], arm.hashes.of(source.path))
+        for source in arm.sources
+        if source.path
     ]
     golds = [
-        LedgerFile.of(path, sum(1 for _ in numbered_rows(path)), name=path.name)
-        for path in gold_files(study, name)
+        LedgerFile(path.name, sum(1 for _ in numbered_rows(path)), arm.hashes.of(path))
+        for path in arm.gold_files
     ]
     return sources + golds
 
 
-def _source_rows(study: Study, source: Source, tally: Tally) -> Iterator[Row]:
-    if source.path is None:
-        from cotdistill.hosts.hub import hub_rows
+def _hub_rows(source: Source) -> tuple[Iterator[Row], str]:
+    from cotdistill.hosts.hub import hub_rows
 
-        entry = source.registration
-        assert entry is not None
-        place = entry.hf_hub_url or source.name
-        rows: Iterable[Row] = hub_rows(
-            place, subset=entry.subset, split=entry.split or "train", folder=entry.folder
-        )
-    else:
-        rows = read_rows(source.path)
-        place = str(source.path)
-    arm = study.arms.get(source.name)
-    if source.registration is not None:
-        columns = _registered_columns(source.registration)
-    else:
-        assert isinstance(arm, FileArm)
-        columns = arm.columns
-    may_drop = isinstance(arm, FileArm | DatasetArm) and arm.missing == "drop"
-    counted = _counted(rows, tally.read, source.name)
-    yield from _pairs(counted, place, columns, tally.dropped if may_drop else None)
+    entry = source.registration
+    assert entry is not None
+    place = entry.hf_hub_url or source.name
+    split = entry.split or "train"
+    return hub_rows(place, subset=entry.subset, split=split, folder=entry.folder), place
 
 
 def _counted(rows: Iterable[Row], read: Counter[str], name: str) -> Iterator[Row]:
     for row in rows:
         read[name] += 1
         yield row
-
-
-def _registered_columns(registration: Registration) -> Columns:
-    if registration.formatting != "alpaca":
-        return Columns()
-    columns = registration.columns
-    return Columns(
-        prompt=columns.prompt, query=columns.query, response=columns.response, system=columns.system
-    )
 
 
 def _pairs(
@@ -259,6 +160,18 @@ def trace_pair(row: Row) -> tuple[Row, str]:
     except ValueError as error:
         return {}, f"not a trace ({error})"
     return {"system": "", "instruction": trace.question, "output": target(trace)}, ""
+
+
+def trace_of_training_row(raw: bytes | BadRow) -> Trace | BadRow:
+    """Return the trace of a line that an arm's file holds, or why it is none."""
+    row = raw if isinstance(raw, BadRow) else parsed(raw)
+    if isinstance(row, BadRow):
+        return row
+    for column in COLUMNS.values():
+        if not isinstance(row.get(column), str):
+            return BadRow(f"no text in column '{column}'", str(row)[:80])
+    meta = {"system": row["system"]} if row["system"] else {}
+    return Trace("", "", "train", row["instruction"], "", row["output"], meta=meta)
 
 
 def _single_turn(turns: list[Any], row: Row) -> tuple[Row, str]:

@@ -4,6 +4,7 @@ PUBLIC_MODULES = (
     "any_rows",
     "atomic",
     "bundle",
+    "hashes",
     "inputs",
     "journal",
     "jsonl",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cotdistill.arms.build import arm_digest, has_data_file, is_current
+from cotdistill.arms.build import is_current
 from cotdistill.catalogue.packaged import datasets, students
 from cotdistill.errors import Fault, FaultsError
 from cotdistill.files.bundle import bundle_folder
@@ -16,11 +16,11 @@ from cotdistill.hosts.llamafactory.arguments import accepted_by_llamafactory, re
 from cotdistill.hosts.lm_eval.task_files import packaged_tasks
 from cotdistill.preflight.prompts import check_prompts
 from cotdistill.preflight.rows import RowReport, row_reports
-from cotdistill.runfolder.generate import checked_files, unequal_arms
+from cotdistill.runfolder.generate import check_study_files, unequal_arms
 from cotdistill.runfolder.manifest import ManifestRun, read_manifest
 from cotdistill.runfolder.moved import moved_fault
 from cotdistill.studies.load import load_study, shipped_studies, study_of
-from cotdistill.studies.study import Study
+from cotdistill.studies.resolved_arm import ResolvedArm, resolve_arms
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> C
     """Check a study as `generate` would, without writing anything."""
     try:
         study, place = load_study(name_or_path, sets)
-        files = checked_files(study, place, Path("runs").resolve() / study.name)
+        files = check_study_files(study, place, Path("runs").resolve() / study.name).files
     except FaultsError as error:
         return Checked((f"study {name_or_path}",), error.faults)
     looked_at = f"study {study.name}: {len(files)} runs"
@@ -146,8 +146,10 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
             f"prompt not compared, tokenizer not available: {place}" for place in prompts.unchecked
         ]
         looked_at.append("evaluation prompts against training prompts, byte for byte")
-    faults += _missing_rows(study, root)
-    if unequal := unequal_arms(study, root):
+    arms = resolve_arms(study, str(root / "study.yaml"))
+    trained = [arms[name] for name in study.trained_arms()]
+    faults += _missing_rows(trained, root)
+    if unequal := unequal_arms(study, trained, root):
         notes.insert(0, unequal)
     return Checked(tuple(looked_at), tuple(faults), tuple(rows), tuple(notes))
 
@@ -180,17 +182,17 @@ def _altered(root: Path, manifest: Sequence[ManifestRun]) -> list[Fault]:
     return faults
 
 
-def _missing_rows(study: Study, root: Path) -> list[Fault]:
+def _missing_rows(arms: Iterable[ResolvedArm], root: Path) -> list[Fault]:
     """Report arms whose rows are not prepared yet, or were altered after they were prepared."""
     faults = []
-    for arm in study.trained_arms():
-        if not has_data_file(study, arm):
+    for arm in arms:
+        if not arm.has_file:
             continue
-        path = root / "data" / f"{arm}.jsonl"
+        path = root / arm.file
         if not path.is_file():
             remedy = f"cotdistill run {root} --only prepare"
             faults.append(Fault(str(path), "is not prepared yet", "", remedy))
-        elif not is_current(path, arm_digest(study, arm)):
+        elif not is_current(arm, root):
             remedy = "generate again; runs that used it will be trained again"
             faults.append(Fault(str(path), "does not match its ledger", "", remedy))
     return faults

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cotdistill.arms.rows import source_of
-from cotdistill.catalogue.packaged import datasets, students
+from cotdistill.catalogue.packaged import students
 from cotdistill.errors import Fault, StudyError
 from cotdistill.files.bundle import bundle_folder
 from cotdistill.files.jsonl import read_rows
@@ -17,12 +16,13 @@ from cotdistill.hosts.lm_eval.task_files import task_key
 from cotdistill.preflight.cost import Machine, Method, training_memory, training_seconds
 from cotdistill.preflight.cost import training_steps as steps_of
 from cotdistill.results.collect import collect
-from cotdistill.studies.arm import DatasetArm, FileArm, MixedArm, PuzzleArm
 from cotdistill.studies.load import load_study
 from cotdistill.studies.resolve import Resolved, Run, resolve
+from cotdistill.studies.resolved_arm import ResolvedArm
 from cotdistill.studies.study import Study
 
 _CHARACTERS_A_TOKEN = 3.5
+_PUZZLE_TOKENS = 100.0
 JUDGE_TOKENS = 900  # a prompt with a 2,000-character tail, and a short reply
 
 
@@ -129,7 +129,7 @@ def plan(name_or_path: str, settings: list[str], assumed: Assumed) -> Plan:
     """
     study, place = load_study(name_or_path, settings)
     resolved = resolve(study, place)
-    arms = {arm: _arm_size(study, arm, assumed) for arm in study.trained_arms()}
+    arms = {name: _arm_size(resolved.arms[name], assumed) for name in study.trained_arms()}
     questions = {task: _questions(task, study) for task in study.evaluation.tasks}
     answers = {task: _repeats(task) for task in questions}
     responses = sum((count or 0) * answers[task] for task, count in questions.items())
@@ -231,25 +231,23 @@ def _scratch_size(run: Run) -> float:
     return (scratch.layers * per_layer + scratch.vocab_size * scratch.hidden_size) / 1e9
 
 
-def _arm_size(study: Study, name: str, assumed: Assumed) -> tuple[int | None, float]:
+def _arm_size(arm: ResolvedArm, assumed: Assumed) -> tuple[int | None, float]:
     """Return an arm's rows and mean tokens per row, from its file where there is one."""
-    arm = study.arms.get(name)
-    a_row = float(assumed.response_tokens)
-    if isinstance(arm, MixedArm):
-        parts = {source: _arm_size(study, source, assumed) for source, w in arm.mix.items() if w}
+    if arm.mixing:
+        weights = arm.mixing.weights
+        parts = {p.name: _arm_size(p, assumed) for p in arm.parts if weights[p.name]}
         sizes = [rows for rows, _ in parts.values()]
-        total = sum(arm.mix.values())
-        mean = sum(tokens * arm.mix[source] / total for source, (_, tokens) in parts.items())
+        total = sum(weights.values())
+        mean = sum(tokens * weights[part] / total for part, (_, tokens) in parts.items())
         least = min(rows for rows in sizes if rows is not None) if None not in sizes else None
-        return arm.rows or least, mean
-    if isinstance(arm, PuzzleArm):
-        return arm.rows, 100.0
-    source = source_of(study, name)
-    if source.path is not None and source.path.is_file():
+        return arm.mixing.rows or least, mean
+    source = arm.source
+    assert source is not None
+    if source.puzzles:
+        return source.declared_rows, _PUZZLE_TOKENS
+    if source.path and source.at_hand:
         return _measured(source.path)
-    dataset = arm.dataset if isinstance(arm, DatasetArm) else name
-    about = None if isinstance(arm, FileArm) else datasets()[dataset].about
-    return (about.rows if about else None), a_row
+    return source.declared_rows, float(assumed.response_tokens)
 
 
 def _measured(path: Path) -> tuple[int, float]:

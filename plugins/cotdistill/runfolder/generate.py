@@ -15,23 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill.arms.build import (
-    arm_digest,
     check_arm,
-    has_data_file,
-    is_buildable_now,
     is_current,
     known_rows,
     write_arm,
 )
 from cotdistill.arms.rows import COLUMNS
-from cotdistill.catalogue.packaged import datasets
 from cotdistill.errors import DataError, Fault, FaultsError
 from cotdistill.files.atomic import write_if_changed
 from cotdistill.files.bundle import bundle_folder
 from cotdistill.files.templates import render
 from cotdistill.files.yamls import dump_yaml
 from cotdistill.runfolder.config_files import RunFiles, argument_faults, run_files
-from cotdistill.runfolder.layout import Layout, data_file, layout_of, student_folder
+from cotdistill.runfolder.layout import Layout, layout_of
 from cotdistill.runfolder.manifest import (
     Files,
     Hashes,
@@ -43,7 +39,8 @@ from cotdistill.runfolder.manifest import (
 )
 from cotdistill.runfolder.moved import taken_fault
 from cotdistill.studies.load import load_study
-from cotdistill.studies.resolve import Run, resolve
+from cotdistill.studies.resolve import Resolved, Run, resolve, student_folder
+from cotdistill.studies.resolved_arm import ResolvedArm
 from cotdistill.studies.study import Study
 
 
@@ -73,22 +70,35 @@ def generate(name_or_path: str, folder: Path | None = None, sets: Sequence[str] 
     """
     study, place = load_study(name_or_path, sets)
     root = (folder or Path("runs") / study.name).resolve()
-    files = checked_files(study, place, root)
+    checked = check_study_files(study, place, root)
     if taken := taken_fault(root):
         raise FaultsError(taken)
     before = _manifest_before(root)
-    manifest = _write(study, root, files)
-    return _difference(study, root, before, manifest)
+    manifest = _write(checked, root)
+    return _difference(checked, root, before, manifest)
 
 
-def checked_files(study: Study, place: str, root: Path) -> list[tuple[Run, Layout, RunFiles]]:
+@dataclass(frozen=True)
+class CheckedStudy:
+    """A study whose every name was found, and the files of its runs, before they are written."""
+
+    resolved: Resolved
+    files: tuple[tuple[Run, Layout, RunFiles], ...]
+
+    @property
+    def trained_arms(self) -> list[ResolvedArm]:
+        """The arms that are trained on, in file order."""
+        return [self.resolved.arms[name] for name in self.resolved.study.trained_arms()]
+
+
+def check_study_files(study: Study, place: str, root: Path) -> CheckedStudy:
     """Return the files of every run of a study after all that can be checked; writes nothing.
 
     Raises:
         FaultsError: all faults of names, batches, rows and training arguments.
     """
     resolved = resolve(study, place)
-    _check_rows(study, root)
+    _check_rows(resolved, root)
     files: list[tuple[Run, Layout, RunFiles]] = []
     faults: list[Fault] = []
     for run in resolved.runs:
@@ -98,7 +108,7 @@ def checked_files(study: Study, place: str, root: Path) -> list[tuple[Run, Layou
         files.append((run, layout, made))
     if faults:
         raise FaultsError(faults)
-    return files
+    return CheckedStudy(resolved, tuple(files))
 
 
 def _manifest_before(root: Path) -> tuple[ManifestRun, ...]:
@@ -109,20 +119,17 @@ def _manifest_before(root: Path) -> tuple[ManifestRun, ...]:
         return ()
 
 
-def _check_rows(study: Study, root: Path) -> None:
+def _check_rows(resolved: Resolved, root: Path) -> None:
     """Read every arm at hand once, so that a bad row stops everything before a file is written."""
     faults: list[Fault] = []
-    for arm in study.arms:
-        path = root / "data" / f"{arm}.jsonl"
-        if not has_data_file(study, arm) or not is_buildable_now(study, arm):
-            continue
-        if is_current(path, arm_digest(study, arm)):
+    for arm in resolved.arms.values():
+        if not arm.has_file or not arm.at_hand or is_current(arm, root):
             continue
         try:
-            check_arm(study, arm)
+            check_arm(arm)
         except DataError as error:
             faults += [
-                Fault(f"arm {arm}: {fault.place}", fault.wrong, fault.expected, fault.remedy)
+                Fault(f"arm {arm.name}: {fault.place}", fault.wrong, fault.expected, fault.remedy)
                 for fault in error.faults
             ]
     if faults:
@@ -135,31 +142,29 @@ def _once(found: list[Fault], known: list[Fault]) -> list[Fault]:
     return [f for f in found if (f.place.rsplit(":", 1)[-1], f.wrong) not in said]
 
 
-def _write(
-    study: Study, root: Path, files: list[tuple[Run, Layout, RunFiles]]
-) -> list[ManifestRun]:
+def _write(checked: CheckedStudy, root: Path) -> list[ManifestRun]:
+    study = checked.resolved.study
     write_if_changed(root / "study.yaml", dump_yaml(study.model_dump(mode="json")))
-    with_file = [arm for arm in study.trained_arms() if has_data_file(study, arm)]
-    for arm in with_file:
-        if is_buildable_now(study, arm):
-            write_arm(study, arm, root)
-    made_from = {arm: arm_digest(study, arm) for arm in with_file}
-    _write_shared(study, root)
+    for arm in checked.trained_arms:
+        if arm.has_file and arm.at_hand:
+            write_arm(arm, root)
+    _write_shared(checked, root)
     manifest = []
-    for run, layout, made in files:
+    for run, layout, made in checked.files:
         write_if_changed(root / layout.train_file, made.train.text)
         write_if_changed(root / layout.eval_file, made.evaluate.text)
         if made.export:
             write_if_changed(root / layout.export_file, made.export.text)
-        manifest.append(_manifest_run(run, layout, made, made_from))
-    _remove_orphans(root, {run.name for run, _, _ in files})
+        manifest.append(_manifest_run(run, layout, made, checked.resolved.arms[run.arm]))
+    _remove_orphans(root, {run.name for run, _, _ in checked.files})
     write_if_changed(root / "Snakefile", render("run/Snakefile.j2", {"study": study.name}))
     write_manifest(root, manifest)
     return manifest
 
 
-def _write_shared(study: Study, root: Path) -> None:
-    registry = {arm: _registration(study, root, arm) for arm in study.trained_arms()}
+def _write_shared(checked: CheckedStudy, root: Path) -> None:
+    study = checked.resolved.study
+    registry = {arm.name: _registration(arm, root) for arm in checked.trained_arms}
     text = json.dumps(registry, ensure_ascii=False, indent=2) + "\n"
     write_if_changed(root / "dataset_info.json", text)
     templates = bundle_folder("templates")
@@ -171,19 +176,18 @@ def _write_shared(study: Study, root: Path) -> None:
         write_if_changed(root / "accelerate" / "fsdp.yaml", source.read_text(encoding="utf-8"))
 
 
-def _registration(study: Study, root: Path, arm: str) -> dict[str, Any]:
-    if has_data_file(study, arm):
-        return {"file_name": f"{root}/{data_file(arm)}", "columns": COLUMNS}
-    declared = study.arms[arm]
-    return datasets()[declared.dataset].as_entry()  # type: ignore[union-attr]
+def _registration(arm: ResolvedArm, root: Path) -> dict[str, Any]:
+    if arm.has_file:
+        return {"file_name": f"{root}/{arm.file}", "columns": COLUMNS}
+    assert arm.source is not None
+    assert arm.source.registration is not None
+    return arm.source.registration.as_entry()
 
 
-def _manifest_run(
-    run: Run, layout: Layout, made: RunFiles, made_from: dict[str, str]
-) -> ManifestRun:
+def _manifest_run(run: Run, layout: Layout, made: RunFiles, arm: ResolvedArm) -> ManifestRun:
     # An arm is known by a hash of what it is made from, which is the same before and after `run`
     # has made it. Its ledger has the hash of the rows themselves.
-    data_hash = made_from.get(run.arm)
+    data_hash = arm.digest if arm.has_file else None
     scratch = run.student.scratch
     student = student_folder(run.student.name, run.arm) if scratch else None
     export = made.export
@@ -197,7 +201,7 @@ def _manifest_run(
             train=layout.train_file,
             export=layout.export_file if export else None,
             eval=layout.eval_file,
-            data=data_file(run.arm) if data_hash else None,
+            data=arm.file if arm.has_file else None,
             student=student,
         ),
         outputs=Outputs(
@@ -232,33 +236,31 @@ def _remove_orphans(root: Path, kept: set[str]) -> None:
 
 
 def _difference(
-    study: Study, root: Path, before: Sequence[ManifestRun], now: Sequence[ManifestRun]
+    checked: CheckedStudy, root: Path, before: Sequence[ManifestRun], now: Sequence[ManifestRun]
 ) -> Generated:
     old = {run.run: run for run in before}
     current = {run.run for run in now}
     changed = [run for run in now if run.run in old and run != old[run.run]]
     return Generated(
         folder=root,
-        study=study.name,
+        study=checked.resolved.study.name,
         new=tuple(run.run for run in now if run.run not in old),
         changed=tuple(run.run for run in changed),
         unchanged=tuple(run.run for run in now if run == old.get(run.run)),
         dropped=tuple(run for run in old if run not in current),
         stale=tuple(_stale(root, old, changed)),
         to_prepare=tuple(
-            arm
-            for arm in study.trained_arms()
-            if has_data_file(study, arm) and not is_buildable_now(study, arm)
+            arm.name for arm in checked.trained_arms if arm.has_file and not arm.at_hand
         ),
-        unequal=unequal_arms(study, root),
+        unequal=unequal_arms(checked.resolved.study, checked.trained_arms, root),
     )
 
 
-def unequal_arms(study: Study, root: Path) -> str:
+def unequal_arms(study: Study, arms: Sequence[ResolvedArm], root: Path) -> str:
     """Say which arms are trained for other numbers of steps than the rest, where it is known."""
     if all(recipe.epochs is None for recipe in study.recipes.values()):
         return ""
-    rows = {arm: count for arm in study.trained_arms() if (count := known_rows(study, root, arm))}
+    rows = {arm.name: count for arm in arms if (count := known_rows(arm, root))}
     if len(set(rows.values())) < 2:
         return ""
     least, most = min(rows, key=rows.__getitem__), max(rows, key=rows.__getitem__)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cotdistill.studies.resolve import Run
+from cotdistill.studies.resolve import Run, student_folder
 
 
 @dataclass(frozen=True)
@@ -53,16 +53,6 @@ class Layout:
     def absolute(self, name: str) -> str:
         """Return the full path of a file or folder in the run folder."""
         return f"{self.root}/{name}"
-
-
-def data_file(arm: str) -> str:
-    """Return where an arm's rows lie, relative to the run folder."""
-    return f"data/{arm}.jsonl"
-
-
-def student_folder(student: str, arm: str) -> str:
-    """Return where a scratch student lies that was made for an arm, relative to the run folder."""
-    return f"models/{student}--{arm}"
 
 
 def layout_of(root: Path, run: Run) -> Layout:

@@ -5,5 +5,6 @@ PUBLIC_MODULES = (
     "listing",
     "load",
     "resolve",
+    "resolved_arm",
     "study",
 )

@@ -6,18 +6,18 @@ All faults of names, paths and batches are gathered before anything is written.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from cotdistill.catalogue.lookup import student_called
-from cotdistill.catalogue.packaged import datasets, students
+from cotdistill.catalogue.packaged import students
 from cotdistill.catalogue.student import Student as CatalogueStudent
 from cotdistill.errors import Fault, FaultsError, StudyError, did_you_mean
 from cotdistill.files.bundle import bundle_folder
 from cotdistill.hosts.lm_eval.task_files import packaged_tasks, upstream_task_exists
 from cotdistill.models.scratch import SCRATCH_TEMPLATE, Scratch
-from cotdistill.studies.arm import DatasetArm, FileArm, MixedArm, PuzzleArm
+from cotdistill.studies.resolved_arm import ResolvedArm, arms_and_faults, missing_file_faults
 from cotdistill.studies.study import (
     Recipe,
     ScratchStudent,
@@ -60,7 +60,13 @@ class Resolved:
 
     study: Study
     learners: tuple[Learner, ...]
+    arms: Mapping[str, ResolvedArm]
     runs: tuple[Run, ...]
+
+
+def student_folder(student: str, arm: str) -> str:
+    """Return where a scratch student lies that was made for an arm, relative to the run folder."""
+    return f"models/{student}--{arm}"
 
 
 def resolve(study: Study, place: str) -> Resolved:
@@ -72,7 +78,9 @@ def resolve(study: Study, place: str) -> Resolved:
     """
     faults: list[Fault] = []
     learners = _learners(study, place, faults)
-    faults += _arm_faults(study, place)
+    arms, arm_faults = arms_and_faults(study, place)
+    faults += arm_faults
+    faults += [fault for arm in arms.values() for fault in missing_file_faults(arm, place)]
     faults += _recipe_faults(study, place, [learner.name for learner in learners])
     faults += _task_faults(study, place)
     runs = tuple(_runs(study, learners))
@@ -81,7 +89,7 @@ def resolve(study: Study, place: str) -> Resolved:
         faults.append(Fault(f"{place}:arms", "no arm is trained", "at least one without train: no"))
     if faults:
         raise StudyError(faults)
-    return Resolved(study, tuple(learners), runs)
+    return Resolved(study, tuple(learners), arms, runs)
 
 
 def _runs(study: Study, learners: list[Learner]) -> Iterator[Run]:
@@ -141,38 +149,6 @@ def _learner(entry: Student, known: dict[str, CatalogueStudent], place: str) -> 
         found.enable_thinking if thinking is None else thinking,
         None,
     )
-
-
-def _arm_faults(study: Study, place: str) -> Iterator[Fault]:
-    registered = datasets()
-    for name, arm in study.arms.items():
-        where = f"{place}:arms.{name}"
-        match arm:
-            case DatasetArm():
-                if arm.dataset not in registered:
-                    hint = did_you_mean(arm.dataset, list(registered))
-                    yield Fault(where, f"unknown dataset '{arm.dataset}'", "", hint)
-            case FileArm():
-                if not Path(arm.file).is_file():
-                    yield Fault(where, f"no such file {arm.file}", "a .jsonl or .json file")
-            case MixedArm():
-                for source in arm.mix:
-                    if source not in study.arms and source not in registered:
-                        hint = did_you_mean(source, [*study.arms, *registered])
-                        yield Fault(f"{where}.mix", f"unknown source '{source}'", "", hint)
-            case PuzzleArm():
-                yield from puzzle_faults(arm, where)
-
-
-def puzzle_faults(arm: PuzzleArm, where: str) -> Iterator[Fault]:
-    """Yield what is wrong with a puzzle arm's family and level."""
-    from cotdistill.benchmarks.puzzles import FAMILIES, STEPS
-
-    if arm.puzzles not in FAMILIES:
-        hint = did_you_mean(arm.puzzles, list(FAMILIES))
-        yield Fault(where, f"unknown puzzles '{arm.puzzles}'", "", hint)
-    if arm.level != "answer-only" and not 0 <= arm.level <= STEPS:
-        yield Fault(where, f"unknown level {arm.level}", f"answer-only, or 1 to {STEPS}")
 
 
 def _recipe_faults(study: Study, place: str, learners: list[str]) -> Iterator[Fault]:

@@ -1,15 +1,14 @@
-"""Mix trace files into one training set, exactly as `reason.mixture` draws it, with a ledger."""
+"""Mix trace files into one training set, exactly as `mixture` draws it, with a ledger."""
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cotdistill.benchmarks.question import without_label
 from cotdistill.corpus.filtering.scan import traced
+from cotdistill.corpus.mixing.index import Index, LineReader, index, traces_at
 from cotdistill.corpus.mixing.mixture import (
     Draw,
     interleaved,
@@ -22,14 +21,11 @@ from cotdistill.corpus.mixing.settings import Mixing
 from cotdistill.corpus.records.parquet import write_parquet_copy
 from cotdistill.corpus.records.trace import Trace, alpaca_row, messages_row, sharegpt_row, target
 from cotdistill.corpus.records.trace_row import trace_row
-from cotdistill.corpus.text.words import text_keys, words_of
-from cotdistill.errors import DataError, Fault
 from cotdistill.files.atomic import written_bytes
 from cotdistill.files.inputs import FileStates, refuse_overwriting
 from cotdistill.files.jsonl import row_line
 from cotdistill.files.ledger import Ledger, LedgerFile, ledger_path, write_ledger
 from cotdistill.files.parquet import parquet_copy, require_parquet
-from cotdistill.files.shards import Shard, lines_of
 
 Format = Literal["alpaca", "sharegpt", "messages", "traces"]
 WRITERS: Mapping[Format, Callable[[Trace], dict[str, Any]]] = {
@@ -38,18 +34,55 @@ WRITERS: Mapping[Format, Callable[[Trace], dict[str, Any]]] = {
     "messages": messages_row,
     "traces": trace_row,
 }
-_BATCH = 500
 
 
 @dataclass(frozen=True)
-class Index:
-    """One source's rows: where each lies, and where it was asked for its question and length."""
+class DrawnMix:
+    """A mix before it is written: where its sources' rows lie, and which of them are drawn."""
 
-    path: Path
-    starts: array[int]
-    lengths: array[int]
-    questions: array[int]
-    tokens: array[int]
+    indexes: Mapping[str, Index]
+    drawn: Draw
+    seed: int
+
+    @property
+    def not_drawn(self) -> int:
+        """How many rows of the sources the mix leaves out."""
+        rows = sum(len(each.starts) for each in self.indexes.values())
+        return rows - sum(len(set(rows)) for rows in self.drawn.values())
+
+    @property
+    def rows_of_source(self) -> dict[str, int]:
+        """How many rows are drawn from each source."""
+        return {name: len(rows) for name, rows in self.drawn.items()}
+
+    def traces(self) -> Iterator[tuple[str, Trace]]:
+        """Yield the drawn traces in their final order, each with its source.
+
+        Raises:
+            DataError: a row is no trace.
+        """
+        return traces_at(self.indexes, interleaved(self.drawn, self.seed))
+
+
+def draw_mix(
+    sources: Mapping[str, Path],
+    mixing: Mixing,
+    *,
+    tokenizer: str | None = None,
+    read: LineReader = traced,
+) -> DrawnMix:
+    """Index the sources and draw the mix; `read` makes a trace of a line of other rows.
+
+    Raises:
+        DataError: a source is missing, empty, has no weight or a broken row, or has too few rows;
+            the message says the most that can be had.
+    """
+    deep = mixing.matched or mixing.length_matched or mixing.tokens is not None
+    indexes = {
+        name: index(path, deep=deep, tokenizer=tokenizer, read=read)
+        for name, path in sources.items()
+    }
+    return DrawnMix(indexes, _draw(indexes, mixing), mixing.seed)
 
 
 def mix(
@@ -61,11 +94,11 @@ def mix(
     tokenizer: str | None = None,
     parquet: bool = False,
 ) -> Ledger:
-    """Write a mix of trace files to `out` and its ledger beside it; return the ledger.
+    """Write a mix of trace files to `out` and its ledger next to it; return the ledger.
 
-    With `parquet` the same rows lie beside as `<out>.parquet` too.
+    With `parquet` the same rows are written to `<out>.parquet` too.
 
-    Lengths, where they matter, are tokens of `tokenizer`, else what provenance tells, else words.
+    Lengths, where they matter, are tokens of `tokenizer`, else what provenance says, else words.
 
     Raises:
         DataError: a source is missing, has no weight or a broken row, or has too few rows; the
@@ -76,29 +109,27 @@ def mix(
     outputs = [out, ledger_path(out), *([parquet_copy(out)] if parquet else [])]
     refuse_overwriting(sources.values(), outputs)
     states = FileStates.of(sources.values())
-    asked = mixing.matched or mixing.length_matched or mixing.tokens is not None
-    indexes = {name: index(path, deep=asked, tokenizer=tokenizer) for name, path in sources.items()}
-    drawn = draw(indexes, mixing)
-    order = interleaved(drawn, mixing.seed)
+    drawn = draw_mix(sources, mixing, tokenizer=tokenizer)
     ledger_path(out).unlink(missing_ok=True)  # a file without a ledger is not a finished file
     characters = dict.fromkeys(sources, 0)
     with written_bytes(out) as stream:
-        for name, trace in _drawn_traces(indexes, order):
+        for name, trace in drawn.traces():
             characters[name] += len(target(trace))
             stream.write(row_line(WRITERS[form](trace)).encode())
-    twins = [write_parquet_copy(out)] if parquet else []
+    count = sum(drawn.rows_of_source.values())
+    copies = [write_parquet_copy(out)] if parquet else []
     ledger = Ledger(
         "mix",
         inputs=tuple(
             LedgerFile.of(each.path, len(each.starts), name=each.path.name)
-            for each in indexes.values()
+            for each in drawn.indexes.values()
         ),
-        outputs=(LedgerFile.of(out, len(order), name=out.name), *twins),
-        counts={"kept": len(order)},
+        outputs=(LedgerFile.of(out, count, name=out.name), *copies),
+        counts={"kept": count},
         settings={**mixing.model_dump(mode="json"), "format": form, "tokenizer": tokenizer},
         seed=mixing.seed,
         notes={
-            "rows_of_source": {name: len(rows) for name, rows in drawn.items()},
+            "rows_of_source": drawn.rows_of_source,
             "characters_of_source": characters,
         },
     )
@@ -107,7 +138,7 @@ def mix(
     return ledger
 
 
-def draw(indexes: Mapping[str, Index], mixing: Mixing) -> Draw:
+def _draw(indexes: Mapping[str, Index], mixing: Mixing) -> Draw:
     """Return the row numbers of each source that the mix takes.
 
     Raises:
@@ -127,69 +158,3 @@ def draw(indexes: Mapping[str, Index], mixing: Mixing) -> Draw:
         lengths = {name: each.tokens for name, each in indexes.items()}
         return length_matched_mixture(lengths, mixing.weights, rows, mixing.seed)
     return mixture(sizes, mixing.weights, rows, mixing.seed, replace=mixing.replace)
-
-
-def index(path: Path, *, deep: bool, tokenizer: str | None = None) -> Index:
-    """Return where the rows of a trace file lie; `deep` reads each for its question and length.
-
-    Raises:
-        DataError: the file is missing or empty, or, going deep, a row is no trace.
-    """
-    if not path.is_file():
-        raise DataError(Fault(str(path), "no such file", "a file of traces (.jsonl)"))
-    found = Index(path, array("q"), array("q"), array("Q"), array("q"))
-    waiting: list[Trace] = []
-    shard = Shard(0, 0, str(path), 0, path.stat().st_size)
-    for number, (start, length, raw) in enumerate(lines_of(shard), start=1):
-        if isinstance(raw, bytes) and not raw.strip():
-            continue
-        found.starts.append(start)
-        found.lengths.append(length)
-        if deep:
-            waiting.append(_trace(raw, f"{path}:{number}"))
-        if len(waiting) == _BATCH:
-            _measure(waiting, found, tokenizer)
-            waiting = []
-    if waiting:
-        _measure(waiting, found, tokenizer)
-    if not found.starts:
-        raise DataError(Fault(str(path), "the file is empty", "at least one row"))
-    return found
-
-
-def _measure(traces: Sequence[Trace], found: Index, tokenizer: str | None) -> None:
-    questions = words_of([without_label(trace.question) for trace in traces])
-    found.questions.extend(text_keys(questions).tolist())
-    texts = [target(trace) for trace in traces]
-    if tokenizer:
-        from cotdistill.hosts.tokenizer import token_counts
-
-        found.tokens.extend(token_counts(tokenizer, texts))
-        return
-    words = words_of(texts).counts.tolist()
-    told = [trace.provenance.tokens for trace in traces]
-    found.tokens.extend(
-        count if tokens is None else tokens for tokens, count in zip(told, words, strict=True)
-    )
-
-
-def _drawn_traces(
-    indexes: Mapping[str, Index], order: Sequence[tuple[str, int]]
-) -> Iterator[tuple[str, Trace]]:
-    streams = {name: each.path.open("rb") for name, each in indexes.items()}
-    try:
-        for name, row in order:
-            streams[name].seek(indexes[name].starts[row])
-            raw = streams[name].read(indexes[name].lengths[row]).rstrip(b"\r\n")
-            yield name, _trace(raw, f"{indexes[name].path}: row {row + 1}")
-    finally:
-        for stream in streams.values():
-            stream.close()
-
-
-def _trace(raw: Any, place: str) -> Trace:
-    trace = traced(raw)
-    if not isinstance(trace, Trace):
-        remedy = "bring other shapes to traces first: cotdistill import-traces"
-        raise DataError(Fault(place, trace.why, "a trace", remedy))
-    return trace

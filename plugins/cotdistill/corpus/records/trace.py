@@ -99,6 +99,16 @@ def alpaca_row(trace: Trace) -> dict[str, Any]:
     return {"instruction": trace.question, "input": "", "output": target(trace)}
 
 
+def training_row(trace: Trace) -> dict[str, Any]:
+    """Return a trace as a row of an arm's training file, with its system prompt.
+
+    >>> training_row(Trace("1", "toy", "train", "8 / 2?", "4", "It is 4", meta={"system": "Add."}))
+    {'system': 'Add.', 'instruction': '8 / 2?', 'output': 'It is 4'}
+    """
+    system = trace.meta.get("system") or ""
+    return {"system": system, "instruction": trace.question, "output": target(trace)}
+
+
 def sharegpt_row(trace: Trace) -> dict[str, Any]:
     """Return a trace as LLaMA-Factory's sharegpt rows.
 

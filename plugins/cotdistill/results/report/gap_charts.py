@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cotdistill.catalogue.packaged import datasets, students
+from cotdistill.catalogue.packaged import students
 from cotdistill.results.collect import Score
 from cotdistill.results.matrix import Cell, Matrix, file_name, group_name
 from cotdistill.results.report.charts import Curve, Figure, Point, curves, dots
 from cotdistill.stats.confidence import Interval, cluster_interval
-from cotdistill.studies.arm import Arm, DatasetArm
+from cotdistill.studies.resolved_arm import ResolvedArm
 
 _PAIRS = (("long", "short"), ("large", "small"))
 _NO_BOUNDS = float("nan")
@@ -66,13 +66,12 @@ def difference(mine: Cell, other: Cell) -> Interval:
     return cluster_interval(gaps)
 
 
-def teacher_figures(held: Matrix, arms: dict[str, Arm]) -> Iterator[Figure]:
+def teacher_figures(held: Matrix, arms: Mapping[str, ResolvedArm]) -> Iterator[Figure]:
     """Yield teachers of the same questions, level and format: a dot a student and teacher."""
-    registered = datasets()
     cells: dict[str, Any] = {}
     for arm in dict.fromkeys(arm for _, arm, _ in held.groups):
-        declared = arms.get(arm)
-        found = registered.get(declared.dataset) if isinstance(declared, DatasetArm) else None
+        source = arms[arm].source if arm in arms else None
+        found = source.registration if source else None
         if found is not None and found.about.cell is not None:
             cells[arm] = found.about.cell
     kinds = {arm: (cell.questions, cell.level, cell.format) for arm, cell in cells.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from cotdistill.results.collect import Results, Score
 from cotdistill.results.matrix import Matrix, file_name, group_name
@@ -16,8 +16,8 @@ from cotdistill.results.report.gap_charts import (
     teacher_student_figures,
 )
 from cotdistill.stats.confidence import Interval
-from cotdistill.studies.arm import Arm, MixedArm, PuzzleArm
 from cotdistill.studies.load import study_if_any
+from cotdistill.studies.resolved_arm import ResolvedArm, arms_and_faults
 
 _LEVEL = re.compile(r"level[-_ ]?(\d+)", re.IGNORECASE)
 _NO_BOUNDS = float("nan")
@@ -33,7 +33,7 @@ def study_figures(
     `teachers` are scores of the models that wrote the rationales, each with a name.
     """
     study = study_if_any(results.folder)
-    arms = dict(study.arms) if study else {}
+    arms = arms_and_faults(study, "study.yaml")[0] if study else {}
     made = [*_score_figures(held)]
     made += _level_figures(held, arms)
     made += _mix_figures(held, arms)
@@ -58,15 +58,16 @@ def _score_figures(held: Matrix) -> Iterator[Figure]:
         yield dots(f"scores-{file_name(task)}", f"Scores on {task}", about, rows)
 
 
-def _level_figures(held: Matrix, arms: dict[str, Arm]) -> Iterator[Figure]:
+def _level_figures(held: Matrix, arms: Mapping[str, ResolvedArm]) -> Iterator[Figure]:
     levels: dict[str, float] = {}
     for _, arm, _ in held.groups:
-        declared = arms.get(arm)
+        source = arms[arm].source if arm in arms else None
         named = _LEVEL.search(arm)
         if "answer-only" in arm:
             levels[arm] = 0.0
-        elif isinstance(declared, PuzzleArm):
-            levels[arm] = 0.0 if declared.level == "answer-only" else float(declared.level)
+        elif source and source.puzzles:
+            level = source.puzzles.level
+            levels[arm] = 0.0 if level == "answer-only" else float(level)
         elif named:
             levels[arm] = float(named[1])
     if len(set(levels.values())) < 3:
@@ -85,12 +86,12 @@ def _level_figures(held: Matrix, arms: dict[str, Arm]) -> Iterator[Figure]:
         )  # fmt: skip
 
 
-def _mix_figures(held: Matrix, arms: dict[str, Arm]) -> Iterator[Figure]:
+def _mix_figures(held: Matrix, arms: Mapping[str, ResolvedArm]) -> Iterator[Figure]:
     pairs: dict[tuple[str, str], dict[str, float]] = {}
     for _, arm, _ in held.groups:
-        declared = arms.get(arm)
-        if isinstance(declared, MixedArm) and len(declared.mix) == 2:
-            (first, one), (second, two) = declared.mix.items()
+        mixing = arms[arm].mixing if arm in arms else None
+        if mixing and len(mixing.weights) == 2:
+            (first, one), (second, two) = mixing.weights.items()
             pairs.setdefault((first, second), {first: 1.0, second: 0.0})[arm] = one / (one + two)
     for (first, second), shares in pairs.items():
         drawn = []

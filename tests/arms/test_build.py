@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from cotdistill.files.jsonl import write_rows
 from cotdistill.files.ledger import read_ledger
 from cotdistill.preflight.check import check_run_folder
 from cotdistill.runfolder.generate import generate
+from trace_rows import trace_dict, write_jsonl
 
 Study = dict[str, Any]
 WriteStudy = Callable[[Study], Path]
@@ -116,6 +118,54 @@ def test_the_ledger_of_a_filtered_arm_has_each_of_its_rows_under_one_reason(
     assert mixed.notes["rows_of_source"] == {"long": 4, "short": 4}
     assert sum(mixed.counts.values()) == sum(each.rows for each in mixed.inputs) == 24
     assert mixed.counts["not_drawn"] == 10 + 12 - 8
+
+
+def test_arms_are_filtered_in_pairs_then_mixed_with_every_row_in_one_ledger(
+    small_study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    for name in ("long", "short"):
+        rows = [
+            trace_dict(n, rationale=f"{name} The answer is {2 * n + (n % 5 == 0)}")
+            for n in range(20)
+        ]
+        write_jsonl(tmp_path / f"{name}.jsonl", rows)
+    small_study["arms"] = {
+        "long": {"file": "long.jsonl", "filter": {"paired_with": ["short"]}},
+        "short": {"file": "short.jsonl", "filter": {"paired_with": ["long"]}},
+        "mixed": {"mix": {"long": 1, "short": 3}, "rows": 12, "matched": True},
+    }
+    generate(str(study_file(small_study)), tmp_path / "run")
+    path = build_arm(tmp_path / "run", "mixed")
+    ledger = read_ledger(path)
+    assert ledger.counts == {"kept": 12, "not_drawn": 20, "wrong_answer": 8}
+    assert sum(ledger.counts.values()) == sum(each.rows for each in ledger.inputs) == 40
+    assert set(rows_of(path)[0]) == {"system", "instruction", "output"}
+    first = path.read_bytes()
+    shutil.rmtree(tmp_path / "run" / "data")
+    assert build_arm(tmp_path / "run", "mixed").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("filters", "wrong"),
+    [
+        ({"paired_with": ["shrt"]}, "arms.long.filter.paired_with: unknown arm 'shrt'; did you me"),
+        ({"paired_with": ["mixed"]}, "arms.long.filter.paired_with: 'mixed' is a mix; expected a"),
+        ({"golds": ["nowhere.jsonl"]}, "arms.long.filter.golds: no such file"),
+    ],
+)
+@pytest.mark.usefixtures("two_teachers")
+def test_what_a_filter_names_and_is_not_there_is_said_before_anything_is_written(
+    small_study: Study, study_file: WriteStudy, tmp_path: Path, filters: Study, wrong: str
+) -> None:
+    small_study["arms"] = {
+        "long": {"file": "long.jsonl", "filter": filters},
+        "short": {"file": "short.jsonl"},
+        "mixed": {"mix": {"short": 1}},
+    }
+    with pytest.raises(StudyError) as caught:
+        generate(str(study_file(small_study)), tmp_path / "run")
+    assert wrong in str(caught.value)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.usefixtures("two_teachers")

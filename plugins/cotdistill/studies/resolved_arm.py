@@ -1,0 +1,298 @@
+"""An arm with everything found that its stages ask for: its sources, filter, golds, digest.
+
+`resolve_arms` does this once; `generate`, `check`, `plan` and the prepare stage all use the value.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cotdistill import __version__
+from cotdistill.catalogue.packaged import datasets
+from cotdistill.catalogue.registration import Columns, Registration
+from cotdistill.corpus.mixing.settings import Mixing
+from cotdistill.corpus.records.sources import gold_files_beside
+from cotdistill.errors import Fault, StudyError, did_you_mean
+from cotdistill.files.hashes import FileHashes
+from cotdistill.studies.arm import Arm, ArmFilters, DatasetArm, FileArm, MixedArm, PuzzleArm
+from cotdistill.studies.study import Study
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the rows of an arm that is no mix come from.
+
+    It is a local file (`path`, of a registered dataset or not), a dataset on a hub (`registration`
+    and no `path`), or made by rule (`puzzles`).
+    """
+
+    name: str
+    path: Path | None = None
+    registration: Registration | None = None
+    puzzles: PuzzleArm | None = None
+    columns: Columns = field(default_factory=Columns)
+    drop_missing: bool = False
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether the rows can be read without a network."""
+        return self.path.is_file() if self.path else self.puzzles is not None
+
+    @property
+    def declared_rows(self) -> int | None:
+        """How many rows the study or the registration declares, None where neither does."""
+        if self.puzzles:
+            return self.puzzles.rows
+        return self.registration.about.rows if self.registration else None
+
+
+@dataclass(frozen=True)
+class ResolvedArm:
+    """One arm: what it was declared as, and where its rows come from.
+
+    An arm is either one `source`, with a filter or without, or the mix of its `parts`. `paired` are
+    the sources of the other arms whose questions the filter asks for, `golds` the files that it
+    takes reference answers from. `file` is where its rows go, relative to the run folder.
+    """
+
+    name: str
+    declared: Arm
+    file: str
+    source: Source | None = None
+    filter: ArmFilters | None = None
+    paired: tuple[Source, ...] = ()
+    golds: tuple[Path, ...] = ()
+    mixing: Mixing | None = None
+    parts: tuple[ResolvedArm, ...] = ()
+    hashes: FileHashes = field(default_factory=FileHashes, compare=False, repr=False)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Every source that is read: the own one or those of the mix, then those paired with."""
+        plain = self.parts or (self,)
+        own = [part.source for part in plain if part.source]
+        paired = [source for part in plain for source in part.paired]
+        return tuple({source.name: source for source in [*own, *paired]}.values())
+
+    @property
+    def gold_files(self) -> tuple[Path, ...]:
+        """Every file that filters take reference answers from."""
+        return tuple(dict.fromkeys(path for part in self.parts or (self,) for path in part.golds))
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether its rows go through a filter, its own or one of its parts'."""
+        return any(part.filter for part in self.parts or (self,))
+
+    @property
+    def has_file(self) -> bool:
+        """Whether it gets a file; rows of a hub that nothing changes are left to LLaMA-Factory."""
+        if self.mixing or self.filter or not self.source:
+            return True
+        return self.source.path is not None or self.source.puzzles is not None
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether its file can be written at once: without a network and without a filter."""
+        return not self.is_filtered and all(source.at_hand for source in self.sources)
+
+    @property
+    def missing(self) -> tuple[Source, ...]:
+        """The sources that are local files and are not there."""
+        return tuple(source for source in self.sources if source.path and not source.at_hand)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """A hash of everything that decides the rows, apart from a hub's own contents."""
+        declared = {
+            arm.name: arm.declared.model_dump(mode="json", exclude={"train"})
+            for arm in (self, *self.parts)
+        }
+        files = [(source.name, source.path) for source in self.sources if source.path]
+        files += [(path.name, path) for path in self.gold_files]
+        hashes = [(name, self.hashes.of(path) if path.is_file() else None) for name, path in files]
+        text = json.dumps([declared, hashes, __version__], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def resolve_arms(study: Study, place: str) -> dict[str, ResolvedArm]:
+    """Return the arms of a study by name.
+
+    Raises:
+        StudyError: everything that they name and that there is not.
+    """
+    arms, faults = arms_and_faults(study, place)
+    if faults:
+        raise StudyError(faults)
+    return arms
+
+
+def arms_and_faults(study: Study, place: str) -> tuple[dict[str, ResolvedArm], list[Fault]]:
+    """Return the arms of a study as far as they could be resolved, and why others could not."""
+    finder = _Finder(study, place)
+    found = {name: finder.arm(name) for name in study.arms}
+    return found, list(dict.fromkeys(finder.faults))  # a fault of an arm is one of its mixes' too
+
+
+def resolve_arm(study: Study, name: str, place: str) -> ResolvedArm:
+    """Return one arm of a study.
+
+    Raises:
+        StudyError: the study has no such arm, or the arm names what there is not.
+    """
+    if name not in study.arms:
+        raise StudyError(Fault(place, f"no arm '{name}'", "", did_you_mean(name, list(study.arms))))
+    finder = _Finder(study, place)
+    found = finder.arm(name)
+    if finder.faults:
+        raise StudyError(dict.fromkeys(finder.faults))
+    return found
+
+
+def missing_file_faults(arm: ResolvedArm, place: str) -> Iterator[Fault]:
+    """Yield the files that an arm names and that are not there; a registered one may come later."""
+    where = f"{place}:arms.{arm.name}"
+    for source in arm.missing:
+        if source.registration is None and source.name == arm.name:
+            yield Fault(where, f"no such file {source.path}", "a .jsonl or .json file")
+    for path in arm.filter.golds if arm.filter else ():
+        if not Path(path).is_file():
+            yield Fault(f"{where}.filter.golds", f"no such file {path}", "a file of golds")
+
+
+class _Finder:
+    """Looks up what the arms of one study name, and gathers what it does not find."""
+
+    def __init__(self, study: Study, place: str) -> None:
+        self.study, self.place = study, place
+        self.faults: list[Fault] = []
+        self.hashes = FileHashes()
+        self.known: dict[str, ResolvedArm] = {}
+
+    def arm(self, name: str) -> ResolvedArm:
+        """Return one arm of the study, without what was not found."""
+        if name not in self.known:
+            self.known[name] = self._arm(name, self.study.arms[name], f"data/{name}.jsonl")
+        return self.known[name]
+
+    def _arm(self, name: str, declared: Arm, file: str) -> ResolvedArm:
+        where = f"{self.place}:arms.{name}"
+        if isinstance(declared, MixedArm):
+            parts = [self._part(source, f"{where}.mix") for source in declared.mix]
+            return ResolvedArm(
+                name,
+                declared,
+                file,
+                mixing=declared.mixing(),
+                parts=tuple(part for part in parts if part),
+                hashes=self.hashes,
+            )
+        source = self._source(name, declared, where)
+        filters = None if isinstance(declared, PuzzleArm) else declared.filter
+        paired = [
+            self._paired(other, f"{where}.filter.paired_with")
+            for other in (filters.paired_with if filters else ())
+        ]
+        found = [each for each in (source, *paired) if each]
+        return ResolvedArm(
+            name,
+            declared,
+            file,
+            source=source,
+            filter=filters,
+            paired=tuple(each for each in paired if each),
+            golds=tuple(_golds(found, filters)) if filters else (),
+            hashes=self.hashes,
+        )
+
+    def _part(self, name: str, where: str) -> ResolvedArm | None:
+        """Return a source of a mix: another arm, or a registered dataset that is no arm."""
+        if name in self.study.arms:
+            return self.arm(name)
+        registered = datasets()
+        if name in registered:
+            return self._arm(name, DatasetArm(dataset=name), f"data/sources/{name}.jsonl")
+        hint = did_you_mean(name, [*self.study.arms, *registered])
+        self.faults.append(Fault(where, f"unknown source '{name}'", "", hint))
+        return None
+
+    def _paired(self, name: str, where: str) -> Source | None:
+        declared = self.study.arms.get(name)
+        if isinstance(declared, MixedArm):
+            self.faults.append(Fault(where, f"'{name}' is a mix", "a plain arm"))
+            return None
+        if declared is not None:
+            return self._source(name, declared, f"{self.place}:arms.{name}")
+        registered = datasets()
+        if name in registered:
+            return self._source(name, DatasetArm(dataset=name), where)
+        hint = did_you_mean(name, [*self.study.arms, *registered])
+        self.faults.append(Fault(where, f"unknown arm '{name}'", "", hint))
+        return None
+
+    def _source(self, name: str, declared: Arm, where: str) -> Source | None:
+        match declared:
+            case FileArm():
+                return Source(
+                    name,
+                    Path(declared.file),
+                    columns=declared.columns,
+                    drop_missing=declared.missing == "drop",
+                )
+            case DatasetArm():
+                return self._registered(name, declared, where)
+            case PuzzleArm():
+                self.faults += puzzle_faults(declared, where)
+                return Source(name, puzzles=declared)
+        raise AssertionError(declared)
+
+    def _registered(self, name: str, declared: DatasetArm, where: str) -> Source | None:
+        registered = datasets()
+        registration = registered.get(declared.dataset)
+        if registration is None:
+            hint = did_you_mean(declared.dataset, list(registered))
+            self.faults.append(Fault(where, f"unknown dataset '{declared.dataset}'", "", hint))
+            return None
+        path = None
+        if registration.file_name is not None:
+            folder = declared.folder or self.study.data_folder or "."
+            path = Path(folder) / registration.file_name
+        return Source(
+            name,
+            path,
+            registration,
+            columns=_columns(registration),
+            drop_missing=declared.missing == "drop",
+        )
+
+
+def puzzle_faults(arm: PuzzleArm, where: str) -> Iterator[Fault]:
+    """Yield what is wrong with a puzzle arm's family and level."""
+    from cotdistill.benchmarks.puzzles import FAMILIES, STEPS
+
+    if arm.puzzles not in FAMILIES:
+        hint = did_you_mean(arm.puzzles, list(FAMILIES))
+        yield Fault(where, f"unknown puzzles '{arm.puzzles}'", "", hint)
+    if arm.level != "answer-only" and not 0 <= arm.level <= STEPS:
+        yield Fault(where, f"unknown level {arm.level}", f"answer-only, or 1 to {STEPS}")
+
+
+def _columns(registration: Registration) -> Columns:
+    if registration.formatting != "alpaca":
+        return Columns()
+    columns = registration.columns
+    return Columns(
+        prompt=columns.prompt, query=columns.query, response=columns.response, system=columns.system
+    )
+
+
+def _golds(sources: list[Source], filters: ArmFilters) -> Iterator[Path]:
+    for source in sources:
+        if source.path is not None and source.path.is_file():
+            yield from gold_files_beside(source.path)
+    yield from map(Path, filters.golds)
