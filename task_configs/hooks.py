@@ -1,4 +1,4 @@
-"""The names that the YAML files next to this one call; a folder of your own needs no such file.
+"""The functions that the YAML files in this folder call; a folder of your own needs no such file.
 
 `!function cotdistill.task_hooks.grade_responses` works in any task file.
 """

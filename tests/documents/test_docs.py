@@ -1,9 +1,11 @@
-"""The documents' study is a study."""
+"""The pages under docs/: links exist, the example study is valid, generated pages are current."""
 
 from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,24 +14,68 @@ import yaml
 from cotdistill.preflight.check import check
 
 ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
+DECISIONS = [page for page in PAGES if page.startswith("docs/decisions/")]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
-def test_links_lead_somewhere(page: str) -> None:
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", PAGES)
+def test_links_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
-        assert (ROOT / "docs" / target).exists(), target
+        assert ((ROOT / page).parent / target).exists(), target
 
 
-def test_the_study_that_the_page_explains_has_no_fault(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_repository_paths_exist(page: str) -> None:
+    """A path in backquotes that begins with a folder of this repository is a file in it."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    folders = "docs|plugins|tests|tools|benchmarks|templates|task_configs|dataset_info|studies"
+    for path in re.findall(rf"`((?:{folders})/[\w./-]+)`", text):
+        assert (ROOT / path).exists(), path
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    for page in PAGES:
+        assert page in README or page in DECISIONS, page
+
+
+@pytest.mark.parametrize("page", DECISIONS)
+def test_a_decision_is_one_page_in_one_form(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    number = Path(page).name[:4]
+    assert re.match(rf"# {number} [A-Z]", text)
+    parts = re.findall(r"^\*\*(Context|Choice|Cost)\.\*\*", text, re.MULTILINE)
+    assert parts == ["Context", "Choice", "Cost"]
+    assert not re.search("^##", text, re.MULTILINE)
+
+
+def test_the_generated_pages_are_current() -> None:
+    script = ROOT / "tools" / "reference_pages.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{done.stderr}run: .venv/bin/python tools/reference_pages.py"
+
+
+def test_the_example_study_has_no_fault(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
-    (written,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    assert yaml.safe_load(written)["name"] == "mine"
-    (tmp_path / "mine.yaml").write_text(written)
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert yaml.safe_load(example)["name"] == "mine"
+    (tmp_path / "mine.yaml").write_text(example)
     for name in ("long", "short", "spare"):
         rows = [{"question": f"q{n}", "answer": f"The answer is {n}"} for n in range(5)]
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (tmp_path / f"{name}.jsonl").write_text(text)
-    found = check(str(tmp_path / "mine.yaml"))
-    assert [str(fault) for fault in found.faults] == []
-    assert found.looked_at == ("study mine: 24 runs",)
+    checked = check(str(tmp_path / "mine.yaml"))
+    assert [str(fault) for fault in checked.faults] == []
+    assert checked.looked_at == ("study mine: 24 runs",)
+
+
+def test_the_glossary_defines_each_term_once() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    terms = [term for row in re.findall(r"^\| (\*\*.*?) \|", text, re.MULTILINE)
+             for term in re.findall(r"\*\*(.*?)\*\*", row)]  # fmt: skip
+    assert len(terms) == len(set(terms))
+    wanted = ["arm", "recipe", "ledger", "trace", "level", "format", "run", "study", "question"]
+    assert {*wanted, "run folder", "reference answer"} <= set(terms)

@@ -1,7 +1,8 @@
-"""What is packaged, as tables: the rows that `list` prints and the README shows."""
+"""What is packaged, as tables: the rows that `list` and the reference pages show."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from cotdistill.tables import Table
 
 
 def studies_table() -> Table:
-    """List the shipped studies with the size of their grid."""
+    """List the packaged studies with the size of their grid."""
     rows = []
     for name, path in shipped_studies().items():
         value = read_yaml(path)
@@ -61,7 +62,7 @@ def tasks_table() -> Table:
 
 
 def benchmarks_table() -> Table:
-    """List the benchmarks that `prepare` brings, and which of their splits are here."""
+    """List the benchmarks that `prepare` knows, and which of their splits are prepared."""
     rows = []
     for name in benchmark_names():
         declared, here = benchmark(name), ", ".join(prepared_splits(name))
@@ -100,6 +101,8 @@ def _plain_name(path: Path) -> str:
 
 
 def _about_template(path: Path) -> str:
-    first = _first_comment(path.read_text(encoding="utf-8"))
-    about = re.sub(r"\s*{{.*?}}", " a run", first.split(": ")[0])
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".json":
+        return str(json.loads(text).get("_about", "")).split("; ")[0].split(". ")[0]
+    about = re.sub(r"\s*{{.*?}}", " a run", _first_comment(text).split(": ")[0])
     return about.rstrip(".")
