@@ -6,7 +6,7 @@ papers do, answers "do these trained models differ?" and finds differences betwe
 quarter to a half of all cases at 500 questions. Here the error of the difference also holds the run
 variance, pooled over the study's arms (`run_variance`), so the answer is about the arms.
 
-docs/decisions/0013-run-variance.md has the reasons, benchmarks/run_variance.py the simulations.
+docs/decisions/0012-run-variance.md has the reasons, benchmarks/run_variance.py the simulations.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cotdistill.errors import DataError, Fault
 from cotdistill.stats.confidence import Interval, no_spread_width, score_interval
 from cotdistill.stats.distributions import t_quantile, t_two_sided
 from cotdistill.stats.run_variance import RunVariance, Stratum, task_weights
-from cotdistill.stats.significance import paired
+from cotdistill.stats.significance import PairedTest, paired
 
 Claim = Literal["arms", "models"]
 """What a comparison is about: the arms, or only these trained models."""
@@ -64,10 +64,10 @@ class ArmComparison:
     """The second arm against the first; the interval is cut to what a difference can be.
 
     Units: fractions. `claim` is "models" where nothing is known of the run variance: p is then that
-    of the exact paired test, the interval is the paired t test's, and `break_even_sd` is the
-    standard deviation from run to run above which the arms would not differ significantly. `p` is
-    None where nothing varies or there are fewer than two questions. `unstable` names arms whose own
-    run variance was used because it exceeds that of the others.
+    of the `exact` paired test, the interval is the paired t test's, and `break_even_sd`, where p is
+    under 0.05, the standard deviation from run to run above which the arms would not differ
+    significantly. `p` is None where nothing varies or there are fewer than two questions.
+    `unstable` names arms whose own run variance was used because it exceeds that of the others.
     """
 
     claim: Claim
@@ -80,7 +80,14 @@ class ArmComparison:
     run_variance: RunVariance | None = None
     declared_sd: float | None = None
     unstable: tuple[str, ...] = ()
+    exact: PairedTest | None = None
     break_even_sd: float | None = None
+
+    @property
+    def visible(self) -> float:
+        """The smallest difference that could have been seen (McNemar), or is 4 times in 5."""
+        size = self.exact.visible if self.exact else self.estimate.detectable()
+        return min(size, 1.0)
 
     def differs(self, p: float | None, level: float = 0.05) -> bool:
         """Say whether this may be called a difference between arms, given an adjusted p-value."""
@@ -133,11 +140,12 @@ def compare_arms(
     else:
         claim, estimate = "models", over_questions
     test, p = ("crossed t" if claim == "arms" else "paired t"), estimate.p
-    if claim == "models" and len(gaps) == 1:
-        exact = paired(gaps[0].tolist())
-        test, p = exact.test, exact.p
+    exact = None
     if over_questions.freedom == 0:
         test, p = "none", None
+    elif claim == "models" and len(gaps) == 1:
+        exact = paired(gaps[0].tolist())
+        test, p = exact.test, exact.p
     found = ArmComparison(
         claim=claim,
         test=test,
@@ -149,6 +157,7 @@ def compare_arms(
         run_variance=measured,
         declared_sd=declared_sd,
         unstable=unstable,
+        exact=exact,
     )
     if claim == "models" and p is not None and p < 0.05:
         return replace(found, break_even_sd=break_even_sd(over_questions, runs))
