@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+# Control characters move the cursor or colour a terminal; bidirectional ones reorder what is read.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
+_MARKDOWN = re.compile(r"[\\`*\[\]<>|]|&(?=#?\w+;)|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[#+-](?=\s)")
 
 
 @dataclass(frozen=True)
@@ -12,6 +19,28 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
+
+
+def printable(text: str) -> str:
+    r"""Return text that cannot steer a terminal: control and bidi characters become escapes.
+
+    Tabs and line ends stay.
+
+    >>> printable("a\x1b[2Jb\u202ec\n")
+    'a\\x1b[2Jb\\u202ec\n'
+    """
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def escaped_markdown(text: str) -> str:
+    r"""Return text that Markdown shows as it is, on one line, and never takes for HTML.
+
+    >>> escaped_markdown("cot_gsm8k *a*|<img onerror=x>")
+    'cot_gsm8k \\*a\\*\\|&lt;img onerror=x&gt;'
+    """
+    entities = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+    line = " ".join(printable(text).split())
+    return _MARKDOWN.sub(lambda found: entities.get(found[0], f"\\{found[0]}"), line)
 
 
 def markdown_of(table: Table) -> str:

@@ -7,8 +7,8 @@
     root.dataset.theme = now === "dark" ? "light" : "dark";
   });
 
-  const held = JSON.parse(document.getElementById("samples").textContent);
-  if (!held.answers.length) return;
+  const samples = JSON.parse(document.getElementById("samples").textContent);
+  if (!samples.answers.length) return;
   const [QUESTION, RUN, RESPONSE, OUTCOME, RULE, ANSWER, TEXT] = [0, 1, 2, 3, 4, 5, 6];
   const field = (name) => document.getElementById("by-" + name);
   const list = document.getElementById("list"), count = document.getElementById("count"), view = document.getElementById("view");
@@ -20,45 +20,45 @@
     return node;
   };
   const option = (select, values, names = values) => values.forEach((value, n) => select.append(new Option(names[n], value)));
-  const distinct = (place) => [...new Set(held.answers.map((answer) => answer[place]))].sort();
+  const distinct = (place) => [...new Set(samples.answers.map((answer) => answer[place]))].sort();
 
-  option(field("task"), [...new Set(held.questions.map((question) => question[0]))]);
-  const arms = [...new Set(held.arms)];
+  option(field("task"), [...new Set(samples.questions.map((question) => question[0]))]);
+  const arms = [...new Set(samples.arms)];
   option(field("arm"), arms);
   option(field("beside"), arms);
   option(field("outcome"), distinct(OUTCOME), distinct(OUTCOME).map(words));
   option(field("rule"), distinct(RULE));
   /* The first run stands beside the best one of another arm: what a study is about. */
-  const right = held.runs.map(() => 0);
-  for (const answer of held.answers) if (answer[OUTCOME] === "correct") right[answer[RUN]] += 1;
-  const runsOf = (arm) => held.runs.map((_, run) => run).filter((run) => held.arms[run] === arm);
+  const right = samples.runs.map(() => 0);
+  for (const answer of samples.answers) if (answer[OUTCOME] === "correct") right[answer[RUN]] += 1;
+  const runsOf = (arm) => samples.runs.map((_, run) => run).filter((run) => samples.arms[run] === arm);
   /* A new arm keeps the student, recipe and seed that were looked at, where it has them. */
   function fill(select, arm, like) {
     const runs = arm ? runsOf(arm) : [];
     select.textContent = "";
-    option(select, runs, runs.map((run) => held.runs[run]));
+    option(select, runs, runs.map((run) => samples.runs[run]));
     if (runs.length > 1) select.append(new Option("all of this arm", "all"));
     select.disabled = !runs.length;
-    if (runs.length) select.value = String(runs.find((run) => held.kin[run] === held.kin[like]) ?? runs[0]);
+    if (runs.length) select.value = String(runs.find((run) => samples.settings[run] === samples.settings[like]) ?? runs[0]);
   }
   const side = (name) => {
     const value = field(name).value;
     if (value === "all") return runsOf(field(name === "left" ? "arm" : "beside").value);
     return value === "" ? [] : [Number(value)];
   };
-  const others = held.runs.map((_, run) => run).filter((run) => held.arms[run] !== held.arms[0]);
+  const others = samples.runs.map((_, run) => run).filter((run) => samples.arms[run] !== samples.arms[0]);
   const best = others.sort((one, two) => right[two] - right[one])[0];
-  field("arm").value = held.arms[0];
-  fill(field("left"), held.arms[0], 0);
-  field("beside").value = best === undefined ? "" : held.arms[best];
+  field("arm").value = samples.arms[0];
+  fill(field("left"), samples.arms[0], 0);
+  field("beside").value = best === undefined ? "" : samples.arms[best];
   fill(field("right"), field("beside").value, 0);
 
-  const byQuestion = held.questions.map(() => []);
-  for (const answer of held.answers) byQuestion[answer[QUESTION]].push(answer);
+  const byQuestion = samples.questions.map(() => []);
+  for (const answer of samples.answers) byQuestion[answer[QUESTION]].push(answer);
   let current = 0;
 
   const fits = (number) => {
-    const [task, text] = held.questions[number];
+    const [task, text] = samples.questions[number];
     const needle = field("words").value.trim().toLowerCase();
     if (field("task").value && field("task").value !== task) return false;
     const left = byQuestion[number].filter((answer) => side("left").includes(answer[RUN]));
@@ -76,9 +76,9 @@
   const chip = (outcome) => element("span", { class: "chip " + outcome.replace(" ", "_") }, words(outcome));
 
   function card(answer) {
-    const header = element("header", {}, element("strong", {}, held.runs[answer[RUN]]), chip(answer[OUTCOME]));
+    const header = element("header", {}, element("strong", {}, samples.runs[answer[RUN]]), chip(answer[OUTCOME]));
     const read = [answer[ANSWER] && `read: ${answer[ANSWER]}`, answer[RULE] && `by ${answer[RULE]}`].filter(Boolean).join(" · ");
-    const text = element("div", { class: "text", tabindex: "0", role: "group", "aria-label": "response of " + held.runs[answer[RUN]] });
+    const text = element("div", { class: "text", tabindex: "0", role: "group", "aria-label": "response of " + samples.runs[answer[RUN]] });
     MathText.render(text, answer[TEXT] || "(nothing)");
     return element("article", { class: "answer" }, header, element("p", { class: "read" }, read), text);
   }
@@ -87,7 +87,7 @@
     current = number;
     view.textContent = "";
     if (number === undefined) { view.append(element("p", { class: "count" }, "No question fits these filters.")); return; }
-    const [task, text, gold] = held.questions[number];
+    const [task, text, gold] = samples.questions[number];
     const question = element("div", { class: "text" });
     MathText.render(question, text);
     const answer = element("p", {}, element("strong", {}, "Gold: "));
@@ -108,13 +108,13 @@
   }
 
   function refresh() {
-    const fitting = held.questions.map((_, number) => number).filter(fits);
-    count.textContent = `${fitting.length} of ${held.questions.length} questions on this page (${held.held.toLocaleString("en")} asked)`;
+    const fitting = samples.questions.map((_, number) => number).filter(fits);
+    count.textContent = `${fitting.length} of ${samples.questions.length} questions on this page (${samples.asked.toLocaleString("en")} asked)`;
     list.textContent = "";
     for (const number of fitting) {
       const left = byQuestion[number].filter((answer) => side("left").includes(answer[RUN]));
       const button = element("button", { type: "button", value: String(number) });
-      const plain = held.questions[number][1].replace(/\\[()[\]]|\$/g, "");
+      const plain = samples.questions[number][1].replace(/\\[()[\]]|\$/g, "");
       button.append(plain.slice(0, 90) || "(no text)", element("small", {}, left.map((one) => words(one[OUTCOME])).join(", ")));
       button.addEventListener("click", () => show(number));
       list.append(element("li", {}, button));

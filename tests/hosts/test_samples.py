@@ -131,5 +131,5 @@ def test_only_the_newest_results_of_a_directory_count(tmp_path: Path) -> None:
     for folder, stamp in [("a", OLD), ("a", NEW), ("b", OLD)]:
         written(tmp_path / folder, f"results_{stamp}.json", {"results": {}})
     written(tmp_path / "a", "notes.json", {})
-    names = [str(path.relative_to(tmp_path)) for path in newest_results(tmp_path)]
+    names = [str(one.path.relative_to(tmp_path)) for one in newest_results(tmp_path)]
     assert names == [f"a/results_{NEW}.json", f"b/results_{OLD}.json"]

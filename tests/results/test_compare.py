@@ -122,7 +122,7 @@ def test_questions_of_only_one_run_are_counted(tmp_path: Path) -> None:
 
 def test_verdicts_that_were_never_made_are_asked_for(tmp_path: Path) -> None:
     one, two = (scores(tmp_path, run, [True, False]) for run in "ab")
-    with pytest.raises(DataError, match="no rescored verdicts beside it; make them: cotdistill"):
+    with pytest.raises(DataError, match="no rescored verdicts next to it; make them: cotdistill"):
         compare([one, two], source="rescored")
 
 

@@ -20,7 +20,7 @@ from cotdistill.results.judge.judge import Budget, Judge, Judged, Spent, judge
 from cotdistill.results.judge.older_judge import older_judge_note
 from cotdistill.results.judge.opinion import mark_of, read_opinion
 from cotdistill.results.judge.outputs import write_judged
-from cotdistill.results.question_scores import question_facts
+from cotdistill.results.question_scores import question_scores
 from scripted_server import Answer, Script, serving
 
 STAMP = "2026-01-02T03-04-05.678901"
@@ -307,7 +307,7 @@ def test_the_seeds_files_are_written_with_their_keys(tmp_path: Path) -> None:
     (wrongly,) = (made / "disagreements_toy.jsonl").read_text().splitlines()
     assert json.loads(wrongly)["judge"] == "correct"
     (file,) = find_samples([place])
-    scores = [fact.value for fact in question_facts(file, "judged").values()]
+    scores = list(question_scores(file, "judged").values.values())
     assert scores == [1.0, 1.0, 0.0, 0.0]
 
 

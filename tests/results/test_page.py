@@ -17,7 +17,14 @@ from cotdistill.results.matrix import as_latex, matrix
 from cotdistill.results.report.charts import dots
 from cotdistill.results.report.gap_charts import difference, gap_figures
 from cotdistill.results.report.report import report
-from cotdistill.results.report.sample_browser import FEWEST, MOST, browse, fitting_questions
+from cotdistill.results.report.sample_browser import (
+    FEWEST,
+    MOST,
+    Browsed,
+    SampleKeeper,
+    browse,
+    fitting_questions,
+)
 from cotdistill.stats.confidence import Interval
 from run_folder import STAMP, add_run, add_scores, add_training, write_study
 
@@ -63,11 +70,16 @@ def test_the_latex_twin_has_a_row_an_arm_and_escapes_names(folder: Path) -> None
     assert r"$50.0^{60.7}_{39.3}" in text
 
 
+def browsed_in(folder: Path, characters: int) -> Browsed:
+    kept = SampleKeeper(characters)
+    return browse(collect(folder, keep=kept.keep), kept)
+
+
 def test_the_browser_shows_all_that_fit_and_else_differing_questions_first(folder: Path) -> None:
-    browsed = browse(collect(folder))
-    assert (browsed.shown, browsed.held) == ({"digits": 80}, {"digits": 80})
-    browsed = browse(collect(folder), characters=1000)
-    assert (browsed.shown, browsed.held) == ({"digits": FEWEST}, {"digits": 80})
+    browsed = browsed_in(folder, 4_000_000)
+    assert (browsed.shown, browsed.asked) == ({"digits": 80}, {"digits": 80})
+    browsed = browsed_in(folder, 1000)
+    assert (browsed.shown, browsed.asked) == ({"digits": FEWEST}, {"digits": 80})
     texts = [question[1] for question in browsed.questions]
     assert all(f"What is {number} + 1?" in texts for number in range(5, 40))
 
@@ -141,7 +153,7 @@ def test_runs_of_another_engine_are_warned_of_in_the_table_and_on_the_page(folde
     path.write_text(json.dumps(held | {"config": {"model": "vllm"}}))
     other = next((folder / "scores" / "tiny--level3--full--s1").rglob("results_*.json"))
     other.write_text(json.dumps(held | {"config": {"model": "hf"}}))
-    table, _ = report(folder)
+    table = report(folder).table
     assert "digits: engine differs between runs" in table.notes[-1]
     page = (folder / "report" / "report.html").read_text(encoding="utf-8")
     assert page.count("engine differs between runs") == 1

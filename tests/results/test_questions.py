@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cotdistill.benchmarks.question import question_key
 from cotdistill.hosts.lm_eval.samples import SampleFile, read_samples
 from cotdistill.results.questions import identified, joined, single_samples
 
@@ -27,9 +28,10 @@ def test_equal_documents_under_other_numbers_are_copies_and_a_repeated_row_is_no
 ) -> None:
     doc = {"question": "1+1?", "answer": "2"}
     rows = [{"doc_id": 0, "doc": doc}, {"doc_id": 1, "doc": doc}, {"doc_id": 0, "doc": doc}]
-    held = list(identified(read_samples(file_of(tmp_path, *rows))))
-    assert [one.question.copy for one in held] == [1, 2, 1]
-    assert [one.repeated for one in held] == [False, False, True]
+    found = list(identified(read_samples(file_of(tmp_path, *rows))))
+    first, second, third = (one.question for one in found)
+    assert (first, second) == (third, f"{third}-2")
+    assert [one.repeated for one in found] == [False, False, True]
 
 
 def test_a_shared_id_or_row_number_does_not_make_two_questions_one(tmp_path: Path) -> None:
@@ -49,16 +51,17 @@ def test_a_question_alone_pairs_with_its_copy_of_another_id_and_prompt(tmp_path:
     (one,) = single_samples(file_of(tmp_path, {"doc": {"id": 1, "problem": "a  b"}}))
     changed = {"id": "x", "question": "a b", "instruction": "Think.", "subject": "algebra"}
     (other,) = single_samples(file_of(tmp_path, {"doc": changed}))
-    assert [list(names) for names in joined([[one[0]], [other[0]]])] == [[one[0].content]] * 2
+    tables = joined([{one[0]: 0.0}, {other[0]: 1.0}])
+    assert [list(table) for table in tables] == [[question_key("a b")]] * 2
 
 
 def test_where_one_file_has_several_of_the_same_text_the_whole_document_joins(
     tmp_path: Path,
 ) -> None:
     docs = [{"question": "Which?", "picture": name} for name in "ab"]
-    both = [
-        question for question, _ in single_samples(file_of(tmp_path, *({"doc": d} for d in docs)))
-    ]
-    only = [question for question, _ in single_samples(file_of(tmp_path, {"doc": docs[1]}))]
+    both, only = (
+        {question: 1.0 for question, _ in single_samples(file_of(tmp_path, *rows))}
+        for rows in ([{"doc": docs[0]}, {"doc": docs[1]}], [{"doc": docs[1]}])
+    )
     first, second = joined([both, only])
     assert list(second) == list(first)[1:]

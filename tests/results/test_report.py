@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_score_comes_with_its_interval_and_costs(folder: Path) -> None:
-    table, _ = report(folder)
+    table = report(folder).table
     first = dict(zip(table.columns, table.rows[0], strict=True))
     assert first == {
         "arm": "level1",
@@ -63,7 +63,7 @@ def test_unfinished_runs_are_named_and_have_no_score(folder: Path) -> None:
     add_run(folder, "untrained", "level2")
     add_run(folder, "unscored", "level3")
     add_training(folder, "unscored")
-    table, _ = report(folder)
+    table = report(folder).table
     assert len(table.rows) == 2
     assert table.notes[:2] == ("untrained: training not finished", "unscored: not scored")
 
@@ -72,14 +72,16 @@ def test_a_training_that_did_nothing_is_refused(folder: Path) -> None:
     add_run(folder, "again", "level4")
     add_training(folder, "again", loss=0.0, seconds=0.004)
     add_scores(folder, "again", [True] * 40)
-    table, _ = report(folder)
+    table = report(folder).table
     assert "level4" not in [row[0] for row in table.rows]
     assert table.notes[0].startswith("again: refused: training did nothing (loss 0.0 in no time")
 
 
-def test_a_loss_of_nought_after_real_work_counts(folder: Path) -> None:
+def test_a_mean_loss_of_zero_is_no_training_however_long_it_took(folder: Path) -> None:
     add_training(folder, "tiny--level1--full--s42", loss=0.0, seconds=80.0)
-    assert collect(folder).runs[0].finished
+    run = collect(folder).runs[0]
+    assert not run.finished
+    assert "loss 0.0 in 80 s: every loss was NaN, or no token was left" in run.state
 
 
 def test_only_the_newest_scores_count(folder: Path) -> None:
@@ -148,11 +150,11 @@ def test_length_is_in_tokens_where_the_students_tokenizer_is_there(folder: Path)
 def test_scores_can_come_from_rescored_verdicts_and_the_table_says_so(folder: Path) -> None:
     path = next((folder / "scores" / "tiny--level1--full--s42").rglob("samples_*"))
     path.write_text(path.read_text(encoding="utf-8").replace("{1}.", "{99}."), encoding="utf-8")
-    with pytest.raises(DataError, match=r"no rescored verdicts beside it; .* cotdistill rescore"):
+    with pytest.raises(DataError, match=r"no rescored verdicts next to it; .* cotdistill rescore"):
         report(folder, source="rescored")
     command = [sys.executable, "-m", "cotdistill", "rescore", str(folder)]
     subprocess.run(command, capture_output=True, check=True)
-    table, _ = report(folder, source="rescored")
+    table = report(folder, source="rescored").table
     assert [row[2] for row in table.rows] == ["92.5", "10.0"]
     assert table.notes[0].startswith("scores are of rescored verdicts (cotdistill rescore)")
     assert "rescored verdicts" in (folder / "report/report.tex").read_text(encoding="utf-8")
@@ -161,6 +163,6 @@ def test_scores_can_come_from_rescored_verdicts_and_the_table_says_so(folder: Pa
     assert "Scores are of <strong>rescored</strong> verdicts" in page
     rows = list(csv.DictReader((folder / "report/report.csv").read_text("utf-8").splitlines()))
     assert {row["verdicts"] for row in rows} == {"rescored"}
-    (table, _), again = report(folder), (folder / "report/report.html").read_text(encoding="utf-8")
+    table, again = report(folder).table, (folder / "report/report.html").read_text(encoding="utf-8")
     assert [row[2] for row in table.rows] == ["95.0", "10.0"]
     assert "rescored" not in again

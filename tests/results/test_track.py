@@ -11,6 +11,7 @@ import pytest
 
 from cotdistill.errors import MisuseError
 from cotdistill.hosts.trackers import tracker
+from cotdistill.results.collect import collect
 from cotdistill.results.report.serve import serve_page
 from cotdistill.results.report.track import track_results
 from run_folder import add_run, add_scores, add_training
@@ -42,7 +43,7 @@ def test_a_tracker_that_is_not_there_is_named_with_its_package(folder: Path) -> 
     absent = [n for n in ("wandb", "mlflow", "trackio") if importlib.util.find_spec(n) is None]
     for name in absent:
         with pytest.raises(MisuseError, match=f"{name} is not installed; pip install {name}"):
-            track_results(folder, [name])
+            track_results(collect(folder), [name])
 
 
 @needs("tensorboard")
@@ -50,7 +51,7 @@ def test_tensorboard_reads_scores_and_curve_back(folder: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     for _ in range(2):
-        places = track_results(folder, ["tensorboard"])
+        places = track_results(collect(folder), ["tensorboard"])
     assert [Path(place).name for place in places] == [
         "tiny--level1--full--s1",
         "tiny--level2--full--s1",
@@ -66,7 +67,7 @@ def test_tensorboard_reads_scores_and_curve_back(folder: Path) -> None:
 def test_wandb_writes_offline_without_a_key(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    places = track_results(folder, ["wandb"])
+    places = track_results(collect(folder), ["wandb"])
     assert all("offline-run" in place for place in places)
     assert list((folder / "report" / "wandb").rglob("run-*.wandb"))
 
@@ -77,7 +78,7 @@ def test_mlflow_keeps_scores_in_a_local_file(folder: Path, monkeypatch: pytest.M
     import mlflow
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    track_results(folder, ["mlflow"])
+    track_results(collect(folder), ["mlflow"])
     runs = mlflow.search_runs(experiment_names=["study"], output_format="list")
     found = {run.data.params["arm"]: run.data for run in runs}
     assert found["level1"].metrics["digits/exact_match"] == 0.9

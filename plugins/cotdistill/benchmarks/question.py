@@ -49,6 +49,7 @@ _NOT_CONTENT = frozenset((
     "fewshot_examples", "examples", "chat_template", "template", "id", "unique_id", "question_id",
     "problem_id", "idx", "doc_id", "index",
 ))  # fmt: skip
+KEY_DIGITS = 16
 _LETTERS = "ABCDEFGHIJ"  # a longer list is no list of options that a grader could read
 _LABEL = re.compile(r"\s*Q(?:uestion)?\s*:\s*", re.IGNORECASE)
 _WORD = re.compile(r"\w+")
@@ -154,7 +155,7 @@ def question_key(question: str | Mapping[str, Any], strength: Strength = "text")
     parts = [question] if isinstance(question, str) else _parts(question)
     if strength == "words":
         parts = [word for part in parts for word in _WORD.findall(without_label(part).lower())]
-    return _digest(" ".join(" ".join(parts).split()))[:16]
+    return _digest(" ".join(" ".join(parts).split()))
 
 
 def document_key(document: Mapping[str, Any]) -> str:
@@ -170,7 +171,7 @@ def document_key(document: Mapping[str, Any]) -> str:
     True
     """
     names = _names(tuple(document))[1]
-    return _digest(_encode([document[name] for name in names]))[:16]
+    return _digest(_encode([document[name] for name in names]))
 
 
 def without_label(question: str) -> str:
@@ -203,7 +204,7 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).e
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:KEY_DIGITS]
 
 
 @functools.lru_cache(maxsize=256)

@@ -51,14 +51,14 @@ def report(
     """
     from cotdistill.results.report.report import report as make_report
 
-    table, written = make_report(folder, baseline, verdicts.value, teacher or [])
-    show_table(table)
-    for path in written:
+    made = make_report(folder, baseline, verdicts.value, teacher or [])
+    show_table(made.table)
+    for path in made.written:
         sys.stderr.write(f"wrote {path}\n")
     if track:
         from cotdistill.results.report.track import track_results
 
-        for where in track_results(folder, [one.value for one in track], verdicts.value):
+        for where in track_results(made.results, [one.value for one in track]):
             sys.stderr.write(f"tracked {where}\n")
     if serve:
         from cotdistill.results.report.serve import serve_page

@@ -5,6 +5,7 @@ PUBLIC_MODULES = (
     "batch",
     "equivalence.equivalent",
     "extract.extract",
+    "extract.gold",
     "grade",
     "kinds",
     "repetition",

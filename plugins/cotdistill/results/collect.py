@@ -5,8 +5,9 @@ A score whose training did nothing is refused, not shown; a run that has not fin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,34 @@ from cotdistill.errors import DataError, Fault
 from cotdistill.files.jsonl import Row
 from cotdistill.hosts.llamafactory.outputs import Training, read_training
 from cotdistill.hosts.lm_eval.samples import (
+    ResultsFile,
+    Sample,
     SampleFile,
-    find_samples,
+    as_number,
     newest_results,
+    passed_over,
     read_results,
-    read_samples,
+    samples_of,
 )
-from cotdistill.hosts.tokenizer import SAMPLE, mean_tokens
-from cotdistill.results.verdict_files import Source, made_scores
+from cotdistill.hosts.tokenizer import mean_tokens
+from cotdistill.results.question_scores import (
+    Keep,
+    MainMetric,
+    QuestionScores,
+    main_metric,
+    question_scores,
+    score_fault,
+)
+from cotdistill.results.questions import QuestionId
+from cotdistill.results.run_settings import RunSettings, settings_of
+from cotdistill.results.verdict_files import Verdict, VerdictSource
 from cotdistill.runfolder.manifest import ManifestRun, read_manifest
 from cotdistill.stats.confidence import Interval, score_interval
 
-METRICS = ("exact_match", "correct", "score", "acc", "math_verify", "acc_norm")
+_LOGGED = ("lm_eval_version", "transformers_version", "git_hash")
+
+KeepSample = Callable[[str, str, QuestionId, Sample, Verdict, str], None]
+"""Takes every question of every run while it is read: run and task first, then as `Keep`."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +50,8 @@ class Score:
     """What one run reached on one task.
 
     Units: score a fraction; tokens and characters a response, means; seconds of wall time.
-    `repeats` is the number of responses a question. None stands for "not known".
+    `repeats` is the number of responses a question; `table` the scores of the questions, None
+    where no samples were logged. Other fields are None where they are not known.
     """
 
     task: str
@@ -45,8 +63,22 @@ class Score:
     characters: float | None
     cut_off: float | None
     evaluate_seconds: float | None
-    results: Path
-    samples: SampleFile | None = None
+    settings: RunSettings
+    table: QuestionScores | None = None
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What an evaluation left in a folder: scores, groups of tasks, environment, what to note.
+
+    `members` names the tasks that a group's score sums up. `environment` is what was logged of the
+    machine and its software, by name.
+    """
+
+    scores: tuple[Score, ...] = ()
+    members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,7 +92,12 @@ class RunResult:
     seed: int | None
     state: str
     training: Training | None
-    scores: tuple[Score, ...]
+    evaluated: Evaluated
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """One score a task."""
+        return self.evaluated.scores
 
     @property
     def finished(self) -> bool:
@@ -77,7 +114,7 @@ class Results:
 
     folder: Path
     runs: tuple[RunResult, ...]
-    source: Source = "run"
+    source: VerdictSource = "run"
 
     def rows(self) -> Iterator[tuple[RunResult, Score]]:
         """Yield every score with its run."""
@@ -85,34 +122,71 @@ class Results:
             for score in run.scores:
                 yield run, score
 
+    @property
+    def members(self) -> Mapping[str, tuple[str, ...]]:
+        """The tasks that each group's score sums up, as any run says."""
+        return {
+            group: members for run in self.runs for group, members in run.evaluated.members.items()
+        }
 
-def collect(folder: Path, source: Source = "run") -> Results:
-    """Read a run folder's manifest, trainings and scores.
+    @property
+    def settings(self) -> Mapping[str, list[tuple[str, RunSettings]]]:
+        """The settings of each run by task."""
+        by_task: dict[str, list[tuple[str, RunSettings]]] = {}
+        for run, score in self.rows():
+            by_task.setdefault(score.task, []).append((run.run, score.settings))
+        return by_task
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be known of single runs: which are not finished, what was left out."""
+        unfinished = [f"{run.run}: {run.state}" for run in self.runs if not run.finished]
+        noted = [f"{run.run}: {note}" for run in self.runs for note in run.evaluated.notes]
+        return [*unfinished, *noted]
+
+
+def collect(folder: Path, source: VerdictSource = "run", keep: KeepSample | None = None) -> Results:
+    """Read a run folder's manifest, trainings and scores; each samples file is opened once.
 
     `source` takes the scores from what `rescore` or `judge` made instead of what a run logged.
+    `keep` is called with every question of every run on the way.
 
     Raises:
-        DataError: there is no manifest, a file in the folder cannot be read, or a run was never
-            graded as `source` says.
+        DataError: there is no manifest, files in the folder cannot be read or hold no scores, or
+            a run was never graded as `source` says; all runs at once.
     """
-    runs = tuple(_run_result(folder, run, source) for run in read_manifest(folder))
-    return Results(folder, runs, source)
+    runs: list[RunResult] = []
+    faults: list[Fault] = []
+    for run in read_manifest(folder, for_results=True):
+        try:
+            runs.append(_run_result(folder, run, source, keep))
+        except DataError as error:
+            faults += error.faults
+    if faults:
+        raise DataError(faults)
+    return Results(folder, tuple(runs), source)
 
 
-def _run_result(folder: Path, run: ManifestRun, source: Source) -> RunResult:
+def _run_result(
+    folder: Path, run: ManifestRun, source: VerdictSource, keep: KeepSample | None
+) -> RunResult:
     training = read_training(folder / run.outputs.train)
-    scores: tuple[Score, ...] = ()
+    evaluated = Evaluated()
     if training is None:
         state = "training not finished"
     elif training.trained_nothing:
         state = (
-            "refused: training did nothing (loss 0.0 in no time, as a second run into a used "
-            f"folder); remove {run.outputs.train} and run it again"
+            f"refused: training did nothing ({training.trained_nothing}); remove "
+            f"{run.outputs.train} and run it again"
         )
     else:
-        model = folder / run.outputs.train
-        scores = folder_scores(folder / run.outputs.evaluate, model, source)
-        state = "finished" if scores else "not scored"
+        evaluated = evaluation_of(
+            folder / run.outputs.evaluate,
+            folder / run.outputs.train,
+            source,
+            partial(keep, run.run) if keep else None,
+        )
+        state = "finished" if evaluated.scores else "not scored"
     return RunResult(
         run=run.run,
         student=run.student,
@@ -121,127 +195,165 @@ def _run_result(folder: Path, run: ManifestRun, source: Source) -> RunResult:
         seed=run.seed,
         state=state,
         training=training,
-        scores=scores,
+        evaluated=evaluated,
     )
 
 
-def folder_scores(folder: Path, model: Path | None, source: Source) -> tuple[Score, ...]:
+def evaluation_of(
+    folder: Path,
+    model: Path | None,
+    source: VerdictSource,
+    keep: Callable[[str, QuestionId, Sample, Verdict, str], None] | None = None,
+) -> Evaluated:
     """Return the newest score of every task that an evaluation left in a folder.
 
     `model` is where the tokenizer is that counts the lengths, where it is known.
 
     Raises:
-        DataError: a file cannot be read, or nothing was graded as `source` says.
+        DataError: a file cannot be read, a score is no fraction, or nothing was graded as `source`
+            says.
     """
-    if not folder.is_dir():
-        return ()
-    found: dict[str, Score] = {}
-    for path in newest_results(folder):
-        held = read_results(path)
-        stamp = path.stem.rpartition("_")[2]
-        samples = _samples_of(path.parent, stamp)
-        for task, numbers in held["results"].items():
-            score = _score(task, numbers, held, path, samples.get(task), model, source)
+    scores: dict[str, Score] = {}
+    members: dict[str, tuple[str, ...]] = {}
+    environment: dict[str, str] = {}
+    notes: list[str] = []
+    faults: list[Fault] = []
+    for file in newest_results(folder) if folder.is_dir() else []:
+        results = read_results(file.path)
+        members |= members_of_groups(results)
+        environment |= _environment(results)
+        if file.older:
+            notes.append(passed_over(file.path, file.older, "results files"))
+        samples = samples_of(file)
+        for task, numbers in results["results"].items():
+            if source != "run" and task in members and task not in samples:
+                notes.append(f"{task}: a group's score is not made of {source} verdicts; left out")
+                continue
+            try:
+                score = _score(
+                    _Scored(task, numbers, results, file),
+                    samples.get(task),
+                    model,
+                    source,
+                    partial(keep, task) if keep else None,
+                )
+            except DataError as error:
+                faults += error.faults
+                continue
             if score is not None:
-                found[task] = score
-    return tuple(found.values())
+                scores[task] = score
+                left_out = score.table.left_out if score.table else []
+                notes += [f"{task}: {note}" for note in left_out]
+    if faults:
+        raise DataError(faults)
+    return Evaluated(tuple(scores.values()), members, environment, tuple(notes))
 
 
-def _samples_of(folder: Path, stamp: str) -> dict[str, SampleFile]:
-    if not any(folder.glob("samples_*.jsonl")):
-        return {}
-    held = {one.task: one for one in find_samples([folder]) if one.path.parent == folder}
-    return {task: one for task, one in held.items() if one.stamp == stamp}
+def members_of_groups(results: Row) -> dict[str, tuple[str, ...]]:
+    """Return the tasks that each group of a results file sums up.
+
+    lm-eval says so in `group_subtasks`. In a file without, a name that counts no questions of its
+    own is a group of the names that continue it.
+
+    >>> members_of_groups({"results": {"m": {}, "m_a": {}}, "group_subtasks": {"m": ["m_a"]}})
+    {'m': ('m_a',)}
+    >>> names = {"gsm8k": {}, "math": {}, "math_0": {}, "math_1": {}}
+    >>> members_of_groups({"results": names, "n-samples": {"gsm8k": {}}})
+    {'math': ('math_0', 'math_1')}
+    """
+    named = results.get("group_subtasks")
+    if named:
+        return {
+            group: tuple(map(str, members))
+            for group, members in named.items()
+            if isinstance(members, list) and members
+        }
+    counted = results.get("n-samples") or {}
+    found = {}
+    for group in results["results"]:
+        members = tuple(name for name in results["results"] if name.startswith(f"{group}_"))
+        if group not in counted and len(members) > 1:
+            found[group] = members
+    return found
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A task in a results file."""
+
+    task: str
+    numbers: Mapping[str, Any]
+    results: Row
+    file: ResultsFile
+
+    @property
+    def place(self) -> str:
+        return f"{self.file.path}: results.{self.task}"
 
 
 def _score(
-    task: str,
-    numbers: Mapping[str, Any],
-    held: Row,
-    path: Path,
+    scored: _Scored,
     samples: SampleFile | None,
     model: Path | None,
-    source: Source,
+    source: VerdictSource,
+    keep: Keep | None,
 ) -> Score | None:
-    chosen = primary_metric(numbers)
-    if chosen is None:
+    metric = main_metric(scored.numbers)
+    if metric is None:
         return None
-    metric, chosen_filter = chosen
-    value = float(numbers[f"{metric},{chosen_filter}"])
-    questions = int((held.get("n-samples") or {}).get(task, {}).get("effective", 0))
-    interval = _from_stderr(numbers, chosen, value)
-    repeats, characters, tokens = 1, None, None
     if samples is None and source != "run":
-        wrong = f"no samples of {task}, so no {source} verdicts"
-        raise DataError(Fault(str(path), wrong, "", "--verdicts run reads the run's own scores"))
-    if samples is not None:
-        made = made_scores(samples, source) if source != "run" else None
-        measured = _per_question(samples, metric, chosen_filter, made)
-        if measured is not None:
-            values, repeats, characters, texts = measured
-            interval, questions = score_interval(values), len(values)
-            tokens = mean_tokens(texts, model) if model else None
-    seconds = held.get("total_evaluation_time_seconds")
+        wrong = f"no samples of {scored.task}, so no {source} verdicts"
+        remedy = "--verdicts run reads the run's own scores"
+        raise DataError(Fault(str(scored.file.path), wrong, "", remedy))
+    value = as_number(scored.numbers[str(metric)])
+    assert value is not None  # main_metric takes numbers only
+    if source == "run" and not 0 <= value <= 1:
+        raise DataError(score_fault(value, scored.place, str(metric)))
+    table = question_scores(samples, source, scored.results, keep) if samples else None
+    interval = _from_stderr(scored.numbers, metric, value)
+    counted = (scored.results.get("n-samples") or {}).get(scored.task) or {}
+    questions, repeats = _count(counted.get("effective")), 1
+    tokens = characters = None
+    if table is not None and table.values:
+        interval = score_interval(list(table.values.values()), answers=table.repeats)
+        questions, repeats = len(table.values), table.repeats
+        characters = table.characters
+        tokens = mean_tokens(table.texts, model) if model else None
+    elif table is not None and source != "run":
+        wrong = f"no question has a {source} verdict"
+        raise DataError(Fault(str(table.file.path), wrong, "reference answers", "give --golds"))
     return Score(
-        task=task,
-        metric=metric,
+        task=scored.task,
+        metric=metric.metric,
         score=interval,
         questions=questions,
         repeats=repeats,
-        tokens=_number(numbers.get(f"tokens,{chosen_filter}"), tokens),
-        characters=_number(numbers.get(f"characters,{chosen_filter}"), characters),
-        cut_off=_number(numbers.get(f"cut_off,{chosen_filter}")),
-        evaluate_seconds=_number(seconds),
-        results=path,
-        samples=samples,
+        tokens=_number(scored.numbers.get(f"tokens,{metric.filter}"), tokens),
+        characters=_number(scored.numbers.get(f"characters,{metric.filter}"), characters),
+        cut_off=_number(scored.numbers.get(f"cut_off,{metric.filter}")),
+        evaluate_seconds=_number(scored.results.get("total_evaluation_time_seconds")),
+        settings=table.settings if table else settings_of(scored.results, scored.task),
+        table=table if table is not None and table.values else None,
     )
 
 
-def primary_metric(numbers: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return the metric and filter that a task is read by, or None where it has no number.
-
-    >>> primary_metric({"alias": "t", "cut_off,none": 0.1, "exact_match,none": 0.5})
-    ('exact_match', 'none')
-    """
-    named: list[tuple[str, str]] = []
-    for name, value in numbers.items():
-        metric, comma, chosen_filter = name.partition(",")
-        if comma and not metric.endswith("_stderr") and isinstance(value, int | float):
-            named.append((metric, chosen_filter))
-    ranked = {metric: place for place, metric in enumerate(METRICS)}
-    return min(named, key=lambda pair: ranked.get(pair[0], len(ranked)), default=None)
+def _count(value: Any) -> int:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return max(int(value), 0) if whole else 0
 
 
-def _from_stderr(numbers: Mapping[str, Any], chosen: tuple[str, str], value: float) -> Interval:
+def _environment(results: Row) -> dict[str, str]:
+    config = results.get("config") or {}
+    logged = {name.replace("_", " "): results.get(name) for name in _LOGGED}
+    logged |= {"engine": config.get("model"), "dtype": config.get("model_dtype")}
+    return {name: str(value) for name, value in logged.items() if value}
+
+
+def _from_stderr(numbers: Mapping[str, Any], metric: MainMetric, value: float) -> Interval:
     """The host's standard error, where the samples were not logged: the best there is."""
-    error = _number(numbers.get(f"{chosen[0]}_stderr,{chosen[1]}"))
+    error = as_number(numbers.get(f"{metric.metric}_stderr,{metric.filter}"))
     half = 1.96 * error if error is not None else float("nan")
     return Interval(value, value - half, value + half)
-
-
-def _per_question(
-    samples: SampleFile, metric: str, chosen_filter: str, made: Mapping[str, float] | None
-) -> tuple[list[float], int, float | None, list[str]] | None:
-    values: list[float] = []
-    texts: list[str] = []
-    repeats, responses, characters = 1, 0, 0
-    for sample in read_samples(samples):
-        if sample.filter != chosen_filter:
-            continue
-        value = _number(sample.metrics.get(metric) if made is None else made.get(sample.key))
-        if value is None and made is not None:
-            continue  # without a gold answer there is no verdict
-        if value is None:
-            return None
-        values.append(value)
-        repeats = max(repeats, len(sample.responses))
-        responses += len(sample.responses)
-        characters += sum(map(len, sample.responses))
-        if len(texts) < SAMPLE:
-            texts += sample.responses
-    if not values:
-        return None
-    return values, repeats, characters / responses if responses else None, texts
 
 
 def _number(value: Any, otherwise: float | None = None) -> float | None:
@@ -250,4 +362,5 @@ def _number(value: Any, otherwise: float | None = None) -> float | None:
             return float(value)
         except ValueError:
             return otherwise
-    return float(value) if isinstance(value, int | float) else otherwise
+    number = as_number(value)
+    return otherwise if number is None else number

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 from cotdistill.errors import DataError, Fault
-from cotdistill.hosts.lm_eval.samples import SampleFile, find_samples
-from cotdistill.results.question_scores import Fact, Settings, question_facts, settings_of
+from cotdistill.hosts.lm_eval.samples import Sample, SampleFile, find_samples, passed_over
+from cotdistill.results.question_scores import QuestionScores, no_score, question_scores
+from cotdistill.results.questions import QuestionId, by_name, joined, repeated_contents
 from cotdistill.results.run_names import short_names
-from cotdistill.results.verdict_files import Source
+from cotdistill.results.run_settings import unequal_settings
+from cotdistill.results.verdict_files import Verdict, VerdictSource
 from cotdistill.stats.confidence import Interval, cluster_interval
 from cotdistill.stats.significance import benjamini_hochberg, holm, paired
 from cotdistill.tables import Table
 
 LEVEL = 0.05
+_TITLE = 100
 
 
 @dataclass(frozen=True)
 class Flip:
-    """A question on which two students differ."""
+    """A question on which two students differ, its beginning and both scores."""
 
     task: str
     question: str
@@ -79,13 +83,14 @@ def compare(
     places: Sequence[Path],
     *,
     task: str | None = None,
-    source: Source = "run",
+    source: VerdictSource = "run",
     all_pairs: bool = False,
     anyway: bool = False,
 ) -> tuple[list[Comparison], list[str]]:
     """Compare every further place with the first one (or all pairs), task by task.
 
-    Returns the comparisons, adjusted over all of them, and warnings.
+    Each samples file is read once. Returns the comparisons, adjusted over all of them, and
+    warnings.
 
     Raises:
         DataError: fewer than two places, no task in common, or settings that must be equal
@@ -98,8 +103,14 @@ def compare(
     pairs = list(combinations(range(len(places)), 2))
     if not all_pairs:
         pairs = [pair for pair in pairs if pair[0] == 0]
+    warnings = [
+        passed_over(file.path, file.older, f"samples files of {file.task}")
+        for of_place in files
+        for file in of_place.values()
+        if file.older
+    ]
+    tables: dict[Path, _Table] = {}
     found: list[Comparison] = []
-    warnings: list[str] = []
     faults: list[Fault] = []
     for one, two in pairs:
         shared = [name for name in files[one] if name in files[two]]
@@ -108,11 +119,11 @@ def compare(
             where = f"{names[one]}, {names[two]}"
             warnings.append(f"{where}: not in both, so not compared: {', '.join(alone)}")
         for name in shared:
-            pair = (files[one][name], files[two][name])
+            pair = [_table(files[place][name], source, tables) for place in (one, two)]
             label = (names[one], names[two])
-            comparison, notes, wrong = _compare_task(name, label, pair, source)
+            comparison, notes, wrong = _compare_task(name, label, (pair[0], pair[1]))
             found.append(comparison)
-            warnings += notes
+            warnings += [note for note in notes if note not in warnings]
             faults += wrong
     if not found:
         raise DataError(Fault("compare", "no task in common", "runs of the same tasks"))
@@ -120,6 +131,36 @@ def compare(
         raise DataError(faults)
     warnings += [str(fault) for fault in faults]
     return _adjusted(found), warnings
+
+
+class _Asked(NamedTuple):
+    """How one run asked one question: a hash of its prompt, and the question's beginning."""
+
+    prompt_hash: str
+    title: str
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The scores of one run on one task, and how it asked the questions."""
+
+    scores: QuestionScores
+    asked: Mapping[QuestionId, _Asked]
+
+
+def _table(file: SampleFile, source: VerdictSource, tables: dict[Path, _Table]) -> _Table:
+    if file.path not in tables:
+        asked: dict[QuestionId, _Asked] = {}
+
+        def keep(question: QuestionId, sample: Sample, _: Verdict, text: str) -> None:
+            title = " ".join(text[: 4 * _TITLE].split())[:_TITLE]
+            asked[question] = _Asked(sample.prompt_hash, title)
+
+        scores = question_scores(file, source, keep=keep)
+        if not scores.values:
+            raise no_score(file.path)
+        tables[file.path] = _Table(scores, asked)
+    return tables[file.path]
 
 
 def _adjusted(found: list[Comparison]) -> list[Comparison]:
@@ -153,98 +194,97 @@ def comparison_table(found: Sequence[Comparison], flips: int = 0) -> Table:
     notes = [one.conclusion for one in found]
     for one in found:
         for flip in one.flips[:flips]:
-            words = " ".join(flip.question.split())[:100]
-            notes.append(
-                f"{flip.task}: {one.first} {flip.first:g}, {one.second} {flip.second:g}: {words}"
-            )
+            scores_of_both = f"{one.first} {flip.first:g}, {one.second} {flip.second:g}"
+            notes.append(f"{flip.task}: {scores_of_both}: {flip.question}")
         if flips and len(one.flips) > flips:
             notes.append(f"{one.task}: and {len(one.flips) - flips} more flipped questions")
     return Table(columns, tuple(rows), tuple(notes))
 
 
 def _by_task(place: Path, task: str | None) -> dict[str, SampleFile]:
-    held: dict[str, SampleFile] = {}
+    files: dict[str, SampleFile] = {}
     for one in find_samples([place], task):
-        if one.task in held:
-            wrong = f"{one.task} stands in {held[one.task].path.parent} and {one.path.parent}"
+        if one.task in files:
+            wrong = f"{one.task} is in {files[one.task].path.parent} and in {one.path.parent}"
             raise DataError(Fault(str(place), wrong, "one run a place", "name the run's folder"))
-        held[one.task] = one
-    return held
+        files[one.task] = one
+    return files
 
 
 def _compare_task(
-    task: str, names: tuple[str, str], files: tuple[SampleFile, SampleFile], source: Source
+    task: str, names: tuple[str, str], tables: tuple[_Table, _Table]
 ) -> tuple[Comparison, list[str], list[Fault]]:
-    first, second = (question_facts(file, source) for file in files)
-    shared = [key for key in first if key in second]
+    first, second = joined([table.scores.values for table in tables])
+    shared = [name for name in first if name in second]
     if not shared:
         wrong = f"{task}: {names[0]} and {names[1]} share no question"
         raise DataError(Fault("compare", wrong, "the same questions"))
-    warnings, faults = _settings_differ(task, names, files)
+    warnings, faults = _settings_differ(task, names, tables)
+    for name, table in zip(names, tables, strict=True):
+        warnings += [f"{task}: {name}: {note}" for note in table.scores.left_out]
     missing = len(first) + len(second) - 2 * len(shared)
     if missing:
         warnings.append(f"{task}: {missing} questions are in only one of the two and left out")
-    pairs = [(first[key], second[key]) for key in shared]
-    other = sum(one.prompt_hash != two.prompt_hash for one, two in pairs)
-    templates = {settings_of(file).should.get("chat template") for file in files}
+    repeated = repeated_contents([table.scores.values for table in tables])
+    asked, asked_too = (by_name(table.asked, repeated) for table in tables)
+    other = sum(asked[name].prompt_hash != asked_too[name].prompt_hash for name in shared)
+    templates = {table.scores.settings.should.get("chat template") for table in tables}
     if other:
-        wrong = f"{other} of {len(pairs)} questions were asked with another prompt"
+        wrong = f"{other} of {len(shared)} questions were asked with another prompt"
         if len(templates) > 1:
             warnings.append(f"{task}: {wrong}; the chat templates differ")
         else:
             faults.append(Fault(task, wrong, "the same prompt", "--anyway compares them"))
-    return _comparison(task, names, pairs), warnings, faults
+    flips = tuple(
+        Flip(task, asked[name].title, first[name], second[name])
+        for name in shared
+        if first[name] != second[name]
+    )
+    pairs = [(first[name], second[name]) for name in shared]
+    repeats = max(table.scores.repeats for table in tables)
+    return _comparison(task, names, pairs, repeats, flips), warnings, faults
 
 
 def _settings_differ(
-    task: str, names: tuple[str, str], files: tuple[SampleFile, SampleFile]
+    task: str, names: tuple[str, str], tables: tuple[_Table, _Table]
 ) -> tuple[list[str], list[Fault]]:
-    one, two = (settings_of(file) for file in files)
-    warnings: list[str] = []
-    faults: list[Fault] = []
-    if not one.must or not two.must:
-        lacking = [name for name, held in zip(names, (one, two), strict=True) if not held.must]
-        warnings.append(
+    first, second = (table.scores.settings for table in tables)
+    both = zip(names, (first, second), strict=True)
+    lacking = [name for name, settings in both if not settings.must]
+    if lacking:
+        return [
             f"{task}: {', '.join(lacking)} has no results file, so version, decoding, engine and "
             "dtype could not be checked"
-        )
-        return warnings, faults
-    for name, ours, theirs in _differing(one, two, "must"):
-        faults.append(
-            Fault(
-                task,
-                f"{name} differs: {names[0]} {ours}, {names[1]} {theirs}",
-                "",
-                "score both alike, or say --anyway",
-            )
-        )
-    for name, ours, theirs in _differing(one, two, "should"):
-        warnings.append(f"{task}: {name} differs: {names[0]} {ours}, {names[1]} {theirs}")
+        ], []
+    warnings: list[str] = []
+    faults: list[Fault] = []
+    for one in unequal_settings([("first", first), ("second", second)]):
+        of = {run: value for value, runs in one.values.items() for run in runs}
+        wrong = f"{one.name} differs: {names[0]} {of['first']}, {names[1]} {of['second']}"
+        if one.must:
+            faults.append(Fault(task, wrong, "", "score both alike, or say --anyway"))
+        else:
+            warnings.append(f"{task}: {wrong}")
     return warnings, faults
 
 
-def _differing(one: Settings, two: Settings, which: str) -> list[tuple[str, str, str]]:
-    first, second = getattr(one, which), getattr(two, which)
-    return [
-        (name, first.get(name, "not logged"), second.get(name, "not logged"))
-        for name in dict.fromkeys([*first, *second])
-        if first.get(name) != second.get(name)
-    ]
-
-
 def _comparison(
-    task: str, names: tuple[str, str], pairs: Sequence[tuple[Fact, Fact]]
+    task: str,
+    names: tuple[str, str],
+    pairs: Sequence[tuple[float, float]],
+    repeats: int,
+    flips: tuple[Flip, ...],
 ) -> Comparison:
-    gaps = [two.value - one.value for one, two in pairs]
+    gaps = [two - one for one, two in pairs]
     tested = paired(gaps)
     return Comparison(
         task=task,
         first=names[0],
         second=names[1],
         questions=len(pairs),
-        answers=max(max(one.answers, two.answers) for one, two in pairs),
-        first_score=statistics.fmean(one.value for one, _ in pairs),
-        second_score=statistics.fmean(two.value for _, two in pairs),
+        answers=repeats,
+        first_score=statistics.fmean(one for one, _ in pairs),
+        second_score=statistics.fmean(two for _, two in pairs),
         difference=cluster_interval(gaps),
         wins=tested.wins,
         ties=tested.ties,
@@ -254,11 +294,7 @@ def _comparison(
         p_holm=tested.p,
         p_bh=tested.p,
         visible=tested.visible,
-        flips=tuple(
-            Flip(task, one.question, one.value, two.value)
-            for one, two in pairs
-            if one.value != two.value
-        ),
+        flips=flips,
     )
 
 

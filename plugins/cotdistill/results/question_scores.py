@@ -1,119 +1,217 @@
-"""What one run scored on each question, and under which settings: what comparisons stand on."""
+"""What one run scored on each question of one task: the table that all comparisons are made of.
+
+A samples file is read here once. Report, compare, matrix and sample browser share what comes out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from cotdistill.errors import DataError, Fault
-from cotdistill.hosts.lm_eval.samples import SampleFile, read_results, read_samples
-from cotdistill.results.collect import primary_metric
-from cotdistill.results.questions import QuestionId, identified, joined, text_of
-from cotdistill.results.verdict_files import Source, made_scores
+from cotdistill.files.jsonl import Row
+from cotdistill.hosts.lm_eval.samples import (
+    Sample,
+    SampleFile,
+    as_number,
+    read_results,
+    read_samples,
+)
+from cotdistill.results.questions import QuestionId, identified
+from cotdistill.results.run_settings import NOT_LOGGED, RunSettings, settings_of
+from cotdistill.results.verdict_files import Verdict, VerdictSource, read_verdicts
+
+METRICS = ("exact_match", "correct", "score", "acc", "math_verify", "acc_norm")
+TEXTS_KEPT = 500
+_MOST_FAULTS = 5
+
+
+class MainMetric(NamedTuple):
+    """The metric and the filter that a task is read by."""
+
+    metric: str
+    filter: str
+
+    def __str__(self) -> str:
+        return f"{self.metric},{self.filter}"
 
 
 @dataclass(frozen=True)
-class Fact:
-    """One question of one run: its score in [0, 1] over so many answers."""
+class QuestionScores:
+    """One run on one task, question by question.
 
-    value: float
-    answers: int
-    prompt_hash: str
-    question: str
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What must be equal for two scores to compare, and what should be.
-
-    Each maps a name to a value as text; names that a run does not log are absent.
+    Units: `values` are scores, fractions, in the order of the file; characters a response, the
+    mean. `repeats` is the largest number of responses to a question; `texts` are the first
+    `TEXTS_KEPT` responses. `unscored` counts questions without this metric, `without_gold` those
+    without a reference answer; neither is in `values`.
     """
 
-    must: Mapping[str, str]
-    should: Mapping[str, str]
+    file: SampleFile
+    metric: MainMetric
+    settings: RunSettings
+    values: Mapping[QuestionId, float]
+    repeats: int
+    characters: float | None
+    texts: Sequence[str]
+    unscored: int = 0
+    without_gold: int = 0
+    repeated_rows: int = 0
+
+    @property
+    def left_out(self) -> list[str]:
+        """What is not in the scores, counted, in words."""
+        metric = self.metric.metric
+        return [
+            f"{count} {what}"
+            for count, what in [
+                (self.unscored, f"questions without {metric} are left out of the score"),
+                (self.without_gold, "questions without a reference answer are left out"),
+                (self.repeated_rows, "rows repeat a question and are left out"),
+            ]
+            if count
+        ]
 
 
-def question_facts(file: SampleFile, source: Source = "run") -> dict[str, Fact]:
-    """Return what a samples file says of each question, by the question's identity.
+Keep = Callable[[QuestionId, Sample, Verdict, str], None]
+"""Takes every question while the file is read: its row, what was said of it, what it asks."""
 
-    A question that stands twice under one filter keeps its first row.
 
-    Raises:
-        DataError: there is no score to read, or `source` was never made for this file.
+def main_metric(numbers: Mapping[str, Any]) -> MainMetric | None:
+    """Return the metric and filter that a task is read by, or None where it has no number.
+
+    >>> main_metric({"alias": "t", "cut_off,none": 0.1, "exact_match,none": 0.5})
+    MainMetric(metric='exact_match', filter='none')
     """
-    made = made_scores(file, source) if source != "run" else None
-    chosen = _chosen(file)
-    found: dict[QuestionId, Fact] = {}
-    for question, sample, repeated in identified(read_samples(file)):
-        if repeated or question in found:
-            continue
-        if made is not None:
-            value = made.get(sample.key)
-        else:
-            numbers = sample.numbers()
-            chosen = chosen or primary_metric(numbers)
-            value = numbers.get(",".join(chosen)) if chosen else None
-        if value is not None:
-            prompt = sample.hashes.get("prompt_hash", "")
-            count = len(sample.responses)
-            found[question] = Fact(float(value), count, prompt, text_of(sample))
-    if not found:
-        wrong = "no question has a score"
-        remedy = "grade it: cotdistill rescore; then --verdicts rescored"
-        raise DataError(Fault(str(file.path), wrong, "a metric in every row", remedy))
-    return {name: found[question] for name, question in joined([found])[0].items()}
+    named: list[MainMetric] = []
+    for name, value in numbers.items():
+        metric, comma, chosen_filter = name.partition(",")
+        if comma and not metric.endswith("_stderr") and as_number(value) is not None:
+            named.append(MainMetric(metric, chosen_filter))
+    ranked = {metric: place for place, metric in enumerate(METRICS)}
+    return min(named, key=lambda one: ranked.get(one.metric, len(ranked)), default=None)
 
 
-def settings_of(file: SampleFile) -> Settings:
-    """Return the settings that a run logged in its results file."""
-    if file.results is None:
-        return Settings({}, {})
-    held = read_results(file.results)
-    config = held.get("config") or {}
-    task = (held.get("configs") or {}).get(file.task) or {}
-    decoding = {**(task.get("generation_kwargs") or {}), **_mapping(config.get("gen_kwargs"))}
-    arguments = _mapping(config.get("model_args"))
-    must = {
-        "task version": (held.get("versions") or {}).get(file.task),
-        "decoding": decoding or None,
-        "few-shot examples": (held.get("n-shot") or {}).get(file.task),
-        "repeats": task.get("repeats"),
-    }
-    should = {
-        "engine": config.get("model"),
-        "dtype": config.get("model_dtype") or arguments.get("dtype"),
-        "tensor parallel size": arguments.get("tensor_parallel_size"),
-        "batch size": config.get("batch_size"),
-        "lm-eval": held.get("lm_eval_version"),
-        "transformers": held.get("transformers_version"),
-        "chat template": held.get("chat_template_sha"),
-        "system prompt": held.get("system_instruction_sha"),
-    }
-    return Settings(_texts(must), _texts(should))
-
-
-def _chosen(file: SampleFile) -> tuple[str, str] | None:
+def main_metric_of(file: SampleFile) -> MainMetric | None:
+    """Return the metric and filter that the results file of a samples file is read by, if any."""
     if file.results is None:
         return None
-    numbers = read_results(file.results)["results"].get(file.task)
-    return primary_metric(numbers) if isinstance(numbers, dict) else None
+    return main_metric(read_results(file.results)["results"].get(file.task) or {})
 
 
-def _mapping(held: Any) -> dict[str, Any]:
-    """Read what lm-eval logs either as a mapping or as `key=value,key=value`."""
-    if isinstance(held, dict):
-        return held
-    if isinstance(held, str) and "=" in held:
-        return dict(part.split("=", 1) for part in held.split(",") if "=" in part)
-    return {}
+def score_fault(value: float, place: str, metric: str) -> Fault:
+    """Return the fault of a score that is not a number from 0 to 1."""
+    remedy = "grade the samples again: cotdistill rescore"
+    return Fault(place, f"{metric} is {value:g}", "a fraction from 0 to 1", remedy)
 
 
-def _texts(held: Mapping[str, Any]) -> dict[str, str]:
-    return {
-        name: ", ".join(f"{k}={value[k]}" for k in sorted(value))
-        if isinstance(value, dict)
-        else str(value)
-        for name, value in held.items()
-        if value is not None
-    }
+def question_scores(
+    file: SampleFile,
+    source: VerdictSource = "run",
+    results: Row | None = None,
+    keep: Keep | None = None,
+) -> QuestionScores:
+    """Read what a samples file says of each question; the file is opened once.
+
+    `source` takes the scores from what `rescore` or `judge` made instead of what the run logged.
+    `results` is what the results file holds, where it was read before. Rows of other filters than
+    the main metric's are passed over, repeated rows counted and left out. `keep` is called with
+    each question on the way.
+
+    Raises:
+        DataError: the file cannot be read, `source` was never made for it, or a score is not a
+            number from 0 to 1.
+    """
+    if results is None and file.results is not None:
+        results = read_results(file.results)
+    metric = main_metric(results["results"].get(file.task) or {}) if results else None
+    verdicts = read_verdicts(file, source)
+    reading = _Reading(metric.metric if metric and verdicts is None else source)
+    for question, sample, repeated, text in identified(read_samples(file)):
+        if metric is None:
+            metric = main_metric(sample.numbers()) or MainMetric(METRICS[0], sample.filter)
+        if sample.filter != metric.filter:
+            continue
+        if repeated:
+            reading.repeated_rows += 1
+            continue
+        if verdicts is None:
+            verdict = logged_verdict(sample, metric)
+        else:
+            given = verdicts.of(question, sample)
+            if given is None:
+                reading.not_in_verdicts += 1
+                continue
+            verdict = given
+        reading.take(question, sample, verdict.score)
+        if keep is not None:
+            keep(question, sample, verdict, text or sample.prompt)
+    if verdicts is not None and reading.not_in_verdicts:
+        raise verdicts.missing(reading.not_in_verdicts, file.path)
+    if reading.faults:
+        raise DataError(reading.faults)
+    count = reading.responses
+    return QuestionScores(
+        file=file,
+        metric=metric or MainMetric(METRICS[0], "none"),
+        settings=settings_of(results, file.task) if results else NOT_LOGGED,
+        values=reading.values,
+        repeats=reading.repeats,
+        characters=reading.characters / count if count else None,
+        texts=reading.texts,
+        unscored=reading.without_score if verdicts is None else 0,
+        without_gold=0 if verdicts is None else reading.without_score,
+        repeated_rows=reading.repeated_rows,
+    )
+
+
+def no_score(path: Path) -> DataError:
+    """Return the error that no question of a samples file has a score."""
+    remedy = "grade it: cotdistill rescore; then --verdicts rescored"
+    return DataError(Fault(str(path), "no question has a score", "a metric in every row", remedy))
+
+
+def logged_verdict(sample: Sample, metric: MainMetric) -> Verdict:
+    """Return what the run itself logged of a question: by response where it did, else alike."""
+    value = as_number(sample.metric(metric.metric))
+    logged = sample.metric("answered")
+    if isinstance(logged, list) and all(isinstance(one, dict) for one in logged):
+        said = tuple(
+            (str(one.get("outcome")), str(one.get("rule") or ""), str(one.get("answer") or ""))
+            for one in logged
+        )
+        return Verdict(value, said)
+    outcome = "not graded" if value is None else "correct" if value >= 1 else "wrong"
+    return Verdict(value, ((outcome, "as logged", ""),) * len(sample.responses))
+
+
+class _Reading:
+    """What has been read so far of one samples file; `name` is that of its scores in messages."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.values: dict[QuestionId, float] = {}
+        self.texts: list[str] = []
+        self.faults: list[Fault] = []
+        self.repeats = 1
+        self.responses = self.characters = 0
+        self.without_score = self.repeated_rows = self.not_in_verdicts = 0
+
+    def take(self, question: QuestionId, sample: Sample, score: float | None) -> None:
+        """Add one question."""
+        if score is None:
+            self.without_score += 1
+            return
+        if not 0 <= score <= 1:
+            if len(self.faults) < _MOST_FAULTS:
+                self.faults.append(score_fault(score, sample.place, self.name))
+            return
+        responses = sample.responses
+        count = len(responses)
+        self.values[question] = score
+        self.repeats = max(self.repeats, count)
+        self.responses += count
+        self.characters += sum(map(len, responses))
+        if len(self.texts) < TEXTS_KEPT:
+            self.texts += responses

@@ -9,31 +9,37 @@ equal, the order in the file.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, NewType, TypeVar
 
-from cotdistill.benchmarks.question import document_key, question_key, question_text
+from cotdistill.benchmarks.question import KEY_DIGITS, document_key, question_key, question_text
 from cotdistill.errors import DataError, Fault
 from cotdistill.hosts.lm_eval.samples import Sample, SampleFile, read_samples
 
+QuestionId = NewType("QuestionId", str)
+"""A question of a samples file: the key of its content, of its document, and its copy from 2 up.
 
-class QuestionId(NamedTuple):
-    """A question of a samples file: its content, its whole document, and its copy from 1 up."""
+Plain text, because a report holds hundreds of thousands and objects slow the collector of garbage.
+"""
 
-    content: str
-    document: str
-    copy: int = 1
-
-    def __str__(self) -> str:
-        return f"{self.content}-{self.document}" + (f"-{self.copy}" if self.copy > 1 else "")
+Value = TypeVar("Value")
 
 
 class Identified(NamedTuple):
-    """A row with the question that it asks; `repeated` if the file has had the same row before."""
+    """A row with the question that it asks; `repeated` if the file has had the same row before.
+
+    `text` is what the document asks, empty where it names no question.
+    """
 
     question: QuestionId
     sample: Sample
     repeated: bool
+    text: str
+
+
+def content_of(question: QuestionId) -> str:
+    """Return the key of a question's content, which is that of `question_key`."""
+    return question[:KEY_DIGITS]
 
 
 def identified(samples: Iterable[Sample]) -> Iterator[Identified]:
@@ -45,23 +51,29 @@ def identified(samples: Iterable[Sample]) -> Iterator[Identified]:
     Raises:
         DataError: a document is nested too deeply to be compared.
     """
-    seen: dict[tuple[str, str, str], dict[tuple[str, str], int]] = {}
+    copies: Counter[str] = Counter()
+    copy_of_row: dict[str, int] = {}
     for sample in samples:
         try:
-            content, document = question_key(sample.doc), document_key(sample.doc)
+            text = question_text(sample.doc)
+            name = f"{question_key(text)}-{document_key(sample.doc)}"
         except RecursionError as error:
             raise DataError(Fault(sample.place, "doc: nested too deeply")) from error
-        rows = seen.setdefault((sample.filter, content, document), {})
-        row = (sample.number, sample.key)
-        repeated = row in rows
-        copy = rows.setdefault(row, len(rows) + 1)
-        yield Identified(QuestionId(content, document, copy), sample, repeated)
+        filtered = f"{name}\x1f{sample.filter}"
+        row = f"{filtered}\x1f{sample.number}\x1f{sample.key}"
+        copy = copy_of_row.get(row)
+        repeated = copy is not None
+        if copy is None:
+            copies[filtered] += 1
+            copy = copy_of_row[row] = copies[filtered]
+        question = QuestionId(name if copy == 1 else f"{name}-{copy}")
+        yield Identified(question, sample, repeated, text)
 
 
 def single_samples(file: SampleFile) -> Iterator[tuple[QuestionId, Sample]]:
     """Yield each question of a file once, whatever the number of filters."""
     passed: set[QuestionId] = set()
-    for question, sample, _ in identified(read_samples(file)):
+    for question, sample, _, _ in identified(read_samples(file)):
         if question not in passed:
             passed.add(question)
             yield question, sample
@@ -72,26 +84,37 @@ def text_of(sample: Sample) -> str:
     return question_text(sample.doc) or sample.prompt
 
 
-def joined(tables: Sequence[Iterable[QuestionId]]) -> list[dict[str, QuestionId]]:
-    """Return each table's questions by a name that is the same for the same question in all.
+def joined(tables: Sequence[Mapping[QuestionId, Value]]) -> list[dict[str, Value]]:
+    """Return tables by a name that is the same for the same question in all of them.
 
     The content alone is the name where no table has it twice, so that documents may differ in
     their ids or in what a run put around the question. Elsewhere it is the whole identity.
 
-    >>> one, other = QuestionId("c", "d1"), QuestionId("c", "d2")
-    >>> [list(names) for names in joined([[one], [other]])]
-    [['c'], ['c']]
-    >>> [list(names) for names in joined([[one], [one, other]])]
-    [['c-d1'], ['c-d1', 'c-d2']]
+    >>> one, other = (QuestionId(f"{'c' * 16}-{document * 16}") for document in "de")
+    >>> joined([{one: 0.5}, {other: 1.0}])
+    [{'cccccccccccccccc': 0.5}, {'cccccccccccccccc': 1.0}]
+    >>> [len(names) for names in joined([{one: 0.5}, {one: 1.0, other: 0.0}])]
+    [1, 2]
     """
-    held = [list(table) for table in tables]
-    several = {
-        content
-        for table in held
-        for content, count in Counter(question.content for question in table).items()
-        if count > 1
+    repeated = repeated_contents(tables)
+    return [by_name(table, repeated) for table in tables]
+
+
+def repeated_contents(tables: Iterable[Iterable[QuestionId]]) -> frozenset[str]:
+    """Return the contents that one of the tables has in several questions."""
+    found: set[str] = set()
+    for table in tables:
+        contents = [question[:KEY_DIGITS] for question in table]
+        if len(set(contents)) < len(contents):
+            found |= {content for content, count in Counter(contents).items() if count > 1}
+    return frozenset(found)
+
+
+def by_name(table: Mapping[QuestionId, Value], repeated: frozenset[str]) -> dict[str, Value]:
+    """Return a table by name: the whole identity of questions with a repeated content."""
+    if not repeated:
+        return {question[:KEY_DIGITS]: value for question, value in table.items()}
+    return {
+        question if (content := question[:KEY_DIGITS]) in repeated else content: value
+        for question, value in table.items()
     }
-    return [
-        {str(one) if one.content in several else one.content: one for one in table}
-        for table in held
-    ]

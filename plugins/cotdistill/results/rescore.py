@@ -24,7 +24,7 @@ from cotdistill.hosts.lm_eval.samples import (
     read_results,
     read_samples,
 )
-from cotdistill.results.collect import primary_metric
+from cotdistill.results.question_scores import MainMetric, main_metric, main_metric_of
 from cotdistill.results.questions import QuestionId, identified
 from cotdistill.results.regrade import NO_GOLD, UNGRADED, regrade, task_of
 from cotdistill.stats.confidence import Interval, score_interval
@@ -73,7 +73,7 @@ def rescore(
 
     A question is graded once, whatever the number of filters; a row that repeats a question is
     counted and left out. Questions without a gold answer are named and left out of the score.
-    `tell` is told of files that hold likelihoods and no text.
+    `tell` is told of files that hold likelihoods and no text, and of older files.
 
     Raises:
         DataError: there are no samples, or none of a file's questions has a gold answer.
@@ -85,7 +85,7 @@ def rescore(
 
 def _rescore_file(file: SampleFile, golds: Mapping[str, str], workers: int | None) -> Rescored:
     report = Rescored(file)
-    chosen = _old_choice(file)
+    chosen = main_metric_of(file)
     values: list[float] = []
     out = free_name(
         file.path.with_name(f"verdicts_{file.task}_{file.stamp or 'run'}.rescored.jsonl")
@@ -112,48 +112,36 @@ def _rescore_file(file: SampleFile, golds: Mapping[str, str], workers: int | Non
     return report
 
 
-def _old_choice(file: SampleFile) -> tuple[str, str] | None:
-    """Return the metric and filter that the old results are read by, where they are known."""
-    if file.results is not None:
-        numbers = read_results(file.results)["results"].get(file.task)
-        if isinstance(numbers, dict):
-            return primary_metric(numbers)
-    return None
-
-
 def _one_a_question(
-    file: SampleFile, report: Rescored, chosen: tuple[str, str] | None
+    file: SampleFile, report: Rescored, chosen: MainMetric | None
 ) -> Iterator[tuple[QuestionId, Sample]]:
     """Yield each question once; every filter's old score is summed on the way past."""
     passed: set[QuestionId] = set()
-    for question, sample, repeated in identified(read_samples(file)):
+    for question, sample, repeated, _ in identified(read_samples(file)):
         if repeated:
             report.repeated_rows += 1
             continue
-        old = old_value(sample, chosen)
+        old = _old_value(sample, chosen)
         if old is not None:
             report.before[sample.filter] = report.before.get(sample.filter, 0.0) + old
-        wanted = chosen is None or chosen[1] == sample.filter
+        wanted = chosen is None or chosen.filter == sample.filter
         if question not in passed and wanted:
             passed.add(question)
             yield question, sample
 
 
-def old_value(sample: Sample, chosen: tuple[str, str] | None) -> float | None:
+def _old_value(sample: Sample, chosen: MainMetric | None) -> float | None:
     """Return the value that the old run gave a sample, by its main metric."""
     numbers = sample.numbers()
-    named = chosen[0] if chosen else None
-    if named is None:
-        metric = primary_metric(numbers)
-        named = metric[0] if metric else None
-    return numbers.get(f"{named},{sample.filter}")
+    metric = chosen or main_metric(numbers)
+    return numbers.get(f"{metric.metric},{sample.filter}") if metric else None
 
 
 def _count(
     report: Rescored,
     sample: Sample,
     grades: tuple[Grade, ...] | None,
-    chosen: tuple[str, str] | None,
+    chosen: MainMetric | None,
 ) -> float | None:
     report.questions += 1
     if not grades:
@@ -165,7 +153,7 @@ def _count(
         report.outcomes[grade.outcome] += 1
         _change(report, grade).responses += 1
     value = sum(grade.correct for grade in grades) / len(grades)
-    old = old_value(sample, chosen)
+    old = _old_value(sample, chosen)
     if old is not None and old != value:
         deciding = next((one for one in grades if one.correct == (value > old)), grades[0])
         report.up += value > old
@@ -191,7 +179,7 @@ def _verdict_row(
     return {
         "question": str(question),
         "key": sample.key,
-        "doc_hash": sample.hashes.get("doc_hash"),
+        "doc_hash": sample.doc_hash,
         "score": value,
         "verdicts": [
             {"outcome": one.outcome, "answer": one.answer, "rule": one.rule} for one in grades
@@ -201,7 +189,7 @@ def _verdict_row(
     }
 
 
-def _results(report: Rescored, chosen: tuple[str, str] | None) -> dict[str, Any]:
+def _results(report: Rescored, chosen: MainMetric | None) -> dict[str, Any]:
     """A results file of lm-eval's shape: what the old one says, with the scores replaced."""
     old = read_results(report.file.results) if report.file.results else {}
     graded = max(sum(report.outcomes.values()), 1)

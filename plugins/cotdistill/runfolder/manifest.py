@@ -20,6 +20,7 @@ from cotdistill.files.atomic import write_if_changed
 from cotdistill.files.jsonl import Row, row_line
 
 MANIFEST = "manifest.jsonl"
+_MADE_OF = ("files.", "stages.", "sha256.")
 
 
 @dataclass(frozen=True)
@@ -115,10 +116,11 @@ def write_manifest(folder: Path, runs: Iterable[ManifestRun]) -> bool:
     return write_if_changed(folder / MANIFEST, manifest_text(runs))
 
 
-def read_manifest(folder: Path) -> tuple[ManifestRun, ...]:
+def read_manifest(folder: Path, *, for_results: bool = False) -> tuple[ManifestRun, ...]:
     """Return the runs of a run folder in the manifest's order.
 
-    Keys that are not known are left unread, so that a newer version may add some.
+    Keys that are not known are left unread, so that a newer version may add some. `for_results`
+    asks for the runs' names and outputs only: a table of scores needs no file, command or hash.
 
     Raises:
         DataError: it is not a run folder, or lines of its manifest are broken; all at once, each
@@ -140,6 +142,8 @@ def read_manifest(folder: Path) -> tuple[ManifestRun, ...]:
             continue
         reader = _Reader()
         run = reader.run(row)
+        if for_results:
+            reader.missing = [key for key in reader.missing if not key.startswith(_MADE_OF)]
         if reader.complaints or reader.missing:
             faults.append(Fault(place, f"not a run ({reader.summary()})", "", remedy))
         elif run.run in runs:

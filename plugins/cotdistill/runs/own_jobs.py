@@ -15,7 +15,7 @@ def inside(folder: Path, stage: str, name: str) -> None:
     if job.stage == "collect":
         from cotdistill.results.report.report import report
 
-        _, written = report(folder)
+        written = report(folder).written
         sys.stdout.write("".join(f"wrote {path}\n" for path in written))
     elif job.student is not None:
         from cotdistill.arms.build import build_student

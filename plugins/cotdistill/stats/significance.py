@@ -6,6 +6,7 @@ separate shares throws that away. Intervals are in `interval`.
 
 from __future__ import annotations
 
+import bisect
 import math
 import statistics
 from collections.abc import Sequence
@@ -28,9 +29,8 @@ _NORMAL = NormalDist()
 class PairedTest:
     """What a paired test says of two students on the same questions.
 
-    Units: `wins` counts the questions on which the second student scores higher; `visible` is the
-    smallest difference, a fraction, that these questions could have shown at the 5 % level
-    (McNemar) or would show four times in five (permutation).
+    Units: `wins` counts the questions on which the second student scores higher; `spread` is the
+    standard deviation over questions of the difference.
     """
 
     test: Literal["McNemar", "permutation"]
@@ -38,7 +38,19 @@ class PairedTest:
     wins: int
     ties: int
     losses: int
-    visible: float
+    spread: float
+
+    @property
+    def visible(self) -> float:
+        """The smallest difference, a fraction, that these questions could have shown.
+
+        At the 5 % level (McNemar), or four times in five (permutation).
+        """
+        count = self.wins + self.ties + self.losses
+        if self.test == "permutation":
+            return min(detectable(count, self.spread), 1.0)
+        shown = least_significant(count, self.wins + self.losses) or fewest_flips() / count
+        return min(shown, 1.0)
 
 
 def paired(differences: Sequence[float]) -> PairedTest:
@@ -52,8 +64,9 @@ def paired(differences: Sequence[float]) -> PairedTest:
     Raises:
         DataError: there are no differences.
 
-    >>> paired([1.0] * 9 + [-1.0] + [0.0] * 30)
-    PairedTest(test='McNemar', p=0.021484375, wins=9, ties=30, losses=1, visible=0.2)
+    >>> found = paired([1.0] * 9 + [-1.0] + [0.0] * 30)
+    >>> found.test, found.p, found.wins, found.losses, found.visible
+    ('McNemar', 0.021484375, 9, 1, 0.2)
     >>> paired([0.25, 0.5, 0.0]).test
     'permutation'
     """
@@ -63,13 +76,11 @@ def paired(differences: Sequence[float]) -> PairedTest:
     wins = sum(value > 0 for value in differences)
     losses = sum(value < 0 for value in differences)
     ties = count - wins - losses
-    if all(value in (-1, 0, 1) for value in differences):
-        visible = least_significant(count, wins + losses) or fewest_flips() / count
-        return PairedTest("McNemar", mcnemar(losses, wins), wins, ties, losses, min(visible, 1.0))
     spread = statistics.stdev(differences) if count > 1 else math.inf
-    visible = min(detectable(count, spread), 1.0)
+    if all(value in (-1, 0, 1) for value in differences):
+        return PairedTest("McNemar", mcnemar(losses, wins), wins, ties, losses, spread)
     p = paired_permutation(differences)
-    return PairedTest("permutation", p, wins, ties, losses, visible)
+    return PairedTest("permutation", p, wins, ties, losses, spread)
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
@@ -184,10 +195,15 @@ def least_significant(questions: int, discordant: int, level: float = 0.05) -> f
     >>> least_significant(40, 4) is None
     True
     """
-    for surplus in range(discordant % 2, discordant + 1, 2):
-        if mcnemar((discordant + surplus) // 2, (discordant - surplus) // 2) < level:
-            return surplus / questions
-    return None
+    surpluses = range(discordant % 2, discordant + 1, 2)  # the larger, the smaller p
+    place = bisect.bisect_left(
+        surpluses,
+        True,
+        key=lambda surplus: (
+            mcnemar((discordant + surplus) // 2, (discordant - surplus) // 2) < level
+        ),
+    )
+    return surpluses[place] / questions if place < len(surpluses) else None
 
 
 def detectable(

@@ -40,7 +40,7 @@ def read_gold(gold: str, kind: Kind, has_options: bool) -> Gold:
     >>> read_gold("(D) Alina", "auto", False)
     Gold(answer='D', kind='letter')
     """
-    answer = _stated_in(gold.strip()) or gold.strip()
+    answer = stated_answer(gold.strip()) or gold.strip()
     if kind == "auto":
         kind = "letter" if has_options else kind_of(answer)
     if kind == "letter":
@@ -70,8 +70,14 @@ def kind_of(answer: str) -> Kind:
     return "text"
 
 
-def _stated_in(gold: str) -> str | None:
-    """What a worked solution states; None when the gold is a bare answer."""
+def stated_answer(gold: str) -> str | None:
+    r"""Return the answer that a worked solution states, or None where the gold is a bare answer.
+
+    >>> stated_answer(r"so \boxed{\frac{1}{2}}."), stated_answer("she has 3\n#### 3")
+    ('\\frac{1}{2}', '3')
+    >>> stated_answer("42") is None
+    True
+    """
     for mark in delimited(gold, 0, len(gold)):
         if mark.empty:
             continue

@@ -1,24 +1,48 @@
 """What LLaMA-Factory leaves in its output folder: was it really trained, and can it go on?
 
 Two traps of the host are met here. A training whose folder was used before may train nothing,
-exit 0 and overwrite its results with a loss of 0.0, so a result counts only with a time above
-zero. And a killed trainer leaves its last checkpoint half written, from which the host would try to
-resume, so a checkpoint counts only if every file in it is whole. The Trainer writes
-`trainer_state.json` last; the other files are checked against their own tables of contents.
+exit 0 and overwrite its results with a loss of 0.0, so such a result does not count
+(`nothing_trained`). And a killed trainer leaves its last checkpoint half written, from which the
+host would try to resume, so a checkpoint counts only if every file in it is whole. The Trainer
+writes `trainer_state.json` last; the other files are checked against their own tables of contents.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cotdistill.errors import DataError, Fault
 
-_NO_TIME = 1.0
+_NO_TIME = 1.0  # seconds; no training of a step and its bookkeeping is over sooner
+
+
+def nothing_trained(mean_loss: float, seconds: float) -> str:
+    """Return why these totals are not those of a training, or an empty text.
+
+    A mean loss of exactly 0.0 is no result. In no time it is LLaMA-Factory's second run into a
+    used folder, which finds the last checkpoint, trains no step and overwrites the results. After
+    real work it is what the Trainer logs where every loss was NaN (`logging_nan_inf_filter`), or
+    where cutting left no token to learn from.
+
+    >>> nothing_trained(0.0, 0.004), nothing_trained(0.3, 61.5)
+    ('loss 0.0 in no time', '')
+    >>> nothing_trained(0.0, 80.0)
+    'loss 0.0 in 80 s: every loss was NaN, or no token was left to learn from'
+    """
+    if seconds <= 0 or (mean_loss == 0.0 and seconds < _NO_TIME):
+        return f"loss {mean_loss} in no time"
+    if mean_loss == 0.0:
+        return (
+            f"loss 0.0 in {seconds:.0f} s: every loss was NaN, or no token was left to learn from"
+        )
+    return ""
 
 
 @dataclass(frozen=True)
@@ -40,12 +64,9 @@ class Training:
         return self.curve[-1][1] if self.curve else self.mean_loss
 
     @property
-    def trained_nothing(self) -> bool:
-        """Whether this was a second run into a used folder, which reports loss 0.0 in no time.
-
-        LLaMA-Factory finds the last checkpoint, trains no step and overwrites the results.
-        """
-        return self.mean_loss == 0.0 and self.seconds < _NO_TIME
+    def trained_nothing(self) -> str:
+        """Why this does not count as a training, or an empty text."""
+        return nothing_trained(self.mean_loss, self.seconds)
 
 
 def read_training(folder: Path) -> Training | None:
@@ -65,23 +86,33 @@ def read_training(folder: Path) -> Training | None:
     state = folder / "trainer_state.json"
     seen = _object(state) if state.is_file() else {}
     tokens = totals.get("num_input_tokens_seen") or seen.get("num_input_tokens_seen")
+    history = seen.get("log_history") or []
+    if not isinstance(history, list):
+        raise DataError(Fault(f"{state}: log_history", "not a list", "a list of logged steps"))
     return Training(
-        seconds=float(totals["train_runtime"]),
-        mean_loss=float(totals["train_loss"]),
-        tokens=int(tokens) if tokens else None,
+        seconds=_number(totals, "train_runtime", path),
+        mean_loss=_number(totals, "train_loss", path),
+        tokens=int(tokens) if isinstance(tokens, int | float) and tokens else None,
         curve=tuple(
-            (int(entry["step"]), float(entry["loss"]))
-            for entry in seen.get("log_history", [])
-            if "loss" in entry and "step" in entry
+            (entry["step"], _number(entry, "loss", state))
+            for entry in history
+            if isinstance(entry, dict) and "loss" in entry and isinstance(entry.get("step"), int)
         ),
-        operations=float(totals["total_flos"]) if totals.get("total_flos") else None,
+        operations=_number(totals, "total_flos", path) if totals.get("total_flos") else None,
     )
+
+
+def _number(values: Mapping[str, Any], key: str, path: Path) -> float:
+    value = values[key]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise DataError(Fault(f"{path}: {key}", f"{value!r}"[:60], "a number"))
+    return float(value)
 
 
 def _object(path: Path) -> dict[str, Any]:
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(Fault(str(path), f"not readable as JSON ({error})")) from error
     if not isinstance(held, dict):
         raise DataError(Fault(str(path), "not a JSON object", "a file of LLaMA-Factory's trainer"))
@@ -148,10 +179,11 @@ def training_fault(output: Path) -> str:
         return f"the trainer exited with 0 but wrote no {results.name}"
     except (ValueError, KeyError, TypeError):
         return f"the trainer exited with 0 but {results.name} holds no train_runtime"
-    if seconds <= 0 or read.get("train_loss") == 0.0:
+    loss = read.get("train_loss")
+    if nothing := nothing_trained(loss if isinstance(loss, float) else math.nan, seconds):
         return (
             f"the trainer exited with 0 but trained nothing (train_runtime {seconds:g}, "
-            f"train_loss {read.get('train_loss')})"
+            f"train_loss {loss}): {nothing}"
         )
     if not any(_weights(output)):
         return "the trainer exited with 0 but wrote no weights"

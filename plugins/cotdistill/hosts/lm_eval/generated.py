@@ -8,7 +8,7 @@ from typing import Any
 
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.jsonl import read_rows
-from cotdistill.hosts.lm_eval.samples import SampleFile
+from cotdistill.hosts.lm_eval.samples import SampleFile, passed_over
 
 
 def is_generated(row: dict[str, Any]) -> bool:
@@ -22,10 +22,10 @@ def is_generated(row: dict[str, Any]) -> bool:
     >>> is_generated({"arguments": {"gen_args_0": {"arg_0": "Q", "arg_1": " yes"}}})
     False
     """
-    held = row.get("arguments")
-    first = next(iter(held.values()), None) if isinstance(held, dict) else None
-    if isinstance(held, list) and held:
-        first = dict(enumerate(held[0])) if isinstance(held[0], list) else None
+    arguments = row.get("arguments")
+    first = next(iter(arguments.values()), None) if isinstance(arguments, dict) else None
+    if isinstance(arguments, list) and arguments:
+        first = dict(enumerate(arguments[0])) if isinstance(arguments[0], list) else None
     if not isinstance(first, dict):
         return True
     return not isinstance(first.get("arg_1", first.get(1)), str)
@@ -34,17 +34,22 @@ def is_generated(row: dict[str, Any]) -> bool:
 def with_text(
     files: Sequence[SampleFile], tell: Callable[[str], None] | None = None
 ) -> list[SampleFile]:
-    """Return the files that hold text; `tell` is told of every other one.
+    """Return the files that hold text.
+
+    `tell` is told of every other one, and of older files of the same task that are not read.
 
     Raises:
         DataError: none holds text.
     """
+    told = tell or (lambda _: None)
     kept = []
     for file in files:
         if all(is_generated(row) for row in islice(read_rows(file.path), 1)):
             kept.append(file)
-        elif tell is not None:
-            tell(f"{file.path}: likelihoods of choices, no text to grade; left out")
+        else:
+            told(f"{file.path}: likelihoods of choices, no text to grade; left out")
+        if file.older:
+            told(passed_over(file.path, file.older, f"samples files of {file.task}"))
     if not kept:
         wrong = "holds likelihoods of choices, no text"
         raise DataError(Fault(str(files[0].path), wrong, "samples of a task that generates"))

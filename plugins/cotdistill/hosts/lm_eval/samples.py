@@ -2,15 +2,15 @@
 
 Every shape that 0.4 has written is read into one: responses as a string, a list or nested lists,
 chat prompts as a JSON string inside a list, one row a filter, repeats inside a row. A task is
-matched by its whole name, and only the newest file of a task in a folder is taken unless a time is
-named, because lm-eval adds files and never replaces them.
+matched by its whole name. lm-eval adds files and never replaces them, so only the newest file of a
+task in a folder is taken unless a time is named; it carries the names of those that were not.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,53 +23,138 @@ _SAMPLES = re.compile(rf"samples_(?P<task>.+?)(?:_{_STAMP})?\.jsonl")
 _RESULTS = re.compile(rf"results_{_STAMP}\.json|(?P<stem>.+)_(?P<later>\d{{4}}-\d\d-\d\dT.+)\.json")
 _OURS = re.compile(r"\.(?:rescored|judged)(?:-\d+)?\.")
 _ID_KEYS = ("id", "unique_id", "question_id", "problem_id", "idx", "ID")
+_OBJECTS = ("results", "config", "configs", "versions", "n-shot", "n-samples", "group_subtasks")
+_OBJECTS_BY_TASK = ("results", "configs", "n-samples")
 
 
 @dataclass(frozen=True)
 class SampleFile:
-    """One samples file: where it is, which task it holds, when it was written."""
+    """One samples file: where it is, which task it holds, when it was written.
+
+    `older` are the files of the same task and folder that it was chosen before.
+    """
 
     path: Path
     task: str
     stamp: str
+    older: tuple[Path, ...] = field(default=(), compare=False)
 
     @property
     def results(self) -> Path | None:
         """The results file of the same run, where there is one."""
-        near = self.path.parent / f"results_{self.stamp}.json"
-        if near.is_file():
-            return near
+        same_stamp = self.path.parent / f"results_{self.stamp}.json"
+        if same_stamp.is_file():
+            return same_stamp
         found = sorted(self.path.parent.glob(f"*_{self.stamp}.json")) if self.stamp else []
         return found[0] if found else None
 
 
 @dataclass(frozen=True)
+class ResultsFile:
+    """The newest results file of a folder, and the older ones that it was chosen before."""
+
+    path: Path
+    stamp: str
+    older: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
 class Sample:
-    """One question as one filter saw it, with every response to it.
+    """One question as one filter saw it, with every response to it: a row, read where asked."""
 
-    `number` is the row's own (`doc_id`), which may be wrong (lm-eval issue 4084); `key` is the
-    document's id, which several documents may share.
-    """
-
-    place: str
-    number: str
-    key: str
+    path: Path
+    line: int
     task: str
-    filter: str
-    doc: Row
-    prompt: str
-    responses: tuple[str, ...]
-    target: str
-    metrics: dict[str, Any]
-    hashes: dict[str, str] = field(default_factory=dict)
+    row: Row = field(repr=False)
+
+    @property
+    def place(self) -> str:
+        """File and line, for messages."""
+        return f"{self.path}:{self.line}"
+
+    @property
+    def doc(self) -> Row:
+        """The document of the task."""
+        doc: Row = self.row["doc"]
+        return doc
+
+    @property
+    def number(self) -> str:
+        """The row's own number (`doc_id`), which may be wrong (lm-eval issue 4084)."""
+        return str(self.row.get("doc_id", ""))
+
+    @property
+    def key(self) -> str:
+        """The document's id, which several documents may share; else its hash or the row."""
+        doc = self.doc
+        for name in _ID_KEYS:
+            if isinstance(doc.get(name), str | int):
+                return str(doc[name])
+        return str(self.row.get("doc_hash", self.row.get("doc_id", self.place)))
+
+    @property
+    def filter(self) -> str:
+        """The filter that made this row; a file has a row a question and filter."""
+        return str(self.row.get("filter", "none"))
+
+    @property
+    def prompt(self) -> str:
+        """What the model was shown, as one text."""
+        return prompt_of(self.row)
+
+    @property
+    def responses(self) -> tuple[str, ...]:
+        """Every response, in order."""
+        return responses_of(self.row)
+
+    @property
+    def target(self) -> str:
+        """What the task calls the right answer; may be a worked solution."""
+        return str(self.row.get("target", ""))
+
+    @property
+    def doc_hash(self) -> str | None:
+        """lm-eval's hash of the document, where it was logged."""
+        return None if "doc_hash" not in self.row else str(self.row["doc_hash"])
+
+    @property
+    def prompt_hash(self) -> str:
+        """lm-eval's hash of the prompt, empty where it was not logged."""
+        return str(self.row.get("prompt_hash", ""))
+
+    def metric(self, name: str) -> Any:
+        """Return what the row holds under a metric's name, or None."""
+        return self.row.get(name)
 
     def numbers(self) -> dict[str, float]:
-        """The metrics of this row that are numbers, named `metric,filter` as in a results file."""
+        """Return the metrics that are numbers, named `metric,filter` as in a results file.
+
+        Raises:
+            DataError: the row's list of metrics is none.
+        """
+        names = self.row.get("metrics", [])
+        if not isinstance(names, list):
+            wrong = f"metrics is {json.dumps(names)[:60]}"
+            raise DataError(Fault(self.place, wrong, "a list of names"))
         return {
-            f"{name},{self.filter}": float(value)
-            for name, value in self.metrics.items()
-            if isinstance(value, bool | int | float)
+            f"{name},{self.filter}": number
+            for name in names
+            if isinstance(name, str) and (number := as_number(self.row.get(name))) is not None
         }
+
+
+def as_number(value: Any) -> float | None:
+    """Return a JSON number or boolean as a float, anything else as None.
+
+    >>> as_number(True), as_number("0.5"), as_number(10**400)
+    (1.0, None, inf)
+    """
+    if not isinstance(value, bool | int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf") if value > 0 else float("-inf")
 
 
 def find_samples(
@@ -93,11 +178,14 @@ def find_samples(
 
 
 def newest(files: Iterable[SampleFile]) -> list[SampleFile]:
-    """Keep the newest file of each task in each folder."""
-    latest: dict[tuple[Path, str], SampleFile] = {}
+    """Keep the newest file of each task in each folder, with the names of the others."""
+    by_task: dict[tuple[Path, str], list[SampleFile]] = {}
     for one in sorted(files, key=lambda one: one.stamp):
-        latest[one.path.parent, one.task] = one
-    return list(latest.values())
+        by_task.setdefault((one.path.parent, one.task), []).append(one)
+    return [
+        SampleFile(last.path, last.task, last.stamp, tuple(one.path for one in older))
+        for *older, last in by_task.values()
+    ]
 
 
 def read_samples(file: SampleFile) -> Iterator[Sample]:
@@ -107,37 +195,71 @@ def read_samples(file: SampleFile) -> Iterator[Sample]:
         DataError: the file is not JSON Lines, or a row is not a sample of lm-eval.
     """
     for number, row in enumerate(read_rows(file.path), start=1):
-        place = f"{file.path}:{number}"
         if not isinstance(row.get("doc"), dict) or "resps" not in row:
             wrong = "a row without doc and resps"
-            raise DataError(Fault(place, wrong, "a samples file of lm-eval --log_samples"))
-        yield _sample(row, place, file.task)
+            expected = "a samples file of lm-eval --log_samples"
+            raise DataError(Fault(f"{file.path}:{number}", wrong, expected))
+        yield Sample(file.path, number, file.task, row)
 
 
-def newest_results(folder: Path) -> list[Path]:
+def newest_results(folder: Path) -> list[ResultsFile]:
     """Return the newest results file of each directory below a folder, sorted."""
-    latest: dict[Path, tuple[str, Path]] = {}
+    by_folder: dict[Path, list[tuple[str, Path]]] = {}
     for path in sorted(folder.rglob("*.json")):
         named = _RESULTS.fullmatch(path.name)
         if named and not _OURS.search(path.name):
             stamp = named["stamp"] or named["later"]
-            latest[path.parent] = max(latest.get(path.parent, ("", path)), (stamp, path))
-    return [path for _, path in sorted(latest.values(), key=lambda held: str(held[1]))]
+            by_folder.setdefault(path.parent, []).append((stamp, path))
+    chosen = []
+    for files in by_folder.values():
+        *older, (stamp, path) = sorted(files)
+        chosen.append(ResultsFile(path, stamp, tuple(other for _, other in older)))
+    return sorted(chosen, key=lambda one: str(one.path))
+
+
+def passed_over(chosen: Path, older: tuple[Path, ...], kind: str) -> str:
+    """Say which of several files in one folder is read, and that the time in its name decides."""
+    names = ", ".join(path.name for path in older)
+    return (
+        f"{len(older) + 1} {kind} in {chosen.parent.name}; read: {chosen.name}, the newest by "
+        f"its name; not read: {names}"
+    )
+
+
+def samples_of(results: ResultsFile) -> dict[str, SampleFile]:
+    """Return the samples files of the same run as a results file, by task."""
+    return {
+        one.task: one
+        for one in _all_samples(results.path.parent, below=False)
+        if one.stamp == results.stamp
+    }
 
 
 def read_results(path: Path) -> Row:
-    """Return what a results file holds.
+    """Return what a results file holds: `results` by task, and how it was scored.
 
     Raises:
-        DataError: it is missing, not JSON, or has no results.
+        DataError: it is missing, not JSON, has no results, or parts of it are not objects; all at
+            once.
     """
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(Fault(str(path), f"not readable as JSON ({error})")) from error
-    if not isinstance(held, dict) or not isinstance(held.get("results"), dict):
+    if not isinstance(value, dict) or not isinstance(value.get("results"), dict):
         raise DataError(Fault(str(path), "no 'results'", "a results file of lm-eval"))
-    return held
+    parts = {name: value[name] for name in _OBJECTS if value.get(name) is not None}
+    for name in _OBJECTS_BY_TASK:
+        if isinstance(parts.get(name), Mapping):
+            parts |= {f"{name}.{task}": part for task, part in parts[name].items()}
+    faults = [
+        Fault(f"{path}: {name}", f"a {_kind(part)}", "an object, as lm-eval writes it")
+        for name, part in parts.items()
+        if not isinstance(part, dict)
+    ]
+    if faults:
+        raise DataError(faults)
+    return value
 
 
 def responses_of(row: Row) -> tuple[str, ...]:
@@ -148,8 +270,12 @@ def responses_of(row: Row) -> tuple[str, ...]:
     >>> responses_of({"resps": [["a", "b"]]}), responses_of({"resps": "a"})
     (('a', 'b'), ('a',))
     """
-    held = row["resps"]
-    return tuple(_texts(held)) or tuple(_texts(row.get("filtered_resps")))
+    resps = row["resps"]
+    while isinstance(resps, list) and len(resps) == 1:
+        resps = resps[0]  # nearly all rows hold one list of texts, or one text
+    if isinstance(resps, str) and resps != "None":
+        return (resps,)
+    return tuple(_texts(resps)) or tuple(_texts(row.get("filtered_resps")))
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -168,48 +294,34 @@ def prompt_of(row: Row) -> str:
     >>> prompt_of({"arguments": {"gen_args_0": {"arg_0": chat}}})
     'user: 2+2?'
     """
-    held = row.get("arguments")
-    while isinstance(held, dict | list) and held:
-        held = next(iter(held.values())) if isinstance(held, dict) else held[0]
-    if not isinstance(held, str):
+    prompt = row.get("arguments")
+    while isinstance(prompt, dict | list) and prompt:
+        prompt = next(iter(prompt.values())) if isinstance(prompt, dict) else prompt[0]
+    if not isinstance(prompt, str):
         return ""
-    if held.lstrip()[:1] == "[":
+    if prompt.lstrip()[:1] == "[":
         try:
-            turns = json.loads(held)
+            turns = json.loads(prompt)
             return "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in turns)
         except (ValueError, TypeError, KeyError, RecursionError):
-            return held
-    return held
+            return prompt
+    return prompt
 
 
-def _sample(row: Row, place: str, task: str) -> Sample:
-    doc = row["doc"]
-    named = next((doc[k] for k in _ID_KEYS if isinstance(doc.get(k), str | int)), None)
-    key = named if named is not None else row.get("doc_hash", row.get("doc_id", place))
-    names = [name for name in row.get("metrics", []) if isinstance(name, str) and name in row]
-    return Sample(
-        place=place,
-        number=str(row.get("doc_id", "")),
-        key=str(key),
-        task=task,
-        filter=str(row.get("filter", "none")),
-        doc=doc,
-        prompt=prompt_of(row),
-        responses=responses_of(row),
-        target=str(row.get("target", "")),
-        metrics={name: row[name] for name in names},
-        hashes={name: str(row[name]) for name in ("doc_hash", "prompt_hash") if name in row},
-    )
+def _kind(value: object) -> str:
+    names = {list: "list", str: "string", bool: "boolean"}
+    return names.get(type(value), "number")
 
 
-def _all_samples(place: Path) -> list[SampleFile]:
+def _all_samples(place: Path, *, below: bool = True) -> list[SampleFile]:
     if place.is_file():
         named = _SAMPLES.fullmatch(place.name)
         task = named["task"] if named else place.stem
         return [SampleFile(place, task, (named and named["stamp"]) or "")]
+    pattern = "samples_*.jsonl"
     return [
         SampleFile(path, named["task"], named["stamp"] or "")
-        for path in sorted(place.rglob("samples_*.jsonl"))
+        for path in sorted(place.rglob(pattern) if below else place.glob(pattern))
         if (named := _SAMPLES.fullmatch(path.name)) and not _OURS.search(path.name)
     ]
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from cotdistill.files.bundle import bundle_folder
 from cotdistill.files.templates import render
-from cotdistill.hosts.lm_eval.samples import read_results
 from cotdistill.results.collect import Results
 from cotdistill.results.matrix import Cell, Matrix
 from cotdistill.results.report.charts import Figure
@@ -17,23 +16,22 @@ from cotdistill.results.run_settings import settings_warnings
 from cotdistill.studies.load import study_if_any
 from cotdistill.tables import Table
 
-_LOGGED = ("lm_eval_version", "transformers_version", "git_hash")
-
 
 def page(
-    results: Results, held: Matrix, table: Table, figures: list[Figure], browsed: Browsed
+    results: Results, scores: Matrix, table: Table, figures: list[Figure], browsed: Browsed
 ) -> str:
     """Return the page of a run folder."""
     study = study_if_any(results.folder)
     samples = {
         "runs": browsed.runs,
         "arms": browsed.arms,
-        "kin": browsed.kin,
+        "settings": browsed.settings,
         "questions": browsed.questions,
         "answers": browsed.answers,
-        "held": sum(browsed.held.values()),
+        "asked": sum(browsed.asked.values()),
     }
-    means = any(held.mean(group) is not None for group in held.groups)
+    warnings = [*scores.notes, *settings_warnings(results.settings)]
+    means = any(scores.mean(group) is not None for group in scores.groups)
     folder = bundle_folder("templates") / "report"
     values = {
         "title": study.name if study else results.folder.resolve().name,
@@ -41,15 +39,15 @@ def page(
         "css": (folder / "page.css").read_text(encoding="utf-8"),
         "mathml": (folder / "mathml.js").read_text(encoding="utf-8"),
         "javascript": (folder / "page.js").read_text(encoding="utf-8"),
-        "baseline": held.baseline,
-        "source": held.source,
-        "seeds": max((cell.seeds for cell in held.cells.values()), default=1),
-        "recipes": held.several_recipes,
-        "tasks": held.tasks,
+        "baseline": scores.baseline,
+        "source": scores.source,
+        "seeds": max((cell.seeds for cell in scores.cells.values()), default=1),
+        "recipes": scores.several_recipes,
+        "tasks": scores.tasks,
         "means": means,
-        "rows": _rows(held),
-        "warnings": settings_warnings(results),
-        "notes": [note for note in table.notes if note not in settings_warnings(results)],
+        "rows": _rows(scores),
+        "warnings": warnings,
+        "notes": [note for note in table.notes if note not in warnings],
         "figures": figures,
         "table": table,
         "answers": bool(browsed.answers),
@@ -64,15 +62,15 @@ def page(
 
 def _shown(browsed: Browsed) -> str:
     """Say how many questions the browser holds, and why not all."""
-    held = [
-        f"{task} {shown:,} of {browsed.held[task]:,}"
+    not_all = [
+        f"{task} {shown:,} of {browsed.asked[task]:,}"
         for task, shown in browsed.shown.items()
-        if shown < browsed.held[task]
+        if shown < browsed.asked[task]
     ]
-    if not held:
+    if not not_all:
         return "Every question that was asked is here."
     return (
-        f"Questions here: {', '.join(held)}. So many keep the page at a few megabytes; those on "
+        f"Questions here: {', '.join(not_all)}. So many keep the page at a few megabytes; those on "
         "which runs differ come first, and the samples files hold the rest."
     )
 
@@ -88,18 +86,18 @@ def script_json(value: Any) -> str:
     return escaped.encode("utf-8", "replace").decode("utf-8")
 
 
-def _rows(held: Matrix) -> list[dict[str, Any]]:
+def _rows(scores: Matrix) -> list[dict[str, Any]]:
     rows = []
     student = None
-    for group in held.groups:
-        mean = held.mean(group)
+    for group in scores.groups:
+        mean = scores.mean(group)
         rows.append(
             {
                 "student": group[0],
                 "arm": group[1],
                 "recipe": group[2],
                 "first": group[0] != student,
-                "cells": [_cell(held.cells.get((group, task))) for task in held.tasks],
+                "cells": [_cell(scores.cells.get((group, task))) for task in scores.tasks],
                 "mean": "–" if mean is None else f"{100 * mean:.1f}",
             }
         )
@@ -118,13 +116,13 @@ def _cell(cell: Cell | None) -> dict[str, str] | None:
 def _ledgers(folder: Path) -> list[dict[str, str]]:
     found = []
     for path in sorted((folder / "data").glob("*.ledger.json")):
-        held = json.loads(path.read_text(encoding="utf-8"))
-        counts = held.get("counts") or {}
-        outputs = held.get("outputs") or [{}]
+        ledger = json.loads(path.read_text(encoding="utf-8"))
+        counts = ledger.get("counts") or {}
+        outputs = ledger.get("outputs") or [{}]
         found.append(
             {
                 "arm": path.name.removesuffix(".ledger.json"),
-                "made_by": str(held.get("made_by", "")),
+                "made_by": str(ledger.get("made_by", "")),
                 "counts": ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
                 or f"{outputs[0].get('rows', 'not known')} rows",
                 "sha256": str(outputs[0].get("sha256", ""))[:12],
@@ -137,13 +135,13 @@ def _lints(folder: Path) -> list[dict[str, str]]:
     """What `cotdistill lint data/ARM.jsonl --json > data/ARM.lint.json` left beside the arms."""
     found = []
     for path in sorted((folder / "data").glob("*.lint.json")):
-        held = json.loads(path.read_text(encoding="utf-8"))
-        rules = [rule for rule in held.get("rules", []) if rule.get("rows")]
+        report = json.loads(path.read_text(encoding="utf-8"))
+        rules = [rule for rule in report.get("rules", []) if rule.get("rows")]
         found.append(
             {
                 "arm": path.name.removesuffix(".lint.json"),
-                "rows": f"{held.get('rows', 0):,}",
-                "faulty": f"{held.get('faulty_rows', 0):,}",
+                "rows": f"{report.get('rows', 0):,}",
+                "faulty": f"{report.get('faulty_rows', 0):,}",
                 "rules": ", ".join(f"{rule['rule']} {rule['rows']:,}" for rule in rules) or "none",
             }
         )
@@ -152,12 +150,7 @@ def _lints(folder: Path) -> list[dict[str, str]]:
 
 def _environment(results: Results) -> list[tuple[str, str]]:
     found: dict[str, dict[str, None]] = {}
-    for path in dict.fromkeys(score.results for _, score in results.rows()):
-        held = read_results(path)
-        config = held.get("config") or {}
-        logged = {name: held.get(name) for name in _LOGGED}
-        logged |= {"engine": config.get("model"), "dtype": config.get("model_dtype")}
-        for name, value in logged.items():
-            if value:
-                found.setdefault(name, {})[str(value)] = None
-    return [(name.replace("_", " "), ", ".join(values)) for name, values in found.items()]
+    for run in results.runs:
+        for name, value in run.evaluated.environment.items():
+            found.setdefault(name, {})[value] = None
+    return [(name, ", ".join(values)) for name, values in found.items()]

@@ -5,68 +5,75 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.atomic import write_text
-from cotdistill.results.collect import Results, RunResult, Score, collect, folder_scores
-from cotdistill.results.matrix import as_latex, matrix
-from cotdistill.results.question_scores import settings_of
+from cotdistill.results.collect import Results, RunResult, Score, collect, evaluation_of
+from cotdistill.results.matrix import Matrix, as_latex, matrix
 from cotdistill.results.report.page import page
-from cotdistill.results.report.sample_browser import browse
+from cotdistill.results.report.sample_browser import SampleKeeper, browse
 from cotdistill.results.report.study_charts import study_figures
 from cotdistill.results.run_names import short_names
 from cotdistill.results.run_settings import settings_warnings
-from cotdistill.results.verdict_files import Source
-from cotdistill.tables import Table
+from cotdistill.results.verdict_files import VerdictSource
+from cotdistill.tables import Table, escaped_markdown
+
+
+class Report(NamedTuple):
+    """What was written: the table of runs, the files, and the results that they were made from."""
+
+    table: Table
+    written: list[Path]
+    results: Results
 
 
 def report(
     folder: Path,
     baseline: str | None = None,
-    source: Source = "run",
+    source: VerdictSource = "run",
     teachers: Sequence[Path] = (),
-) -> tuple[Table, list[Path]]:
-    """Read a run folder, write everything under `report/`, return the table and the files.
+) -> Report:
+    """Read a run folder, each of its files once, and write everything under `report/`.
 
     `baseline` is the arm that the others are tested against; `source` says whose verdicts count;
     `teachers` are folders with scores of the models that wrote the rationales.
 
     Raises:
-        DataError: the folder is not a run folder, nothing in it has finished, or a run was never
-            graded as `source` says.
+        DataError: the folder is not a run folder, nothing in it has finished, there is no such
+            baseline, or a run was never graded as `source` says.
     """
-    results = collect(folder, source)
-    table = score_table(results)
-    if not table.rows:
+    samples = SampleKeeper()
+    results = collect(folder, source, samples.keep)
+    if not any(run.scores for run in results.runs):
         states = "; ".join(f"{run.run}: {run.state}" for run in results.runs[:5])
         remedy = f"run it: cotdistill run {folder}"
         raise DataError(Fault(str(folder), f"no finished run ({states})", "", remedy))
     made = folder / "report"
-    held = matrix(results, baseline)
+    scores = matrix(results, baseline)
+    table = score_table(results, scores)
     name = folder.resolve().name
-    figures = study_figures(results, held, teacher_scores(teachers, held.tasks, source))
+    figures = study_figures(results, scores, teacher_scores(teachers, scores.tasks, source))
     texts = {
         made / "report.csv": as_csv(results),
         made / "report.md": as_markdown(table, f"Results of {name}"),
-        made / "report.tex": as_latex(held, f"Results of {name}"),
+        made / "report.tex": as_latex(scores, f"Results of {name}"),
         **{made / "figures" / f"{figure.name}.svg": figure.svg for figure in figures},
-        made / "report.html": page(results, held, table, figures, browse(results)),
+        made / "report.html": page(results, scores, table, figures, browse(results, samples)),
     }
     for path, text in texts.items():
         write_text(path, text)
     for old in sorted((made / "figures").glob("*.svg")):
         if old not in texts:
             old.unlink()  # a picture of runs that are no longer there would mislead
-    written = list(texts)
-    return table, written
+    return Report(table, list(texts), results)
 
 
 def teacher_scores(
-    folders: Sequence[Path], tasks: Sequence[str], source: Source = "run"
+    folders: Sequence[Path], tasks: Sequence[str], source: VerdictSource = "run"
 ) -> list[tuple[str, Score]]:
     """Return what teachers scored on a study's tasks, each named by its folder.
 
@@ -75,25 +82,25 @@ def teacher_scores(
     """
     found = []
     for folder, name in zip(folders, short_names(folders) if folders else [], strict=True):
-        held = [one for one in folder_scores(folder, None, source) if one.task in tasks]
-        if not held:
+        scores = [one for one in evaluation_of(folder, None, source).scores if one.task in tasks]
+        if not scores:
             wrong = f"no score on {', '.join(tasks)}"
             remedy = "score the teacher on the same tasks: cotdistill eval"
             raise DataError(Fault(str(folder), wrong, "results of lm-eval", remedy))
-        found += [(name, score) for score in held]
+        found += [(name, score) for score in scores]
     return found
 
 
-def score_table(results: Results) -> Table:
+def score_table(results: Results, scores: Matrix) -> Table:
     """Return a row for every run × task; columns that say the same in every row are left out."""
-    held = list(results.rows())
+    of_runs = list(results.rows())
     names = ["student", "arm", "recipe", "seed"]
-    varying = [n for n in names if n == "arm" or len({getattr(run, n) for run, _ in held}) > 1]
+    varying = [n for n in names if n == "arm" or len({getattr(run, n) for run, _ in of_runs}) > 1]
     columns = (*varying, "task", "score %", "95 % interval", "questions", "length", "cut off %")
     columns += ("train tokens", "train s", "eval s", "last loss")
     rows = tuple(
         (*(str(getattr(run, name)) for name in varying), *_cells(run, score))
-        for run, score in sorted(held, key=lambda pair: pair[1].task)
+        for run, score in sorted(of_runs, key=lambda pair: pair[1].task)
     )
     keep = [place for place, _ in enumerate(columns) if any(row[place] != "" for row in rows)]
     return Table(
@@ -101,9 +108,10 @@ def score_table(results: Results) -> Table:
         tuple(tuple(row[place] for place in keep) for row in rows),
         (
             *_verdicts(results),
-            *_unfinished(results),
-            *_separations(results),
-            *settings_warnings(results),
+            *results.notes,
+            *_separations(results, scores),
+            *scores.notes,
+            *settings_warnings(results.settings),
         ),
     )
 
@@ -119,7 +127,7 @@ def as_csv(results: Results) -> str:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
     return stream.getvalue()
 
 
@@ -147,13 +155,9 @@ def _reached(score: Score) -> dict[str, Any]:
 
 def _measured_with(score: Score) -> dict[str, str]:
     """What a score was measured with, so that no two rows are compared unawares."""
-    if score.samples is None:
-        return {}
-    held = settings_of(score.samples)
-    both = {**held.must, **held.should}
     names = ("task version", "decoding", "engine", "dtype", "tensor parallel size", "batch size")
     return {
-        name.replace(" ", "_").replace("-", "_"): both.get(name, "")
+        name.replace(" ", "_").replace("-", "_"): score.settings.all.get(name, "")
         for name in (*names, "lm-eval", "transformers")
     }
 
@@ -170,16 +174,28 @@ def _spent(run: RunResult) -> dict[str, Any]:
     }
 
 
+def csv_cell(value: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula, whatever a name begins with.
+
+    >>> csv_cell("=HYPERLINK(1)"), csv_cell("level1"), csv_cell(-0.5)
+    ("'=HYPERLINK(1)", 'level1', -0.5)
+    """
+    formula = isinstance(value, str) and value.strip()[:1] in ("=", "+", "-", "@")
+    return f"'{value}" if formula else value
+
+
 def as_markdown(table: Table, title: str) -> str:
-    """Return the table as Markdown, with the notes as a list below."""
-    words = [["---" if n in ("student", "arm", "task") else "---:" for n in table.columns]]
-    lines = [_markdown_row(row) for row in ([*table.columns], *words, *table.rows)]
-    notes = "".join(f"- {note}\n" for note in table.notes)
-    return f"# {title}\n\n" + "\n".join(lines) + "\n" + (f"\n{notes}" if notes else "")
+    """Return the table as Markdown, with the notes as a list below; names stay plain text."""
+    rule = ["---" if n in ("student", "arm", "task") else "---:" for n in table.columns]
+    lines = [_markdown_row(map(escaped_markdown, table.columns)), _markdown_row(rule)]
+    lines += [_markdown_row(map(escaped_markdown, row)) for row in table.rows]
+    notes = "".join(f"- {escaped_markdown(note)}\n" for note in table.notes)
+    heading = f"# {escaped_markdown(title)}\n\n"
+    return heading + "\n".join(lines) + "\n" + (f"\n{notes}" if notes else "")
 
 
-def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+def _markdown_row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
 def _cells(run: RunResult, score: Score) -> list[str]:
@@ -214,22 +230,23 @@ def _verdicts(results: Results) -> list[str]:
     ]
 
 
-def _unfinished(results: Results) -> list[str]:
-    return [f"{run.run}: {run.state}" for run in results.runs if not run.finished]
-
-
-def _separations(results: Results) -> list[str]:
+def _separations(results: Results, scores: Matrix) -> list[str]:
     """Say of the best and the worst run of each task whether their intervals keep apart."""
     lines = []
-    tasks = sorted({score.task for _, score in results.rows()})
-    for task in tasks:
-        held = [(run, score) for run, score in results.rows() if score.task == task]
-        pairs = list(combinations(held, 2))
-        apart = [not one.score.overlaps(two.score) for (_, one), (_, two) in pairs]
+    for task in sorted(scores.tasks):
+        rows = [(run, score) for run, score in results.rows() if score.task == task]
+        pairs = list(combinations(rows, 2))
         if not pairs:
             continue
-        best = max(held, key=lambda pair: pair[1].score.value)
-        worst = min(held, key=lambda pair: pair[1].score.value)
+        if task in scores.unequal_questions:
+            lines.append(
+                f"{task}: the runs did not all answer the same questions, so the intervals of the "
+                "best and the worst are not compared"
+            )
+            continue
+        apart = [not one.score.overlaps(two.score) for (_, one), (_, two) in pairs]
+        best = max(rows, key=lambda pair: pair[1].score.value)
+        worst = min(rows, key=lambda pair: pair[1].score.value)
         keep = "keep apart" if not best[1].score.overlaps(worst[1].score) else "overlap"
         lines.append(
             f"{task}: the intervals of the best ({_name(best)}) and the worst ({_name(worst)}) "

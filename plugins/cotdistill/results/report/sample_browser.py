@@ -2,32 +2,29 @@
 
 A page must stay a few megabytes, so each task shows as many questions as fit, those on which runs
 differ first, and long responses lose their middle. What is left out is counted.
+
+Responses are gathered while the samples files are read for their scores, since no file is read
+twice. Which questions will be shown is known only at the end, so more are kept than fit: all of
+them where there is room, else a share chosen by the questions' keys, so that every run keeps the
+same ones.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cotdistill.files.jsonl import read_rows
 from cotdistill.hosts.lm_eval.golds import gold_of
-from cotdistill.hosts.lm_eval.samples import Sample, SampleFile, read_samples
-from cotdistill.results.collect import Results, Score
-from cotdistill.results.question_scores import question_facts
-from cotdistill.results.questions import (
-    QuestionId,
-    identified,
-    joined,
-    single_samples,
-    text_of,
-)
-from cotdistill.results.verdict_files import Source, made_file
+from cotdistill.hosts.lm_eval.samples import Sample
+from cotdistill.results.collect import Results, RunResult, Score
+from cotdistill.results.questions import QuestionId, by_name, content_of, repeated_contents
+from cotdistill.results.verdict_files import Verdict
 
 CHARACTERS = 4_000_000  # of responses on a page, and so about as many bytes
 FEWEST = 60  # questions a task that are always shown, shortened if need be
 MOST = 1_000
+_KEPT = 8  # times as many characters as a page shows are kept while files are read
 _LONGEST = 4_000
 _SHORTEST = 400
 _RESPONSES = 4
@@ -39,95 +36,200 @@ class Browsed:
     """What a page's browser shows.
 
     `answers` are lists [question number, run number, response number, outcome, rule, answer,
-    text], `questions` lists [task, text, gold]. `arms` and `kin` say of each run what it was
-    taught and what it shares with runs of other arms: student, recipe and seed. `shown` and `held`
+    text], `questions` lists [task, text, gold]. `arms` and `settings` say of each run what it was
+    taught and what it shares with runs of other arms: student, recipe and seed. `shown` and `asked`
     count questions by task.
     """
 
     runs: list[str]
     arms: list[str]
-    kin: list[str]
+    settings: list[str]
     questions: list[list[str]]
     answers: list[list[Any]]
     shown: dict[str, int]
-    held: dict[str, int]
-    outcomes: dict[str, Counter[str]]
+    asked: dict[str, int]
 
 
-def browse(results: Results, characters: int = CHARACTERS) -> Browsed:
-    """Choose the questions and gather what every run said to them, in so many characters."""
-    pairs = [(run, score) for run, score in results.rows() if score.samples is not None]
-    tasks = list(dict.fromkeys(score.task for _, score in pairs))
-    runs = list(dict.fromkeys(run.run for run, _ in pairs))
-    named = {run.run: run for run, _ in pairs}
-    per_task = {task: [(r.run, s.samples) for r, s in pairs if s.task == task] for task in tasks}
-    fitting = {
-        task: fitting_questions([s for _, s in pairs if s.task == task], characters // len(tasks))
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """The beginning and the end of a text, as much as a page could show, and its whole length."""
+
+    ends: str
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a question asks, and the document that holds its reference answer."""
+
+    text: _Text
+    sample: Sample
+
+
+# What one run said to one question: ends of the text, length, outcome, rule, answer of the first
+# few responses. Plain tuples of text, because there are hundreds of thousands of them and objects
+# slow the collector of garbage.
+_Answers = tuple[tuple[str, int, str, str, str], ...]
+
+
+class SampleKeeper:
+    """Keeps responses while samples files are read, in bounded memory; see `browse`.
+
+    Where they take more than a few times `characters`, the task that takes most gives up the half
+    of its questions with the largest keys, but never comes below a few times `FEWEST`.
+    """
+
+    def __init__(self, characters: int = CHARACTERS) -> None:
+        self.characters = characters
+        self._tasks: dict[str, _TaskSamples] = {}
+        self._used = 0
+
+    def keep(
+        self,
+        run: str,
+        task: str,
+        question: QuestionId,
+        sample: Sample,
+        verdict: Verdict,
+        text: str,
+    ) -> None:
+        """Take what a run said to a question; what it asks too, from the first run that has it."""
+        if task not in self._tasks:
+            self._tasks[task] = _TaskSamples()
+        kept = self._tasks[task]
+        if kept.takes(question):
+            self._used += kept.add(run, question, sample, verdict, text)
+        while self._used > _KEPT * self.characters:
+            largest = max(self._tasks.values(), key=lambda one: one.used)
+            if len(largest.asked) <= 8 * FEWEST:
+                break
+            self._used -= largest.give_up_half()
+
+    def answers(self, task: str, run: str) -> dict[QuestionId, _Answers]:
+        """Return what is kept of a run."""
+        kept = self._tasks.get(task)
+        return kept.by_run.get(run, {}) if kept else {}
+
+    def asked(self, task: str) -> dict[QuestionId, _Asked]:
+        """Return the questions of a task that are kept."""
+        kept = self._tasks.get(task)
+        return kept.asked if kept else {}
+
+
+class _TaskSamples:
+    """What is kept of one task; `used` counts characters."""
+
+    def __init__(self) -> None:
+        self.asked: dict[QuestionId, _Asked] = {}
+        self.by_run: dict[str, dict[QuestionId, _Answers]] = {}
+        self.used = 0
+        self._last: str | None = None
+
+    def takes(self, question: QuestionId) -> bool:
+        """Return whether a question is among those that are kept."""
+        return self._last is None or question[: len(self._last)] <= self._last
+
+    def add(
+        self, run: str, question: QuestionId, sample: Sample, verdict: Verdict, text: str
+    ) -> int:
+        """Keep a question and return how many characters that takes."""
+        if question not in self.asked:
+            self.asked[question] = _Asked(_ends(text), _without_responses(sample))
+        said = zip(sample.responses[:_RESPONSES], verdict.responses, strict=False)
+        answers = tuple((_ends(text).ends, len(text), *one) for text, one in said)
+        if run not in self.by_run:
+            self.by_run[run] = {}
+        self.by_run[run][question] = answers
+        used = _characters(answers)
+        self.used += used
+        return used
+
+    def give_up_half(self) -> int:
+        """Give up the questions with the larger keys and return how many characters that frees."""
+        contents = {content_of(question) for question in self.asked}
+        keys = sorted(contents if len(contents) > 1 else self.asked)
+        self._last = keys[(len(keys) - 1) // 2]
+        self.asked = {question: one for question, one in self.asked.items() if self.takes(question)}
+        self.by_run = {
+            run: {question: one for question, one in answers.items() if self.takes(question)}
+            for run, answers in self.by_run.items()
+        }
+        before = self.used
+        answers_kept = (one for of_run in self.by_run.values() for one in of_run.values())
+        self.used = sum(map(_characters, answers_kept))
+        return before - self.used
+
+
+def _characters(answers: _Answers) -> int:
+    return _AROUND + sum(len(answer[0]) for answer in answers)
+
+
+def _without_responses(sample: Sample) -> Sample:
+    row = {name: sample.row[name] for name in ("doc", "target") if name in sample.row}
+    return Sample(sample.path, sample.line, sample.task, row)
+
+
+def _ends(text: str) -> _Text:
+    if len(text) <= _LONGEST:
+        return _Text(text, len(text))
+    head = _LONGEST // 4
+    return _Text(text[:head] + text[head - _LONGEST :], len(text))
+
+
+def browse(results: Results, kept: SampleKeeper) -> Browsed:
+    """Choose the questions and gather what every run said to them, in `kept.characters`."""
+    rows = [(run, score) for run, score in results.rows() if score.table is not None]
+    tasks = list(dict.fromkeys(score.task for _, score in rows))
+    runs = list(dict.fromkeys(run.run for run, _ in rows))
+    named = {run.run: run for run, _ in rows}
+    chosen = [
+        _choose(kept, task, [row for row in rows if row[1].task == task], len(tasks))
         for task in tasks
-    }
-    chosen = {
-        task: _chosen([f for _, f in per_task[task] if f], fitting[task], results.source)
-        for task in tasks
-    }
-    tight = [task for task in tasks if fitting[task] <= FEWEST]
-    count = sum(len(chosen[task][0]) * len(per_task[task]) for task in tight)
-    room = characters * len(tight) // max(len(tasks), 1)
-    longest = min(_LONGEST, max(_SHORTEST, room // count if count else _LONGEST))
+    ]
+    longest = _longest(kept.characters, chosen)
     questions: list[list[str]] = []
     answers: list[list[Any]] = []
-    outcomes: dict[str, Counter[str]] = {}
-    for task in tasks:
-        picked, _ = chosen[task]
-        numbers = {identity: len(questions) + place for place, identity in enumerate(picked)}
-        texts: dict[str, list[str]] = {}
-        for run, file in per_task[task]:
-            if file is None:
-                continue
-            seen: set[QuestionId] = set()
-            asked = [question for question, _ in single_samples(file)]
-            names = {question: name for name, question in joined([asked])[0].items()}
-            verdicts = _made_verdicts(file, results.source)
-            for question, sample, _ in identified(read_samples(file)):
-                if question in seen:
-                    continue
-                seen.add(question)
-                identity = names[question]
-                graded = verdicts.get(sample.key) or _logged_verdicts(sample)
-                outcomes.setdefault(run, Counter()).update(one[0] for one in graded)
-                if identity in numbers:
-                    texts.setdefault(
-                        identity, [task, shorten(text_of(sample), longest), gold_of(sample) or ""]
-                    )
-                    place = [numbers[identity], runs.index(run)]
-                    for number, (text, said) in enumerate(
-                        zip(sample.responses[:_RESPONSES], graded, strict=False)
-                    ):
-                        answers.append([*place, number, *said, shorten(text, longest)])
-        questions += [texts.get(identity, [task, "", ""]) for identity in picked]
+    for one in chosen:
+        numbers = {name: len(questions) + place for place, name in enumerate(one.names)}
+        for name in one.names:
+            asked = one.asked[name]
+            gold = gold_of(asked.sample) or ""
+            questions.append([one.task, shorten(asked.text, longest), gold])
+        for run, said in one.by_run.items():
+            for name, number in numbers.items():
+                answers += [
+                    [
+                        number,
+                        runs.index(run),
+                        place,
+                        *verdict,
+                        shorten(_Text(ends, length), longest),
+                    ]
+                    for place, (ends, length, *verdict) in enumerate(said.get(name, ()))
+                ]
     return Browsed(
         runs=runs,
         arms=[named[run].arm for run in runs],
-        kin=[f"{named[run].student} {named[run].recipe} {named[run].seed}" for run in runs],
+        settings=[f"{named[run].student} {named[run].recipe} {named[run].seed}" for run in runs],
         questions=questions,
         answers=answers,
-        shown={task: len(picked) for task, (picked, _) in chosen.items()},
-        held={task: total for task, (_, total) in chosen.items()},
-        outcomes=outcomes,
+        shown={one.task: len(one.names) for one in chosen},
+        asked={one.task: one.total for one in chosen},
     )
 
 
-def shorten(text: str, longest: int) -> str:
+def shorten(text: _Text, longest: int) -> str:
     """Return a text without its middle where it is too long; the end holds the answer.
 
-    >>> shorten("abcdefghij" * 10, 20).splitlines()[0], shorten("short", 20)
+    >>> shorten(_ends("abcdefghij" * 10), 20).splitlines()[0], shorten(_ends("short"), 20)
     ('abcde', 'short')
     """
-    text = text.encode("utf-8", "replace").decode("utf-8")
-    if len(text) <= longest:
-        return text
+    if text.length <= longest:
+        return text.ends
     head = longest // 4
     tail = longest - head
-    return f"{text[:head]}\n[… {len(text) - longest:,} characters left out …]\n{text[-tail:]}"
+    left_out = f"[… {text.length - longest:,} characters left out …]"
+    return f"{text.ends[:head]}\n{left_out}\n{text.ends[-tail:]}"
 
 
 def fitting_questions(scores: Sequence[Score], room: int) -> int:
@@ -142,41 +244,54 @@ def fitting_questions(scores: Sequence[Score], room: int) -> int:
     return min(MOST, max(FEWEST, int(room / max(a_question, 1))))
 
 
-def _chosen(files: Sequence[SampleFile], most: int, source: Source) -> tuple[list[str], int]:
-    """Return the questions to show: first those on which the runs differ, in file order."""
-    values: dict[str, list[float]] = {}
-    for file in files:
-        for identity, fact in question_facts(file, source).items():
-            values.setdefault(identity, []).append(fact.value)
-    differing = [key for key, held in values.items() if len(set(held)) > 1]
-    same = [key for key in values if len(set(values[key])) == 1]
-    picked = differing[: max(most - most // 3, most - len(same))]
-    picked += same[: most - len(picked)]
-    kept = set(picked)
-    return [key for key in values if key in kept], len(values)
+@dataclass(frozen=True)
+class _Chosen:
+    """The questions of a task that are shown, by a name that is the same in every run.
+
+    `asked` holds what was kept of each name, `by_run` what each run said; `total` counts the
+    questions of the task, `fitting` those that there was room for.
+    """
+
+    task: str
+    names: list[str]
+    asked: dict[str, _Asked]
+    by_run: dict[str, dict[str, _Answers]]
+    total: int
+    fitting: int
 
 
-def _logged_verdicts(sample: Sample) -> list[tuple[str, str, str]]:
-    logged = sample.metrics.get("answered")
-    if isinstance(logged, list) and all(isinstance(one, dict) for one in logged):
-        return [
-            (str(one.get("outcome")), str(one.get("rule") or ""), str(one.get("answer") or ""))
-            for one in logged
-        ]
-    numbers = sample.numbers()
-    value = next(iter(numbers.values()), None)
-    outcome = "not graded" if value is None else "correct" if value >= 1 else "wrong"
-    return [(outcome, "as logged", "") for _ in sample.responses]
+def _choose(
+    kept: SampleKeeper, task: str, rows: Sequence[tuple[RunResult, Score]], tasks: int
+) -> _Chosen:
+    """Choose the questions to show: first those on which the runs differ, in file order."""
+    tables = [score.table.values if score.table else {} for _, score in rows]
+    repeated = repeated_contents(tables)
+    values: dict[str, float] = {}
+    differing: set[str] = set()
+    for table in tables:
+        for name, value in by_name(table, repeated).items():
+            if values.setdefault(name, value) != value:
+                differing.add(name)
+    asked = by_name(kept.asked(task), repeated)
+    fitting = fitting_questions([score for _, score in rows], kept.characters // tasks)
+    order = [name for name in values if name in asked]
+    first = [name for name in order if name in differing]
+    same = [name for name in order if name not in differing]
+    shown = {*first[: max(fitting - fitting // 3, fitting - len(same))]}
+    shown |= {*same[: fitting - len(shown)]}
+    return _Chosen(
+        task=task,
+        names=[name for name in order if name in shown],
+        asked=asked,
+        by_run={run.run: by_name(kept.answers(task, run.run), repeated) for run, _ in rows},
+        total=len(values),
+        fitting=fitting,
+    )
 
 
-def _made_verdicts(file: SampleFile, source: Source) -> dict[str, list[tuple[str, str, str]]]:
-    path = made_file(file, source)
-    if path is None:
-        return {}
-    return {
-        row["key"]: [
-            (one["outcome"], one.get("rule") or "", one.get("answer") or "")
-            for one in row["verdicts"]
-        ]
-        for row in read_rows(path)
-    }
+def _longest(characters: int, chosen: Sequence[_Chosen]) -> int:
+    """Return how long a response may be where tasks show more questions than there is room for."""
+    tight = [one for one in chosen if one.fitting <= FEWEST]
+    count = sum(len(one.names) * len(one.by_run) for one in tight)
+    room = characters * len(tight) // max(len(chosen), 1)
+    return min(_LONGEST, max(_SHORTEST, room // count if count else _LONGEST))

@@ -7,19 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cotdistill.hosts.trackers import Tracked, tracker
-from cotdistill.results.collect import RunResult, collect
-from cotdistill.results.verdict_files import Source
+from cotdistill.results.collect import Results, RunResult
 
 
-def track_results(folder: Path, names: Sequence[str], source: Source = "run") -> list[str]:
+def track_results(results: Results, names: Sequence[str]) -> list[str]:
     """Send every finished run of a run folder to the named trackers and say where each went.
 
     Raises:
         MisuseError: a tracker is not known or not installed; then nothing is sent anywhere.
-        DataError: the folder is not a run folder.
     """
     adapters = [tracker(name) for name in names]
-    results = collect(folder, source)
+    folder = results.folder
     study = folder.resolve().name
     return [
         adapt(folder / "report", _tracked(folder, study, run))
@@ -49,8 +47,8 @@ def _ledger(folder: Path, arm: str) -> dict[str, str]:
     path = folder / "data" / f"{arm}.ledger.json"
     if not path.is_file():
         return {}
-    held = json.loads(path.read_text(encoding="utf-8"))
-    outputs = held.get("outputs") or [{}]
-    found = {"data.made_by": held.get("made_by"), "data.sha256": outputs[0].get("sha256")}
-    found |= {f"data.{reason}": count for reason, count in (held.get("counts") or {}).items()}
+    ledger = json.loads(path.read_text(encoding="utf-8"))
+    outputs = ledger.get("outputs") or [{}]
+    found = {"data.made_by": ledger.get("made_by"), "data.sha256": outputs[0].get("sha256")}
+    found |= {f"data.{reason}": count for reason, count in (ledger.get("counts") or {}).items()}
     return {name: str(value) for name, value in found.items() if value is not None}
