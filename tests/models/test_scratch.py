@@ -142,3 +142,23 @@ def test_llama_factory_trains_on_the_bytes_that_the_chat_template_writes(student
     assert tokenizer.eos_token_id in answer
     assert tokenizer.apply_chat_template(turns, tokenize=False) == whole
     assert len(tokenizer) == len(tokenizer_of(student))
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+def test_the_weights_are_those_that_transformers_expects(tmp_path: Path, architecture: str) -> None:
+    transformers = pytest.importorskip("transformers")
+    scratch = TINY.model_copy(update={"architecture": architecture})
+    folder = built(tmp_path / "student", scratch)
+    model, loading = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, output_loading_info=True
+    )
+    assert not any(loading.values()), loading
+    transformers.set_seed(0)
+    fresh = transformers.AutoModelForCausalLM.from_config(model.config)
+    for (name, ours), (_, theirs) in zip(
+        model.named_parameters(), fresh.named_parameters(), strict=True
+    ):
+        assert ours.std(unbiased=False).item() == pytest.approx(
+            theirs.std(unbiased=False).item(), rel=0.25
+        ), name
+        assert ours.mean().item() == pytest.approx(theirs.mean().item(), abs=0.05), name
