@@ -68,7 +68,7 @@ def table_page(name: str) -> str:
 
 def pages() -> dict[str, str]:
     """Return every page by its file name."""
-    tables = {f"{name}.md": table_page(name) for name in TABLES}
+    tables = {f"{name}.md": table_page(name) for name in INTRODUCTIONS}
     return {"verbs.md": verbs_page(), "rules.md": rules_page(), **tables}
 
 

@@ -5,7 +5,7 @@
     └── FaultsError    what was read has faults: exit status 1; carries them all
         ├── StudyError     in a study file
         ├── DataError      in rows of data
-        └── BundleError    in what the package itself ships
+        └── BundleError    in a packaged file, ours or somebody else's
 
 A fault is one line: place, what is wrong, what was expected, what to do.
 """
@@ -66,7 +66,7 @@ class DataError(FaultsError):
 
 
 class BundleError(FaultsError):
-    """What the package ships is missing or broken."""
+    """A packaged file is missing or broken, or two files have one name."""
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from cotdistill.benchmarks.cache_owner import cache_owner_fault, identity_of, note_cache_owner
 from cotdistill.errors import DataError, Fault, FaultsError, MisuseError, UserError, did_you_mean
-from cotdistill.files.bundle import bundle_folder
+from cotdistill.files.bundle import bundle_folders
 from cotdistill.files.yamls import read_yaml
 from cotdistill.hosts.lm_eval.run import EvalRequest, run_lm_eval
 from cotdistill.hosts.lm_eval.task_files import packaged_tasks, upstream_names
@@ -58,7 +58,7 @@ def evaluate(arguments: Sequence[str]) -> None:
         with _restored_variable(TOKENIZER):  # the tokenizer of one run is not the next one's
             run_lm_eval(
                 arguments,
-                [bundle_folder("task_configs")],
+                bundle_folders("task_configs"),
                 with_upstream=any(name in upstream_names() for name in others),
                 watcher=guards,
             )

@@ -1,22 +1,26 @@
-"""The packaged catalogues: students, and registered datasets; each file is read once."""
+"""The catalogues of all bundles: students and registered datasets; each file is read once.
+
+Students are in `templates/students.yaml`; registrations in `dataset_info/*.json`, as LLaMA-Factory
+reads them.
+"""
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from cotdistill.catalogue.lookup import named_entries
 from cotdistill.catalogue.registration import Registration
 from cotdistill.catalogue.student import Student
 from cotdistill.errors import Fault, FaultsError
-from cotdistill.files.bundle import bundle_folder
+from cotdistill.files.bundle import bundle_files, bundle_folder, by_name
+from cotdistill.files.reread import read_when_changed
 from cotdistill.files.yamls import read_yaml
 
 HUB_DATASETS = "dataset_info.json"
 CELLS = "cot_factors.json"
-MADE_BY_USERS = "micota.json"
 ALIASES = "aliases.json"
 
 
@@ -41,25 +45,26 @@ class Registrations(Mapping[str, Registration]):
 
 
 def students() -> dict[str, Student]:
-    """Return the packaged students by name, in the order of `templates/students.yaml`.
+    """Return the students of all bundles by name, in the order of their files.
 
     Raises:
-        FaultsError: the packaged file is missing or broken.
+        FaultsError: a file is broken, or two bundles have a student of one name.
 
     >>> students()["bloom-560m"].template
     'alpaca'
     """
-    return dict(_students())
+    return {name: _read_students(path)[name] for name, path in student_files().items()}
 
 
 def datasets() -> Registrations:
-    """Return the packaged registrations by name: hub datasets, then files that users have.
+    """Return the registrations of all bundles by name.
 
-    The CoT-factors cells and MiCoTA's rationales are such files; their `file_name` is relative to
-    the user's data folder.
+    A `file_name` is relative to the folder of its `dataset_info.json` if the file is there, as
+    LLaMA-Factory has it, and else to the user's data folder: ours are the papers' files, which
+    users have.
 
     Raises:
-        FaultsError: a packaged file is missing or broken.
+        FaultsError: a file is broken, or two bundles have a dataset of one name.
 
     >>> datasets()["gsm8k"].hf_hub_url
     'openai/gsm8k'
@@ -68,35 +73,69 @@ def datasets() -> Registrations:
     >>> datasets()["aqua_chatgpt_level3"].name
     'auqa_ChatGPT_level3'
     """
-    aliases = json.loads((bundle_folder("dataset_info") / ALIASES).read_text(encoding="utf-8"))
-    return Registrations(_datasets(), aliases)
+    entries = {name: read_registrations(path)[name] for name, path in dataset_files().items()}
+    return Registrations(entries, _read_aliases(bundle_folder("dataset_info") / ALIASES))
 
 
-@functools.cache
-def _students() -> Mapping[str, Student]:
-    path = bundle_folder("templates") / "students.yaml"
-    return named_entries(Student, read_yaml(path), str(path))
+def student_files() -> dict[str, Path]:
+    """Return the file that declares each student.
+
+    Raises:
+        FaultsError: a file is broken, or two bundles have a student of one name.
+    """
+    files = bundle_files("templates", "students.yaml")
+    declared = [(name, path) for path in files for name in _read_students(path)]
+    by_name("the student", ((name.lower(), path) for name, path in declared))
+    return dict(declared)
 
 
-@functools.cache
-def _datasets() -> Mapping[str, Registration]:
-    folder = bundle_folder("dataset_info")
-    found: dict[str, Registration] = {}
-    for name in (HUB_DATASETS, CELLS, MADE_BY_USERS):
-        found |= read_registrations(folder / name)
-    return found
+def dataset_files() -> dict[str, Path]:
+    """Return the file that registers each dataset; in each bundle `dataset_info.json` comes first.
+
+    Raises:
+        FaultsError: a file is broken, or two bundles have a dataset of one name.
+    """
+    files = [path for path in bundle_files("dataset_info", "*.json") if path.name != ALIASES]
+    folders = list(dict.fromkeys(path.parent for path in files))
+    files.sort(key=lambda p: (folders.index(p.parent), p.name != HUB_DATASETS, p.name))
+    declared = [(name, path) for path in files for name in read_registrations(path)]
+    aliases = bundle_folder("dataset_info") / ALIASES
+    by_name("the dataset", [*((alias, aliases) for alias in _read_aliases(aliases)), *declared])
+    return dict(declared)
 
 
+@read_when_changed
 def read_registrations(path: Path) -> dict[str, Registration]:
-    """Return the registrations of one `dataset_info.json`.
+    """Return the registrations of one file in the shape of `dataset_info.json`.
 
     Raises:
         FaultsError: the file is missing, not JSON, or has entries that would be misread.
     """
+    entries = named_entries(Registration, _read_json(path), str(path))
+    return {name: _with_its_file(entry, path.parent) for name, entry in entries.items()}
+
+
+@read_when_changed
+def _read_students(path: Path) -> dict[str, Student]:
+    return named_entries(Student, read_yaml(path), str(path))
+
+
+@read_when_changed
+def _read_aliases(path: Path) -> dict[str, str]:
+    return dict(_read_json(path))
+
+
+def _read_json(path: Path) -> Any:
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FaultsError(Fault(str(path), f"cannot be read ({error.strerror})")) from error
     except ValueError as error:
         raise FaultsError(Fault(str(path), f"not JSON ({error})")) from error
-    return named_entries(Registration, entries, str(path))
+
+
+def _with_its_file(entry: Registration, folder: Path) -> Registration:
+    """Make the path of a file absolute where it is next to its registration."""
+    if entry.file_name is None or not (folder / entry.file_name).is_file():
+        return entry
+    return entry.model_copy(update={"file_name": str(folder / entry.file_name)})

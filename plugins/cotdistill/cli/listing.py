@@ -8,7 +8,7 @@ from typing import Annotated, cast
 import typer
 
 from cotdistill.errors import MisuseError, did_you_mean
-from cotdistill.files.bundle import FOLDERS, Folder, bundle_folder
+from cotdistill.files.bundle import FOLDERS, Folder
 
 
 def path(
@@ -16,19 +16,26 @@ def path(
 ) -> None:
     """Print the folder of a packaged part, for --include_path or dataset_dir.
 
+    With bundles besides ours: for tasks and datasets, one folder that holds those of all bundles;
+    for templates and studies, the folder of each bundle, one per line.
+
     Example:
         lm_eval --include_path "$(cotdistill path task_configs)" --tasks AIME,AMC
     """
+    from cotdistill.catalogue.host_folders import host_folders
+
     if part not in FOLDERS:
         raise MisuseError(f"cotdistill path: no part '{part}'; {did_you_mean(part, FOLDERS)}")
-    sys.stdout.write(f"{bundle_folder(cast(Folder, part))}\n")
+    sys.stdout.write("".join(f"{each}\n" for each in host_folders(cast(Folder, part))))
 
 
 def list_(
     what: Annotated[str, typer.Argument(help="studies, datasets, benchmarks, tasks ...")],
     markdown: Annotated[bool, typer.Option("--markdown", help="print a Markdown table")] = False,
 ) -> None:
-    """List packaged studies, datasets, benchmarks, tasks, templates or students.
+    """List studies, datasets, benchmarks, tasks, templates, students or bundles.
+
+    Where something is not ours, the column 'bundle' says whose it is.
 
     Example:
         cotdistill list students

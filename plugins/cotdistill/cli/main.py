@@ -66,6 +66,7 @@ def overview() -> str:
         "Distil chain-of-thought reasoning into small language models on stock\n"
         "LLaMA-Factory and lm-evaluation-harness.\n\n"
         f"{verbs}\n\n"
+        "every verb takes --bundle DIR (repeatable): also look up packaged files in DIR\n\n"
         "example:\n"
         "  cotdistill generate quickstart -o runs/quickstart\n"
         "  cotdistill run runs/quickstart\n"
@@ -74,7 +75,7 @@ def overview() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit status: 0 fine, 1 faults found, 2 misuse."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    roots, given = _bundle_options(list(sys.argv[1:] if arguments is None else arguments))
     if not given or given[0] in ("-h", "--help", "help"):
         sys.stdout.write(overview())
         return 0 if given else MisuseError.exit_code
@@ -82,7 +83,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"cotdistill {__version__}\n")
         return 0
     try:
-        return _call(given[0], given[1:])
+        if not roots:
+            return _call(given[0], given[1:])
+        from cotdistill.files.bundle import more_bundles
+
+        with more_bundles(roots):
+            return _call(given[0], given[1:])
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
@@ -92,6 +98,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe went away, as `| head` does
         sys.stderr.close()
         return 0
+
+
+def _bundle_options(given: list[str]) -> tuple[list[str], list[str]]:
+    """Return the folders of all `--bundle DIR`, and the other arguments.
+
+    >>> _bundle_options(["list", "--bundle", "mine", "tasks", "--", "--bundle=x"])
+    (['mine'], ['list', 'tasks', '--', '--bundle=x'])
+    """
+    roots: list[str] = []
+    others: list[str] = []
+    words = iter(given)
+    for word in words:
+        if word == "--":
+            others += [word, *words]
+        elif word == "--bundle":
+            roots.append(next(words, ""))
+        elif word.startswith("--bundle="):
+            roots.append(word.partition("=")[2])
+        else:
+            others.append(word)
+    return roots, others
 
 
 def _function(place: str) -> Callable[..., Any]:

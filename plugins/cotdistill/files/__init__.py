@@ -11,6 +11,7 @@ PUBLIC_MODULES = (
     "ledger",
     "locks",
     "parquet",
+    "reread",
     "shards",
     "templates",
     "yamls",

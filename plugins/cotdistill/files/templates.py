@@ -8,21 +8,41 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import jinja2.sandbox
+from jinja2.loaders import split_template_path
 
 from cotdistill.errors import BundleError, Fault
-from cotdistill.files.bundle import bundle_folder
+from cotdistill.files.bundle import Bundle, bundle_file, bundle_folders, bundles
 from cotdistill.files.yamls import yaml_scalar
 
 
+class _BundleLoader(jinja2.BaseLoader):
+    """Finds templates in all bundles, so that one bundle's template may include another's."""
+
+    def get_source(
+        self,
+        environment: jinja2.Environment,  # noqa: ARG002
+        template: str,
+    ) -> tuple[str, str, Callable[[], bool]]:
+        """Return a template's text, its path, and what tells whether it is unchanged."""
+        name = "/".join(split_template_path(template))
+        if not any((folder / name).is_file() for folder in bundle_folders("templates")):
+            raise jinja2.TemplateNotFound(template)
+        path = bundle_file("templates", name)
+        stamp = path.stat().st_mtime_ns
+        text = path.read_text(encoding="utf-8")
+        return text, str(path), lambda: path.is_file() and path.stat().st_mtime_ns == stamp
+
+
 @functools.cache
-def _environment(folder: Path) -> jinja2.Environment:
+def _environment(folder: Path | None, _bundles: tuple[Bundle, ...]) -> jinja2.Environment:
     environment = jinja2.sandbox.SandboxedEnvironment(
-        loader=jinja2.FileSystemLoader(folder),
+        loader=_BundleLoader() if folder is None else jinja2.FileSystemLoader(folder),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -35,26 +55,34 @@ def _environment(folder: Path) -> jinja2.Environment:
 
 
 def render(template: str, values: dict[str, Any], folder: Path | None = None) -> str:
-    """Return a template of `templates/` (or of another folder) filled in with values.
+    """Return a template of the bundles' `templates/` (or of a folder) filled in with values.
 
     Raises:
-        BundleError: there is no such template, it is not Jinja2, or it asks for a value that was
-            not given or for what the sandbox does not allow.
+        BundleError: there is no such template, two bundles have it, it is not Jinja2, or it asks
+            for a value that was not given or for what the sandbox does not allow.
     """
     try:
-        return _template(template, folder).render(values)
+        return _environment(folder, bundles()).get_template(template).render(values)
     except jinja2.TemplateError as error:
         raise _fault(template, folder, error) from error
 
 
-@functools.cache
-def _template(template: str, folder: Path | None) -> jinja2.Template:
-    """Look a template up once: a judge fills the same one in thousands of times a second."""
-    return _environment(folder or bundle_folder("templates")).get_template(template)
+def parse_template(template: str) -> None:
+    """Parse a template of the bundles' `templates/` without filling it in.
+
+    Raises:
+        BundleError: there is no such template, two bundles have it, or it is not Jinja2.
+    """
+    try:
+        _environment(None, bundles()).get_template(template)
+    except jinja2.TemplateError as error:
+        raise _fault(template, None, error) from error
 
 
 def _fault(template: str, folder: Path | None, error: jinja2.TemplateError) -> BundleError:
-    place = str((folder or bundle_folder("templates")) / template)
+    folders = bundle_folders("templates") if folder is None else [folder]
+    paths = [path for each in folders if (path := each / template).is_file()]
+    place = str(paths[0] if paths else folders[-1] / template)
     if isinstance(error, jinja2.TemplateNotFound):
         return BundleError(Fault(place, f"no such template ({error.name})"))
     if isinstance(error, jinja2.TemplateSyntaxError):

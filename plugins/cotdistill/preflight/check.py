@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cotdistill.arms.build import is_current
-from cotdistill.catalogue.packaged import datasets, students
+from cotdistill.benchmarks.packaged import benchmark_files
+from cotdistill.catalogue.packaged import (
+    HUB_DATASETS,
+    dataset_files,
+    read_registrations,
+    student_files,
+)
 from cotdistill.errors import Fault, FaultsError
-from cotdistill.files.bundle import bundle_folder
+from cotdistill.files.bundle import (
+    bundle_files,
+    bundle_folders,
+    bundles,
+    more_bundles,
+    only_bundles,
+    parts_of,
+)
+from cotdistill.files.templates import parse_template
 from cotdistill.files.yamls import read_yaml
 from cotdistill.hosts.llamafactory.arguments import accepted_by_llamafactory, registrations_as_read
 from cotdistill.hosts.lm_eval.task_files import packaged_tasks
 from cotdistill.preflight.prompts import check_prompts
 from cotdistill.preflight.rows import RowReport, row_reports
+from cotdistill.runfolder.bundles import in_recorded_bundles
 from cotdistill.runfolder.generate import check_study_files, unequal_arms
 from cotdistill.runfolder.manifest import ManifestRun, read_manifest
 from cotdistill.runfolder.moved import moved_fault
 from cotdistill.studies.load import load_study, shipped_studies, study_of
 from cotdistill.studies.resolved_arm import ResolvedArm, resolve_arms
+from cotdistill.studies.study import read_study
 
 
 @dataclass(frozen=True)
@@ -34,69 +51,132 @@ class Checked:
 
 
 def check(what: str | None, sets: Sequence[str] = (), deep: bool = False, show: int = 0) -> Checked:
-    """Check the package (None), a study by name or file, or a run folder.
+    """Check all bundles (None), a study by name or file, a run folder, or one bundle's folder.
 
     `deep` also runs LLaMA-Factory's own code, which takes seconds; `show` is the number of rows per
     student and arm to return with their loss mask.
     """
     if what is None:
-        return check_bundle(deep)
-    if Path(what).is_dir():
-        return check_run_folder(Path(what), deep, show)
+        return check_bundles([bundle.root for bundle in bundles()], deep)
+    folder = Path(what)
+    if folder.is_dir() and not (folder / "manifest.jsonl").is_file() and parts_of(folder):
+        with more_bundles([folder]):
+            return check_bundles([folder.resolve()], deep)
+    if folder.is_dir():
+        return check_run_folder(folder, deep, show)
     return check_study(what, sets, deep)
 
 
-def check_bundle(deep: bool = False) -> Checked:
-    """Check every packaged study, registration, student and task."""
-    from cotdistill.preflight.tasks import check_tasks
+def check_bundles(roots: Sequence[Path], deep: bool = False) -> Checked:
+    """Check every study, student, registration, benchmark, template and task of some bundles."""
+    from cotdistill.preflight.tasks import benchmark_faults, check_tasks, gold_faults
 
     looked_at: list[str] = []
     faults: list[Fault] = []
-    for name in shipped_studies():
-        found = check_study(name, (), deep)
-        looked_at += found.looked_at
-        faults += found.faults
-    try:
-        looked_at.append(f"{len(students())} students")
-        looked_at.append(f"{len(datasets())} registered datasets")
-    except FaultsError as error:
-        faults += error.faults
-    if deep:
+
+    def look(what: str, find: Callable[[], tuple[int, list[Fault]]]) -> None:
+        """Note how many were checked and their faults; a catalogue that cannot be read is one."""
         try:
-            faults += registration_faults()
-            looked_at[-1] += ", those on the hub as LLaMA-Factory reads them"
+            count, found = find()
         except FaultsError as error:
-            faults += error.faults
-    faults += check_tasks(golds=deep)
-    looked_at.append(f"{len(packaged_tasks())} tasks, groups and tags")
+            faults.extend(error.faults)
+        else:
+            faults.extend(found)
+            looked_at.append(f"{count} {what}")
+
+    for name in _within(roots, shipped_studies()):
+        checked = check_study(name, (), deep)
+        looked_at += checked.looked_at
+        faults += checked.faults
+    look("students", lambda: (len(_within(roots, student_files())), []))
+    look("registered datasets", lambda: (len(_within(roots, dataset_files())), []))
+    if deep:
+        look("hub datasets as LLaMA-Factory reads them", lambda: registrations_misread(roots))
+    names = _within(roots, benchmark_files())
+    look("benchmarks", lambda: (len(names), benchmark_faults(names)))
+    look("templates", lambda: check_templates(roots))
+    for folder in bundle_folders("task_configs"):
+        if folder.parent in roots:
+            faults += check_tasks(folder, golds=False)
+    look("tasks, groups and tags", lambda: (len(_within(roots, packaged_tasks())), []))
+    faults += gold_faults() if deep else []
     return Checked(tuple(looked_at), tuple(faults))
 
 
-def registration_faults() -> list[Fault]:
-    """Return each column of a packaged hub dataset that LLaMA-Factory ignores or reads differently.
+def _within(roots: Sequence[Path], files: Mapping[str, Path]) -> list[str]:
+    """Return the names whose files are in some bundles."""
+    return [
+        name for name, path in files.items() if any(path.is_relative_to(root) for root in roots)
+    ]
+
+
+def check_templates(roots: Sequence[Path]) -> tuple[int, list[Fault]]:
+    """Return how many templates some bundles have, and what is wrong with those for runs.
+
+    A training template is filled in for a run as `generate` would do it, an evaluation template
+    too, and what LLaMA-Factory would refuse is a fault. Prompts are parsed.
+    """
+    found = {str(path): path for path in bundle_files("templates", "*/*")}
+    files = [found[name] for name in _within(roots, found)]
+    faults: list[Fault] = []
+    for path in files:
+        name = path.name.removesuffix(".yaml.j2")
+        study: dict[str, Any] = {
+            "name": "check",
+            "students": [{"name": "tiny", "scratch": {}}],
+            "arms": {"arm": {"puzzles": "ball", "level": 1, "rows": 1}},
+            "recipes": {"recipe": {"max_steps": 1}},
+            "evaluation": {"tasks": ["cot_gsm8k"]},
+        }
+        try:
+            if path.match("train/[!_]*.yaml.j2"):
+                study["recipes"]["recipe"]["template"] = name
+            elif path.match("eval/[!_]*.yaml.j2"):
+                study["evaluation"]["backend"] = name
+            elif path.match("prompts/*.j2"):
+                parse_template(f"prompts/{path.name}")
+                continue
+            else:
+                continue
+            check_study_files(read_study(study, str(path)), str(path), Path("runs").resolve())
+        except FaultsError as error:
+            faults += error.faults
+    return len(files), faults
+
+
+def registrations_misread(roots: Sequence[Path]) -> tuple[int, list[Fault]]:
+    """Return how many hub datasets there are, and each column LLaMA-Factory ignores or misreads.
 
     Raises:
         FaultsError: LLaMA-Factory cannot be run here.
     """
-    hub = {name: entry for name, entry in datasets().items() if entry.hf_hub_url}
-    read = registrations_as_read(list(hub), bundle_folder("dataset_info"))
-    return [
-        Fault(
-            f"dataset_info.json:{name}.columns.{column}",
-            f"LLaMA-Factory reads {read[name].get(column)!r}",
-            repr(declared),
-        )
-        for name, entry in hub.items()
-        for column, declared in entry.columns.model_dump(exclude_none=True).items()
-        if read[name].get(column) != declared
-    ]
+    count = 0
+    faults = []
+    for path in bundle_files("dataset_info", HUB_DATASETS):
+        if not any(path.is_relative_to(root) for root in roots):
+            continue
+        hub = {name: entry for name, entry in read_registrations(path).items() if entry.hf_hub_url}
+        read = registrations_as_read(list(hub), path.parent)
+        count += len(hub)
+        faults += [
+            Fault(
+                f"{path}:{name}.columns.{column}",
+                f"LLaMA-Factory reads {read[name].get(column)!r}",
+                repr(declared),
+            )
+            for name, entry in hub.items()
+            for column, declared in entry.columns.model_dump(exclude_none=True).items()
+            if read[name].get(column) != declared
+        ]
+    return count, faults
 
 
 def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> Checked:
     """Check a study as `generate` would, without writing anything."""
     try:
         study, place = load_study(name_or_path, sets)
-        files = check_study_files(study, place, Path("runs").resolve() / study.name).files
+        with only_bundles(study.bundles):
+            files = check_study_files(study, place, Path("runs").resolve() / study.name).files
     except FaultsError as error:
         return Checked((f"study {name_or_path}",), error.faults)
     looked_at = f"study {study.name}: {len(files)} runs"
@@ -110,6 +190,7 @@ def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> C
     return Checked((f"{looked_at}, by LLaMA-Factory's own parser",), tuple(_accepted(configs)))
 
 
+@in_recorded_bundles
 def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
     """Check that a run folder is complete and unaltered; with `deep`, what training would see.
 

@@ -83,13 +83,13 @@ def training_memory(
     11
     """
     trained = 1.0 if method == "full" else _ADAPTERS
-    weights = _WEIGHTS[method] / (devices if deepspeed in ("z3", "z3-offload") else 1)
+    weights = _WEIGHTS[method] / (devices if "z3" in (deepspeed or "") else 1)
     gradients = trained * _GRADIENTS / (devices if deepspeed else 1)
     optimiser = trained * _OPTIMISER / (devices if deepspeed else 1)
-    if deepspeed in ("z2-offload", "z3-offload"):
+    if "offload" in (deepspeed or ""):
         optimiser = 0.0  # kept in the host's memory
-    if deepspeed == "z3-offload":
-        weights = 0.0
+        if "z3" in (deepspeed or ""):
+            weights = 0.0
     own = parameters * 1e9 * (weights + gradients + optimiser)
     layers = math.cbrt(parameters * 1e9 / (12 * 128**2))
     hidden = 128 * layers

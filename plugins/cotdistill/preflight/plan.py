@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cotdistill.benchmarks.packaged import benchmark, benchmark_names
 from cotdistill.catalogue.packaged import students
 from cotdistill.errors import Fault, StudyError
-from cotdistill.files.bundle import bundle_folder
+from cotdistill.files.bundle import only_bundles
 from cotdistill.files.jsonl import read_rows
-from cotdistill.files.yamls import read_yaml
 from cotdistill.hosts.lm_eval.task_files import task_key
 from cotdistill.preflight.cost import Machine, Method, training_memory, training_seconds
 from cotdistill.preflight.cost import training_steps as steps_of
@@ -128,7 +128,11 @@ def plan(name_or_path: str, settings: list[str], assumed: Assumed) -> Plan:
         StudyError: the study has faults.
     """
     study, place = load_study(name_or_path, settings)
-    resolved = resolve(study, place)
+    with only_bundles(study.bundles):
+        return _plan(study, resolve(study, place), assumed)
+
+
+def _plan(study: Study, resolved: Resolved, assumed: Assumed) -> Plan:
     arms = {name: _arm_size(resolved.arms[name], assumed) for name in study.trained_arms()}
     questions = {task: _questions(task, study) for task in study.evaluation.tasks}
     answers = {task: _repeats(task) for task in questions}
@@ -269,15 +273,13 @@ def _questions(task: str, study: Study) -> int | None:
 
 def _benchmark_questions(task: str) -> int | None:
     options = task_key(task, "dataset_kwargs")
-    benchmark = options.get("benchmark") if isinstance(options, dict) else None
-    path = bundle_folder("dataset_info") / "benchmarks" / f"{benchmark}.yaml"
-    if isinstance(options, dict) and isinstance(options.get("rows"), int):
-        return int(options["rows"])
-    if benchmark is None or not path.is_file():
+    if not isinstance(options, dict):
         return None
-    rows = (read_yaml(path).get("rows") or {}).get("test")
-    first = rows[0] if isinstance(rows, list) and rows else rows
-    return first if isinstance(first, int) else None
+    if isinstance(options.get("rows"), int):
+        return int(options["rows"])
+    name = options.get("benchmark")
+    sizes = benchmark(name).rows.get("test", ()) if name in benchmark_names() else ()
+    return sizes[0] if sizes else None
 
 
 def _repeats(task: str) -> int:

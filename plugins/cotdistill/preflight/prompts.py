@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill.errors import Fault
-from cotdistill.files.bundle import bundle_folder
+from cotdistill.files.bundle import bundle_folders
 from cotdistill.files.jsonl import Row, read_rows
 from cotdistill.files.yamls import read_yaml
 from cotdistill.hosts.lm_eval.tasks import LoadedTask, TaskBroken, TaskFolder
@@ -70,7 +70,7 @@ def _untrained_instructions(folder: Path, used: list[tuple[str, str]]) -> list[s
     """Return a note for each task whose instruction no row of a training file has."""
     notes: dict[str, None] = {}
     with data_or_examples():
-        tasks = TaskFolder(bundle_folder("task_configs"))
+        tasks = TaskFolder(*bundle_folders("task_configs"))
         loaded: dict[str, LoadedTask | None] = {}
         for name, data in used:
             rows = _training_rows(folder, data)

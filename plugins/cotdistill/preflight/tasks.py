@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,26 +27,51 @@ from cotdistill.benchmarks.store import (
     write_split,
 )
 from cotdistill.errors import DataError, Fault, FaultsError
-from cotdistill.files.bundle import bundle_folder
+from cotdistill.files.bundle import bundle_folders
 from cotdistill.files.yamls import read_yaml
 from cotdistill.hosts.lm_eval.task_files import declared_names, upstream_names
 from cotdistill.hosts.lm_eval.task_rules import key_faults, setting_faults
 from cotdistill.hosts.lm_eval.tasks import LoadedTask, TaskBroken, TaskFolder, task_keys
 
+Prepared = dict[tuple[str, str], tuple[Path, dict[str, Any]]]
+"""Where each prepared split of each benchmark is, and what its ledger says."""
+
 _SHOWN = 5  # reference answers listed per split; the rest are counted
 
 
+def benchmark_faults(names: Sequence[str]) -> list[Fault]:
+    """Return each benchmark that cannot be read, and each example that is not graded right."""
+    faults: list[Fault] = []
+    for name in names:
+        try:
+            declared = benchmark(name)
+            rows = [dict(example) for example in declared.examples]
+            place = f"{name}: examples"
+            for row in questions_of(declared, "test", rows, place, any_size=True).rows:
+                if not gold_is_right(row):
+                    wrong = f"the reference answer {row['gold']!r} is not graded correct"
+                    faults.append(Fault(f"{place}: {row['id']}", wrong))
+        except FaultsError as error:
+            faults += error.faults
+    return faults
+
+
 def check_tasks(folder: Path | None = None, *, golds: bool = True) -> list[Fault]:
-    """Return all faults of the tasks in a folder (the packaged one), and of the prepared answers.
+    """Return all faults of the tasks in a folder (in all bundles), and of the prepared answers.
 
     Without `golds`, only the reference answer of each task's first document is graded (seconds).
     """
-    folder = folder or bundle_folder("task_configs")
-    faults = _file_faults(folder)
+    known = bundle_folders("task_configs")
+    folders = known if folder is None else [folder]
+    faults = [fault for each in folders for fault in _file_faults(each)]
     with data_or_examples():
-        tasks = TaskFolder(folder)
-        faults += _index_faults(folder, tasks.names())
+        # a group of one bundle may name the tasks of another
+        tasks = TaskFolder(*(known if folders[0] in known else folders))
+        for each in folders:
+            faults += _index_faults(each, tasks.names())
         for name in tasks.task_names():
+            if not any(tasks.file_of(name).is_relative_to(each) for each in folders):
+                continue
             try:
                 faults += _task_faults(tasks.load(name))
             except TaskBroken as broken:
@@ -121,16 +146,17 @@ def _with_includes(path: Path, written: dict[str, Any]) -> dict[str, Any]:
 
 def _index_faults(folder: Path, found: list[str]) -> list[Fault]:
     upstream = upstream_names()
-    faults = [
-        Fault(str(folder), f"the name '{name}' hides lm-eval's own", "", "choose another name")
-        for name in found
-        if name in upstream
-    ]
+    faults: list[Fault] = []
     seen: dict[str, Path] = {}
     for path in sorted(folder.rglob("*.yaml")):
         if path.name.startswith("_"):
             continue
         names = declared_names(path.read_text(encoding="utf-8", errors="replace"))
+        faults += [
+            Fault(str(path), f"the name '{name}' hides lm-eval's own", "", "choose another name")
+            for name in names
+            if name in upstream
+        ]
         if not names or names[0] not in found:
             wrong = "lm-eval does not find it: it skips broken files silently"
             faults.append(Fault(str(path), wrong, "a task: or group: name"))
@@ -169,7 +195,7 @@ def _task_faults(task: LoadedTask) -> list[Fault]:
 def data_or_examples() -> Iterator[None]:
     """Let the loader find every split: the prepared one, or examples in its place."""
     before = os.environ.get("COTDISTILL_DATA")
-    prepared = {
+    prepared: Prepared = {
         (name, split): (split_file(name, split), facts)
         for name in benchmark_names()
         for split, facts in read_ledger(name).items()
@@ -179,18 +205,25 @@ def data_or_examples() -> Iterator[None]:
         os.environ["COTDISTILL_DATA"] = made
         try:
             for name in benchmark_names():
-                declared = benchmark(name)
-                for split in declared.rows:
-                    if (name, split) in prepared:
-                        borrow_split(name, split, *prepared[name, split])
-                    else:
-                        write_split(name, split, _made_up(declared, split), {"source": "examples"})
+                try:
+                    _borrow_or_make_up(name, prepared)
+                except FaultsError:  # reported by `benchmark_faults`
+                    continue
             yield
         finally:
             if before is None:
                 del os.environ["COTDISTILL_DATA"]
             else:
                 os.environ["COTDISTILL_DATA"] = before
+
+
+def _borrow_or_make_up(name: str, prepared: Prepared) -> None:
+    declared = benchmark(name)
+    for split in declared.rows:
+        if (name, split) in prepared:
+            borrow_split(name, split, *prepared[name, split])
+        else:
+            write_split(name, split, _made_up(declared, split), {"source": "examples"})
 
 
 def _made_up(declared: Benchmark, split: str) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """The run folder that a study generates: manifest, layout, configuration files."""
 
 PUBLIC_MODULES = (
+    "bundles",
     "commands",
     "generate",
     "layout",

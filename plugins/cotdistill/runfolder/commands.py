@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 from pathlib import Path
 
 from cotdistill.errors import Fault, StudyError
+from cotdistill.files.bundle import RECORDED
 from cotdistill.runfolder.manifest import Command
 from cotdistill.studies.study import Recipe, Stage, Study
 
@@ -75,14 +77,17 @@ def export_command(study: Study, file: str) -> Command:
 def evaluate_command(study: Study, file: str) -> Command:
     """Return the command that scores one run, with the GPUs that its backend really uses.
 
-    hf uses one; vLLM as many as its model_args say; a server's clients none.
+    vLLM uses as many as its model_args say; a server's clients none; others one. The bundles of the
+    study go with it, because a task may ask for the questions of a benchmark that one of them has.
     """
     gpus = 0
-    if study.hardware.gpus and study.evaluation.backend == "hf":
-        gpus = 1
-    elif study.evaluation.backend == "vllm":
+    backend = study.evaluation.backend
+    if backend == "vllm":
         given = study.evaluation.model_args
         sizes = (given.get(f"{way}_parallel_size", 1) for way in ("tensor", "data", "pipeline"))
         gpus = math.prod(size for size in sizes if isinstance(size, int))
+    elif study.hardware.gpus and not backend.startswith("local-"):
+        gpus = 1
+    env = {RECORDED: os.pathsep.join(study.bundles)} if study.bundles else {}
     words = ["lm-eval", "run", "--config", file]
-    return Command(tuple(prefixed(study, "evaluate", words)), gpus=gpus)
+    return Command(tuple(prefixed(study, "evaluate", words)), env, gpus)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cotdistill.errors import Fault
-from cotdistill.files.bundle import bundle_folder
+from cotdistill.files.bundle import bundle_folders
 from cotdistill.hosts.llamafactory.arguments import training_argument_faults
 from cotdistill.runfolder.commands import (
     evaluate_command,
@@ -121,7 +121,7 @@ def _export_file(study: Study, run: Run, layout: Layout) -> ConfigFile:
 
 def _eval_file(study: Study, run: Run, layout: Layout, scored: str, command: Command) -> ConfigFile:
     evaluation = study.evaluation
-    include = [str(bundle_folder("task_configs")), *evaluation.include_path]
+    include = [*map(str, bundle_folders("task_configs")), *evaluation.include_path]
     system = evaluation.system_instruction
     if system is None and run.student.default_system:
         system = run.student.default_system  # what the student was trained with
@@ -166,8 +166,10 @@ def _model_args(study: Study, run: Run, scored: str) -> dict[str, Any]:
                 "base_url": "http://127.0.0.1:8000/v1/completions",
                 **given,
             }
-    return {
-        "model": run.name,
-        "base_url": "http://127.0.0.1:8000/v1/chat/completions",
-        **given,
-    }
+        case "local-chat-completions":
+            return {
+                "model": run.name,
+                "base_url": "http://127.0.0.1:8000/v1/chat/completions",
+                **given,
+            }
+    return {"pretrained": scored, **given}

@@ -23,7 +23,7 @@ from cotdistill.arms.build import (
 from cotdistill.arms.rows import COLUMNS
 from cotdistill.errors import DataError, Fault, FaultsError
 from cotdistill.files.atomic import write_if_changed
-from cotdistill.files.bundle import bundle_folder
+from cotdistill.files.bundle import bundle_file, only_bundles
 from cotdistill.files.templates import render
 from cotdistill.files.yamls import dump_yaml
 from cotdistill.runfolder.config_files import RunFiles, argument_faults, run_files
@@ -70,12 +70,13 @@ def generate(name_or_path: str, folder: Path | None = None, sets: Sequence[str] 
     """
     study, place = load_study(name_or_path, sets)
     root = (folder or Path("runs") / study.name).resolve()
-    checked = check_study_files(study, place, root)
-    if taken := taken_fault(root):
-        raise FaultsError(taken)
-    before = _manifest_before(root)
-    manifest = _write(checked, root)
-    return _difference(checked, root, before, manifest)
+    with only_bundles(study.bundles):
+        checked = check_study_files(study, place, root)
+        if taken := taken_fault(root):
+            raise FaultsError(taken)
+        before = _manifest_before(root)
+        manifest = _write(checked, root)
+        return _difference(checked, root, before, manifest)
 
 
 @dataclass(frozen=True)
@@ -167,12 +168,11 @@ def _write_shared(checked: CheckedStudy, root: Path) -> None:
     registry = {arm.name: _registration(arm, root) for arm in checked.trained_arms}
     text = json.dumps(registry, ensure_ascii=False, indent=2) + "\n"
     write_if_changed(root / "dataset_info.json", text)
-    templates = bundle_folder("templates")
     for name in sorted({r.deepspeed for r in study.recipes.values() if r.deepspeed}):
-        source = templates / "deepspeed" / f"{name}.json"
+        source = bundle_file("templates", f"deepspeed/{name}.json")
         write_if_changed(root / "deepspeed" / source.name, source.read_text(encoding="utf-8"))
     if study.launcher == "accelerate":
-        source = templates / "accelerate" / "fsdp.yaml"
+        source = bundle_file("templates", "accelerate/fsdp.yaml")
         write_if_changed(root / "accelerate" / "fsdp.yaml", source.read_text(encoding="utf-8"))
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from cotdistill.runfolder.bundles import in_recorded_bundles
 from cotdistill.runs.jobs import read_jobs, stage_of
 
 
+@in_recorded_bundles
 def inside(folder: Path, stage: str, name: str) -> None:
     """Do the work of a job that has no host program: build an arm or a student, or the report."""
     folder = folder.resolve()

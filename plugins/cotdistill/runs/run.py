@@ -30,6 +30,7 @@ from cotdistill.hosts.snakemake import (
     snakemake_command,
     start_snakemake,
 )
+from cotdistill.runfolder.bundles import in_recorded_bundles
 from cotdistill.runs.jobs import Job, JobId, Jobs, log_of, marker_of, read_jobs
 from cotdistill.runs.log_errors import lines_that_matter
 from cotdistill.runs.options import (
@@ -78,6 +79,7 @@ class Ran:
 Tell = Callable[[list[Event], str], None]
 
 
+@in_recorded_bundles
 def planned(folder: Path, options: RunOptions) -> Plan:
     """Return what `run` would do, and why; changes nothing and needs no lock.
 
@@ -91,6 +93,7 @@ def planned(folder: Path, options: RunOptions) -> Plan:
     return plan
 
 
+@in_recorded_bundles
 def run(folder: Path, options: RunOptions, tell: Tell) -> Ran:
     """Run what is to do in a run folder and return what became of it.
 

@@ -25,6 +25,7 @@ from cotdistill.hosts.lm_eval.outputs import evaluation_fault
 from cotdistill.hosts.machine.gpus import Devices, slots_folder, take_devices
 from cotdistill.hosts.machine.processes import is_gone, marked, own_identity, stop
 from cotdistill.hosts.machine.program import StoppedError, program_fault, run_program, search_path
+from cotdistill.runfolder.bundles import in_recorded_bundles
 from cotdistill.runs.jobs import Job, log_of, read_jobs, stage_of
 from cotdistill.runs.log_errors import lines_that_matter
 from cotdistill.runs.output_folder import Room, make_room
@@ -60,6 +61,7 @@ class _Setting:
     is_orphaned: Callable[[], bool]
 
 
+@in_recorded_bundles
 def run_step(folder: Path, stage: str, name: str) -> int:
     """Do one job, unless it is done, and return the exit status: 0 done, 1 failed, 143 stopped.
 

@@ -8,25 +8,36 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill.errors import Fault, FaultsError, StudyError, did_you_mean
-from cotdistill.files.bundle import bundle_files, bundle_folder
+from cotdistill.files.bundle import (
+    bundle_around,
+    bundle_fault,
+    bundle_files,
+    bundle_folder,
+    bundles,
+    by_name,
+)
 from cotdistill.files.yamls import parse_yaml, read_yaml
 from cotdistill.studies.study import Study, read_study
 
 
 def shipped_studies() -> dict[str, Path]:
-    """Return the packaged studies by name.
+    """Return the studies of all bundles by name.
+
+    Raises:
+        BundleError: two bundles have a study of one name.
 
     >>> "quickstart" in shipped_studies()
     True
     """
-    return {path.stem: path for path in bundle_files("studies", "*.yaml")}
+    return by_name("the study", ((p.stem, p) for p in bundle_files("studies", "*.yaml")))
 
 
 def load_study(name_or_path: str, settings: Sequence[str] = ()) -> tuple[Study, str]:
     """Return a checked study and the place that its faults name.
 
-    Paths in a study file are relative to that file; in a packaged study and in `--set` they are
-    relative to the current folder.
+    Paths in a study file are relative to that file; in our own studies and in `--set` they are
+    relative to the current folder. Its `bundles` are the folder that the file is in, if that is a
+    bundle, those that it names, and all that are looked up now.
 
     Raises:
         StudyError: no such study, or it has faults.
@@ -40,6 +51,7 @@ def load_study(name_or_path: str, settings: Sequence[str] = ()) -> tuple[Study, 
         _make_absolute(value, Path.cwd() if packaged else path.resolve().parent)
         value = with_settings(value, settings)
         _make_absolute(value, Path.cwd())
+        _add_bundles(value, path, place)
     return read_study(value, place), place
 
 
@@ -127,6 +139,23 @@ def _find(name_or_path: str) -> Path:
     )
 
 
+def _add_bundles(value: dict[str, Any], path: Path, place: str) -> None:
+    """Write down in place which bundles a study sees, so that its runs see the same ones.
+
+    Raises:
+        StudyError: it names a folder that is no bundle.
+    """
+    named = value.get("bundles") or []
+    if not isinstance(named, list) or not all(isinstance(root, str) for root in named):
+        return  # the shape of a study says what is wrong
+    if faults := [f for root in named if (f := bundle_fault(Path(root), f"{place}:bundles"))]:
+        raise StudyError(faults)
+    own = bundle_around(path)
+    around = [bundle.root for bundle in bundles() if bundle.origin]
+    roots = [*([own] if own else []), *(Path(root).resolve() for root in named), *around]
+    value["bundles"] = list(dict.fromkeys(map(str, roots)))
+
+
 def _make_absolute(value: dict[str, Any], base: Path) -> None:
     """Make the paths of a study absolute in place; what is not a path stays as it is."""
     arms = value.get("arms")
@@ -138,6 +167,8 @@ def _make_absolute(value: dict[str, Any], base: Path) -> None:
             if isinstance(filters, dict) and isinstance(filters.get("golds"), list):
                 filters["golds"] = [_absolute(path, base) for path in filters["golds"]]
     _absolute_at(value, "data_folder", base)
+    if isinstance(value.get("bundles"), list):
+        value["bundles"] = [_absolute(root, base) for root in value["bundles"]]
     students = value.get("students")
     for student in students if isinstance(students, list) else ():
         if isinstance(student, dict):

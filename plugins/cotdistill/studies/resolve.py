@@ -13,8 +13,8 @@ from pathlib import Path
 from cotdistill.catalogue.lookup import student_called
 from cotdistill.catalogue.packaged import students
 from cotdistill.catalogue.student import Student as CatalogueStudent
-from cotdistill.errors import Fault, FaultsError, StudyError, did_you_mean
-from cotdistill.files.bundle import bundle_folder
+from cotdistill.errors import BundleError, Fault, FaultsError, StudyError, did_you_mean
+from cotdistill.files.bundle import bundle_files, by_name
 from cotdistill.hosts.lm_eval.task_files import packaged_tasks, upstream_task_exists
 from cotdistill.models.scratch import SCRATCH_TEMPLATE, Scratch
 from cotdistill.studies.resolved_arm import ResolvedArm, arms_and_faults, missing_file_faults
@@ -152,14 +152,12 @@ def _learner(entry: Student, known: dict[str, CatalogueStudent], place: str) -> 
 
 
 def _recipe_faults(study: Study, place: str, learners: list[str]) -> Iterator[Fault]:
-    folder = bundle_folder("templates") / "train"
-    known = sorted(path.name.removesuffix(".yaml.j2") for path in folder.glob("*.yaml.j2"))
     packaged = students()
     for name, recipe in study.recipes.items():
         where = f"{place}:recipes.{name}"
-        if recipe.template not in known:
-            hint = did_you_mean(recipe.template, known)
-            yield Fault(where, f"unknown template '{recipe.template}'", "", hint)
+        yield from _template_fault(where, "template", recipe.template, "train/*.yaml.j2")
+        if recipe.deepspeed is not None:
+            yield from _template_fault(where, "deepspeed", recipe.deepspeed, "deepspeed/*.json")
         for student in recipe.students or ():
             # a packaged student may be named here and left out of the study by --set students=...
             if student not in learners and student not in packaged:
@@ -172,6 +170,20 @@ def _recipe_faults(study: Study, place: str, learners: list[str]) -> Iterator[Fa
             yield Fault(f"{place}:recipes", f"no recipe trains '{learner}'", "", remedy)
 
 
+def _template_fault(where: str, key: str, name: str, pattern: str) -> Iterator[Fault]:
+    """Yield a fault unless just one bundle has a template of this name."""
+    ending = pattern.partition("*")[2]
+    files = bundle_files("templates", pattern)
+    named = [(path.name.removesuffix(ending), path) for path in files]
+    try:
+        known = by_name(f"the {key}", named)
+    except BundleError as error:
+        yield from error.faults
+        return
+    if name not in known:
+        yield Fault(where, f"unknown {key} '{name}'", "", did_you_mean(name, sorted(known)))
+
+
 def _batch_faults(recipe: Recipe, study: Study, where: str) -> tuple[Fault, ...]:
     try:
         batch_steps(recipe, study.hardware, where)
@@ -181,6 +193,8 @@ def _batch_faults(recipe: Recipe, study: Study, where: str) -> tuple[Fault, ...]
 
 
 def _task_faults(study: Study, place: str) -> Iterator[Fault]:
+    backend = study.evaluation.backend
+    yield from _template_fault(f"{place}:evaluation", "backend", backend, "eval/*.yaml.j2")
     known = packaged_tasks([Path(folder) for folder in study.evaluation.include_path])
     for task in study.evaluation.tasks:
         if task not in known and not upstream_task_exists(task):

@@ -19,8 +19,6 @@ from cotdistill.studies.arm import Arm, MixedArm
 SCHEMA_VERSION = 1
 STAGES = ("prepare", "train", "export", "evaluate")
 Stage = Literal["prepare", "train", "export", "evaluate"]
-Backend = Literal["hf", "vllm", "local-completions", "local-chat-completions"]
-DeepSpeed = Literal["z2", "z2-offload", "z3", "z3-offload"]
 Value = Any  # what a YAML file can hold: text, number, boolean, null, list, mapping
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
@@ -87,7 +85,7 @@ class Recipe(Shape):
     scheduler: str = "cosine"
     warmup_ratio: float = Field(default=0.0, ge=0, le=1)
     precision: Literal["bf16", "fp16", "fp32"] = "bf16"
-    deepspeed: DeepSpeed | None = None
+    deepspeed: str | None = None
     students: list[str] | None = None
     settings: dict[str, Value] = Field(default_factory=dict)
 
@@ -102,7 +100,7 @@ class Evaluation(Shape):
     """How a trained student is scored by lm-eval."""
 
     tasks: list[str] = Field(min_length=1)
-    backend: Backend = "hf"
+    backend: str = "hf"
     model_args: dict[str, Value] = Field(default_factory=dict)
     generation: dict[str, Value] = Field(default_factory=dict)
     batch_size: int | str = 8
@@ -148,6 +146,7 @@ class Study(Shape):
     environments: dict[Stage, str] = Field(default_factory=dict)
     launcher: Literal["auto", "plain", "torchrun", "accelerate"] = "auto"
     data_folder: str | None = None  # where registered datasets that are local files lie
+    bundles: list[str] = Field(default_factory=list)  # folders of packaged files besides our own
 
     _name_is_a_file_name = field_validator("name")(_checked_name)
 

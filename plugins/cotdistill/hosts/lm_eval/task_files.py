@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from cotdistill.files.bundle import bundle_folder
+from cotdistill.files.bundle import bundle_folders, by_name
 
 
 def task_key(task: str, key: str) -> Any:
@@ -46,17 +46,27 @@ _TAGS = re.compile(r"^tag:[ \t]*(.*)((?:\n[ \t]*- .*)*)", re.MULTILINE)
 
 
 def packaged_tasks(more: Iterable[Path] = ()) -> dict[str, Path]:
-    """Return every task, group and tag of the packaged folder and of `more`, with its file.
+    """Return every task, group and tag of the bundles' folders and of `more`, with its file.
+
+    A tag is in many files, and leads to the first of them.
+
+    Raises:
+        BundleError: two files have a task or group of one name, of which lm-eval would take one.
 
     >>> all(path.suffix == ".yaml" for path in packaged_tasks().values())
     True
     """
-    found: dict[str, Path] = {}
-    for folder in (bundle_folder("task_configs"), *more):
+    tasks: list[tuple[str, Path]] = []
+    tags: dict[str, Path] = {}
+    for folder in dict.fromkeys(
+        [*bundle_folders("task_configs"), *(path.resolve() for path in more)]
+    ):
         for path in sorted(folder.rglob("*.yaml")):
-            for name in declared_names(path.read_text(encoding="utf-8", errors="replace")):
-                found.setdefault(name, path)
-    return found
+            text = path.read_text(encoding="utf-8", errors="replace")
+            tasks += [(match.group(2), path) for match in _NAMED.finditer(text)]
+            for name in declared_names(text):
+                tags.setdefault(name, path)
+    return tags | by_name("the task", tasks)
 
 
 def declared_names(text: str) -> list[str]:

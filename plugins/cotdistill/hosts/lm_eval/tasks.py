@@ -41,13 +41,15 @@ def task_keys() -> tuple[list[str], list[str]]:
 
 
 class TaskFolder:
-    """lm-eval's index of one folder, without its own 14,000 tasks."""
+    """lm-eval's index of some folders, without its own 14,000 tasks."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, *folders: Path) -> None:
         from lm_eval.tasks import TaskManager  # type: ignore[import-untyped]
 
         with quiet():
-            self._manager = TaskManager(include_path=str(folder), include_defaults=False)
+            self._manager = TaskManager(
+                include_path=[str(folder) for folder in folders], include_defaults=False
+            )
 
     def names(self) -> list[str]:
         """Return every task, group and tag that lm-eval found, sorted."""
@@ -56,6 +58,10 @@ class TaskFolder:
     def task_names(self) -> list[str]:
         """Return the names of single tasks, sorted."""
         return list(self._manager.all_subtasks)
+
+    def file_of(self, name: str) -> Path:
+        """Return the file that declares a single task."""
+        return Path(self._manager.task_index[name].yaml_path)
 
     def members(self, name: str) -> list[str]:
         """Return the single tasks behind a name: its own, or a group's; [] where it is not ours."""

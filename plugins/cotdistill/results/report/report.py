@@ -20,6 +20,7 @@ from cotdistill.results.report.study_charts import study_figures
 from cotdistill.results.run_names import short_names
 from cotdistill.results.run_settings import settings_warnings
 from cotdistill.results.verdict_files import VerdictSource
+from cotdistill.runfolder.bundles import in_recorded_bundles
 from cotdistill.tables import Table, escaped_markdown
 
 
@@ -31,6 +32,7 @@ class Report(NamedTuple):
     results: Results
 
 
+@in_recorded_bundles
 def report(
     folder: Path,
     baseline: str | None = None,
