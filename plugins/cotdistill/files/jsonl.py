@@ -57,6 +57,18 @@ def row_line(row: Row) -> str:
     return line + "\n"
 
 
+def json_text(value: Any, indent: int | None = None) -> str:
+    r"""Return a value as JSON that can be written as UTF-8, whatever text it holds.
+
+    >>> print(json_text({"reason": "half \ud83d"}), json_text("π"))
+    {"reason": "half \ud83d"} "π"
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    if not text.isascii() and _HALF_A_SIGN.search(text):
+        text = json.dumps(value, indent=indent)
+    return text
+
+
 def _lines(path: Path) -> Iterator[Row]:
     try:
         with path.open(encoding="utf-8-sig") as stream:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 _NO_ANSWER = frozenset(
     {"content_filter", "tool_calls", "function_call", "refusal", "abort", "error"}
 )
+_CLOSED = re.compile(r"</think>[ \t]*(?:\n|$)")
 _MOST_TOKENS = 1 << 53  # a server that counts more counts nonsense
 _SHOWN = 200
 
@@ -201,20 +203,21 @@ def answer_fault(choices: Sequence[Choice], request: Request) -> str:
 
 
 def split_thought(text: str) -> tuple[str, str]:
-    """Return the answer and the thought that stands before it in tags.
+    r"""Return the answer and the thought that stands before it in tags.
 
-    A chat template may have written the opening tag, so that only the closing one is in the text;
-    a thought that never ends leaves no answer.
+    A chat template may have written the opening tag, so that only the closing one is in the text,
+    at the end of a line; a thought that never ends leaves no answer. Tags elsewhere are left alone.
 
-    >>> split_thought("<think>2 + 2</think>4"), split_thought("2 + 2 </think> 4")
+    >>> split_thought("<think>2 + 2</think>4"), split_thought("2 + 2\n</think>\n\n4")
     (('4', '2 + 2'), ('4', '2 + 2'))
-    >>> split_thought("<think>2 + 2 is"), split_thought("4")
-    (('', '2 + 2 is'), ('4', ''))
+    >>> split_thought("<think>2 + 2 is"), split_thought("The tag </think> ends it.")
+    (('', '2 + 2 is'), ('The tag </think> ends it.', ''))
     """
     thoughts = []
     rest = text.lstrip()
-    if "<think>" not in rest and "</think>" in rest:
-        rest = "<think>" + rest
+    if "<think>" not in rest and (close := _CLOSED.search(rest)):
+        thoughts.append(rest[: close.start()].strip())
+        rest = rest[close.end() :].lstrip()
     elif not rest.startswith("<think>"):
         return text, ""
     while rest.startswith("<think>"):

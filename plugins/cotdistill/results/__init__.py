@@ -3,10 +3,8 @@
 PUBLIC_MODULES = (
     "collect",
     "compare",
-    "judge.agreement",
     "judge.judge",
-    "judge.older_judge",
-    "judge.outputs",
+    "judge.options",
     "report.report",
     "report.serve",
     "report.track",

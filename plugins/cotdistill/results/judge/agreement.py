@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from cotdistill.errors import DataError, Fault
-from cotdistill.results.judge.judge import CUT_OFF, Judged, Spent
-from cotdistill.results.questions import QuestionId
+from cotdistill.results.judge.ask import TRUNCATED, Spent
+from cotdistill.results.judge.responses import JudgedFile
 from cotdistill.stats.confidence import Interval, score_interval, wilson
 from cotdistill.stats.significance import kappa
 from cotdistill.tables import Table
@@ -17,85 +16,77 @@ from cotdistill.tables import Table
 
 @dataclass(frozen=True)
 class Agreement:
-    """What both stages say of one samples file.
+    """What both stages say of one samples file; fractions in [0, 1].
 
-    `confusion` counts responses by (the grader says right, the judge's ruling), audited ones only
-    on the right side. `kappa` weighs the audited ones up to all right ones. `judged` takes the
-    judge's word where the grader says anything but "right"; `corrected` also takes off the share
-    of right ones that the audit calls wrong.
+    `confusion` counts responses by (the grader says correct, the judge's ruling), on the correct
+    side audited ones only. `kappa` weighs the audited ones up to all correct ones. `judged` takes
+    the judge's ruling where the grader says anything but "correct"; `corrected` also takes off the
+    share of correct ones that the audit calls wrong (`false_correct`).
     """
 
     run: str
     task: str
     responses: int
-    rule: Interval
+    grader: Interval
     judged: Interval
     corrected: float
     confusion: Counter[tuple[bool, str]]
-    false_right: Interval | None
+    false_correct: Interval | None
     kappa: float | None
     unanswered: int
-    cut_off: int = 0
+    truncated: int = 0
     without_gold: int = 0
 
 
-def agreement(judged: Judged, run: str | None = None) -> Agreement:
+def agreement(judged: JudgedFile, run: str | None = None) -> Agreement:
     """Return how the two stages agree on one samples file; `run` names it in tables.
 
     Questions without a reference answer are left out and counted.
-
-    Raises:
-        DataError: no question has a reference answer.
     """
-    graded = [(item, item.grade) for item in judged.items if item.grade is not None]
-    items = [item for item, _ in graded]
-    if not items:
-        wrong = "no question has a reference answer"
-        remedy = "give the answers with --golds FILE (rows of question and gold)"
-        raise DataError(Fault(str(judged.file.path), wrong, "", remedy))
+    graded = [(one, one.grade) for one in judged.responses if one.grade is not None]
+    responses = [response for response, _ in graded]
+    opinions = [(grade.correct, one.opinion) for one, grade in graded if one.opinion is not None]
     confusion: Counter[tuple[bool, str]] = Counter(
-        (grade.correct, item.opinion.ruling) for item, grade in graded if item.opinion is not None
+        (correct, opinion.ruling) for correct, opinion in opinions
     )
-    right = sum(grade.correct for _, grade in graded)
+    correct = sum(grade.correct for _, grade in graded)
     kept, taken = confusion[True, "correct"], confusion[True, "wrong"]
     audited = kept + taken
-    false_right = wilson(taken, audited) if audited else None
-    weight = Fraction(right, audited) if audited else Fraction(0)
+    false_correct = wilson(taken, audited) if audited else None
+    weight = Fraction(correct, audited) if audited else Fraction(0)
     both = (kept * weight, taken * weight, confusion[False, "correct"], confusion[False, "wrong"])
-    rule = score_interval(_by_question((item.question, grade.correct) for item, grade in graded))
-    after = score_interval(_by_question((item.question, item.correct) for item in items))
-    wrongly = false_right.value * rule.value if false_right else 0.0
+    questions = [
+        answers for answers in judged.by_question().values() if answers[0].grade is not None
+    ]
+    grader = score_interval(
+        [sum(bool(one.grade and one.grade.correct) for one in q) / len(q) for q in questions]
+    )
+    after = score_interval([sum(one.correct for one in q) / len(q) for q in questions])
+    wrongly = false_correct.value * grader.value if false_correct else 0.0
     return Agreement(
         run=run or judged.file.path.parent.name,
         task=judged.file.task,
-        responses=len(items),
-        rule=rule,
+        responses=len(responses),
+        grader=grader,
         judged=after,
         corrected=after.value - wrongly,
         confusion=confusion,
-        false_right=false_right,
+        false_correct=false_correct,
         kappa=kappa(*both),
-        cut_off=sum(item.opinion is not None and item.opinion.reason == CUT_OFF for item in items),
-        unanswered=sum(item.asked and item.opinion is None for item in items),
-        without_gold=len({item.question for item in judged.items if item.grade is None}),
+        truncated=sum(opinion.reason == TRUNCATED for _, opinion in opinions),
+        unanswered=sum(one.asked and one.opinion is None for one in responses),
+        without_gold=len({one.question.id for one in judged.responses if one.grade is None}),
     )
 
 
-def _by_question(verdicts: Iterable[tuple[QuestionId, bool]]) -> list[float]:
-    by_question: dict[QuestionId, list[bool]] = {}
-    for question, correct in verdicts:
-        by_question.setdefault(question, []).append(correct)
-    return [sum(correct) / len(correct) for correct in by_question.values()]
-
-
-def agreement_table(found: Sequence[Agreement], spent: Spent) -> Table:
+def agreement_table(agreements: Sequence[Agreement], spent: Spent) -> Table:
     """Return a row a samples file: scores before and after, agreement, rank before and after."""
     scores = ("grader %", "judged %", "95 % interval", "corrected %")
     agreed = ("raised", "audit: kept/taken/undecided", "kappa", "rank")
     columns = ("run", "task", "responses", *scores, *agreed)
     rows = []
-    for one in found:
-        peers = [other for other in found if other.task == one.task]
+    for one in agreements:
+        peers = [other for other in agreements if other.task == one.task]
         ranks = [
             1 + sum(_scores(other)[stage] > _scores(one)[stage] for other in peers)
             for stage in range(3)
@@ -106,7 +97,7 @@ def agreement_table(found: Sequence[Agreement], spent: Spent) -> Table:
                 one.run,
                 one.task,
                 str(one.responses),
-                f"{100 * one.rule.value:.1f}",
+                f"{100 * one.grader.value:.1f}",
                 f"{100 * one.judged.value:.1f}",
                 f"{100 * one.judged.low:.1f} - {100 * one.judged.high:.1f}",
                 f"{100 * one.corrected:.1f}",
@@ -116,20 +107,22 @@ def agreement_table(found: Sequence[Agreement], spent: Spent) -> Table:
                 " → ".join(map(str, ranks)) if len(peers) > 1 else "",
             )
         )
-    return Table(columns, tuple(rows), tuple(_notes(found, spent)))
+    return Table(columns, tuple(rows), tuple(_notes(agreements, spent)))
 
 
 def _scores(one: Agreement) -> tuple[float, float, float]:
-    return one.rule.value, one.judged.value, one.corrected
+    return one.grader.value, one.judged.value, one.corrected
 
 
-def _notes(found: Sequence[Agreement], spent: Spent) -> list[str]:
+def _notes(agreements: Sequence[Agreement], spent: Spent) -> list[str]:
     notes = [
         f"asked {spent.asked:,}, known from before {spent.known:,}, failed {spent.failed:,}, left "
         f"out by the budget {spent.left:,}; {spent.prompt_tokens:,} prompt and "
         f"{spent.reply_tokens:,} reply tokens"
     ]
-    for one in found:
+    if spent.failed:
+        notes.append(f"{spent.failed:,} requests failed, last: {spent.last_failure}")
+    for one in agreements:
         name = f"{one.run}, {one.task}"
         if one.without_gold:
             notes.append(
@@ -138,18 +131,19 @@ def _notes(found: Sequence[Agreement], spent: Spent) -> list[str]:
             )
         if one.unanswered:
             notes.append(
-                f"{name}: {one.unanswered} responses have no verdict of the judge and keep the "
-                "grader's; the same command asks them again"
+                f"{name}: {one.unanswered} responses have no verdict from the judge and keep the "
+                "grader's; run the same command again to ask about them"
             )
-        if one.false_right is not None and one.false_right.value:
-            low, high = 100 * one.false_right.low, 100 * one.false_right.high
+        if one.false_correct is not None and one.false_correct.value:
+            low, high = 100 * one.false_correct.low, 100 * one.false_correct.high
             notes.append(
-                f"{name}: the audit calls {100 * one.false_right.value:.1f} % of the grader's "
-                f"right answers wrong (95 % interval {low:.1f} - {high:.1f}); read them in "
-                "disagreements"
+                f"{name}: the audit calls {100 * one.false_correct.value:.1f} % of the grader's "
+                f"correct answers wrong (95 % interval {low:.1f} - {high:.1f}); read them in "
+                "judged/disagreements"
             )
         undecided = one.confusion[False, "undecided"]
         if undecided:
-            cut = f"; {one.cut_off} replies were cut off: raise --max-tokens" * bool(one.cut_off)
+            cut = f"; {one.truncated} replies were truncated: raise --max-tokens"
+            cut *= bool(one.truncated)
             notes.append(f"{name}: the judge left {undecided} responses undecided{cut}")
     return notes

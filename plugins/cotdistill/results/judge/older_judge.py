@@ -1,51 +1,62 @@
-"""The verdicts that an older judge left beside the samples, held against ours by question."""
+"""Compare the verdicts that an older judge left next to the samples with ours, by question."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
-from cotdistill.benchmarks.question import asked_alone, question_key
+from cotdistill.benchmarks.question import question_key
 from cotdistill.errors import DataError, Fault
-from cotdistill.results.judge.judge import Judged
-from cotdistill.results.questions import QuestionId, single_samples, text_of
+from cotdistill.hosts.lm_eval.samples import SampleFile
+from cotdistill.results.judge.responses import JudgedFile
 
 _SHOWN = 10
 
 
-def older_judge_note(judged: Judged, run: str) -> str | None:
-    """Say where an older judge's `llm_answer_check_result_<task>.json` differs from ours.
+@dataclass(frozen=True)
+class OlderJudge:
+    """What an older judge said, by the question's own words."""
 
-    Rows are joined by the question's words; a question answered several times is left out. None
-    where there is no such file.
+    path: Path
+    verdicts: Mapping[str, bool]
+
+
+def older_judge_of(file: SampleFile) -> OlderJudge | None:
+    """Return what is in `llm_answer_check_result_<task>.json` next to samples; None without one.
 
     Raises:
         DataError: the file is not what the older judge writes.
     """
-    file = judged.file
     path = file.path.parent / f"llm_answer_check_result_{file.task}.json"
     if not path.is_file():
         return None
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        theirs = {question_key(row["problem"]): row["llm_check_result"] for row in rows}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        verdicts = {question_key(row["problem"]): bool(row["llm_check_result"]) for row in rows}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         wrong = f"not an older judge's file ({error})"
         raise DataError(Fault(str(path), wrong, "a list of rows with llm_check_result")) from error
-    answers: dict[QuestionId, list[bool]] = {}
-    for item in judged.items:
-        answers.setdefault(item.question, []).append(item.correct)
+    return OlderJudge(path, verdicts)
+
+
+def older_judge_note(judged: JudgedFile, run: str, older: OlderJudge) -> str:
+    """Say where an older judge's verdicts differ from ours.
+
+    Rows are joined by the question's words; a question answered several times is left out.
+    """
     pairs = [
-        (number, bool(theirs[key]), answers[question][0])
-        for number, (question, sample) in enumerate(single_samples(file))
-        if len(answers[question]) == 1
-        and (key := question_key(asked_alone(sample.doc) or text_of(sample))) in theirs
+        (number, older.verdicts[key], responses[0].correct)
+        for number, responses in enumerate(judged.by_question().values())
+        if len(responses) == 1 and (key := responses[0].question.alone) in older.verdicts
     ]
-    differ = [(number, old) for number, old, new in pairs if old != new]
+    differ = [(number, theirs) for number, theirs, ours in pairs if theirs != ours]
     shown = ", ".join(f"{n} (older: {'right' if old else 'wrong'})" for n, old in differ[:_SHOWN])
     more = f" and {len(differ) - _SHOWN} more" if len(differ) > _SHOWN else ""
-    theirs_right, ours_right = sum(old for _, old, _ in pairs), sum(new for _, _, new in pairs)
+    theirs_right, ours_right = (sum(pair[side] for pair in pairs) for side in (1, 2))
     return (
-        f"{run}, {file.task}: {path.name} of an older judge calls {theirs_right} of {len(pairs)} "
-        f"right, this one {ours_right}; they differ on "
+        f"{run}, {judged.file.task}: {older.path.name} of an older judge calls {theirs_right} of "
+        f"{len(pairs)} right, this one {ours_right}; they differ on "
         + (f"{len(differ)}: rows {shown}{more}" if differ else "none")
     )

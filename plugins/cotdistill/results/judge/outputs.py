@@ -1,27 +1,46 @@
-"""What `judge` writes: the seeds' three files with their keys, verdicts, and every disagreement.
+"""What `judge` writes: three files with the source repositories' keys, verdicts, disagreements.
 
-The three go to `judged/` beside the samples, so that an older judge's files of the same names stay.
+The three go to `judged/` next to the samples, where they leave an older judge's files alone.
 """
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cotdistill.errors import Fault
 from cotdistill.files.atomic import write_text
-from cotdistill.files.jsonl import Row, write_rows
+from cotdistill.files.jsonl import Row, json_text, write_rows
+from cotdistill.hosts.lm_eval.samples import SampleFile
 from cotdistill.results.judge.agreement import Agreement
-from cotdistill.results.judge.judge import Item, Judged
-from cotdistill.results.judge.opinion import tail_of
-from cotdistill.results.questions import QuestionId, single_samples, text_of
-from cotdistill.results.regrade import NO_GOLD, UNGRADED, task_of
+from cotdistill.results.judge.responses import JudgedFile, Response
+from cotdistill.results.regrade import NO_GOLD, UNGRADED
 
 _CHECKS = {"correct": 1, "wrong": 0, "undecided": None}
+_PROBLEM_KEYS = (
+    "index",
+    "problem",
+    "resp_answer",
+    "answer",
+    "exact_match",
+    "llm_check_result",
+    "llm_check_result_reason",
+)
 
 
-def write_judged(judged: Judged, found: Agreement, golds: dict[str, str]) -> list[Path]:
+def output_fault(file: SampleFile) -> Fault | None:
+    """Return why nothing can be written for a samples file, or None; look before asking anyone."""
+    folder = file.path.parent
+    for path in (folder / "judged", folder):
+        if path.exists() and not (path.is_dir() and os.access(path, os.W_OK | os.X_OK)):
+            wrong = "cannot be written: not a folder, or one that may not be changed"
+            return Fault(str(path), wrong, "", "copy the samples to a folder of your own")
+    return None
+
+
+def write_judged(judged: JudgedFile, agreement: Agreement) -> list[Path]:
     """Write all files of one judged samples file and return them.
 
     Raises:
@@ -29,7 +48,7 @@ def write_judged(judged: Judged, found: Agreement, golds: dict[str, str]) -> lis
     """
     file = judged.file
     folder = file.path.parent / "judged"
-    rows = list(_check_rows(judged, golds))
+    rows = list(_check_rows(judged))
     graded = [row for row in rows if row["answer"] is not None]
     summary = {
         "none_resp_answer_count": sum(row["resp_answer"] is None for row in rows),
@@ -42,116 +61,101 @@ def write_judged(judged: Judged, found: Agreement, golds: dict[str, str]) -> lis
         for row in rows
         if row["exact_match"] == 0 and row["resp_answer"] is not None
     ]
-    written = [
-        _json(folder / f"summary_results_{file.task}.json", summary),
-        _json(folder / f"problematic_instances_{file.task}.json", problems),
-        _json(folder / f"llm_answer_check_result_{file.task}.json", rows),
-        _json(folder / f"agreement_{file.task}.json", _agreement(found)),
-        folder / f"disagreements_{file.task}.jsonl",
-        file.path.with_name(f"verdicts_{file.task}_{file.stamp or 'run'}.judged.jsonl"),
-    ]
-    write_rows(written[4], _disagreements(judged, golds))
-    write_rows(written[5], _verdict_rows(judged))
-    return written
+    texts = {
+        folder / f"summary_results_{file.task}.json": summary,
+        folder / f"problematic_instances_{file.task}.json": problems,
+        folder / f"llm_answer_check_result_{file.task}.json": rows,
+        folder / f"agreement_{file.task}.json": _agreement(agreement),
+    }
+    for path, value in texts.items():
+        write_text(path, json_text(value, indent=4) + "\n")
+    lines = {
+        folder / f"disagreements_{file.task}.jsonl": _disagreements(judged),
+        file.path.with_name(
+            f"verdicts_{file.task}_{file.stamp or 'run'}.judged.jsonl"
+        ): _verdict_rows(judged),
+    }
+    for path, made in lines.items():
+        write_rows(path, made)
+    return [*texts, *lines]
 
 
-_PROBLEM_KEYS = (
-    "index",
-    "problem",
-    "resp_answer",
-    "answer",
-    "exact_match",
-    "llm_check_result",
-    "llm_check_result_reason",
-)
-
-
-def _check_rows(judged: Judged, golds: dict[str, str]) -> Iterator[dict[str, Any]]:
-    items = iter(judged.items)
-    index = 0
-    for _, sample in single_samples(judged.file):
-        wanted = task_of(sample, golds)
-        for _ in wanted.responses:
-            item = next(items)
-            result, reason = _check(item)
-            yield {
-                "index": index,
-                "problem": text_of(sample),
-                "answer": wanted.gold,
-                "resp_answer": item.grade.answer if item.grade else None,
-                "exact_match": int(item.grade is not None and item.grade.correct),
-                "llm_check_result": result,
-                "llm_check_result_reason": reason,
-            }
-            index += 1
-
-
-def _check(item: Item) -> tuple[int | None, str]:
-    if item.opinion is not None:
-        return _CHECKS[item.opinion.ruling], f"LLM check result: {item.opinion.reason}"
-    if item.grade is None:
-        return None, "no reference answer"
-    if item.asked:
-        return None, "not answered"
-    return int(item.grade.correct), "No need to check"
-
-
-def _verdict_rows(judged: Judged) -> Iterator[Row]:
-    by_question: dict[QuestionId, list[Item]] = {}
-    for item in judged.items:
-        by_question.setdefault(item.question, []).append(item)
-    for question, items in by_question.items():
-        graded = items[0].grade is not None
+def _check_rows(judged: JudgedFile) -> Iterator[dict[str, Any]]:
+    for index, response in enumerate(judged.responses):
+        result, reason = _check(response)
+        grade = response.grade
         yield {
-            "question": str(question),
-            "key": items[0].key,
-            "score": sum(item.correct for item in items) / len(items) if graded else None,
-            "verdicts": [_verdict(item) for item in items],
+            "index": index,
+            "problem": response.question.text,
+            "answer": response.question.gold,
+            "resp_answer": grade.answer if grade else None,
+            "exact_match": int(grade is not None and grade.correct),
+            "llm_check_result": result,
+            "llm_check_result_reason": reason,
         }
 
 
-def _verdict(item: Item) -> dict[str, Any]:
-    grade = item.grade
+def _check(response: Response) -> tuple[int | None, str]:
+    if response.opinion is not None:
+        return _CHECKS[response.opinion.ruling], f"LLM check result: {response.opinion.reason}"
+    if response.grade is None:
+        return None, "no reference answer"
+    if response.asked:
+        return None, "not answered"
+    return int(response.grade.correct), "No need to check"
+
+
+def _verdict_rows(judged: JudgedFile) -> Iterator[Row]:
+    for question, responses in judged.by_question().items():
+        graded = responses[0].grade is not None
+        correct = sum(response.correct for response in responses)
+        yield {
+            "question": str(question),
+            "key": responses[0].question.key,
+            "score": correct / len(responses) if graded else None,
+            "verdicts": [_verdict(response) for response in responses],
+        }
+
+
+def _verdict(response: Response) -> dict[str, Any]:
+    grade, opinion = response.grade, response.opinion
     if grade is None:
         return {"outcome": UNGRADED, "answer": None, "rule": NO_GOLD}
     return {
-        "outcome": "correct" if item.correct else grade.outcome,
+        "outcome": "correct" if response.correct else grade.outcome,
         "answer": grade.answer,
         "rule": grade.rule,
-        "audit": item.audit,
-        "ruling": item.opinion.ruling if item.opinion else None,
-        "reason": item.opinion.reason if item.opinion else None,
+        "audit": response.audited,
+        "ruling": opinion.ruling if opinion else None,
+        "reason": opinion.reason if opinion else None,
     }
 
 
-def _disagreements(judged: Judged, golds: dict[str, str]) -> Iterator[Row]:
-    items = iter(judged.items)
-    for _, sample in single_samples(judged.file):
-        wanted = task_of(sample, golds)
-        for response in wanted.responses:
-            item = next(items)
-            if item.grade is None or item.opinion is None or item.opinion.ruling == "undecided":
-                continue
-            if item.grade.correct == (item.opinion.ruling == "correct"):
-                continue
-            yield {
-                "key": item.key,
-                "response": item.index,
-                "grader": item.grade.outcome,
-                "rule": item.grade.rule,
-                "judge": item.opinion.ruling,
-                "reason": item.opinion.reason,
-                "gold": wanted.gold,
-                "answer": item.grade.answer,
-                "question": text_of(sample),
-                "tail": tail_of(response),
-            }
+def _disagreements(judged: JudgedFile) -> Iterator[Row]:
+    for response in judged.responses:
+        grade, opinion = response.grade, response.opinion
+        if grade is None or opinion is None or opinion.ruling == "undecided":
+            continue
+        if grade.correct == (opinion.ruling == "correct"):
+            continue
+        yield {
+            "key": response.question.key,
+            "response": response.index,
+            "grader": grade.outcome,
+            "rule": grade.rule,
+            "judge": opinion.ruling,
+            "reason": opinion.reason,
+            "gold": response.question.gold,
+            "answer": grade.answer,
+            "question": response.question.text,
+            "tail": response.tail,
+        }
 
 
 def _agreement(found: Agreement) -> dict[str, Any]:
     return {
         "responses": found.responses,
-        "grader": found.rule.value,
+        "grader": found.grader.value,
         "judged": found.judged.value,
         "judged_low": found.judged.low,
         "judged_high": found.judged.high,
@@ -159,15 +163,10 @@ def _agreement(found: Agreement) -> dict[str, Any]:
         "kappa": found.kappa,
         "unanswered": found.unanswered,
         "confusion": {
-            f"grader {'right' if right else 'not right'}, judge {ruling}": count
-            for (right, ruling), count in sorted(found.confusion.items())
+            f"grader {'right' if correct else 'not right'}, judge {ruling}": count
+            for (correct, ruling), count in sorted(found.confusion.items())
         },
     }
-
-
-def _json(path: Path, value: Any) -> Path:
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=4) + "\n")
-    return path
 
 
 def _mean(values: list[int]) -> float:
