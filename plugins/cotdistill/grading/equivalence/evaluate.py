@@ -12,7 +12,7 @@ from cotdistill.grading.equivalence.tree import Node, TooBigError
 _MOST_TERMS = 400
 _LARGEST_LOG = 10**9  # of a value, in bits
 _LARGEST_ARGUMENT = 10**6  # of a factorial or binomial
-_COST = {"factorial": 60, "binomial": 120, "log": 12, "big": 5}
+_COST = {"factorial": 60, "double factorial": 90, "binomial": 120, "log": 12, "big": 5}
 _SAME = ("sin", "cos", "tan", "sec", "csc", "cot", "sinh", "cosh", "tanh")
 _ARCS = {"arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot",
          "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh"}  # fmt: skip
@@ -197,9 +197,11 @@ class Evaluator:
             )
         if name == "mod":
             return first - args[1] * self.function("floor", [first / args[1]])
-        if name in ("factorial", "binomial"):
+        if name in ("factorial", "double factorial", "binomial"):
             if max(abs(arg) for arg in args) > _LARGEST_ARGUMENT:
                 raise TooBigError("too big a factorial")
+            if name == "double factorial":
+                return ctx.fac2(first)
             return ctx.factorial(first) if name == "factorial" else ctx.binomial(first, args[1])
         if name in ("gcd", "lcm"):
             return self.shared(name, args)

@@ -124,6 +124,8 @@ def _function(name: str, parts: list[Fraction]) -> Fraction | None:
         return None
     if name == "factorial" and 0 <= numbers[0] <= _LARGEST_FACTORIAL:
         return Fraction(math.factorial(numbers[0]))
+    if name == "double factorial" and -1 <= numbers[0] <= _LARGEST_FACTORIAL:
+        return Fraction(math.prod(range(numbers[0], 0, -2)))
     if name == "binomial" and numbers[1] >= 0 and 0 <= numbers[0] <= _LARGEST_POWER:
         return Fraction(math.comb(*numbers))
     if name in ("gcd", "lcm") and numbers:

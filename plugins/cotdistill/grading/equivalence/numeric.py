@@ -16,7 +16,9 @@ from cotdistill.grading.equivalence.evaluate import Evaluator, UndefinedError, c
 from cotdistill.grading.equivalence.tree import Node, TooBigError, symbols, walk
 
 _GOLDEN = Fraction(618033988749894848204586834365638, 10**33)
-_STEPPED = frozenset(("floor", "ceil", "factorial", "binomial", "mod", "gcd", "lcm"))
+_STEPPED = frozenset(
+    ("floor", "ceil", "factorial", "double factorial", "binomial", "mod", "gcd", "lcm")
+)
 MOST_WORK = 12_000  # weighted steps for one pair; about 0.2 s at the very worst
 _FIRST_DIGITS = 50
 _MORE_DIGITS = 60  # at each further try, for a value that may be 0

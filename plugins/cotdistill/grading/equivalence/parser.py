@@ -325,9 +325,7 @@ class Parser:
                 node = self.power(node)
             elif look.sort == "op" and look.text == "!":
                 self.take()
-                if self.look.text == "!":
-                    raise UnreadableError("a double factorial")
-                node = Node("fn", (node,), "factorial")
+                node = self.factorial(node)
             elif look.sort == "op" and look.text == "%":
                 self.take()
                 node = Node("percent", (node,))
@@ -343,6 +341,16 @@ class Parser:
             else:
                 return node
         raise TooBigError("too many postfix operators")
+
+    def factorial(self, node: Node) -> Node:
+        """Build n! or n!!; behind a tuple or set the character is an exclamation."""
+        name = "factorial"
+        if self.look.text == "!" and self.look.sort == "op" and not self.look.spaced:
+            self.take()
+            name = "double factorial"
+        if self.look.text == "!":
+            raise UnreadableError("three factorial signs")
+        return node if node.head in ("tuple", "set") else Node("fn", (node,), name)
 
     def power(self, base: Node) -> Node:
         """Read what follows ^: a degree sign, a prime, or an exponent."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 _LAST = 3_000  # characters: how far back a last sentence is looked for
 SENTENCE = 600  # characters: no answer is stated in a longer sentence
 
-_END = re.compile(r"[.?](?=[\s\"'”’*)\]<_$]|$)|!(?=[\s\"'”’*]|$)|[。！？]|\n")
+_END = re.compile(r"[.?](?=[\s\"'”’*)\]<_$]|$)|!+(?=[\s\"'”’*]|$)|[。！？]|\n")
 _ABBREVIATION = re.compile(
     r"(?:\b(?:i\.e|e\.g|approx|rs|vs|etc|mr|mrs|ms|dr|st|no|a\.m|p\.m|a|p|cf|resp|eq|fig|ex)"
     r"|\b[ap]\.m)$",
@@ -25,6 +25,8 @@ _PLEASANTRY = re.compile(
 _DISPLAY = (("\\[", "\\]"), ("$$", "$$"), ("\\(", "\\)"))
 _OPENED = re.compile(r"\\\[|\$\$|\\\(|\$")
 _WORDS = re.compile(r"(?<![\\{A-Za-z])[A-Za-z]{2,}[ ,][ ]?[A-Za-z]{2,}")
+# A factorial keeps its sign, behind a number, a bracket or a lone letter; an exclamation does not.
+_FACTORIAL = re.compile(r"(?:[\d)\]}]|(?<![A-Za-z])[A-Za-z])\s?!{1,2}$")
 _BOX = re.compile(r"\\*(?:f?boxed|fbox|framebox)\s{0,3}\{")
 
 
@@ -99,8 +101,8 @@ def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     ):
         start += 1
     while start < end and text[end - 1] in ' \t\r\n*_`"“”.。,;；:!！~\u200b':
-        if text[end - 1] == "!" and end - 2 >= start and text[end - 2].isdigit():
-            break  # a factorial keeps its sign; an exclamation does not
+        if text[end - 1] == "!" and _FACTORIAL.search(text, max(start, end - 6), end):
+            break
         if text[end - 1] in ",;:! " and end - 2 >= start and text[end - 2] == "\\":
             end -= 1  # a LaTeX space, whole
         end -= 1
