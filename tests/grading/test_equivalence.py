@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cotdistill import grade
 from cotdistill.grading.equivalence.equivalent import equivalent
 from cotdistill.grading.equivalence.normalize import tidy
 from cotdistill.grading.equivalence.parser import parse
@@ -40,6 +41,13 @@ def test_a_labelled_pair_gets_its_verdict(
     category: str, answer: str, gold: str, equal: bool
 ) -> None:
     assert equivalent(answer, gold).equal is equal, category
+
+
+def test_a_labelled_pair_gets_its_verdict_in_a_box() -> None:
+    for _, answer, gold, equal in PAIRS:
+        if answer != r"\text{Option C}":  # no option is known
+            text = rf"So the result is $\boxed{{{answer}}}$."
+            assert grade(text, gold).correct is equal, (answer, gold)
 
 
 @pytest.mark.parametrize(

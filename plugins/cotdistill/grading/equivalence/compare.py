@@ -19,15 +19,27 @@ from cotdistill.grading.equivalence.equations import (
     split,
     unlike_unknowns,
 )
+from cotdistill.grading.equivalence.names import unlike_names
 from cotdistill.grading.equivalence.normalize import as_words
 from cotdistill.grading.equivalence.number import number_words
 from cotdistill.grading.equivalence.sets import is_real_set, same_sets
+from cotdistill.grading.equivalence.statements import (
+    FIGURES,
+    alternatives_clash,
+    dressed,
+    is_formula,
+    same_figure,
+    same_formula,
+    same_statement,
+    undressed,
+)
 from cotdistill.grading.equivalence.symbolic import SymbolicBudget
-from cotdistill.grading.equivalence.tree import Node, TooBigError, number, walk
+from cotdistill.grading.equivalence.tree import Node, TooBigError, number, symbols, walk
 from cotdistill.grading.equivalence.units import scaled, worth
 from cotdistill.grading.equivalence.values import Asked, same_value
 
 _SET_LIKE = ("union", "inter", "minus", "tuple", "set", "list", "chain", "const")
+_RELATIONS_OF_VALUES = {"=", "~", "<", "<=", ">", ">=", "!=", "in"}
 _MOST_QUESTIONS = 2500  # comparisons of parts for one pair
 
 
@@ -49,6 +61,8 @@ class Comparison:
         True
         """
         try:
+            if dressed(a) != dressed(b):
+                a, b = undressed(a), undressed(b)
             return self._same(a, b)
         except TooBigError:
             return None
@@ -68,12 +82,14 @@ class Comparison:
             a, b = worked_out(a), worked_out(b)
         for peel in (
             self._signs,
+            self._residues,
             self._words,
             self._units,
             self._relations,
             self._sets,
             self._holders,
             self._marks,
+            self._names,
         ):
             verdict = peel(a, b)
             if not isinstance(verdict, _NotMine):
@@ -102,6 +118,23 @@ class Comparison:
         one, two = (_number_said(side) for side in (a, b))
         return False if one is None or two is None else self._same(one, two)
 
+    def _residues(self, a: Node, b: Node) -> bool | None | _NotMine:
+        """Residue classes of one modulus; one side may leave the modulus out."""
+        if "chain" in (a.head, b.head) or "residue" not in (a.head, b.head):
+            return _NOT_MINE
+        self.asked.used("structure")
+        if any(side.head in HOLDERS for side in (a, b)):
+            return _NOT_MINE
+        if a.head == b.head and self._same(a.args[1], b.args[1]) is not True:
+            return False
+        modulus = (a if a.head == "residue" else b).args[1]
+        one, two = (side.args[0] if side.head == "residue" else side for side in (a, b))
+        plain = self._same(one, two)
+        if plain is True:
+            return True
+        reduced = (Node("fn", (side, modulus), "mod") for side in (one, two))
+        return self._same(*reduced)
+
     def _units(self, a: Node, b: Node) -> bool | None | _NotMine:
         """A unit on one side only is let go; two known ones are written in one another."""
         if "chain" in (a.head, b.head) or "unit" not in (a.head, b.head):
@@ -126,6 +159,10 @@ class Comparison:
             return _NOT_MINE
         self.asked.used("structure")
         if a.head == b.head:
+            if _is_statement(a) or _is_statement(b):
+                return same_statement(a, b, self._same)
+            if a.name == b.name == "in" and unlike_names(a.args[0], b.args[0]):
+                return False
             if _is_equation(a) and _is_equation(b):
                 return same_equation(a, b, self._same, self.asked.work)
             if is_real_set(a) and is_real_set(b):
@@ -140,6 +177,12 @@ class Comparison:
                 return self._turned(chain, other, a.head == "chain")
         if chain.name == "in" and not is_real_set(other):
             return self._turned(chain.args[1], other, chain is a)
+        if chain.name == "to" and not symbols(chain.args[-1]):
+            return self._turned(chain.args[-1], other, chain is a)
+        if is_formula(a) and is_formula(b):
+            return same_formula(a, b)
+        if _is_statement(chain):
+            return False
         if not _is_equation(chain):
             return _NOT_MINE
         _, value = split(chain)
@@ -183,7 +226,20 @@ class Comparison:
         return False
 
     def _members(self, a: Node, b: Node) -> bool | None:
+        if a.head == b.head == "list" and alternatives_clash(a, b):
+            return False
         return same_members(a, b, self._same)
+
+    def _names(self, a: Node, b: Node) -> bool | None | _NotMine:
+        """Angles, triangles, formulas of logic, and products without values."""
+        if "logic" in (a.head, b.head):
+            return is_formula(a) and is_formula(b) and same_formula(a, b)
+        if any(side.head == "sym" and side.name.startswith(FIGURES) for side in (a, b)):
+            return same_figure(a, b)
+        if a.head == b.head and a.head in ("compose", "cross"):
+            parts = [self._same(one, two) for one, two in zip(a.args, b.args, strict=True)]
+            return a.name == b.name and all(parts)
+        return _NOT_MINE
 
     def _marks(self, a: Node, b: Node) -> bool | None | _NotMine:
         """Percent, degrees, ratios and bases."""
@@ -238,6 +294,11 @@ def _has_signs(node: Node) -> bool:
 
 def _is_equation(node: Node) -> bool:
     return node.head == "chain" and set(node.name.split()) <= {"=", "~"}
+
+
+def _is_statement(node: Node) -> bool:
+    relations = set(node.name.split())
+    return bool(relations) and not relations & _RELATIONS_OF_VALUES
 
 
 def _number_said(node: Node) -> Node | None:

@@ -4,31 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cotdistill.grading.equivalence.names import (
+    index_of,
+    is_call,
+    is_name,
+    is_variable,
+    unlike_names,
+)
 from cotdistill.grading.equivalence.numeric import Work, proportional
-from cotdistill.grading.equivalence.tree import Node, negative, symbols, walk
+from cotdistill.grading.equivalence.tree import Node, negative, number, symbols
 
 Same = Callable[[Node, Node], bool | None]
-_NAMED_FUNCTIONS = ("abs", "max", "min", "det")
-
-
-def is_name(node: Node) -> bool:
-    r"""Whether a side of an equation only names what the other gives: x, AB, f(x), (p,q).
-
-    >>> from cotdistill.grading.equivalence.parser import parse
-    >>> [is_name(parse(text) or Node("num")) for text in ("x_1", "f(x)", "(p,q)", "2x", "x+y")]
-    [True, True, True, False, False]
-    """
-    if node.head in ("sym", "text"):
-        return True
-    if node.name == "call" and node.head == "mul":
-        return True
-    if node.head in ("mul", "tuple", "div", "ratio"):
-        return all(is_name(part) for part in node.args)
-    if node.head == "fn":
-        return node.name in _NAMED_FUNCTIONS and all(is_name(part) for part in node.args)
-    if node.head == "pow":
-        return node.args[0].head == "sym" and node.args[0].name[:1] in "fgh"
-    return False
 
 
 def split(chain: Node) -> tuple[Node | None, Node | None]:
@@ -61,13 +47,18 @@ def split(chain: Node) -> tuple[Node | None, Node | None]:
 def same_equation(a: Node, b: Node, same: Same, work: Work) -> bool | None:
     """Whether two equations say the same.
 
-    Policy: `x = 5` and `y = 5` differ; a function may name its argument anew (f(x) and f(n));
-    sides may be moved, and multiplied by a constant; a chain of equations is compared as written.
+    Policy: equations with names of different things differ (see `names`); a function may name its
+    argument anew (f(x) and f(n)); a quotient or ratio may be turned round with its value; sides
+    may be moved, and multiplied by a constant; a chain of equations is compared as written.
     """
+    one, two = assigned(a), assigned(b)
+    if one.head == two.head == "list":
+        return same(one, two)
     (name, value), (other_name, other_value) = split(a), split(b)
     if name and other_name and value and other_value:
         said = _same_assignment(name, value, other_name, other_value, same)
-        if said is not False or not (symbols(value) or symbols(other_value)):
+        moved = symbols(value) or symbols(other_value)  # y = 2x is x = y/2
+        if said is not False or not moved or is_call(name) or is_call(other_name):
             return said
     if a.name == b.name == "=":
         return _scaled(a, b, work, positive=False)
@@ -88,33 +79,35 @@ def same_inequality(a: Node, b: Node, work: Work) -> bool | None:
 
 
 def quantity(chain: Node) -> Node | None:
-    """Give the number that an answer such as `a + b = 7` ends in.
+    r"""Give the number that an answer such as `a + b = 7` or `m + n = 4 + 3 = 7` ends in.
 
-    Only where the left side has no numbers of its own: `2x + z = 1` is an equation, not 1.
+    Only where the left side has no numbers of its own: `2x + z = 1` is an equation, not 1. A chain
+    that works a number out has it at its end.
+
+    >>> from cotdistill.grading.equivalence.parser import parse
+    >>> ends = [quantity(parse(text) or Node("num")) for text in ("a+b=7", "2x+z=1", "2a+b=3+4=7")]
+    >>> [end.number if end else None for end in ends]
+    [Fraction(7, 1), None, Fraction(7, 1)]
     """
-    if chain.name != "=" or len(chain.args) != 2 or symbols(chain.args[1]):
+    relations = chain.name.split()
+    if not set(relations) <= {"=", "~"} or "=" not in relations:
         return None
-    left, value = chain.args
-    plain = all(part.number in (None, 2, 3) for part in walk(left)) and left.head == "add"
-    plain = plain and not any(part.number is not None for part in left.args)
-    return value if plain and value.number != 0 else None
+    exact_parts = chain.args[: relations.index("~") + 1] if "~" in relations else chain.args
+    left, value = exact_parts[0], exact_parts[-1]
+    if len(exact_parts) < 2 or symbols(value) or value.number == 0:
+        return None
+    if len(exact_parts) > 2 and not symbols(exact_parts[-2]):
+        return value
+    return value if left.head in ("add", "fn", "div", "mul", "root") and _plain(left) else None
 
 
-def _unlike(name: Node, other: Node) -> bool:
-    """Whether two names are of different things: x and y, AB and CD, f(x) and g(x).
-
-    A name in words, a function for a variable (f(x) = ..., y = ...), and a name with more or fewer
-    marks than the other (S, S_n; N, N(n)) may be of the same thing.
-    """
-    if name == other or "text" in (name.head, other.head):
-        return False
-    calls = [part.name == "call" and part.head == "mul" for part in (name, other)]
-    if calls[0] != calls[1]:
-        return False
-    one, two = (symbols(part.args[0] if calls[0] else part) for part in (name, other))
-    letters = [{symbol.strip("\\")[:1].lower() for symbol in names} for names in (one, two)]
-    marked = len(one) == len(two) == 1 and (one[0] in two[0] or two[0] in one[0])
-    return not marked and (letters[0] != letters[1] or (one != two and len(one) > 1))
+def _plain(node: Node) -> bool:
+    """Whether an expression has no numbers but exponents, roots and signs."""
+    if node.head in ("num", "dec"):
+        return node.number == -1
+    if node.head in ("pow", "root"):
+        return _plain(node.args[0])
+    return all(map(_plain, node.args))
 
 
 def unlike_unknowns(a: Node, b: Node) -> bool:
@@ -140,14 +133,50 @@ def assigned(chain: Node) -> Node:
 def _same_assignment(
     name: Node, value: Node, other_name: Node, other: Node, same: Same
 ) -> bool | None:
-    if _unlike(name, other_name):
+    turned = _turned_round(name, value, other_name)
+    if turned is None:
         return False
-    said = same(value, other)
-    if said is not True and name.name == other_name.name == "call":
-        mine, theirs = name.args[1], other_name.args[1]
-        if mine.head == theirs.head == "sym" and mine != theirs and mine.name not in symbols(other):
-            said = same(renamed(value, mine.name, theirs.name), other)
-    return said
+    letters = _renamed_letters(name, other_name)
+    if letters is None:
+        return same(turned, other)
+    mine, theirs = letters
+    if theirs in symbols(turned) or mine in symbols(other):
+        return False if mine in symbols(turned) else same(turned, other)
+    return same(renamed(turned, mine, theirs), other)
+
+
+def _turned_round(name: Node, value: Node, other: Node) -> Node | None:
+    """Return the value of the other name: y : x = 3 : 2 for x : y = 2 : 3; None for another one."""
+    if not unlike_names(name, other):
+        return value
+    one, two = (_ratio(side) for side in (name, other))
+    if len(one) < 2 or len(one) != len(two):
+        return None
+    places = [next((at for at, part in enumerate(one) if not unlike_names(part, member)), -1)
+              for member in two]  # fmt: skip
+    if sorted(places) != list(range(len(one))):
+        return None
+    values = _ratio(value)
+    if len(values) == len(one):
+        return Node("ratio", tuple(values[at] for at in places))
+    return Node("div", (number(1), value)) if len(one) == 2 else None
+
+
+def _ratio(node: Node) -> tuple[Node, ...]:
+    return node.args if node.head in ("ratio", "div") else ()
+
+
+def _renamed_letters(name: Node, other: Node) -> tuple[str, str] | None:
+    """Return the letters by which two names differ: the arguments of f(x) and f(t), or indices."""
+    if is_call(name) and is_call(other):
+        mine, theirs = name.args[1], other.args[1]
+        differ = is_variable(mine) and is_variable(theirs) and mine != theirs
+        return (mine.name, theirs.name) if differ else None
+    if name.head == other.head == "sym":
+        indices = index_of(name.name), index_of(other.name)
+        if all(indices) and indices[0] != indices[1]:
+            return indices
+    return None
 
 
 def renamed(node: Node, old: str, new: str) -> Node:

@@ -65,9 +65,29 @@ _RELATIONS = _renamed(
         "<": "lt",
         ">": "gt",
         "!=": "ne neq",
-        "~": "approx simeq sim cong doteq",
+        "~": "approx simeq doteq thickapprox",
         "=": "equiv coloneqq",
         "in": "in",
+        "ni": "ni",
+        "notin": "notin",
+        "sim": "sim",
+        "cong": "cong",
+        "subset": "subset subsetneq",
+        "subseteq": "subseteq subseteqq",
+        "supset": "supset supsetneq",
+        "supseteq": "supseteq supseteqq",
+        "notsubset": "nsubset nsubseteq",
+        "notsupset": "nsupset nsupseteq",
+        "implies": "implies Rightarrow Longrightarrow",
+        "implied": "impliedby Leftarrow Longleftarrow",
+        "iff": "iff Leftrightarrow Longleftrightarrow leftrightarrow",
+        "to": "to rightarrow longrightarrow",
+        "from": "gets leftarrow longleftarrow",
+        "mapsto": "mapsto longmapsto",
+        "parallel": "parallel",
+        "perp": "perp",
+        "propto": "propto",
+        "nmid": "nmid",
     },
 )
 _OPERATORS = _renamed(
@@ -81,6 +101,7 @@ _OPERATORS = _renamed(
         "cap": "cap",
         "minus": "setminus backslash",
         "mod": "bmod mod",
+        "not": "neg lnot",
         "over": "over",
         "choose": "choose",
     },
@@ -101,9 +122,9 @@ _BRACKETS = {
 # commands that say how something looks, not what it is
 _TYPOGRAPHY = _all(
     "skip",
-    "angle triangle boxed fbox framebox mathbf mathit mathsf mathcal mathfrak mathscr boldsymbol "
-    "bm bf it rm sf therefore because measuredangle nonumber label phantom mathord mathop "
-    "ensuremath mathbb color underline Large mathtt displaylines unicode",
+    "boxed fbox framebox mathbf mathit mathsf mathcal mathfrak mathscr boldsymbol bm bf it rm sf "
+    "therefore because nonumber label phantom mathord mathop ensuremath mathbb color underline "
+    "Large mathtt displaylines unicode",
 )
 _COMMANDS: dict[str, _Meaning] = {
     **_TYPOGRAPHY,
@@ -114,8 +135,19 @@ _COMMANDS: dict[str, _Meaning] = {
     **_OPERATORS,
     **_BRACKETS,
     **_renamed("word", {"dollar": "$", "pound": "pounds", "euro": "euro", "yen": "yen"}),
-    **_renamed("cmd", {"\\frac": "frac dfrac tfrac cfrac", "\\binom": "binom dbinom tbinom"}),
-    **_renamed("sep", {"and": "land wedge", "or": "lor vee"}),
+    **_renamed(
+        "cmd",
+        {
+            "\\frac": "frac dfrac tfrac cfrac",
+            "\\binom": "binom dbinom tbinom",
+            "\\vec": "vec overrightarrow",
+            "\\overline": "overline bar",
+            "\\hat": "hat widehat",
+            "\\tilde": "tilde widetilde",
+            "\\angle": "angle measuredangle",
+        },
+    ),
+    **_renamed("sep", {"land": "land wedge", "lor": "lor vee"}),
     "%": ("op", "%"),
 }
 """What a LaTeX command is, by its name; a command that is not here is passed on as it is."""
@@ -129,12 +161,13 @@ _CHARACTERS: dict[str, _Meaning] = {
     "€": ("word", "euro"), "£": ("word", "pound"), "¥": ("word", "yuan"), "₹": ("word", "rupee"),
     "#": ("word", "#"), "\"": ("word", "\""),
     **_renamed("rel", {"<=": "<= =<", ">=": ">= =>", "=": "= ==", "!=": "!= <>", "<": "<",
-                       ">": ">", "~": "~"}),
+                       ">": ">", "~": "~", "to": "->"}),
 }  # fmt: skip
 _WORDS: dict[str, _Meaning] = {
     **_all("sep", "and or"),
     **_renamed("rel", {"=": "is are equals equal"}),
     **_CONSTANTS,
+    **_renamed("op", {"mod": "mod modulo"}),
     "sqrt": ("cmd", "\\sqrt"),
 }
 """What a word is that is more than a word, in any case."""
@@ -146,7 +179,7 @@ _TOKEN = re.compile(
     |(?P<row>\\\\|\\cr(?![a-zA-Z]))
     |(?P<cmd>\\(?:[a-zA-Z]+|[{}%$_&#|]))
     |(?P<letters>[A-Za-z]+)
-    |(?P<char><=|>=|=<|=>|==|!=|<>|\*\*|.)""",
+    |(?P<char><=|>=|=<|=>|==|!=|<>|->|\*\*|.)""",
     re.VERBOSE | re.DOTALL,
 )
 _SPACED_THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3}(?: \d{3})+)(?![\d]| \d)")

@@ -19,6 +19,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from cotdistill.grading.equivalence.lexer import Token, tokens
+from cotdistill.grading.equivalence.statements import CONNECTIVES, FIGURES
 from cotdistill.grading.equivalence.tree import (
     MOST_DEPTH,
     MOST_MEMBERS,
@@ -27,10 +28,21 @@ from cotdistill.grading.equivalence.tree import (
     UnreadableError,
     negative,
     number,
+    symbols,
 )
 
-_ACCENTS = ("\\overline", "\\bar", "\\hat", "\\vec", "\\tilde", "\\dot", "\\widehat",
-            "\\overrightarrow", "\\overarc", "\\widetilde", "\\mathring")  # fmt: skip
+_ACCENTS = ("\\overline", "\\hat", "\\vec", "\\tilde", "\\dot", "\\ddot", "\\overarc",
+            "\\overleftrightarrow", "\\mathring", "\\acute", "\\grave", "\\check",
+            "\\breve")  # fmt: skip
+_UNDIRECTED = ("\\overline", "\\overarc", "\\overleftrightarrow", "\\hat")
+# commands that are names; any other unknown command may be an operator, so it is not read at all
+_NAME_COMMANDS = (
+    "aleph beth partial nabla imath jmath wp Re Im top bot clubsuit diamondsuit heartsuit "
+    "spadesuit square Box blacksquare bigstar dagger prime deg circ complement sharp flat bullet "
+    "bigcirc Diamond omicron digamma star infin"
+)
+_NAMES = frozenset(f"\\{name}" for name in _NAME_COMMANDS.split())
+_BOLD = ("\\mathbf", "\\boldsymbol", "\\bm", "\\bf")
 _IMAGINARY = Node("const", name="i")
 _BIG = {"\\sum": "sum", "\\prod": "prod", "\\int": "int", "\\lim": "lim"}
 _STARTS = ("begin", "num", "sym", "const", "fn", "cmd", "open", "skip")
@@ -41,6 +53,7 @@ _RENAMED = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "asinh": "arcs
             "artanh": "arctanh"}  # fmt: skip
 _CONSTANTS = {"i": "i", "e": "e"}
 _MOST_FACTORS = 120  # each is a level of the tree
+_LETTERS_OF_FUNCTIONS = frozenset("yuvwsxrpqzabcTCEWIKU")  # of x, t or n
 _CALLED = frozenset("fghFGHPQNSTVAMDLR")
 _FILLER_WORDS = (
     "the answer final about approximately approx exactly only just roughly nearly around almost "
@@ -77,6 +90,7 @@ class Parser:
         self.depth = 0
         self.bars = 0
         self.inside_set = False
+        self.given = False  # the bracket that comes next has a bar that means "given"
 
     @property
     def look(self) -> Token:
@@ -132,6 +146,10 @@ class Parser:
             raise UnreadableError("nothing to read")
         if len(members) == 1:
             return members[0]
+        if set(between) <= {"land", "lor"} and not all(map(_bounds, members)):
+            return _formula(members, between)
+        between = [{"land": "and", "lor": "or"}.get(sign, sign) for sign in between]
+        members = _same_modulus(members)
         if "or" in between and all(_bounds(member) for member in members):
             return Node("union", tuple(members))
         if set(between) <= {"and", ","} and "and" in between and all(map(_bounds, members)):
@@ -164,7 +182,7 @@ class Parser:
 
     def relation(self) -> Node:
         """Read operands joined by =, <, in ..., one or more."""
-        if self.look.sort == "rel" and self.look.text in ("=", "~"):
+        if self.look.sort == "rel" and self.look.text in ("=", "~", "sim", "cong", "implies"):
             self.take()
         parts, relations = [self.operand()], []
         while self.look.sort == "rel":
@@ -172,7 +190,7 @@ class Parser:
             parts.append(self.operand())
             if len(parts) > MOST_MEMBERS:
                 raise TooBigError("too long a chain")
-        return parts[0] if not relations else Node("chain", tuple(parts), " ".join(relations))
+        return _chain(parts, relations)
 
     def operand(self) -> Node:
         """Read one side of a relation: words, or mathematics with its unit."""
@@ -249,7 +267,13 @@ class Parser:
         return parts[0] if len(parts) == 1 else Node("add", tuple(parts))
 
     def signed(self) -> Node:
-        """Read a term with the plus and minus signs before it."""
+        """Read a term with the plus and minus signs before it; or a negated formula."""
+        if self.look.text == "not" and self.look.sort == "op":
+            self.deeper()
+            self.take()
+            node = Node("logic", (self.signed(),), "not")
+            self.depth -= 1
+            return node
         minus, head = False, ""
         for _ in range(8):
             if self.look.sort != "op" or self.look.text not in ("+", "-", "pm", "mp"):
@@ -272,13 +296,19 @@ class Parser:
             if look.sort == "op" and look.text in ("*", "/", "mod"):
                 self.take()
                 node = _joined(look.text, node, self.minus_factor())
-            elif look.sort == "cmd" and look.text in ("\\pmod", "\\circ", "\\degree"):
+            elif look.text in ("\\pmod", "\\pod") or (
+                look.text == "(" and self.ahead(1).text == "mod"
+            ):
+                node = self.residue(node)
+            elif look.text == "\\circ" and _is_function(node) and self.starts_factor(self.ahead(1)):
                 self.take()
-                node = (
-                    Node("unit", (node,), "mod " + self.flat())
-                    if look.text == "\\pmod"
-                    else Node("degree", (node,))
-                )
+                node = Node("compose", (node, self.factor()))
+            elif look.text in ("\\circ", "\\degree"):
+                self.take()
+                node = Node("degree", (node,))
+            elif look.text in ("\\otimes", "\\oplus"):
+                self.take()
+                node = Node("compose", (node, self.factor()), look.text)
             elif look.sort == "num" and node.head not in ("num", "dec"):
                 node = Node("mul", (node, self.factor()))
             elif self.starts_factor(look):
@@ -286,6 +316,17 @@ class Parser:
             else:
                 return node
         raise TooBigError("too long a product")
+
+    def residue(self, node: Node) -> Node:
+        r"""Read the modulus of a residue class: `\pmod{7}` or `(mod 7)`."""
+        bracket = self.take().text == "("
+        if not bracket:
+            return Node("residue", (node, self.argument(whole=True)))
+        self.take()
+        modulus = self.sum()
+        if self.take().text != ")":
+            raise UnreadableError("a modulus that never closes")
+        return Node("residue", (node, modulus))
 
     def starts_factor(self, look: Token) -> bool:
         """Whether the token can begin a factor that multiplies the one before."""
@@ -303,9 +344,31 @@ class Parser:
         """Multiply by the next factor; f(x) is marked as a call."""
         if node.head in ("tuple", "set") and self.look.sort == "open":
             raise UnreadableError("two adjacent brackets")
-        called = node.head == "sym" and node.name[:1] in _CALLED and self.look.text == "("
+        called = self.look.text == "(" and self.is_called(node)
+        composed = node.head == "compose" and not node.name and self.look.text == "("
         other = self.factor()
+        if composed:
+            return _applied(node, other)
         return Node("mul", (node, other), "call" if called or other.head == "tuple" else "")
+
+    def is_called(self, node: Node) -> bool:
+        """Whether a bracket behind a node is its argument: f(x), f^{-1}(2), P(A|B), y(t)."""
+        if node.head == "pow" and node.args[0].head == "sym":
+            return node.args[0].name[:1] in "fghFGH"
+        if node.head != "sym":
+            return False
+        bars, depth, steps = 0, 0, 0
+        for steps in range(40):
+            token = self.ahead(steps)
+            depth += {"open": 1, "close": -1}.get(token.sort, 0)
+            bars += token.sort == "bar" and token.text == "|" and depth == 1
+            if depth <= 0:
+                break
+        self.given = bars == 1
+        if self.given or node.name[:1] in _CALLED:
+            return True
+        argument = self.ahead(1)
+        return steps == 2 and node.name in _LETTERS_OF_FUNCTIONS and argument.text in "xtn"
 
     def minus_factor(self) -> Node:
         """Read a factor that may carry its own sign, as in 3 * -4."""
@@ -400,7 +463,8 @@ class Parser:
     def atom(self) -> Node:
         """Read a number, a name, a function, a command or a bracket."""
         while self.look.sort == "skip" and self.look.text != "\\mathbb":
-            self.take()
+            if self.take().text in _BOLD and (letter := self.lone_letter()):
+                return Node("sym", name=f"\\vec{{{letter}}}")
         look = self.look
         if look.sort == "num":
             return self.written()
@@ -422,6 +486,15 @@ class Parser:
             return self.command()
         raise UnreadableError(f"unexpected {look.text!r}")
 
+    def lone_letter(self) -> str:
+        """Take a group of one letter, a vector in bold type; nothing where it is another."""
+        group = [self.ahead(steps) for steps in range(3)]
+        if [token.text for token in group[::2]] == ["{", "}"] and group[1].sort == "sym":
+            for _ in group:
+                self.take()
+            return group[1].text
+        return ""
+
     def written(self) -> Node:
         """Read a written number: whole, decimal, repeating, or mixed (1 1/2)."""
         text = self.take().text
@@ -432,7 +505,7 @@ class Parser:
             value = Fraction(text)
         except (ValueError, OverflowError) as wrong:
             raise UnreadableError("not a number") from wrong
-        if "." in text and self.look.text in ("\\overline", "\\bar", "\\dot"):
+        if "." in text and self.look.text in ("\\overline", "\\dot"):
             return self.repeating(text)
         if "." in text or "e" in text.lower():
             return Node("dec", name=text, number=value)
@@ -531,7 +604,13 @@ class Parser:
         opened = self.take().text
         outside = self.bars, self.inside_set
         self.bars, self.inside_set = int(opened in ("|", "||")), opened == "\\{"
+        given, self.given = self.given, False
+        if given:
+            self.bars = 1
         members, between = self.members()
+        if given and self.look.sort == "bar" and members:
+            self.take()
+            members, between = [Node("given", (members[0], self.sequence()))], []
         if self.inside_set and (self.look.sort == "bar" or self.look.text == ":") and members:
             self.take()  # { x | condition } is its condition
             self.inside_set = False
@@ -572,14 +651,34 @@ class Parser:
             if name in _BIG:
                 return self.big(_BIG[name])
             if name in _ACCENTS:
-                return Node("sym", name=f"{name}{{{self.flat()}}}")
+                letters = self.flat()
+                if name in _UNDIRECTED and len(letters) == 2 and letters.isupper():
+                    letters = "".join(sorted(letters))  # the segment AB is the segment BA
+                return Node("sym", name=f"{name}{{{letters}}}")
+            if name in FIGURES:
+                return Node("sym", name=f"{name} {self.vertices()}")
             if name in ("\\emptyset", "\\varnothing"):
                 return Node("set")
             if name in ("\\ldots", "\\dots", "\\cdots", "\\vdots", "\\ddots"):
                 raise UnreadableError("dots")
+            if name not in _NAMES:
+                raise UnreadableError(f"an unknown command {name}")
             return Node("sym", name=name)
         finally:
             self.depth -= 1
+
+    def vertices(self) -> str:
+        r"""Read the letters behind `\angle` or `\triangle`: ABC, or the number of an angle."""
+        while self.look.sort == "skip":
+            self.take()
+        if self.look.text in ("{", "("):
+            return " ".join(self.flat().upper())
+        if self.look.sort != "sym" or not self.look.text.isupper():
+            return self.take().text
+        found = []
+        while self.look.sort == "sym" and self.look.text.isupper():
+            found.append(self.symbol().name)
+        return " ".join(found)
 
     def fraction(self) -> Node:
         r"""Read the two groups of `\frac`; `\frac{d}{dx}` is the derivative of what follows."""
@@ -637,6 +736,60 @@ class Parser:
         )
 
 
+def _chain(parts: list[Node], relations: list[str]) -> Node:
+    """Build a chain of relations; similar to a number is about that number."""
+    if not relations:
+        return parts[0]
+    if "implies" in relations and not set(relations) <= set(CONNECTIVES):
+        start = len(relations) - relations[::-1].index("implies")  # x + 1 = 3 ⇒ x = 2
+        return _chain(parts[start:], relations[start:])
+    for at, relation in enumerate(relations):
+        if relation in ("sim", "cong") and not (symbols(parts[at]) and symbols(parts[at + 1])):
+            relations[at] = "~"
+    last = parts[-1]
+    if relations[-1] == "=" and last.head == "fn" and last.name == "mod" and symbols(parts[0]):
+        parts = [*parts[:-1], Node("residue", last.args)]
+    return Node("chain", tuple(parts), " ".join(relations))
+
+
+def _same_modulus(members: list[Node]) -> list[Node]:
+    """Give every member of `1, 5 (mod 6)` the modulus that the last one states."""
+    last = members[-1].args[-1] if members[-1].head == "chain" else members[-1]
+    if last.head != "residue":
+        return members
+    return [_with_modulus(member, last.args[1]) for member in members]
+
+
+def _with_modulus(node: Node, modulus: Node) -> Node:
+    if node.head == "chain":
+        return Node("chain", (*node.args[:-1], _with_modulus(node.args[-1], modulus)), node.name)
+    return node if node.head == "residue" else Node("residue", (node, modulus))
+
+
+def _formula(members: list[Node], between: list[str]) -> Node:
+    """Build a formula of logic; "and" binds tighter than "or"."""
+    parts: list[list[Node]] = [[members[0]]]
+    for sign, member in zip(between, members[1:], strict=False):
+        if sign == "land":
+            parts[-1].append(member)
+        else:
+            parts.append([member])
+    either = [part[0] if len(part) == 1 else Node("logic", tuple(part), "and") for part in parts]
+    return either[0] if len(either) == 1 else Node("logic", tuple(either), "or")
+
+
+def _is_function(node: Node) -> bool:
+    """Whether a node may be a function, so that a circle behind it composes."""
+    return node.head in ("sym", "compose") or (node.head == "pow" and _is_function(node.args[0]))
+
+
+def _applied(node: Node, argument: Node) -> Node:
+    """Write (f ∘ g)(x) as f(g(x))."""
+    if node.head != "compose":
+        return Node("mul", (node, argument), "call")
+    return _applied(node.args[0], _applied(node.args[1], argument))
+
+
 def _counted(node: Node) -> Node:
     """Read i as the index of a sum, not as the imaginary unit."""
     if node == _IMAGINARY:
@@ -663,13 +816,21 @@ def _bracketed(opened: str, closed: str, members: list[Node], between: list[str]
         raise UnreadableError("brackets that do not match")
     if len(members) == 1 and not between and opened + closed in ("()", "[]"):
         return members[0]
+    if between and set(between) <= {"land", "lor"}:
+        return _formula(members, between)
     return Node("tuple", tuple(members), opened + closed)
 
 
 def _joined(operator: str, left: Node, right: Node) -> Node:
     if operator == "/":
         return Node("div", (left, right))
+    if operator == "*" and _is_vector(left) and _is_vector(right):
+        return Node("cross", (left, right))
     return Node("fn", (left, right), "mod") if operator == "mod" else Node("mul", (left, right))
+
+
+def _is_vector(node: Node) -> bool:
+    return node.head == "cross" or (node.head == "sym" and node.name.startswith("\\vec"))
 
 
 def _is_minus_one(node: Node | None) -> bool:
@@ -698,8 +859,8 @@ def _regrouped(members: list[Node], between: list[str]) -> Node:
     assigned = all(member.head == "chain" and member.name == "=" for member in members)
     if len(groups) > 1 and len(sizes) == 1 and sizes != {1} and (assigned or ";" in between):
         return Node("list", tuple(Node("tuple", tuple(group), "()") for group in groups))
-    ordered = "," if set(between) <= {","} else "and"
-    return Node("list", tuple(members), ordered)
+    joined = "," if set(between) <= {",", ";"} else "or" if "or" in between else "and"
+    return Node("list", tuple(members), joined)
 
 
 def _with_unit(node: Node, phrase: str) -> Node:

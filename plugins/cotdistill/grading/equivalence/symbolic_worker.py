@@ -104,10 +104,10 @@ def _differential(body: list[Any]) -> tuple[list[Any], str]:
 
 
 def _limit(bound: list[Any]) -> tuple[str, list[Any]]:
-    r"""Read `x \to 0`, which the parser leaves as a product around the arrow."""
-    head, _, _, parts = bound
-    if head == "mul" and parts[0][0] == "mul" and parts[0][3][1][1] in ("\\to", "\\rightarrow"):
-        return parts[0][3][0][1], parts[1]
+    r"""Read `x \to 0`."""
+    head, name, _, parts = bound
+    if head == "chain" and name == "to" and parts[0][0] == "sym":
+        return parts[0][1], parts[1]
     raise UnfitError("a limit of nothing")
 
 

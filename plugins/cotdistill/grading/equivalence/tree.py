@@ -27,11 +27,11 @@ class Node:
     """One part of an answer.
 
     head     what it is: num, dec, sym, const, add, mul, div, pow, root, fn, big, pm, mp, percent,
-             degree, unit, base, ratio, tuple, set, list, matrix, row, union, inter, minus, chain,
-             text
+             degree, unit, residue, base, ratio, tuple, set, list, matrix, row, union, inter,
+             minus, chain, logic, compose, cross, given, text
     args     its parts
     name     of a symbol, function, unit or text; the brackets of a tuple; the digits of a decimal;
-             the signs of a chain, separated by spaces
+             the relations of a chain, separated by spaces
     number   the exact value of a num or dec
     """
 
@@ -79,6 +79,6 @@ def negative(node: Node) -> Node:
     """
     if node.head in ("num", "dec") and node.number is not None:
         return Node(node.head, name=node.name, number=-node.number)
-    if node.head in ("percent", "degree", "unit"):
-        return Node(node.head, (negative(node.args[0]),), node.name)
+    if node.head in ("percent", "degree", "unit", "residue"):
+        return Node(node.head, (negative(node.args[0]), *node.args[1:]), node.name)
     return Node("mul", (number(-1), node))

@@ -21,7 +21,7 @@ _LETTER_AND_TEXT = re.compile(r"(?:\(([A-J])\)|([A-J])[):.])\s+\S.{0,200}")
 _PAIR = re.compile(r"[-−]?\d+,\d{1,2}|[-−]?\d{4,},\d+")  # 1,2: two numbers, not one
 _BOOLEAN = re.compile(r"(?:true|false|yes|no)\.?", re.IGNORECASE)
 _MATHEMATICS = re.compile(
-    r"[\\$^=<>{}\[\]≤≥∞√π]|\d|^[A-Za-z]$|[a-z]\([a-z]\)|(?<![A-Za-z])[A-Za-z]\)?(?:['’′]{1,3}|!)(?![A-Za-z])|\w\s?[-+*/]\s?\w"
+    r"[\\$^=<>{}\[\]≤≥∞√π]|\d|^[-+]?inf(?:inity)?$|^[A-Za-z]$|[a-z]\([a-z]\)|(?<![A-Za-z])[A-Za-z]\)?(?:['’′]{1,3}|!)(?![A-Za-z])|\w\s?[-+*/]\s?\w"
 )
 
 
