@@ -34,7 +34,8 @@ def test_the_difference_is_paired_and_tested_exactly(tmp_path: Path) -> None:
     assert found.difference.value == pytest.approx(19 / 40)
     assert found.p == mcnemar(1, 20)
     assert found.difference.low > 0.2
-    assert "strong is better" in found.conclusion
+    assert "these trained models differ" in found.conclusion
+    assert found.mark == ""
     assert len(found.flips) == 21
     assert warnings == []
     swapped, _ = compare([two, one])
@@ -46,7 +47,7 @@ def test_too_few_questions_are_said_to_show_nothing(tmp_path: Path) -> None:
     two = scores(tmp_path, "b", [True] * 18 + [False] * 22)
     ((found,), _) = compare([one, two])
     assert found.conclusion == (
-        "digits: b - a = +7.5 points [+0.0, +17.5]: no difference shown; no difference of less "
+        "digits: b - a = +7.5 points [-1.0, +16.0]: no difference shown; no difference of less "
         "than 15 points could have been seen with 40 questions"
     )
 
@@ -68,6 +69,55 @@ def test_repeated_answers_take_the_permutation_test(tmp_path: Path) -> None:
     ((found,), _) = compare([one, two])
     assert (found.test, found.answers, found.wins) == ("permutation", 4, 20)
     assert found.p == pytest.approx(2 * 0.5**20)
+
+
+def test_a_pattern_names_the_seeds_of_one_arm(tmp_path: Path) -> None:
+    for seed, (weak, strong) in enumerate([(12, 26), (14, 25), (13, 27)], start=1):
+        scores(tmp_path, f"weak--s{seed}", [True] * weak + [False] * (40 - weak))
+        scores(tmp_path, f"strong--s{seed}", [True] * strong + [False] * (40 - strong))
+    arms = [tmp_path / "scores" / "weak--*", tmp_path / "scores" / "strong--*"]
+    ((found,), warnings) = compare(arms)
+    assert warnings == []
+    assert (found.first, found.second) == ("weak--*", "strong--*")
+    assert (found.compared.claim, found.compared.runs) == ("arms", (3, 3))
+    assert (found.mark, found.test) == ("▲", "crossed t")
+    assert found.difference.value == pytest.approx(13 / 40)
+    assert "strong--* is better" in found.conclusion
+    assert found.flips[0].first == pytest.approx(2 / 3)
+    with pytest.raises(DataError, match="no run has such a name"):
+        compare([tmp_path / "scores" / "none--*", arms[0]])
+    with pytest.raises(DataError, match="the seeds of one arm by a pattern in quotes"):
+        compare([tmp_path / "scores", arms[0]])
+
+
+def test_the_run_variance_is_that_of_all_arms_named(tmp_path: Path) -> None:
+    for arm, right in (("a", (12, 14)), ("b", (20, 22)), ("c", (16, 17))):
+        for seed, count in enumerate(right, start=1):
+            scores(tmp_path, f"{arm}--s{seed}", [True] * count + [False] * (40 - count))
+    arms = [tmp_path / "scores" / f"{arm}--*" for arm in "abc"]
+    few, _ = compare(arms[:2])
+    more, _ = compare(arms)
+    assert [one.compared.run_variance.freedom for one in (few[0], more[0])] == [2, 3]  # type: ignore[union-attr]
+    single, _ = compare([arms[0], tmp_path / "scores" / "b--s1"])
+    assert (single[0].compared.claim, single[0].compared.runs) == ("arms", (2, 1))
+
+
+def test_a_known_run_deviation_may_be_declared(tmp_path: Path) -> None:
+    one = scores(tmp_path, "weak", [True] * 10 + [False] * 30)
+    two = scores(tmp_path, "strong", [True] * 30 + [False] * 10)
+    ((found,), _) = compare([one, two], run_sd=2.0)
+    assert found.compared.declared_sd == 0.02
+    assert found.mark == "▲"
+    assert found.conclusion.endswith("assumes a run sd of 2 points")
+
+
+def test_a_task_that_one_seed_lacks_is_named(tmp_path: Path) -> None:
+    for run in ("a--s1", "a--s2", "b--s1", "b--s2"):
+        scores(tmp_path, run, [True, False, True])
+    scores(tmp_path, "a--s1", [True, False], task="other")
+    found, warnings = compare([tmp_path / "scores" / f"{arm}--*" for arm in "ab"])
+    assert [one.task for one in found] == ["digits"]
+    assert warnings[0] == "a--*: not every run has other, so not compared"
 
 
 def test_another_task_version_or_decoding_is_refused(tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_scores_can_come_from_rescored_verdicts_and_the_table_says_so(folder: Pa
     assert "rescored verdicts" in (folder / "report/report.tex").read_text(encoding="utf-8")
     page = (folder / "report/report.html").read_text(encoding="utf-8")
     assert "<strong>92.5</strong>" in page
-    assert "Scores are of <strong>rescored</strong> verdicts" in page
+    assert "Scores use <strong>rescored</strong> verdicts" in page
     rows = list(csv.DictReader((folder / "report/report.csv").read_text("utf-8").splitlines()))
     assert {row["verdicts"] for row in rows} == {"rescored"}
     table, again = report(folder).table, (folder / "report/report.html").read_text(encoding="utf-8")

@@ -15,7 +15,10 @@ from cotdistill.cli.tables import show_table
 def compare(
     places: Annotated[
         list[Path],
-        typer.Argument(metavar="A B...", help="folders or samples files, the baseline first"),
+        typer.Argument(
+            metavar="A B...",
+            help="runs, or patterns in quotes for the seeds of one arm; the baseline first",
+        ),
     ],
     task: Annotated[str | None, typer.Option(help="only this task (full name)")] = None,
     verdicts: Annotated[Verdicts, typer.Option(help="which verdicts to use")] = Verdicts.RUN,
@@ -26,17 +29,28 @@ def compare(
         int, typer.Option(min=0, help="questions with changed outcome to list per comparison")
     ] = 0,
     anyway: Annotated[bool, typer.Option(help="compare even if settings differ")] = False,
+    run_sd: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=50, help="points from run to run, if known from elsewhere"),
+    ] = None,
 ) -> None:
-    """Compare runs question by question: difference, confidence interval, exact test, power.
+    """Compare arms question by question: difference, confidence interval, test, power.
+
+    Several seeds an arm make a claim about arms; one seed each speaks of these models only.
 
     Example:
-        cotdistill compare scores/answers--s42 scores/level1--s42 --flips 5
+        cotdistill compare 'scores/answers--*' 'scores/level1--*' --flips 5
     """
     from cotdistill.results.compare import compare as compare_runs
     from cotdistill.results.compare import comparison_table
 
     found, warnings = compare_runs(
-        places, task=task, source=verdicts.value, all_pairs=all_pairs, anyway=anyway
+        places,
+        task=task,
+        source=verdicts.value,
+        all_pairs=all_pairs,
+        anyway=anyway,
+        run_sd=run_sd,
     )
     for warning in warnings:
         sys.stderr.write(f"warning: {warning}\n")

@@ -53,6 +53,9 @@ def report(
 
     made = make_report(folder, baseline, verdicts.value, teacher or [])
     show_table(made.table)
+    if made.comparisons.rows:
+        sys.stdout.write("\n")
+        show_table(made.comparisons)
     for path in made.written:
         sys.stderr.write(f"wrote {path}\n")
     if track:

@@ -1,32 +1,37 @@
-"""Two students or more on the same questions: how far apart they are and what that can prove."""
+"""Arms or runs on the same questions: how far apart they are and what that can prove."""
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
 from cotdistill.errors import DataError, Fault
 from cotdistill.hosts.lm_eval.samples import Sample, SampleFile, find_samples, passed_over
+from cotdistill.results.arm_comparisons import (
+    ArmRuns,
+    Difference,
+    adjusted,
+    difference,
+    difference_table,
+    pooled_runs,
+)
 from cotdistill.results.question_scores import QuestionScores, no_score, question_scores
 from cotdistill.results.questions import QuestionId, by_name, joined, repeated_contents
 from cotdistill.results.run_names import short_names
 from cotdistill.results.run_settings import unequal_settings
 from cotdistill.results.verdict_files import Verdict, VerdictSource
-from cotdistill.stats.confidence import Interval, cluster_interval
-from cotdistill.stats.significance import benjamini_hochberg, holm, paired
+from cotdistill.stats.run_variance import Stratum
 from cotdistill.tables import Table
 
-LEVEL = 0.05
 _TITLE = 100
 
 
 @dataclass(frozen=True)
 class Flip:
-    """A question on which two students differ, its beginning and both scores."""
+    """A question on which two arms differ: its beginning, and both scores, means over runs."""
 
     task: str
     question: str
@@ -35,48 +40,10 @@ class Flip:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """The second student against the first on one task.
+class Comparison(Difference):
+    """The second arm against the first on one task, with the questions on which they differ."""
 
-    Units: scores and the difference are fractions; p-values are two-sided. `visible` is the
-    smallest difference that these answers could have shown at the 5 % level (k = 1) or would
-    show four times in five (k > 1).
-    """
-
-    task: str
-    first: str
-    second: str
-    questions: int
-    answers: int
-    first_score: float
-    second_score: float
-    difference: Interval
-    wins: int
-    ties: int
-    losses: int
-    test: str
-    p: float
-    p_holm: float
-    p_bh: float
-    visible: float
-    flips: tuple[Flip, ...]
-
-    @property
-    def conclusion(self) -> str:
-        """What can be said, in a sentence."""
-        seen = f"{self.task}: {self.second} - {self.first} = {_points(self.difference.value)}"
-        seen += f" points [{_points(self.difference.low)}, {_points(self.difference.high)}]"
-        if self.p_holm < LEVEL:
-            better = self.second if self.difference.value > 0 else self.first
-            return f"{seen}: {better} is better (p = {self.p_holm:.2g} after Holm)"
-        if self.p < LEVEL:
-            return (
-                f"{seen}: p = {self.p:.2g} alone, {self.p_holm:.2g} after Holm over all "
-                "comparisons made here; not enough to call it a difference"
-            )
-        could = f"no difference of less than {100 * self.visible:.0f} points"
-        how = "could have been seen" if self.answers == 1 else "is likely to be seen"
-        return f"{seen}: no difference shown; {could} {how} with {self.questions} questions"
+    flips: tuple[Flip, ...] = ()
 
 
 def compare(
@@ -86,11 +53,15 @@ def compare(
     source: VerdictSource = "run",
     all_pairs: bool = False,
     anyway: bool = False,
+    run_sd: float | None = None,
 ) -> tuple[list[Comparison], list[str]]:
-    """Compare every further place with the first one (or all pairs), task by task.
+    """Compare every further arm with the first one (or all pairs), task by task.
 
-    Each samples file is read once. Returns the comparisons, adjusted over all of them, and
+    A place is one run, or a pattern whose matches are the runs of one arm with several random
+    seeds. Each samples file is read once. Returns the comparisons, adjusted over all of them, and
     warnings.
+
+    Units: `run_sd`, the standard deviation from run to run if it is known, in points.
 
     Raises:
         DataError: fewer than two places, no task in common, or settings that must be equal
@@ -98,30 +69,36 @@ def compare(
     """
     if len(places) < 2:
         raise DataError(Fault("compare", f"{len(places)} place", "two or more runs"))
-    names = short_names(places)
-    files = [_by_task(place, task) for place in places]
-    pairs = list(combinations(range(len(places)), 2))
+    arms = _arms(places, task, source)
+    pairs = list(combinations(arms, 2))
     if not all_pairs:
-        pairs = [pair for pair in pairs if pair[0] == 0]
+        pairs = [pair for pair in pairs if pair[0] is arms[0]]
     warnings = [
-        passed_over(file.path, file.older, f"samples files of {file.task}")
-        for of_place in files
-        for file in of_place.values()
-        if file.older
+        passed_over(table.file.path, table.file.older, f"samples files of {name}")
+        for arm in arms
+        for name, tables in arm.tables.items()
+        for table in tables
+        if table.file.older
     ]
-    tables: dict[Path, _Table] = {}
+    warnings += [
+        f"{arm.name}: not every run has {', '.join(arm.incomplete)}, so not compared"
+        for arm in arms
+        if arm.incomplete
+    ]
     found: list[Comparison] = []
     faults: list[Fault] = []
+    strata: dict[str, Stratum] = {}
     for one, two in pairs:
-        shared = [name for name in files[one] if name in files[two]]
-        alone = sorted(set(files[one]) ^ set(files[two]))
+        alone = sorted(set(one.tables) ^ set(two.tables))
         if alone:
-            where = f"{names[one]}, {names[two]}"
+            where = f"{one.name}, {two.name}"
             warnings.append(f"{where}: not in both, so not compared: {', '.join(alone)}")
-        for name in shared:
-            pair = [_table(files[place][name], source, tables) for place in (one, two)]
-            label = (names[one], names[two])
-            comparison, notes, wrong = _compare_task(name, label, (pair[0], pair[1]))
+        for name in one.tables:
+            if name not in two.tables:
+                continue
+            if name not in strata:
+                strata[name] = _pooled(arms, name)
+            comparison, notes, wrong = _compare_task(name, (one, two), strata[name], run_sd)
             found.append(comparison)
             warnings += [note for note in notes if note not in warnings]
             faults += wrong
@@ -130,7 +107,19 @@ def compare(
     if faults and not anyway:
         raise DataError(faults)
     warnings += [str(fault) for fault in faults]
-    return _adjusted(found), warnings
+    return adjusted(found), warnings
+
+
+def comparison_table(found: Sequence[Comparison], flips: int = 0) -> Table:
+    """Return a row a comparison, with the conclusions and the first flipped questions below."""
+    notes = [one.conclusion for one in found]
+    for one in found:
+        for flip in one.flips[:flips]:
+            scores_of_both = f"{one.first} {flip.first:.3g}, {one.second} {flip.second:.3g}"
+            notes.append(f"{flip.task}: {scores_of_both}: {flip.question}")
+        if flips and len(one.flips) > flips:
+            notes.append(f"{one.task}: and {len(one.flips) - flips} more flipped questions")
+    return difference_table(found, notes)
 
 
 class _Asked(NamedTuple):
@@ -144,61 +133,72 @@ class _Asked(NamedTuple):
 class _Table:
     """The scores of one run on one task, and how it asked the questions."""
 
+    run: str
+    file: SampleFile
     scores: QuestionScores
     asked: Mapping[QuestionId, _Asked]
 
 
-def _table(file: SampleFile, source: VerdictSource, tables: dict[Path, _Table]) -> _Table:
-    if file.path not in tables:
-        asked: dict[QuestionId, _Asked] = {}
+@dataclass(frozen=True)
+class _Arm:
+    """What one argument names: the runs of an arm, by task."""
 
-        def keep(question: QuestionId, sample: Sample, _: Verdict, text: str) -> None:
-            title = " ".join(text[: 4 * _TITLE].split())[:_TITLE]
-            asked[question] = _Asked(sample.prompt_hash, title)
-
-        scores = question_scores(file, source, keep=keep)
-        if not scores.values:
-            raise no_score(file.path)
-        tables[file.path] = _Table(scores, asked)
-    return tables[file.path]
+    name: str
+    tables: Mapping[str, Sequence[_Table]]
+    incomplete: Sequence[str] = ()  # tasks that only some of its runs have
 
 
-def _adjusted(found: list[Comparison]) -> list[Comparison]:
-    p_values = [one.p for one in found]
-    both = zip(found, holm(p_values), benjamini_hochberg(p_values), strict=True)
-    return [replace(one, p_holm=by_holm, p_bh=by_bh) for one, by_holm, by_bh in both]
+def _arms(places: Sequence[Path], task: str | None, source: VerdictSource) -> list[_Arm]:
+    """Read every run of every arm; a task that one of its runs lacks is not the arm's."""
+    arms = []
+    for name, place in zip(short_names(places), places, strict=True):
+        runs = _runs_of(place)
+        names = short_names(runs) if len(runs) > 1 else [name]
+        files = [_by_task(run, task) for run in runs]
+        tables = {
+            one: [_table(run, by[one], source) for run, by in zip(names, files, strict=True)]
+            for one in files[0]
+            if all(one in by for by in files)
+        }
+        arms.append(_Arm(name, tables, sorted(set().union(*files) - set(tables))))
+    return arms
 
 
-def comparison_table(found: Sequence[Comparison], flips: int = 0) -> Table:
-    """Return a row a comparison, with the conclusions and the first flipped questions below."""
-    scores = ("first %", "second %", "difference", "95 % interval", "win/tie/loss")
-    columns = ("task", "first", "second", "questions", *scores, "test", "p", "p Holm", "p BH")
-    rows = [
-        (
-            one.task,
-            one.first,
-            one.second,
-            str(one.questions) + (f" × {one.answers}" if one.answers > 1 else ""),
-            f"{100 * one.first_score:.1f}",
-            f"{100 * one.second_score:.1f}",
-            _points(one.difference.value),
-            f"{_points(one.difference.low)} to {_points(one.difference.high)}",
-            f"{one.wins}/{one.ties}/{one.losses}",
-            one.test,
-            f"{one.p:.2g}",
-            f"{one.p_holm:.2g}",
-            f"{one.p_bh:.2g}",
-        )
-        for one in found
-    ]
-    notes = [one.conclusion for one in found]
-    for one in found:
-        for flip in one.flips[:flips]:
-            scores_of_both = f"{one.first} {flip.first:g}, {one.second} {flip.second:g}"
-            notes.append(f"{flip.task}: {scores_of_both}: {flip.question}")
-        if flips and len(one.flips) > flips:
-            notes.append(f"{one.task}: and {len(one.flips) - flips} more flipped questions")
-    return Table(columns, tuple(rows), tuple(notes))
+def _runs_of(place: Path) -> list[Path]:
+    """Return the runs that a place names: itself, or what a pattern matches."""
+    if place.exists() or not any(character in str(place) for character in "*?["):
+        return [place]
+    runs = sorted(Path(place.anchor).glob(str(place.relative_to(place.anchor))))
+    if not runs:
+        raise DataError(Fault(str(place), "no run has such a name", "a folder or a pattern"))
+    return runs
+
+
+def _table(run: str, file: SampleFile, source: VerdictSource) -> _Table:
+    asked: dict[QuestionId, _Asked] = {}
+
+    def keep(question: QuestionId, sample: Sample, _: Verdict, text: str) -> None:
+        title = " ".join(text[: 4 * _TITLE].split())[:_TITLE]
+        asked[question] = _Asked(sample.prompt_hash, title)
+
+    scores = question_scores(file, source, keep=keep)
+    if not scores.values:
+        raise no_score(file.path)
+    return _Table(run, file, scores, asked)
+
+
+def _pooled(arms: Sequence[_Arm], task: str) -> Stratum:
+    """Return the run variance on a task, pooled over all arms that were named."""
+    return pooled_runs(
+        [_arm_runs(arm, task, joined([table.scores.values for table in arm.tables[task]]))]
+        for arm in arms
+        if task in arm.tables
+    )
+
+
+def _arm_runs(arm: _Arm, task: str, values: Sequence[Mapping[str, float]]) -> ArmRuns:
+    names = [table.run for table in arm.tables[task]]
+    return ArmRuns(arm.name, task, dict(zip(names, values, strict=True)))
 
 
 def _by_task(place: Path, task: str | None) -> dict[str, SampleFile]:
@@ -206,28 +206,42 @@ def _by_task(place: Path, task: str | None) -> dict[str, SampleFile]:
     for one in find_samples([place], task):
         if one.task in files:
             wrong = f"{one.task} is in {files[one.task].path.parent} and in {one.path.parent}"
-            raise DataError(Fault(str(place), wrong, "one run a place", "name the run's folder"))
+            remedy = "name the run's folder, or the seeds of one arm by a pattern in quotes"
+            raise DataError(Fault(str(place), wrong, "one run a place", remedy))
         files[one.task] = one
     return files
 
 
 def _compare_task(
-    task: str, names: tuple[str, str], tables: tuple[_Table, _Table]
+    task: str, arms: tuple[_Arm, _Arm], stratum: Stratum, run_sd: float | None
 ) -> tuple[Comparison, list[str], list[Fault]]:
-    first, second = joined([table.scores.values for table in tables])
-    shared = [name for name in first if name in second]
-    if not shared:
-        wrong = f"{task}: {names[0]} and {names[1]} share no question"
+    tables = [table for arm in arms for table in arm.tables[task]]
+    values = joined([table.scores.values for table in tables])
+    count = len(arms[0].tables[task])
+    first = _arm_runs(arms[0], task, values[:count])
+    second = _arm_runs(arms[1], task, values[count:])
+    found = difference(
+        [first],
+        [second],
+        stratum,
+        names=(arms[0].name, arms[1].name),
+        run_sd=None if run_sd is None else run_sd / 100,
+        answers=max(table.scores.repeats for table in tables),
+    )
+    if found is None:
+        wrong = f"{task}: {arms[0].name} and {arms[1].name} share no question"
         raise DataError(Fault("compare", wrong, "the same questions"))
-    warnings, faults = _settings_differ(task, names, tables)
-    for name, table in zip(names, tables, strict=True):
-        warnings += [f"{task}: {name}: {note}" for note in table.scores.left_out]
-    missing = len(first) + len(second) - 2 * len(shared)
+    shared = [name for name in first.shared() if all(name in one for one in values)]
+    warnings, faults = _settings_differ(task, tables)
+    for table in tables:
+        warnings += [f"{task}: {table.run}: {note}" for note in table.scores.left_out]
+    missing = len(set().union(*values)) - len(shared)
     if missing:
-        warnings.append(f"{task}: {missing} questions are in only one of the two and left out")
+        whom = "one of the two" if len(tables) == 2 else "some of the runs"
+        warnings.append(f"{task}: {missing} questions are in only {whom} and left out")
     repeated = repeated_contents([table.scores.values for table in tables])
-    asked, asked_too = (by_name(table.asked, repeated) for table in tables)
-    other = sum(asked[name].prompt_hash != asked_too[name].prompt_hash for name in shared)
+    asked = [by_name(table.asked, repeated) for table in tables]
+    other = sum(len({one[name].prompt_hash for one in asked}) > 1 for name in shared)
     templates = {table.scores.settings.should.get("chat template") for table in tables}
     if other:
         wrong = f"{other} of {len(shared)} questions were asked with another prompt"
@@ -235,22 +249,17 @@ def _compare_task(
             warnings.append(f"{task}: {wrong}; the chat templates differ")
         else:
             faults.append(Fault(task, wrong, "the same prompt", "--anyway compares them"))
+    means = [arm.table(shared).mean(axis=0).tolist() for arm in (first, second)]
     flips = tuple(
-        Flip(task, asked[name].title, first[name], second[name])
-        for name in shared
-        if first[name] != second[name]
+        Flip(task, asked[0][name].title, one, two)
+        for name, one, two in zip(shared, *means, strict=True)
+        if one != two
     )
-    pairs = [(first[name], second[name]) for name in shared]
-    repeats = max(table.scores.repeats for table in tables)
-    return _comparison(task, names, pairs, repeats, flips), warnings, faults
+    return Comparison(**vars(found), flips=flips), warnings, faults
 
 
-def _settings_differ(
-    task: str, names: tuple[str, str], tables: tuple[_Table, _Table]
-) -> tuple[list[str], list[Fault]]:
-    first, second = (table.scores.settings for table in tables)
-    both = zip(names, (first, second), strict=True)
-    lacking = [name for name, settings in both if not settings.must]
+def _settings_differ(task: str, tables: Sequence[_Table]) -> tuple[list[str], list[Fault]]:
+    lacking = [table.run for table in tables if not table.scores.settings.must]
     if lacking:
         return [
             f"{task}: {', '.join(lacking)} has no results file, so version, decoding, engine and "
@@ -258,45 +267,13 @@ def _settings_differ(
         ], []
     warnings: list[str] = []
     faults: list[Fault] = []
-    for one in unequal_settings([("first", first), ("second", second)]):
+    for one in unequal_settings([(table.run, table.scores.settings) for table in tables]):
         of = {run: value for value, runs in one.values.items() for run in runs}
-        wrong = f"{one.name} differs: {names[0]} {of['first']}, {names[1]} {of['second']}"
+        wrong = f"{one.name} differs: " + ", ".join(
+            f"{table.run} {of[table.run]}" for table in tables
+        )
         if one.must:
             faults.append(Fault(task, wrong, "", "score both alike, or say --anyway"))
         else:
             warnings.append(f"{task}: {wrong}")
     return warnings, faults
-
-
-def _comparison(
-    task: str,
-    names: tuple[str, str],
-    pairs: Sequence[tuple[float, float]],
-    repeats: int,
-    flips: tuple[Flip, ...],
-) -> Comparison:
-    gaps = [two - one for one, two in pairs]
-    tested = paired(gaps)
-    return Comparison(
-        task=task,
-        first=names[0],
-        second=names[1],
-        questions=len(pairs),
-        answers=repeats,
-        first_score=statistics.fmean(one for one, _ in pairs),
-        second_score=statistics.fmean(two for _, two in pairs),
-        difference=cluster_interval(gaps),
-        wins=tested.wins,
-        ties=tested.ties,
-        losses=tested.losses,
-        test=tested.test,
-        p=tested.p,
-        p_holm=tested.p,
-        p_bh=tested.p,
-        visible=tested.visible,
-        flips=flips,
-    )
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.1f}"

@@ -1,7 +1,7 @@
 """The table of the papers: students × arms × tasks, seeds pooled, marked against a baseline arm.
 
-Seeds answer the same questions, so a question's score is the mean over seeds; the interval and the
-paired test then take the question as their unit, whatever the number of seeds and answers.
+Seeds answer the same questions, so a question's score is the mean over seeds. How far runs of one
+arm vary is pooled over the arms of a student, recipe and task, and counts in every difference.
 """
 
 from __future__ import annotations
@@ -9,15 +9,24 @@ from __future__ import annotations
 import re
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from cotdistill.errors import DataError, Fault, did_you_mean
+from cotdistill.results.arm_comparisons import (
+    ArmRuns,
+    Difference,
+    adjusted,
+    difference,
+    pooled_runs,
+    score_of,
+)
 from cotdistill.results.collect import Results, Score
 from cotdistill.results.questions import joined
 from cotdistill.results.verdict_files import VerdictSource
-from cotdistill.stats.confidence import Interval, score_interval
-from cotdistill.stats.significance import holm, paired
+from cotdistill.stats.confidence import Interval
+from cotdistill.stats.run_variance import Stratum
+from cotdistill.studies.load import study_if_any
 
 Group = tuple[str, str, str]  # student, arm, recipe
 Place = tuple[Group, str]  # a group on a task
@@ -25,9 +34,8 @@ Place = tuple[Group, str]  # a group on a task
 
 @dataclass(frozen=True)
 class Cell:
-    """One group of runs on one task; `p` is adjusted by Holm over all cells that have a baseline.
+    """One group of runs on one task, with its difference from the baseline where there is one.
 
-    `better` says which way a difference from the baseline goes, None where there is none to show.
     `values` holds the score of each question that all its seeds answered, by a name that is the
     same in all cells of the task; empty where samples are not there.
     """
@@ -35,16 +43,13 @@ class Cell:
     score: Interval
     questions: int
     seeds: int
-    p: float | None = None
-    better: bool | None = None
+    difference: Difference | None = None
     values: Mapping[str, float] = field(default_factory=dict, repr=False)
 
     @property
     def mark(self) -> str:
-        """▲ or ▼ where the difference from the baseline is significant after Holm, else nothing."""
-        if self.p is None or self.p >= 0.05:
-            return ""
-        return "▲" if self.better else "▼"
+        """▲ or ▼ where the arm differs from the baseline after Holm, else nothing."""
+        return self.difference.mark if self.difference else ""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,10 @@ class Matrix:
 
     `averaged` names the tasks and groups of tasks that a mean is taken over: no group together with
     its members. `unequal_questions` are the tasks whose runs did not all answer the same ones;
-    `notes` say so of each arm.
+    `notes` say so of each arm. `mean_differences` are those of the mean from the baseline's.
+    `runs` holds every run's scores by question and `strata` the run variance, by student, recipe
+    and task, for comparisons with others than the baseline; `run_sd` is the declared one, a
+    fraction. `mean_is_primary` says that means and tasks are adjusted apart.
     """
 
     groups: tuple[Group, ...]
@@ -64,6 +72,11 @@ class Matrix:
     averaged: tuple[str, ...] = ()
     unequal_questions: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    mean_differences: Mapping[Group, Difference] = field(default_factory=dict)
+    runs: Mapping[Place, ArmRuns] = field(default_factory=dict, repr=False)
+    strata: Mapping[tuple[str, str, str], Stratum] = field(default_factory=dict, repr=False)
+    run_sd: float | None = None
+    mean_is_primary: bool = False
 
     @cached_property
     def several_recipes(self) -> bool:
@@ -79,6 +92,26 @@ class Matrix:
         if len(cells) < 2 or None in cells:
             return None
         return statistics.fmean(cell.score.value for cell in cells if cell is not None)
+
+    @property
+    def differences(self) -> list[Difference]:
+        """All comparisons with the baseline: tasks first, then means."""
+        of_cells = [
+            cell.difference
+            for task in self.tasks
+            for group in self.groups
+            if (cell := self.cells.get((group, task))) and cell.difference
+        ]
+        return [*of_cells, *self.mean_differences.values()]
+
+    def between(self, first: Group, second: Group, task: str) -> Difference | None:
+        """Compare two groups of one student and recipe on a task, None where they share nothing."""
+        one, two = self.runs.get((first, task)), self.runs.get((second, task))
+        stratum = self.strata.get((first[0], first[2], task))
+        if one is None or two is None or stratum is None:
+            return None
+        names = (group_name(self, first), group_name(self, second))
+        return difference([one], [two], stratum, names=names, run_sd=self.run_sd)
 
 
 def matrix(results: Results, baseline: str | None = None) -> Matrix:
@@ -98,48 +131,106 @@ def matrix(results: Results, baseline: str | None = None) -> Matrix:
         raise DataError(Fault("--baseline", wrong, "an arm", did_you_mean(baseline, arms)))
     if baseline is None:
         baseline = next((arm for arm in arms if "answer-only" in arm), arms[0] if arms else "")
-    scores: dict[Place, list[Score]] = {}
+    study = study_if_any(results.folder)
+    run_sd = study.evaluation.run_sd if study else None
+    scores: dict[Place, dict[str, Score]] = {}
     for run in finished:
+        group = (run.student, run.arm, run.recipe)
         for score in run.scores:
-            scores.setdefault(((run.student, run.arm, run.recipe), score.task), []).append(score)
-    values = {place: one for task in tasks for place, one in _values_of_task(scores, task)}
+            scores.setdefault((group, score.task), {})[run.run] = score
+    runs = {place: one for task in tasks for place, one in _runs_of_task(scores, task)}
     asked: dict[str, set[frozenset[str]]] = {}
-    for place, runs_of_place in values.items():
-        asked.setdefault(place[1], set()).update(map(frozenset, runs_of_place))
+    for place, arm in runs.items():
+        asked.setdefault(place[1], set()).update(map(frozenset, arm.scores.values()))
     unequal = frozenset(task for task, sets in asked.items() if len(sets) > 1)
-    pooled: dict[Place, Cell] = {}
+    strata = _strata(runs)
+    cells: dict[Place, Cell] = {}
     notes: list[str] = []
-    for place, runs in scores.items():
-        pooled[place], noted = _pool(runs, values[place])
-        notes += [f"{_name(groups, place[0])} on {place[1]}: {note}" for note in noted]
-    tested: dict[Place, tuple[float, float]] = {}
-    for place, cell in pooled.items():
-        (student, arm, recipe), task = place
-        base = pooled.get(((student, baseline, recipe), task))
-        if arm == baseline or base is None or not cell.values or not base.values:
-            continue
-        shared = [name for name in cell.values if name in base.values]
-        if len(shared) < max(len(cell.values), len(base.values)):
-            notes.append(_other_questions(_name(groups, place[0]), place, cell, base, shared))
-        if shared:
-            gaps = [cell.values[name] - base.values[name] for name in shared]
-            tested[place] = paired(gaps).p, statistics.fmean(gaps)
-    adjusted = dict(zip(tested, holm([p for p, _ in tested.values()]), strict=True))
-    cells = {
-        place: Cell(
-            cell.score,
-            cell.questions,
-            cell.seeds,
-            adjusted.get(place),
-            tested[place][1] > 0 if place in tested else None,
-            cell.values,
-        )
-        for place, cell in pooled.items()
-    }
+    for place, of_place in scores.items():
+        (student, _, recipe), task = place
+        stratum = strata[student, recipe, task]
+        cells[place], noted = _pool(list(of_place.values()), runs[place], stratum)
+        notes += [f"{_name(groups, place[0])} on {task}: {note}" for note in noted]
+    for place, cell in cells.items():
+        (student, arm_name, recipe), task = place
+        base = cells.get(((student, baseline, recipe), task))
+        if arm_name != baseline and base is not None and cell.values and base.values:
+            shared = [name for name in cell.values if name in base.values]
+            if len(shared) < max(len(cell.values), len(base.values)):
+                notes.append(_other_questions(_name(groups, place[0]), place, cell, base, shared))
     averaged = averaged_tasks(tasks, results.members)
     if 1 < len(averaged) < len(tasks):
         notes.append(f"the mean is over {', '.join(averaged)}: no group counts with its members")
-    return Matrix(groups, tasks, cells, baseline, results.source, averaged, unequal, tuple(notes))
+    made = Matrix(
+        groups=groups,
+        tasks=tasks,
+        cells=cells,
+        baseline=baseline,
+        source=results.source,
+        averaged=averaged,
+        unequal_questions=unequal,
+        notes=tuple(notes),
+        runs=runs,
+        strata=strata,
+        run_sd=None if run_sd is None else run_sd / 100,
+        mean_is_primary=study is not None and study.evaluation.primary == "mean",
+    )
+    return _compared(made)
+
+
+def _compared(table: Matrix) -> Matrix:
+    """Return the table with every arm compared with the baseline, p-values adjusted.
+
+    All comparisons are adjusted together; where the mean is the primary result, means among
+    themselves and tasks among themselves.
+    """
+    on_tasks: dict[Place, Difference] = {}
+    for group, task in table.cells:
+        base = (group[0], table.baseline, group[2])
+        found = table.between(base, group, task) if group != base else None
+        if found is not None:
+            on_tasks[group, task] = found
+    means = dict(_mean_differences(table))
+    if table.mean_is_primary:
+        both = [*adjusted(list(on_tasks.values())), *adjusted(list(means.values()))]
+    else:
+        both = adjusted([*on_tasks.values(), *means.values()])
+    marked = dict(zip(on_tasks, both, strict=False))
+    cells = {
+        place: replace(cell, difference=marked.get(place)) for place, cell in table.cells.items()
+    }
+    of_means = dict(zip(means, both[len(on_tasks) :], strict=True))
+    return replace(table, cells=cells, mean_differences=of_means)
+
+
+def _mean_differences(table: Matrix) -> Iterator[tuple[Group, Difference]]:
+    """Yield each arm's mean over tasks against the baseline's, where all runs have all tasks."""
+    if len(table.averaged) < 2:
+        return
+    of_groups = {
+        group: [table.runs[group, task] for task in table.averaged]
+        for group in table.groups
+        if all((group, task) in table.runs for task in table.averaged)
+    }
+    for group, tasks in of_groups.items():
+        base = (group[0], table.baseline, group[2])
+        if group == base or base not in of_groups:
+            continue
+        stratum = pooled_runs(
+            arm for one, arm in of_groups.items() if (one[0], one[2]) == (group[0], group[2])
+        )
+        names = (group_name(table, base), group_name(table, group))
+        found = difference(of_groups[base], tasks, stratum, names=names, run_sd=table.run_sd)
+        if found is not None:
+            yield group, found
+
+
+def _strata(runs: Mapping[Place, ArmRuns]) -> dict[tuple[str, str, str], Stratum]:
+    """Return the run variance of each student, recipe and task, pooled over its arms."""
+    arms: dict[tuple[str, str, str], list[list[ArmRuns]]] = {}
+    for ((student, _, recipe), task), one in runs.items():
+        arms.setdefault((student, recipe, task), []).append([one])
+    return {key: pooled_runs(of_key) for key, of_key in arms.items()}
 
 
 def averaged_tasks(tasks: Sequence[str], members: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
@@ -193,27 +284,30 @@ def _name(groups: Iterable[Group], group: Group) -> str:
     return " · ".join(parts) or group[1]
 
 
-def _values_of_task(
-    scores: Mapping[Place, Sequence[Score]], task: str
-) -> Iterator[tuple[Place, list[dict[str, float]]]]:
+def _runs_of_task(
+    scores: Mapping[Place, Mapping[str, Score]], task: str
+) -> Iterator[tuple[Place, ArmRuns]]:
     """Yield the scores of each run by question, for the places of one task.
 
     A question has the same name in all runs of the task; a run without samples has no questions.
     """
     places = [place for place in scores if place[1] == task]
     tables = [
-        score.table.values if score.table else {} for place in places for score in scores[place]
+        score.table.values if score.table else {}
+        for place in places
+        for score in scores[place].values()
     ]
     named = iter(joined(tables))
     for place in places:
-        yield place, [next(named) for _ in scores[place]]
+        yield place, ArmRuns(place[0][1], task, {run: next(named) for run in scores[place]})
 
 
-def _pool(runs: Sequence[Score], values: Sequence[Mapping[str, float]]) -> tuple[Cell, list[str]]:
+def _pool(runs: Sequence[Score], arm: ArmRuns, stratum: Stratum) -> tuple[Cell, list[str]]:
     """Pool the seeds of a group on a task over the questions that all of them answered."""
+    values = list(arm.scores.values())
     if len(runs) == 1:
         return Cell(runs[0].score, runs[0].questions, 1, values=values[0]), []
-    shared = [name for name in values[0] if all(name in one for one in values)]
+    shared = arm.shared()
     if not shared:
         why = (
             "not every run has samples" if not all(values) else "its seeds answered other questions"
@@ -234,8 +328,7 @@ def _pool(runs: Sequence[Score], values: Sequence[Mapping[str, float]]) -> tuple
         )
     means = {name: statistics.fmean(one[name] for one in values) for name in shared}
     answers = len(runs) * max(run.repeats for run in runs)
-    score = score_interval(list(means.values()), answers=answers)
-    return Cell(score, len(shared), len(runs), values=means), notes
+    return Cell(score_of(arm, stratum, answers), len(shared), len(runs), values=means), notes
 
 
 def _other_questions(name: str, place: Place, cell: Cell, base: Cell, shared: Sequence[str]) -> str:
@@ -255,6 +348,16 @@ def _other_questions(name: str, place: Place, cell: Cell, base: Cell, shared: Se
     )
 
 
+_ARROWS = {"▲": r"\uparrow", "▼": r"\downarrow", "": ""}
+
+
+def _test_of(table: Matrix) -> str:
+    claims = {one.compared.claim for one in table.differences}
+    if claims == {"models"}:
+        return "one seed an arm, so no arm is marked"
+    return "crossed t test over questions and training runs"
+
+
 def as_latex(table: Matrix, caption: str) -> str:
     r"""Return the table for a paper (needs booktabs): score, bounds below and above, marks."""
     heads = ["student", "arm", *(["recipe"] if table.several_recipes else []), *table.tasks]
@@ -266,7 +369,7 @@ def as_latex(table: Matrix, caption: str) -> str:
         r"\begin{table}",
         rf"\caption{{{_tex(caption)}{verdicts}. Score in \%, with 95\,\% interval; $\uparrow$ and "
         r"$\downarrow$ differ from "
-        rf"{_tex(table.baseline)} (paired test, Holm, $p < 0.05$).}}",
+        rf"{_tex(table.baseline)} ({_test_of(table)}, Holm, $p < 0.05$).}}",
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
         " & ".join(map(_tex, heads)) + (" & mean" if means else "") + r" \\",
@@ -281,7 +384,10 @@ def as_latex(table: Matrix, caption: str) -> str:
         student = group[0]
         cells = [_tex_cell(table.cells.get((group, task))) for task in table.tasks]
         mean = table.mean(group)
-        cells += [f"{100 * mean:.1f}" if mean is not None else "--"] if means else []
+        if means:
+            marked = table.mean_differences.get(group)
+            arrow = _ARROWS[marked.mark if marked else ""]
+            cells.append(f"${100 * mean:.1f}{arrow}$" if mean is not None else "--")
         lines.append(" & ".join([*map(_tex, names), *cells]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
     return "\n".join(lines) + "\n"
@@ -290,7 +396,7 @@ def as_latex(table: Matrix, caption: str) -> str:
 def _tex_cell(cell: Cell | None) -> str:
     if cell is None:
         return "--"
-    mark = {"▲": r"\uparrow", "▼": r"\downarrow", "": ""}[cell.mark]
+    mark = _ARROWS[cell.mark]
     value, low, high = (
         f"{100 * bound:.1f}" for bound in (cell.score.value, cell.score.low, cell.score.high)
     )

@@ -110,6 +110,7 @@ class Evaluation(Shape):
     limit: int | None = Field(default=None, ge=1)
     include_path: list[str] = Field(default_factory=list)
     run_sd: float | None = Field(default=None, gt=0, le=50)  # points, from seed to seed, if known
+    primary: Literal["tasks", "mean"] = "tasks"  # whether the mean over tasks is the main result
 
     @field_validator("batch_size")
     @classmethod

@@ -9,9 +9,9 @@ from typing import Any
 
 from cotdistill.catalogue.packaged import students
 from cotdistill.results.collect import Score
-from cotdistill.results.matrix import Cell, Matrix, file_name, group_name
+from cotdistill.results.matrix import Matrix, file_name, group_name
 from cotdistill.results.report.charts import Curve, Figure, Point, curves, dots
-from cotdistill.stats.confidence import Interval, cluster_interval
+from cotdistill.stats.confidence import Interval
 from cotdistill.studies.resolved_arm import ResolvedArm
 
 _PAIRS = (("long", "short"), ("large", "small"))
@@ -37,14 +37,18 @@ def gap_figures(held: Matrix) -> Iterator[Figure]:
                 mine = held.cells.get(((student, first, recipe), task))
                 other = held.cells.get(((student, second, recipe), task))
                 if arm == first and mine and other and student in sizes:
-                    points.append(Point(math.log10(sizes[student]), difference(mine, other)))
+                    gap = held.between((student, second, recipe), (student, first, recipe), task)
+                    change = mine.score.value - other.score.value
+                    bounds = gap.difference if gap else Interval(change, _NO_BOUNDS, _NO_BOUNDS)
+                    points.append(Point(math.log10(sizes[student]), bounds))
             if len(points) >= 2:
                 drawn.append(Curve(task, tuple(sorted(points, key=lambda point: point.x))))
         known = {student for student, _, _ in held.groups if student in sizes}
         ticks = sorted((math.log10(sizes[student]), f"{sizes[student]:g}") for student in known)
         about = (
-            f"The learnability gap: above nought, {first} teaches more than {second}. Bars are "
-            "95 % intervals of the paired difference; one that crosses nought shows no gap."
+            f"The learnability gap: above zero, {first} teaches more than {second}. Bars are 95 % "
+            "intervals of the paired difference, over training runs too where an arm has several "
+            "seeds; one that crosses zero shows no gap."
         )
         if drawn:
             yield curves(
@@ -56,14 +60,6 @@ def gap_figures(held: Matrix) -> Iterator[Figure]:
                 y_label="difference, percentage points",
                 ticks=ticks,
             )
-
-
-def difference(mine: Cell, other: Cell) -> Interval:
-    """Return one score less the other over shared questions; no bounds without samples."""
-    gaps = [mine.values[key] - other.values[key] for key in mine.values if key in other.values]
-    if not gaps:
-        return Interval(mine.score.value - other.score.value, _NO_BOUNDS, _NO_BOUNDS)
-    return cluster_interval(gaps)
 
 
 def teacher_figures(held: Matrix, arms: Mapping[str, ResolvedArm]) -> Iterator[Figure]:

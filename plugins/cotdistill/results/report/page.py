@@ -18,9 +18,14 @@ from cotdistill.tables import Table
 
 
 def page(
-    results: Results, scores: Matrix, table: Table, figures: list[Figure], browsed: Browsed
+    results: Results,
+    scores: Matrix,
+    tables: tuple[Table, Table],
+    figures: list[Figure],
+    browsed: Browsed,
 ) -> str:
-    """Return the page of a run folder."""
+    """Return the page of a run folder; `tables` are those of runs and of comparisons."""
+    table, comparisons = tables
     study = study_if_any(results.folder)
     samples = {
         "runs": browsed.runs,
@@ -50,6 +55,8 @@ def page(
         "notes": [note for note in table.notes if note not in warnings],
         "figures": figures,
         "table": table,
+        "comparisons": comparisons,
+        "claims": {one.compared.claim for one in scores.differences},
         "answers": bool(browsed.answers),
         "shown": _shown(browsed),
         "samples": script_json(samples),
@@ -89,6 +96,7 @@ def script_json(value: Any) -> str:
 def _rows(scores: Matrix) -> list[dict[str, Any]]:
     rows = []
     student = None
+    means = scores.mean_differences
     for group in scores.groups:
         mean = scores.mean(group)
         rows.append(
@@ -99,6 +107,7 @@ def _rows(scores: Matrix) -> list[dict[str, Any]]:
                 "first": group[0] != student,
                 "cells": [_cell(scores.cells.get((group, task))) for task in scores.tasks],
                 "mean": "–" if mean is None else f"{100 * mean:.1f}",
+                "mean_mark": marked.mark if (marked := means.get(group)) else "",
             }
         )
         student = group[0]

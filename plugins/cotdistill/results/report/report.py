@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.atomic import write_text
+from cotdistill.results.arm_comparisons import difference_table
 from cotdistill.results.collect import Results, RunResult, Score, collect, evaluation_of
 from cotdistill.results.matrix import Matrix, as_latex, matrix
 from cotdistill.results.report.page import page
@@ -25,9 +26,10 @@ from cotdistill.tables import Table, escaped_markdown
 
 
 class Report(NamedTuple):
-    """What was written: the table of runs, the files, and the results that they were made from."""
+    """What was written: tables of runs and of comparisons, the files, and what they are made of."""
 
     table: Table
+    comparisons: Table
     written: list[Path]
     results: Results
 
@@ -56,22 +58,25 @@ def report(
         raise DataError(Fault(str(folder), f"no finished run ({states})", "", remedy))
     made = folder / "report"
     scores = matrix(results, baseline)
-    table = score_table(results, scores)
+    table, comparisons = score_table(results, scores), comparison_table(scores)
     name = folder.resolve().name
     figures = study_figures(results, scores, teacher_scores(teachers, scores.tasks, source))
     texts = {
         made / "report.csv": as_csv(results),
-        made / "report.md": as_markdown(table, f"Results of {name}"),
+        made / "report.md": as_markdown(table, f"Results of {name}")
+        + (as_markdown(comparisons, comparisons_title(scores), 2) if comparisons.rows else ""),
         made / "report.tex": as_latex(scores, f"Results of {name}"),
         **{made / "figures" / f"{figure.name}.svg": figure.svg for figure in figures},
-        made / "report.html": page(results, scores, table, figures, browse(results, samples)),
+        made / "report.html": page(
+            results, scores, (table, comparisons), figures, browse(results, samples)
+        ),
     }
     for path, text in texts.items():
         write_text(path, text)
     for old in sorted((made / "figures").glob("*.svg")):
         if old not in texts:
             old.unlink()  # a picture of runs that are no longer there would mislead
-    return Report(table, list(texts), results)
+    return Report(table, comparisons, list(texts), results)
 
 
 def teacher_scores(
@@ -116,6 +121,25 @@ def score_table(results: Results, scores: Matrix) -> Table:
             *settings_warnings(results.settings),
         ),
     )
+
+
+def comparison_table(scores: Matrix) -> Table:
+    """Return a row for every arm compared with the baseline, on each task and in the mean."""
+    found = scores.differences
+    notes = [f"{one.task}: {one.second}: {note}" for one in found for note in one.cautions]
+    for (student, _, task), stratum in scores.strata.items():
+        if stratum.left_out:
+            arms = ", ".join(stratum.left_out)
+            notes.append(f"{task}: {student}: under 5 % or over 95 %, so not in the run sd: {arms}")
+    if len(found) > 1:
+        family = "the means together, the tasks together" if scores.mean_is_primary else "all"
+        notes.append(f"p Holm and p BH: adjusted over {family} of these {len(found)} comparisons")
+    return difference_table(found, notes)
+
+
+def comparisons_title(scores: Matrix) -> str:
+    """Return what the table of comparisons is called."""
+    return f"Compared with {scores.baseline}"
 
 
 def as_csv(results: Results) -> str:
@@ -186,14 +210,20 @@ def csv_cell(value: Any) -> Any:
     return f"'{value}" if formula else value
 
 
-def as_markdown(table: Table, title: str) -> str:
+def as_markdown(table: Table, title: str, level: int = 1) -> str:
     """Return the table as Markdown, with the notes as a list below; names stay plain text."""
     rule = ["---" if n in ("student", "arm", "task") else "---:" for n in table.columns]
     lines = [_markdown_row(map(escaped_markdown, table.columns)), _markdown_row(rule)]
     lines += [_markdown_row(map(escaped_markdown, row)) for row in table.rows]
     notes = "".join(f"- {escaped_markdown(note)}\n" for note in table.notes)
-    heading = f"# {escaped_markdown(title)}\n\n"
-    return heading + "\n".join(lines) + "\n" + (f"\n{notes}" if notes else "")
+    heading = f"{'#' * level} {escaped_markdown(title)}\n\n"
+    return (
+        ("\n" if level > 1 else "")
+        + heading
+        + "\n".join(lines)
+        + "\n"
+        + (f"\n{notes}" if notes else "")
+    )
 
 
 def _markdown_row(cells: Iterable[str]) -> str:
