@@ -60,10 +60,10 @@ def write_samples(folder: Path, count: int, run: str) -> Path:
     right = 0
     with path.open("w", encoding="utf-8") as stream:
         for number in range(count):
-            gold, said, correct = answer(chance)
+            gold, stated, correct = answer(chance)
             right += correct
             words = " ".join(chance.choices(WORDS, k=230))
-            close = rf"\boxed{{{said}}}" if chance.random() < 0.8 else f"The answer is {said}."
+            close = rf"\boxed{{{stated}}}" if chance.random() < 0.8 else f"The answer is {stated}."
             doc = {"id": f"made-{number}", "question": f"Question {number}: what is it?"}
             row = {
                 "doc_id": number,
@@ -79,17 +79,17 @@ def write_samples(folder: Path, count: int, run: str) -> Path:
                 "exact_match": float(correct),
             }
             stream.write(json.dumps(row) + "\n")
-    held = {
+    results = {
         "results": {"made": {"exact_match,none": right / count, "alias": "made"}},
         "n-samples": {"made": {"effective": count}},
         "total_evaluation_time_seconds": "60",
     }
-    (out / f"results_{STAMP}.json").write_text(json.dumps(held), encoding="utf-8")
+    (out / f"results_{STAMP}.json").write_text(json.dumps(results), encoding="utf-8")
     return path
 
 
 def answer(chance: random.Random) -> tuple[str, str, bool]:
-    """Return a gold answer, what is said, and whether the two are equal."""
+    """Return a reference answer, a stated answer, and whether the two are equal."""
     a, b = chance.randint(2, 999), chance.randint(2, 99)
     correct = chance.random() < 0.6
     kind = chance.random()
@@ -156,8 +156,8 @@ def bench_report(counts: list[int]) -> None:
                     stream.write(json.dumps(manifest_line(run, f"arm{number}")) + "\n")
                     trained = folder / "checkpoints" / run
                     trained.mkdir(parents=True)
-                    held = {"train_loss": 0.5, "train_runtime": 60.0}
-                    (trained / "all_results.json").write_text(json.dumps(held))
+                    results = {"train_loss": 0.5, "train_runtime": 60.0}
+                    (trained / "all_results.json").write_text(json.dumps(results))
             wall, cpu, peak = timed([sys.executable, "-m", "cotdistill", "report", name])
             page = folder / "report" / "report.html"
             size = page.stat().st_size / 2**20 if page.is_file() else 0.0
@@ -174,16 +174,16 @@ def serve(connection: multiprocessing.connection.Connection, delay: float) -> No
     class Answer(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             self.transport = transport
-            self.held = b""
+            self.buffer = b""
 
         def data_received(self, data: bytes) -> None:
-            self.held += data
-            headers, found, body = self.held.partition(b"\r\n\r\n")
+            self.buffer += data
+            headers, found, body = self.buffer.partition(b"\r\n\r\n")
             if not found:
                 return
             length = int(headers.lower().split(b"content-length:")[1].split(b"\r\n")[0])
             if len(body) >= length:
-                self.held = body[length:]
+                self.buffer = body[length:]
                 loop.call_later(delay, self.transport.write, reply)  # type: ignore[attr-defined]
 
     async def main() -> None:

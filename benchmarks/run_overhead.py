@@ -1,4 +1,4 @@
-"""What `cotdistill run` costs a job, beside Snakemake alone on as many trivial jobs.
+"""What `cotdistill run` costs per job, next to Snakemake alone on as many trivial jobs.
 
     python benchmarks/run_overhead.py [RUNS]
 

@@ -66,7 +66,7 @@ def simulate(
 
 @dataclass
 class Tally:
-    """Counts of tests that found a difference, and of intervals that held the true one."""
+    """Counts of tests that found a difference, and of intervals that contained the true one."""
 
     tests: int = 0
     found: int = 0
@@ -86,7 +86,7 @@ class Tally:
 
     @property
     def covered_percent(self) -> float:
-        """Percent of intervals that held the true difference."""
+        """Percent of intervals that contained the true difference."""
         return 100 * self.covered / max(self.tests, 1)
 
 

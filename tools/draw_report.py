@@ -61,8 +61,8 @@ def picture(rows: list[dict[str, str]], title: str, chance: float | None) -> str
 
 
 def _text(x: float, y: float, text: str, colour: str, anchor: str) -> str:
-    said = html.escape(text)
-    return f'<text x="{x:g}" y="{y:g}" fill="{colour}" text-anchor="{anchor}">{said}</text>'
+    escaped = html.escape(text)
+    return f'<text x="{x:g}" y="{y:g}" fill="{colour}" text-anchor="{anchor}">{escaped}</text>'
 
 
 def main() -> None:

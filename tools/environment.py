@@ -7,7 +7,7 @@ constraints.txt brings the environment up to date.
     python3 tools/environment.py [EXTRA ...]        # default: train eval run dev
 
 The extra `deepspeed` is put into a folder of its own, `.venv/deepspeed`, which a test names on
-PYTHONPATH: beside an installed DeepSpeed every start of transformers takes seconds longer.
+PYTHONPATH: with DeepSpeed installed, every start of transformers takes seconds longer.
 """
 
 from __future__ import annotations

@@ -63,8 +63,8 @@ def write_rows(count: int, path: Path) -> None:
             if before and chance < 0.02:
                 row = {**before, "id": row["id"]}
             elif before and chance < 0.05:
-                said = before["rationale"].replace(" ba", " zz", 3)
-                row = {**before, "id": row["id"], "rationale": said}
+                rationale = before["rationale"].replace(" ba", " zz", 3)
+                row = {**before, "id": row["id"], "rationale": rationale}
             elif chance < 0.06:
                 row["gold"] = str(int(row["gold"]) + 1)
             elif chance < 0.07:

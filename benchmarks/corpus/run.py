@@ -1,4 +1,4 @@
-"""Rows a second and peak memory of filter and mix, beside `datasets` and datatrove, in one run.
+"""Rows per second and peak memory of filter and mix, next to `datasets` and datatrove, in one run.
 
     python benchmarks/corpus/run.py [--rows 1000000] [--peer-rows 20000] [--datatrove PYTHON]
 

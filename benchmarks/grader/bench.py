@@ -1,4 +1,4 @@
-"""The grader beside math-verify and inspect-ai: accuracy, speed, hostile input; tables on stdout.
+"""The grader next to math-verify and inspect-ai: accuracy, speed, hostile input; tables on stdout.
 
     make bench-grader DATA=folder      # sets up .venv-bench for the peers, then runs this
     python benchmarks/grader/bench.py --data folder --peers .venv-bench/grader/bin/python
@@ -45,8 +45,8 @@ def ours(pairs: Iterable[Pair]) -> list[Verdict]:
     found = []
     for text, gold in pairs:
         start = time.perf_counter()
-        said = grade(text, gold)
-        found.append((said.correct, time.perf_counter() - start, said.outcome))
+        verdict = grade(text, gold)
+        found.append((verdict.correct, time.perf_counter() - start, verdict.outcome))
     return found
 
 
@@ -55,8 +55,8 @@ def compared(pairs: Iterable[Pair]) -> list[Verdict]:
     found = []
     for text, gold in pairs:
         start = time.perf_counter()
-        said = equivalent(text, gold)
-        found.append((said.equal is True, time.perf_counter() - start, said.tier))
+        verdict = equivalent(text, gold)
+        found.append((verdict.equal is True, time.perf_counter() - start, verdict.tier))
     return found
 
 
@@ -88,8 +88,8 @@ def peer(name: str, python: str, pairs: list[Pair]) -> list[Verdict]:
                 if not line:
                     found.append((False, float(WATCHDOG), "hang"))
                     break
-                said, seconds, end = json.loads(line)
-                found.append((said, seconds, end))
+                equal, seconds, end = json.loads(line)
+                found.append((equal, seconds, end))
         process.kill()
         process.wait()
         process.stdout.close()
@@ -113,17 +113,17 @@ def timed(verdicts: list[Verdict]) -> list[str]:
 
 def scored(verdicts: list[Verdict], labels: list[bool]) -> list[str]:
     """Write accuracy, false positives and false negatives."""
-    says = [said for said, _, _ in verdicts]
-    right = sum(said == label for said, label in zip(says, labels, strict=True))
-    high = sum(said and not label for said, label in zip(says, labels, strict=True))
-    low = sum(label and not said for said, label in zip(says, labels, strict=True))
+    says = [equal for equal, _, _ in verdicts]
+    right = sum(equal == label for equal, label in zip(says, labels, strict=True))
+    high = sum(equal and not label for equal, label in zip(says, labels, strict=True))
+    low = sum(label and not equal for equal, label in zip(says, labels, strict=True))
     return [f"{100 * right / len(labels):.1f}", str(high), str(low)]
 
 
 def accuracy(
     title: str, sources: list[str], pairs: list[Pair], labels: list[bool], python: str
 ) -> None:
-    """Print accuracy by source, then in all, ours beside the peers'."""
+    """Print accuracy by source, then in total, ours next to the peers'."""
     graders: dict[str, list[Verdict]] = {
         "cotdistill": ours(pairs) if title.startswith("Pred") else compared(pairs)
     }
@@ -230,12 +230,10 @@ def hostile_table() -> None:
         for how in ("equivalent", "grade"):
             rows.append((*alone(how, answer, gold), f"{name} ({how})"))
     rows.sort(reverse=True)
-    cells = [
-        [name, said, f"{seconds:.3f}", f"{size:.1f}"] for seconds, size, said, name in rows[:8]
-    ]
+    cells = [[name, end, f"{seconds:.3f}", f"{size:.1f}"] for seconds, size, end, name in rows[:8]]
     top = max(rows, key=lambda row: row[1])
     cells.append([f"most memory: {top[3]}", top[2], f"{top[0]:.3f}", f"{top[1]:.1f}"])
-    wrong = [name for _, _, said, name in rows if said.startswith("raised")]
+    wrong = [name for _, _, outcome, name in rows if outcome.startswith("raised")]
     title = f"Hostile set: {len(rows)} calls, {len(wrong)} raised; slowest and largest"
     table(title, ["pair", "verdict", "seconds", "MiB grown"], cells)
 
@@ -249,21 +247,21 @@ def alone(how: str, answer: str, gold: str) -> tuple[float, float, str]:
         start = time.perf_counter()
         try:
             if how == "equivalent":
-                said = str(equivalent(answer, gold).equal)
+                outcome = str(equivalent(answer, gold).equal)
             else:
-                said = grade(answer, gold).outcome
+                outcome = grade(answer, gold).outcome
         except BaseException as wrong:
-            said = f"raised {type(wrong).__name__}"
+            outcome = f"raised {type(wrong).__name__}"
         seconds = time.perf_counter() - start
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-        os.write(writing, json.dumps([seconds, grown / 1024, said]).encode())
+        os.write(writing, json.dumps([seconds, grown / 1024, outcome]).encode())
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as stream:
-        told = stream.read()
+        reply = stream.read()
     os.waitpid(child, 0)
-    seconds, size, said = json.loads(told) if told else (float("inf"), 0.0, "raised: died")
-    return seconds, size, said
+    seconds, size, outcome = json.loads(reply) if reply else (float("inf"), 0.0, "raised: died")
+    return seconds, size, outcome
 
 
 def main() -> None:
@@ -285,18 +283,18 @@ def main() -> None:
         rows = []
         for name, pairs in streams(args.data).items():
             verdicts = ours(pairs)
-            right = sum(said for said, _, _ in verdicts)
+            right = sum(equal for equal, _, _ in verdicts)
             rows.append([name, "cotdistill", str(len(pairs)), str(right), *timed(verdicts)])
             sample = random.Random(0).sample(pairs, min(SAMPLE, len(pairs)))
             for other in PEERS if args.peers else ():
                 verdicts = peer(other, args.peers, sample)
-                right = sum(said for said, _, _ in verdicts)
+                right = sum(equal for equal, _, _ in verdicts)
                 rows.append([name, other, str(len(sample)), str(right), *timed(verdicts)])
         head = [
             "stream",
             "grader",
             "pairs",
-            "said equal",
+            "graded equal",
             "pairs/s",
             "p50 ms",
             "p99 ms",

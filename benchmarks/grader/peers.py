@@ -49,8 +49,8 @@ def math_verify() -> Callable[[str, str], bool]:
         right = parse(
             gold.strip("()") if is_letter else wrapped(gold), config, parsing_timeout=None
         )
-        said = parse(text if is_letter else wrapped(text), config, parsing_timeout=None)
-        return bool(verify(right, said, timeout_seconds=None))
+        prediction = parse(text if is_letter else wrapped(text), config, parsing_timeout=None)
+        return bool(verify(right, prediction, timeout_seconds=None))
 
     return grade
 
@@ -83,13 +83,13 @@ def main(peer: str) -> None:
         start, end = time.perf_counter(), "ok"
         signal.alarm(SECONDS)
         try:
-            said = grade(text, gold)
+            equal = grade(text, gold)
         except LateError:
-            said, end = False, "late"
+            equal, end = False, "late"
         except Exception as wrong:
-            said, end = False, type(wrong).__name__
+            equal, end = False, type(wrong).__name__
         signal.alarm(0)
-        sys.stdout.write(json.dumps([said, time.perf_counter() - start, end]) + "\n")
+        sys.stdout.write(json.dumps([equal, time.perf_counter() - start, end]) + "\n")
         sys.stdout.flush()
 
 

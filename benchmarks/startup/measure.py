@@ -1,4 +1,4 @@
-"""CPU seconds of starting and of generating 1,000 runs, beside the hosts and Hydra, in one run.
+"""CPU seconds of starting and of generating 1,000 runs, next to the hosts and Hydra, in one run.
 
     make bench-startup
 

@@ -1,4 +1,4 @@
-"""Index time and a run of ten documents: stock `lm_eval` beside `cotdistill eval`.
+"""Index time and a run of ten documents: stock `lm_eval` next to `cotdistill eval`.
 
     python benchmarks/tasks/harness.py
 

@@ -1,4 +1,4 @@
-"""Seconds to score 1,000 responses: our hook beside upstream's `minerva_math500` and `gsm8k`.
+"""Seconds to score 1,000 responses: our hook next to upstream's `minerva_math500` and `gsm8k`.
 
     python benchmarks/tasks/scoring.py
 
@@ -32,9 +32,9 @@ def responses(golds: list[str], count: int) -> list[tuple[str, str, bool]]:
     for number in range(count):
         gold = golds[number % len(golds)]
         right = chance.random() < 0.8
-        said = gold if right else chance.choice([g for g in golds if g != gold])
+        answer = gold if right else chance.choice([g for g in golds if g != gold])
         thought = "".join(THOUGHT.format(a=n, b=n + 1, c=2 * n + 1) for n in range(12))
-        made.append((thought + ENDINGS[number % len(ENDINGS)].format(said), gold, right))
+        made.append((thought + ENDINGS[number % len(ENDINGS)].format(answer), gold, right))
     return made
 
 
@@ -84,11 +84,11 @@ def gsm8k(pattern: str, group: int) -> Callable[[str, str], bool]:
     ignored = [",", "\\$", "(?s).*#### ", "\\.$"]
 
     def score(response: str, gold: str) -> bool:
-        ((said,),) = taken.apply([[response]], [{}])
+        ((prediction,),) = taken.apply([[response]], [{}])
         return bool(
-            exact_match_hf_evaluate([said], [gold], regexes_to_ignore=ignored, ignore_case=True)[
-                "exact_match"
-            ]
+            exact_match_hf_evaluate(
+                [prediction], [gold], regexes_to_ignore=ignored, ignore_case=True
+            )["exact_match"]
         )
 
     return score

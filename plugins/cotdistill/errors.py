@@ -38,13 +38,13 @@ class Fault:
 
 
 class UserError(Exception):
-    """Something a user can put right; shown as one line or more, never as a traceback."""
+    """An error that a user can fix; shown as one or more lines, never as a traceback."""
 
     exit_code = 1
 
 
 class MisuseError(UserError):
-    """The command was typed wrongly."""
+    """The command line is wrong."""
 
     exit_code = 2
 

@@ -1,4 +1,4 @@
-"""The packaged registrations, alone, beside LLaMA-Factory's own parser, and on real files."""
+"""The packaged registrations, alone, with LLaMA-Factory's own parser, and on real files."""
 
 import json
 from pathlib import Path

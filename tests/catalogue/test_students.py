@@ -1,4 +1,4 @@
-"""The catalogue of students, alone and beside LLaMA-Factory's own tables."""
+"""The catalogue of students, alone and next to LLaMA-Factory's own tables."""
 
 import json
 import subprocess

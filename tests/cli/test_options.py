@@ -42,8 +42,8 @@ def test_every_field_is_an_option_with_its_help_and_default() -> None:
     app.command()(one_option_per_field(add))
     assert CliRunner().invoke(app, ["3"]).stdout == "5\n"
     assert CliRunner().invoke(app, ["3", "-s", "4"]).stdout == "7\n"
-    told = CliRunner().invoke(app, ["--help"]).stdout
-    assert "the second number  [default: 2]" in told
+    output = CliRunner().invoke(app, ["--help"]).stdout
+    assert "the second number  [default: 2]" in output
 
 
 def test_a_verb_without_declared_options_stays_as_it_is() -> None:
@@ -63,6 +63,6 @@ def test_every_verb_explains_itself_with_an_example(
     verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([verb, "--help"]) == 0
-    told = " ".join(capsys.readouterr().out.split())
-    assert f"Usage: cotdistill {verb}" in told
-    assert "Example: " in told
+    output = " ".join(capsys.readouterr().out.split())
+    assert f"Usage: cotdistill {verb}" in output
+    assert "Example: " in output

@@ -20,15 +20,15 @@ def on_terminal(columns: int) -> str:
     environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
     done = subprocess.Popen([sys.executable, "-c", CODE], stdout=theirs, env=environment)
     os.close(theirs)
-    held = b""
+    output = b""
     try:
         while piece := os.read(ours, 4096):
-            held += piece
+            output += piece
     except OSError:  # the other end is closed: Linux says so with an error
         pass
     os.close(ours)
     assert done.wait() == 0
-    return held.decode()
+    return output.decode()
 
 
 def test_a_narrow_terminal_gets_a_second_table_instead_of_cut_cells() -> None:

@@ -1,4 +1,4 @@
-"""A wheel, an sdist and a checkout hold the same packaged files, and all find them."""
+"""A wheel, an sdist and a checkout contain the same packaged files, and all find them."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_just_what_the_checkout_has(wheel: Path) -> None:
+def test_the_wheel_contains_exactly_what_the_checkout_has(wheel: Path) -> None:
     expected = [name.removeprefix("plugins/") for name in tracked("plugins/cotdistill")]
     expected += [f"cotdistill/bundle/{name}" for folder in FOLDERS for name in tracked(folder)]
     with zipfile.ZipFile(wheel) as opened:
-        held = [name for name in opened.namelist() if ".dist-info/" not in name]
-    assert sorted(held) == sorted(expected)
+        packaged = [name for name in opened.namelist() if ".dist-info/" not in name]
+    assert sorted(packaged) == sorted(expected)
 
 
 @pytest.mark.slow

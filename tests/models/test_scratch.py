@@ -1,4 +1,4 @@
-"""Students from nothing: the same bytes again, every text writable, both hosts' prompts equal."""
+"""Randomly initialised students: reproducible bytes, every text encodable, equal prompts."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_same_text_and_seed_give_the_same_bytes(student: Path, tmp_path: Pat
 
 def test_another_seed_gives_other_weights_only(student: Path, tmp_path: Path) -> None:
     other = bytes_of(built(tmp_path / "other", TINY.model_copy(update={"seed": 1})))
-    differing = [name for name, held in bytes_of(student).items() if other[name] != held]
+    differing = [name for name, content in bytes_of(student).items() if other[name] != content]
     assert differing == ["model.safetensors"]
 
 
@@ -96,7 +96,7 @@ def test_both_architectures_load_and_stop_at_the_end_of_a_turn(
     assert model.get_input_embeddings().weight.std().item() == pytest.approx(128**-0.5, rel=0.05)
 
 
-def test_a_folder_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+def test_a_folder_is_replaced_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     (tmp_path / "student").mkdir()
     (tmp_path / "student" / "old").write_text("old")
@@ -122,7 +122,7 @@ def test_without_text_nothing_is_written(tmp_path: Path) -> None:
         ({"layers": 0}, "layers: 0"),
     ],
 )
-def test_a_shape_that_cannot_be_built_is_said(given: dict[str, Any], says: str) -> None:
+def test_a_shape_that_cannot_be_built_is_refused(given: dict[str, Any], says: str) -> None:
     with pytest.raises(FaultsError, match=says):
         read_shape(Scratch, given, "study.yaml")
 

@@ -110,7 +110,7 @@ def test_an_antlr_that_omegaconf_cannot_use_is_named(tmp_path: Path) -> None:
     ]
 
 
-def test_sound_libraries_that_need_cuda_beside_a_cpu_torch_are_broken(tmp_path: Path) -> None:
+def test_audio_libraries_that_need_cuda_are_broken_with_a_cpu_torch(tmp_path: Path) -> None:
     venv = venv_with(tmp_path / "v", TRAINING)
     add_torch(venv, cuda=None, audio_needs_cuda=True)
     (line,) = stops(only("train", venv))

@@ -52,11 +52,11 @@ def test_a_report_becomes_a_picture(tmp_path: Path) -> None:
     report.write_text("arm,score,low,high\na<b,0.25,0.2,0.31\nfine,1.0,0.98,1.0\nlate,,,\n")
     command = [sys.executable, str(DRAW), str(report), str(tmp_path / "made" / "x.svg")]
     subprocess.run(command, check=True)
-    said = [text.text for text in ET.parse(tmp_path / "made" / "x.svg").iter() if text.text]
-    assert "a<b" in said
-    assert "25.0 %  [20.0, 31.0]" in said
-    assert "100.0 %  [98.0, 100.0]" in said
-    assert "late" not in said
+    texts = [text.text for text in ET.parse(tmp_path / "made" / "x.svg").iter() if text.text]
+    assert "a<b" in texts
+    assert "25.0 %  [20.0, 31.0]" in texts
+    assert "100.0 %  [98.0, 100.0]" in texts
+    assert "late" not in texts
 
 
 @pytest.mark.slow

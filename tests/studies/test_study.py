@@ -57,7 +57,7 @@ def test_all_faults_are_told_at_once(small_study: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mix", "said"),
+    ("mix", "message"),
     [
         ({"fine": -1.0}, "the weight of 'fine' is -1.0; a weight is 0 or more"),
         ({"fine": 0, "answer-only": 0}, "all weights are 0; at least one source must count"),
@@ -65,11 +65,11 @@ def test_all_faults_are_told_at_once(small_study: dict[str, Any]) -> None:
     ],
 )
 def test_weights_that_are_no_shares_are_refused(
-    small_study: dict[str, Any], mix: dict[str, float], said: str
+    small_study: dict[str, Any], mix: dict[str, float], message: str
 ) -> None:
     small_study["arms"]["mixed"] = {"mix": mix}
     (fault,) = faults_of(small_study)
-    assert said in fault
+    assert message in fault
     assert fault.startswith("s.yaml:arms.mixed")
 
 

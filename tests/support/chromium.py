@@ -92,17 +92,17 @@ class _Talk:
             json.dumps({"id": number, "method": method, "params": parameters})
         )
         while True:
-            held = await self._hear()
-            if held.get("id") == number:
-                return held.get("result", {})
+            message = await self._hear()
+            if message.get("id") == number:
+                return message.get("result", {})
 
     async def until(self, event: str) -> None:
         while event not in self._seen:
             await self._hear()
 
     async def _hear(self) -> dict[str, Any]:
-        held = json.loads((await self._socket.receive()).data)
-        name, parameters = held.get("method", ""), held.get("params", {})
+        message = json.loads((await self._socket.receive()).data)
+        name, parameters = message.get("method", ""), message.get("params", {})
         self._seen.append(name)
         if name == "Network.requestWillBeSent":
             self.asked.append(parameters["request"]["url"])
@@ -112,4 +112,4 @@ class _Talk:
             name == "Runtime.consoleAPICalled" and parameters["type"] in ("error", "warning")
         ):
             self.errors.append(str(parameters))
-        return held
+        return message

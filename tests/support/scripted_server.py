@@ -1,4 +1,4 @@
-"""A chat server on loopback that answers, fails and hangs as it is told, and counts."""
+"""A chat server on loopback that answers, fails and hangs as scripted, and counts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Script:
 
     def seen_before(self, body: dict[str, Any]) -> int:
         """Count earlier requests with the same body, this one included in the list."""
-        return sum(held == body for held in self.bodies) - 1
+        return sum(earlier == body for earlier in self.bodies) - 1
 
 
 @contextlib.contextmanager
@@ -69,13 +69,13 @@ def serving(decide: Callable[[dict[str, Any], int], Answer]) -> Iterator[Script]
                 self._send(200, {}, b"<html>busy</html>")
             elif isinstance(answer, str):
                 message = {"role": "assistant", "content": answer}
-                held = {
+                reply = {
                     "choices": [
                         {"message": message, "finish_reason": "length" if answer == "{" else "stop"}
                     ],
                     "usage": {"prompt_tokens": 100, "completion_tokens": 7},
                 }
-                self._send(200, {}, json.dumps(held).encode())
+                self._send(200, {}, json.dumps(reply).encode())
             else:
                 status, headers = answer if isinstance(answer, tuple) else (answer, {})
                 self._send(status, headers, b'{"error": "scripted"}')

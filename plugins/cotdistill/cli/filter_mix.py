@@ -189,8 +189,10 @@ def mix(options: MixOptions) -> None:
         parquet=options.parquet,
     )
     columns = ("source", "rows", "characters")
-    drawn, said = ledger.notes["rows_of_source"], ledger.notes["characters_of_source"]
-    show_table(Table(columns, tuple((name, str(drawn[name]), str(said[name])) for name in drawn)))
+    drawn, characters = ledger.notes["rows_of_source"], ledger.notes["characters_of_source"]
+    show_table(
+        Table(columns, tuple((name, str(drawn[name]), str(characters[name])) for name in drawn))
+    )
     sys.stderr.write(f"{options.output} and {ledger_path(options.output)}\n")
 
 

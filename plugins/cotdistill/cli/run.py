@@ -127,14 +127,14 @@ class _Lines:
         self.line = ""
 
     def __call__(self, events: list[Event], line: str) -> None:
-        said = [event for event in events if _is_worth_a_line(event)]
-        for event in said:
+        shown = [event for event in events if _is_worth_a_line(event)]
+        for event in shown:
             _say(str(event))
         quiet = time.monotonic() - self.last >= _QUIET_SECONDS
         if quiet and line != self.line:
             _say(line)
             self.line = line
-        if said or quiet:
+        if shown or quiet:
             self.last = time.monotonic()
 
 
