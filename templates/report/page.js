@@ -25,10 +25,10 @@
   option(field("task"), [...new Set(samples.questions.map((question) => question[0]))]);
   const arms = [...new Set(samples.arms)];
   option(field("arm"), arms);
-  option(field("beside"), arms);
+  option(field("second"), arms);
   option(field("outcome"), distinct(OUTCOME), distinct(OUTCOME).map(words));
   option(field("rule"), distinct(RULE));
-  /* The first run stands beside the best one of another arm: what a study is about. */
+  /* The first run is shown next to the best one of another arm: what a study is about. */
   const right = samples.runs.map(() => 0);
   for (const answer of samples.answers) if (answer[OUTCOME] === "correct") right[answer[RUN]] += 1;
   const runsOf = (arm) => samples.runs.map((_, run) => run).filter((run) => samples.arms[run] === arm);
@@ -43,15 +43,15 @@
   }
   const side = (name) => {
     const value = field(name).value;
-    if (value === "all") return runsOf(field(name === "left" ? "arm" : "beside").value);
+    if (value === "all") return runsOf(field(name === "left" ? "arm" : "second").value);
     return value === "" ? [] : [Number(value)];
   };
   const others = samples.runs.map((_, run) => run).filter((run) => samples.arms[run] !== samples.arms[0]);
   const best = others.sort((one, two) => right[two] - right[one])[0];
   field("arm").value = samples.arms[0];
   fill(field("left"), samples.arms[0], 0);
-  field("beside").value = best === undefined ? "" : samples.arms[best];
-  fill(field("right"), field("beside").value, 0);
+  field("second").value = best === undefined ? "" : samples.arms[best];
+  fill(field("right"), field("second").value, 0);
 
   const byQuestion = samples.questions.map(() => []);
   for (const answer of samples.answers) byQuestion[answer[QUESTION]].push(answer);
@@ -77,7 +77,7 @@
 
   function card(answer) {
     const header = element("header", {}, element("strong", {}, samples.runs[answer[RUN]]), chip(answer[OUTCOME]));
-    const read = [answer[ANSWER] && `read: ${answer[ANSWER]}`, answer[RULE] && `by ${answer[RULE]}`].filter(Boolean).join(" · ");
+    const read = [answer[ANSWER] && `extracted: ${answer[ANSWER]}`, answer[RULE] && `by ${answer[RULE]}`].filter(Boolean).join(" · ");
     const text = element("div", { class: "text", tabindex: "0", role: "group", "aria-label": "response of " + samples.runs[answer[RUN]] });
     MathText.render(text, answer[TEXT] || "(nothing)");
     return element("article", { class: "answer" }, header, element("p", { class: "read" }, read), text);
@@ -86,21 +86,21 @@
   function show(number) {
     current = number;
     view.textContent = "";
-    if (number === undefined) { view.append(element("p", { class: "count" }, "No question fits these filters.")); return; }
+    if (number === undefined) { view.append(element("p", { class: "count" }, "No question matches these filters.")); return; }
     const [task, text, gold] = samples.questions[number];
     const question = element("div", { class: "text" });
     MathText.render(question, text);
-    const answer = element("p", {}, element("strong", {}, "Gold: "));
+    const answer = element("p", {}, element("strong", {}, "Reference answer: "));
     const value = element("span");
     MathText.render(value, /\\/.test(gold) && !/\$/.test(gold) ? `$${gold}$` : gold);
     answer.append(value);
     const sides = element("div", { class: "sides" });
-    const arms = [["arm", "left"], ["beside", "right"]];
+    const arms = [["arm", "left"], ["second", "right"]];
     for (const [arm, run] of arms) {
       const said = byQuestion[number].filter((answer) => side(run).includes(answer[RUN]));
       if (!side(run).length || (run === "right" && String(side(run)) === String(side("left")))) continue;
       const name = field(arm).value;
-      const none = element("p", { class: "read" }, "This arm was not asked it.");
+      const none = element("p", { class: "read" }, "This arm was not evaluated on this question.");
       sides.append(element("section", { class: "side", "aria-label": "arm " + name }, element("h3", {}, name), ...(said.length ? said.map(card) : [none])));
     }
     view.append(element("p", { class: "read" }, task), question, answer, sides);
@@ -128,9 +128,9 @@
     if (step && buttons[place + step]) { buttons[place + step].focus(); buttons[place + step].click(); }
     else if (turn && arms.length > 1) {
       const choices = arms.filter((arm) => arm !== field("arm").value);
-      const at = choices.indexOf(field("beside").value);
-      field("beside").value = choices[at < 0 ? 0 : (at + turn + choices.length) % choices.length];
-      choose("beside");
+      const at = choices.indexOf(field("second").value);
+      field("second").value = choices[at < 0 ? 0 : (at + turn + choices.length) % choices.length];
+      choose("second");
       refresh();
       (list.querySelector("[aria-current=true]") || list.querySelector("button") || list).focus();
     } else if (event.key === "Enter" && place >= 0) { show(Number(buttons[place].value)); view.querySelector(".answer .text")?.focus(); }
@@ -142,7 +142,7 @@
   });
   function choose(name) {
     if (name === "arm") fill(field("left"), field("arm").value, side("left")[0]);
-    if (name === "beside") fill(field("right"), field("beside").value, side("left")[0]);
+    if (name === "second") fill(field("right"), field("second").value, side("left")[0]);
   }
   document.getElementById("filters").addEventListener("input", (event) => {
     choose(event.target.id.replace("by-", ""));

@@ -49,7 +49,33 @@ KEPT = {
 }
 """Old names of options that users' commands and files may still have."""
 
-UNFINISHED: frozenset[str] = frozenset()
+UNFINISHED: frozenset[str] = frozenset(
+    {
+        "plugins/cotdistill/arms",
+        "plugins/cotdistill/benchmarks",
+        "plugins/cotdistill/catalogue",
+        "plugins/cotdistill/corpus",
+        "plugins/cotdistill/files",
+        "plugins/cotdistill/grading",
+        "plugins/cotdistill/hosts",
+        "plugins/cotdistill/results",
+        "plugins/cotdistill/runfolder",
+        "plugins/cotdistill/runs",
+        "plugins/cotdistill/stats",
+        "plugins/cotdistill/studies",
+        "tests/arms",
+        "tests/benchmarks",
+        "tests/catalogue",
+        "tests/corpus",
+        "tests/files",
+        "tests/hosts",
+        "tests/preflight",
+        "tests/results",
+        "tests/runfolder",
+        "tests/runs",
+        "tests/stats",
+    }
+)
 """Areas of the code whose words are still being replaced."""
 
 PATTERN = re.compile(rf"(?<![\w'-])({'|'.join(BANNED)})(?![\w-])", re.IGNORECASE)

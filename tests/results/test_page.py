@@ -219,7 +219,7 @@ def test_the_page_works_in_a_real_browser(folder: Path) -> None:
     questions = [
         "window.sides = () => [...document.querySelectorAll('.side h3')].map(e => e.textContent)"
         ".join(' | '); document.title",
-        "document.getElementById('by-beside').value",
+        "document.getElementById('by-second').value",
         "document.querySelectorAll('#list button').length",
         setting % ("outcome", "correct"),
         setting % ("outcome", ""),
