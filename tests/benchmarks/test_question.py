@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cotdistill.benchmarks.question import (
-    document_key,
+    identity_of,
     options_of,
     question_key,
     question_text,
@@ -77,17 +77,21 @@ def test_choices_that_the_question_names_itself_are_not_shown_twice() -> None:
     assert question_text(document) == "Is it (A) hot or (B) cold?"
 
 
+def whole(document: dict[str, Any]) -> str:
+    return identity_of(document).document
+
+
 def test_documents_of_the_same_content_differ_by_anything_but_id_and_prompt() -> None:
     document = {"id": 1, "question": "True?", "gold": "yes", "picture": "a.png"}
-    assert document_key(document) == document_key({**document, "id": 2, "prompt": "Think."})
-    assert document_key(document) != document_key({**document, "gold": "no"})
-    assert document_key(document) != document_key({**document, "picture": "b.png"})
-    assert document_key({"id": 1, "label": 0}) != document_key({"id": 2, "label": 0})
+    assert whole(document) == whole({**document, "id": 2, "prompt": "Think."})
+    assert whole(document) != whole({**document, "gold": "no"})
+    assert whole(document) != whole({**document, "picture": "b.png"})
+    assert whole({"id": 1, "label": 0}) != whole({"id": 2, "label": 0})
 
 
 def test_half_a_surrogate_pair_has_a_key_too() -> None:
     assert question_key({"question": "half \ud800"}) != question_key("half")
-    assert document_key({"question": "half \ud800"})
+    assert whole({"question": "half \ud800"}) != whole({"question": "half"})
 
 
 @pytest.mark.parametrize("value", ["", 5, [], {}, {"first": "a"}, ["x"] * 11, {"A": None}])

@@ -22,7 +22,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pydantic
 
@@ -152,26 +152,41 @@ def question_key(question: str | Mapping[str, Any], strength: Strength = "text")
     >>> question_key("Q: Is it?") == question_key("is it"), question_key("is it", "words")
     (False, '86d7a5bf20e432c8')
     """
+    if isinstance(question, str) and strength == "text":
+        return _digest(" ".join(question.split()))
     parts = [question] if isinstance(question, str) else _parts(question)
     if strength == "words":
         parts = [word for part in parts for word in _WORD.findall(without_label(part).lower())]
     return _digest(" ".join(" ".join(parts).split()))
 
 
-def document_key(document: Mapping[str, Any]) -> str:
-    """Return a key of everything in a document but its id and what a run puts around a question.
+class Identity(NamedTuple):
+    """What a document asks, the key of that (`question_key`), and the key of the whole document.
 
-    A document without content fields is known by all that it has, its id among it.
-
-    It keeps documents apart whose content fields are the same: the same question about a picture,
-    or with another reference answer.
-
-    >>> document_key({"id": 1, "question": "True?", "gold": "yes"}) == document_key(
-    ...     {"id": 2, "question": "True?", "gold": "yes", "instruction": "Think."})
-    True
+    The whole document is all but its id and what a run puts around a question. Its key keeps
+    documents apart whose content is the same: the same question about a picture, or with another
+    reference answer. A document without content fields is known by all that it has, its id too.
     """
+
+    text: str
+    content: str
+    document: str
+
+
+def identity_of(document: Mapping[str, Any]) -> Identity:
+    """Return by what a document is known.
+
+    >>> first = identity_of({"id": 1, "question": "True?", "gold": "yes"})
+    >>> first == identity_of({"id": 2, "question": "True?", "gold": "yes", "prompt": "Think."})
+    True
+    >>> other = identity_of({"id": 1, "question": "True?", "gold": "no"})
+    >>> other.content == first.content, other.document == first.document
+    (True, False)
+    """
+    text = question_text(document)
     names = _names(tuple(document))[1]
-    return _digest(_encode([document[name] for name in names]))
+    whole = ascii([document[name] for name in names]).encode()  # one text in every Python
+    return Identity(text, question_key(text), hashlib.sha256(whole).hexdigest()[:KEY_DIGITS])
 
 
 def without_label(question: str) -> str:
@@ -224,6 +239,8 @@ def _names(names: tuple[str, ...]) -> tuple[tuple[tuple[str, ...], ...], tuple[s
 
 def _parts(document: Mapping[str, Any]) -> list[str]:
     (context, asked, choices, may_ask), _ = _names(tuple(document))
+    if len(asked) == 1 and not context and not choices and (text := _text(document[asked[0]])):
+        return [text]  # most benchmarks
     parts = [text for name in context if (text := _text(document[name]))]
     questions = [text for name in asked if (text := _text(document[name]))]
     if not questions:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, NewType, TypeVar
 
-from cotdistill.benchmarks.question import KEY_DIGITS, document_key, question_key, question_text
+from cotdistill.benchmarks.question import KEY_DIGITS, identity_of, question_text
 from cotdistill.errors import DataError, Fault
 from cotdistill.hosts.lm_eval.samples import Sample, SampleFile, read_samples
 
@@ -51,23 +51,27 @@ def identified(samples: Iterable[Sample]) -> Iterator[Identified]:
     Raises:
         DataError: a document is nested too deeply to be compared.
     """
-    copies: Counter[str] = Counter()
-    copy_of_row: dict[str, int] = {}
+    first: dict[str, str] = {}  # the number and id of the first row with a document and filter
+    more: dict[str, list[str]] = {}  # those of others with the same
     for sample in samples:
         try:
-            text = question_text(sample.doc)
-            name = f"{question_key(text)}-{document_key(sample.doc)}"
+            text, content, document = identity_of(sample.doc)
         except RecursionError as error:
             raise DataError(Fault(sample.place, "doc: nested too deeply")) from error
+        name = f"{content}-{document}"
         filtered = f"{name}\x1f{sample.filter}"
-        row = f"{filtered}\x1f{sample.number}\x1f{sample.key}"
-        copy = copy_of_row.get(row)
-        repeated = copy is not None
-        if copy is None:
-            copies[filtered] += 1
-            copy = copy_of_row[row] = copies[filtered]
-        question = QuestionId(name if copy == 1 else f"{name}-{copy}")
-        yield Identified(question, sample, repeated, text)
+        row = f"{sample.number}\x1f{sample.key}"
+        earlier = first.get(filtered)
+        repeated = earlier == row
+        if earlier is None:
+            first[filtered] = row
+        elif not repeated:
+            others = more.setdefault(filtered, [])
+            repeated = row in others
+            if not repeated:
+                others.append(row)
+            name = f"{name}-{others.index(row) + 2}"
+        yield Identified(QuestionId(name), sample, repeated, text)
 
 
 def single_samples(file: SampleFile) -> Iterator[tuple[QuestionId, Sample]]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.jsonl import Row, read_rows
@@ -19,8 +19,7 @@ VerdictSource = Literal["run", "rescored", "judged"]
 _VERBS = {"rescored": "rescore", "judged": "judge"}
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What was said of the responses to one question; without a score it was not graded.
 
     `responses` are (outcome, rule, answer), one a response.

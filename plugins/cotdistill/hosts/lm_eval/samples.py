@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cotdistill.errors import DataError, Fault, did_you_mean
 from cotdistill.files.jsonl import Row, read_rows
@@ -23,6 +23,8 @@ _SAMPLES = re.compile(rf"samples_(?P<task>.+?)(?:_{_STAMP})?\.jsonl")
 _RESULTS = re.compile(rf"results_{_STAMP}\.json|(?P<stem>.+)_(?P<later>\d{{4}}-\d\d-\d\dT.+)\.json")
 _OURS = re.compile(r"\.(?:rescored|judged)(?:-\d+)?\.")
 _ID_KEYS = ("id", "unique_id", "question_id", "problem_id", "idx", "ID")
+_TEXT_OR_WHOLE = (str, int)
+_NUMBERS = (bool, int, float)
 _OBJECTS = ("results", "config", "configs", "versions", "n-shot", "n-samples", "group_subtasks")
 _OBJECTS_BY_TASK = ("results", "configs", "n-samples")
 
@@ -58,14 +60,16 @@ class ResultsFile:
     older: tuple[Path, ...] = ()
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One question as one filter saw it, with every response to it: a row, read where asked."""
+class Sample(NamedTuple):
+    """One question as one filter saw it, with every response to it: a row, read where asked.
+
+    A tuple, because hundreds of thousands are made.
+    """
 
     path: Path
     line: int
     task: str
-    row: Row = field(repr=False)
+    row: Row
 
     @property
     def place(self) -> str:
@@ -88,7 +92,7 @@ class Sample:
         """The document's id, which several documents may share; else its hash or the row."""
         doc = self.doc
         for name in _ID_KEYS:
-            if isinstance(doc.get(name), str | int):
+            if isinstance(doc.get(name), _TEXT_OR_WHOLE):
                 return str(doc[name])
         return str(self.row.get("doc_hash", self.row.get("doc_id", self.place)))
 
@@ -149,7 +153,7 @@ def as_number(value: Any) -> float | None:
     >>> as_number(True), as_number("0.5"), as_number(10**400)
     (1.0, None, inf)
     """
-    if not isinstance(value, bool | int | float):
+    if not isinstance(value, _NUMBERS):
         return None
     try:
         return float(value)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from cotdistill.hosts.lm_eval.golds import gold_of
 from cotdistill.hosts.lm_eval.samples import Sample
@@ -50,8 +50,7 @@ class Browsed:
     asked: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
+class _Text(NamedTuple):
     """The beginning and the end of a text, as much as a page could show, and its whole length."""
 
     ends: str
@@ -94,11 +93,12 @@ class SampleKeeper:
         text: str,
     ) -> None:
         """Take what a run said to a question; what it asks too, from the first run that has it."""
-        if task not in self._tasks:
-            self._tasks[task] = _TaskSamples()
-        kept = self._tasks[task]
-        if kept.takes(question):
-            self._used += kept.add(run, question, sample, verdict, text)
+        kept = self._tasks.get(task)
+        if kept is None:
+            kept = self._tasks[task] = _TaskSamples()
+        if not kept.takes(question):
+            return
+        self._used += kept.add(run, question, sample, verdict, text)
         while self._used > _KEPT * self.characters:
             largest = max(self._tasks.values(), key=lambda one: one.used)
             if len(largest.asked) <= 8 * FEWEST:
@@ -124,6 +124,8 @@ class _TaskSamples:
         self.by_run: dict[str, dict[QuestionId, _Answers]] = {}
         self.used = 0
         self._last: str | None = None
+        self._contents: set[str] = set()
+        self._contents_of_run: set[str] = set()
 
     def takes(self, question: QuestionId) -> bool:
         """Return whether a question is among those that are kept."""
@@ -133,16 +135,27 @@ class _TaskSamples:
         self, run: str, question: QuestionId, sample: Sample, verdict: Verdict, text: str
     ) -> int:
         """Keep a question and return how many characters that takes."""
-        if question not in self.asked:
-            self.asked[question] = _Asked(_ends(text), _without_responses(sample))
-        said = zip(sample.responses[:_RESPONSES], verdict.responses, strict=False)
-        answers = tuple((_ends(text).ends, len(text), *one) for text, one in said)
         if run not in self.by_run:
             self.by_run[run] = {}
-        self.by_run[run][question] = answers
-        used = _characters(answers)
+            self._contents_of_run = set()
+        self._ask(question, sample, text)
+        used = _AROUND
+        answers = []
+        for response, said in zip(sample.responses[:_RESPONSES], verdict.responses, strict=False):
+            ends, length = _ends(response)
+            used += len(ends)
+            answers.append((ends, length, *said))
+        self.by_run[run][question] = tuple(answers)
         self.used += used
         return used
+
+    def _ask(self, question: QuestionId, sample: Sample, text: str) -> None:
+        """Keep what a question asks, once for all runs, but for each document of one run."""
+        content = content_of(question)
+        if content not in self._contents or content in self._contents_of_run:
+            self.asked.setdefault(question, _Asked(_ends(text), _without_responses(sample)))
+            self._contents.add(content)
+        self._contents_of_run.add(content)
 
     def give_up_half(self) -> int:
         """Give up the questions with the larger keys and return how many characters that frees."""
