@@ -5,6 +5,7 @@ PUBLIC_MODULES = (
     "compare",
     "judge.judge",
     "judge.options",
+    "matrix",
     "report.report",
     "report.serve",
     "report.track",
