@@ -38,7 +38,7 @@ SMALL: Study = {
             "cutoff_len": 256,
         }
     },
-    "evaluation": {"tasks": ["cot_gsm8k"], "limit": 2},
+    "evaluation": {"tasks": ["cot_gsm8k"], "limit": 2, "generation": {"max_gen_toks": 64}},
     "hardware": {"gpus": 0},
 }
 

@@ -11,7 +11,7 @@ from cotdistill.hosts.lm_eval.task_files import task_key
 from cotdistill.preflight.cost import Machine, training_memory, training_seconds, training_steps
 from cotdistill.preflight.plan import Assumed, calibrated, check_budget, plan
 from cotdistill.preflight.plan_tables import cost_table, power_table
-from run_folder import add_run, add_scores, write_json
+from run_folder import add_run, write_json
 
 STUDY = """\
 schema_version: 1
@@ -150,24 +150,3 @@ def test_a_finished_run_shows_how_fast_the_machine_is(tmp_path: Path) -> None:
     machine = calibrated(tmp_path, Assumed()).machine
     # six operations a weight and token: a billion weights, a thousand tokens, ten seconds
     assert training_seconds(1.0, 1000, "full", machine) == pytest.approx(10.0)
-
-
-def test_a_finished_study_shows_how_far_runs_vary(two_arms: str, tmp_path: Path) -> None:
-    folder = tmp_path / "runs"
-    for arm, right in (("one", (10, 16, 12)), ("two", (20, 27, 22))):
-        for seed, count in enumerate(right, start=1):
-            run = f"{arm}--s{seed}"
-            add_run(folder, run, arm, seed=seed)
-            add_scores(folder, run, [number < count for number in range(40)])
-            totals = {"train_loss": 0.3, "train_runtime": 10.0, "total_flos": 6e12}
-            write_json(folder / "checkpoints" / run / "all_results.json", totals)
-    assumed = calibrated(folder, Assumed())
-    assert assumed.run_variance is not None
-    assert assumed.run_variance.freedom == 4
-    measured = plan(two_arms, [], assumed)
-    assert measured.run_sd == pytest.approx(100 * assumed.run_variance.sd)
-    assert any(
-        "measured by the runs of --calibrate" in note for note in power_table(measured).notes
-    )
-    declared = plan(two_arms, ["evaluation.run_sd=0.7"], assumed)
-    assert declared.run_sd == 0.7

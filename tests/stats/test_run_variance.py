@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from cotdistill.errors import DataError
-from cotdistill.stats.run_variance import RunVariance, Stratum, arm_spread, diverged, over_strata
+from cotdistill.stats.run_variance import RunVariance, Stratum, arm_spread, diverged
 
 
 def test_noise_is_the_residual_of_a_least_squares_fit_of_runs_and_questions() -> None:
@@ -56,14 +56,6 @@ def test_the_range_of_the_run_deviation_is_that_of_a_chi_square() -> None:
     assert low < found.sd < high
     assert RunVariance(0.0001, 0.0004, 6, 60).sd == 0
     assert RunVariance(0.0, 0.0, 2, 60).sd_range() == (0, 0)
-
-
-def test_strata_are_pooled_by_their_degrees_of_freedom() -> None:
-    generator = np.random.default_rng(5)
-    spreads = [arm_spread([generator.random((runs, 9))]) for runs in (2, 4)]
-    apart = over_strata([Stratum({"a": spreads[0]}), Stratum({"a": spreads[1]}), Stratum({})])
-    assert apart == Stratum({"a": spreads[0], "b": spreads[1]}).pooled
-    assert over_strata([Stratum({})]) is None
 
 
 def test_a_run_under_half_of_its_siblings_is_named() -> None:

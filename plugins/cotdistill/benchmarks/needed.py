@@ -6,18 +6,13 @@ the hub should say so at once.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cotdistill.benchmarks.prepare import prepare
 from cotdistill.benchmarks.store import not_prepared, prepared_splits
 from cotdistill.errors import Fault, FaultsError
-from cotdistill.hosts.lm_eval.task_files import packaged_tasks
-
-_BENCHMARK = re.compile(r"^dataset_kwargs:.*\bbenchmark:[ \t]*([\w-]+)", re.MULTILINE)
-_INCLUDE = re.compile(r"^include:[ \t]*([\w.-]+)", re.MULTILINE)
-_MEMBER = re.compile(r"^  - ([\w.+-]+)[ \t]*$", re.MULTILINE)
+from cotdistill.hosts.lm_eval.task_files import file_key, tasks_behind
 
 
 def benchmarks_behind(tasks: Iterable[str], folders: Sequence[Path] = ()) -> list[str]:
@@ -26,19 +21,9 @@ def benchmarks_behind(tasks: Iterable[str], folders: Sequence[Path] = ()) -> lis
     >>> benchmarks_behind(["AIME", "cot_puzzles_ball"])
     ['aime24']
     """
-    files = packaged_tasks(folders)
-    found: dict[str, None] = {}
-    waiting, seen = list(tasks), set[str]()
-    while waiting:
-        name = waiting.pop(0)
-        if name in seen or name not in files:
-            continue
-        seen.add(name)
-        text = _with_includes(files[name])
-        found |= dict.fromkeys(_BENCHMARK.findall(text)[:1])
-        if re.search(rf"^group:[ \t]*{re.escape(name)}", text, re.MULTILINE):
-            waiting += _MEMBER.findall(text)
-    return list(found)
+    settings = (file_key(path, "dataset_kwargs") for path in tasks_behind(tasks, folders).values())
+    names = [one.get("benchmark") for one in settings if isinstance(one, dict)]
+    return list(dict.fromkeys(name for name in names if isinstance(name, str)))
 
 
 def bring_questions(tasks: Iterable[str], folders: Sequence[Path] = ()) -> list[str]:
@@ -63,12 +48,3 @@ def bring_questions(tasks: Iterable[str], folders: Sequence[Path] = ()) -> list[
     if faults:
         raise FaultsError(faults)
     return brought
-
-
-def _with_includes(path: Path) -> str:
-    """Return a task file's text before that of its bases: what it says itself comes first."""
-    text = path.read_text(encoding="utf-8")
-    for base in _INCLUDE.findall(text):
-        if (path.parent / base).is_file():
-            text += "\n" + _with_includes(path.parent / base)
-    return text

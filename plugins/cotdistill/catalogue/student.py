@@ -31,5 +31,6 @@ class Student(BaseModel):
     ] = None
     parameters: Annotated[float, Field(gt=0, description="in billions")]
     context: Annotated[int, Field(gt=0, description="positions, in tokens")]
+    heads: Annotated[int | None, Field(gt=0, description="attention heads, where known")] = None
     licence: Annotated[str, Field(min_length=1)]
     about: str = ""

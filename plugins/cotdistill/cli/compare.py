@@ -13,7 +13,7 @@ from cotdistill.cli.tables import show_table
 
 
 def compare(
-    paths: Annotated[
+    places: Annotated[
         list[Path],
         typer.Argument(
             metavar="A B...",
@@ -45,7 +45,7 @@ def compare(
     from cotdistill.results.compare import comparison_table
 
     found, warnings = compare_runs(
-        paths,
+        places,
         task=task,
         source=verdicts.value,
         all_pairs=all_pairs,

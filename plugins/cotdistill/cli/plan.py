@@ -27,8 +27,7 @@ class PlanOptions:
     ] = 0.35
     memory: Annotated[float, typer.Option(min=0.1, help="GiB per device")] = 80
     calibrate: Annotated[
-        Path | None,
-        typer.Option(help="run folder whose finished runs give the machine's speed and the run sd"),
+        Path | None, typer.Option(help="run folder whose finished runs give this machine's speed")
     ] = None
     row_tokens: Annotated[
         int, typer.Option(min=1, help="tokens per row where rows are not available")

@@ -126,7 +126,7 @@ def check_templates(roots: Sequence[Path]) -> tuple[int, list[Fault]]:
             "students": [{"name": "tiny", "scratch": {}}],
             "arms": {"arm": {"puzzles": "ball", "level": 1, "rows": 1}},
             "recipes": {"recipe": {"max_steps": 1}},
-            "evaluation": {"tasks": ["cot_gsm8k"]},
+            "evaluation": {"tasks": ["cot_gsm8k"], "generation": {"max_gen_toks": 64}},
         }
         try:
             if path.match("train/[!_]*.yaml.j2"):

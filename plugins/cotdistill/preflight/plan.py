@@ -16,9 +16,6 @@ from cotdistill.hosts.lm_eval.task_files import task_key
 from cotdistill.preflight.cost import Machine, Method, training_memory, training_seconds
 from cotdistill.preflight.cost import training_steps as steps_of
 from cotdistill.results.collect import collect
-from cotdistill.results.matrix import matrix
-from cotdistill.stats.crossed_test import FEW_DEGREES
-from cotdistill.stats.run_variance import RunVariance, over_strata
 from cotdistill.studies.load import load_study
 from cotdistill.studies.resolve import Resolved, Run, resolve
 from cotdistill.studies.resolved_arm import ResolvedArm
@@ -45,7 +42,6 @@ class Assumed:
     judge_share: float = 0.5
     judge_price: float | None = None
     hour_price: float | None = None
-    run_variance: RunVariance | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ class RunCost:
 class Plan:
     """A study's costs and what each of its tasks can show.
 
-    Units: `questions` and `answers` a question by task, None where not known; `declared_sd`, the
+    Units: `questions` and `answers` a question by task, None where not known; `run_sd`, the
     standard deviation from run to run that the study declares, in points.
     """
 
@@ -72,19 +68,10 @@ class Plan:
     runs: tuple[RunCost, ...]
     questions: dict[str, int | None]
     answers: dict[str, int]
-    declared_sd: float | None
+    run_sd: float | None
     responses: int
     devices: int
     assumed: Assumed
-
-    @property
-    def run_sd(self) -> float | None:
-        """The declared standard deviation from run to run, else a measured one, in points."""
-        runs = self.assumed.run_variance
-        measured = runs is not None and runs.freedom >= FEW_DEGREES
-        if self.declared_sd is None and runs is not None and measured:
-            return 100 * runs.sd
-        return self.declared_sd
 
     @property
     def seeds(self) -> int:
@@ -155,7 +142,7 @@ def _plan(study: Study, resolved: Resolved, assumed: Assumed) -> Plan:
         runs=tuple(_run_costs(resolved, arms, assumed)),
         questions=questions,
         answers=answers,
-        declared_sd=study.evaluation.run_sd,
+        run_sd=study.evaluation.run_sd,
         responses=responses * len(resolved.runs),
         devices=study.hardware.devices,
         assumed=assumed,
@@ -163,16 +150,14 @@ def _plan(study: Study, resolved: Resolved, assumed: Assumed) -> Plan:
 
 
 def calibrated(folder: Path, assumed: Assumed) -> Assumed:
-    """Return the assumptions with what the finished runs of `folder` show.
+    """Return the assumptions with the machine's speed taken from the finished runs of `folder`.
 
-    That is the machine's speed and, where an arm has several seeds, how far runs of one arm vary.
     The trainer counts 6 operations per weight and token where `training_seconds` counts 8.
 
     Raises:
         StudyError: no run in the folder has finished, or none logged its operations.
     """
-    results = collect(folder)
-    trained = [run.training for run in results.runs if run.training is not None]
+    trained = [run.training for run in collect(folder).runs if run.training is not None]
     known = [one for one in trained if one.operations and not one.trained_nothing]
     if not known:
         wrong = "no finished run that logged its operations"
@@ -180,8 +165,7 @@ def calibrated(folder: Path, assumed: Assumed) -> Assumed:
     seconds = math.fsum(one.seconds for one in known)
     rate = math.fsum(one.operations or 0.0 for one in known) / seconds * 8 / 6
     machine = replace(assumed.machine, teraflops=rate / 1e12, utilisation=1.0)
-    runs = over_strata(matrix(results).strata.values())
-    return replace(assumed, machine=machine, run_variance=runs)
+    return replace(assumed, machine=machine)
 
 
 def check_budget(made: Plan, hours: float | None, money: float | None) -> None:

@@ -46,7 +46,7 @@ def power_table(made: Plan) -> Table:
         "task",
         "questions",
         "seeds",
-        *(f"points at run sd {sd:.2g}" for sd in sds),
+        *(f"points at run sd {sd:g}" for sd in sds),
         f"all {made.comparisons:,} comparisons",
         "with more answers",
         "with one more seed",
@@ -82,13 +82,11 @@ def _effects(design: Design, sds: Sequence[float], made: Plan) -> list[str]:
 
 def _power_notes(made: Plan, sds: Sequence[float]) -> Iterator[str]:
     middle = sds[len(sds) // 2]
-    known = "assumed" if made.run_sd is None else "declared"
-    if made.run_sd is not None and made.declared_sd is None:
-        known = "measured by the runs of --calibrate"
+    known = "declared" if made.run_sd is not None else "assumed"
     yield (
         "points: the difference between two arms that is found 4 times in 5 (p < 0.05, this "
         f"comparison alone); run sd: how far runs of one arm vary, in points, {known}; all "
-        f"comparisons, and what would help: at {middle:.2g}"
+        f"comparisons, and what would help: at {middle:g}"
     )
     if made.run_sd is None:
         yield (

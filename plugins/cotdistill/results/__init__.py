@@ -5,7 +5,6 @@ PUBLIC_MODULES = (
     "compare",
     "judge.judge",
     "judge.options",
-    "matrix",
     "report.report",
     "report.serve",
     "report.track",

@@ -47,7 +47,7 @@ class Comparison(Difference):
 
 
 def compare(
-    paths: Sequence[Path],
+    places: Sequence[Path],
     *,
     task: str | None = None,
     source: VerdictSource = "run",
@@ -57,19 +57,19 @@ def compare(
 ) -> tuple[list[Comparison], list[str]]:
     """Compare every further arm with the first one (or all pairs), task by task.
 
-    A path is that of one run, or a pattern whose matches are the runs of one arm with several
-    random seeds. Each samples file is read once. Returns the comparisons, adjusted over all of
-    them, and warnings.
+    A place is one run, or a pattern whose matches are the runs of one arm with several random
+    seeds. Each samples file is read once. Returns the comparisons, adjusted over all of them, and
+    warnings.
 
     Units: `run_sd`, the standard deviation from run to run if it is known, in points.
 
     Raises:
-        DataError: fewer than two paths, no task in common, or settings that must be equal
-            differ and `anyway` is not set.
+        DataError: fewer than two places, no task in common, or settings that must be equal
+            differ and `anyway` was not said.
     """
-    if len(paths) < 2:
-        raise DataError(Fault("compare", f"{len(paths)} path", "two or more runs"))
-    arms = _arms(paths, task, source)
+    if len(places) < 2:
+        raise DataError(Fault("compare", f"{len(places)} place", "two or more runs"))
+    arms = _arms(places, task, source)
     pairs = list(combinations(arms, 2))
     if not all_pairs:
         pairs = [pair for pair in pairs if pair[0] is arms[0]]
@@ -148,11 +148,11 @@ class _Arm:
     incomplete: Sequence[str] = ()  # tasks that only some of its runs have
 
 
-def _arms(paths: Sequence[Path], task: str | None, source: VerdictSource) -> list[_Arm]:
+def _arms(places: Sequence[Path], task: str | None, source: VerdictSource) -> list[_Arm]:
     """Read every run of every arm; a task that one of its runs lacks is not the arm's."""
     arms = []
-    for name, path in zip(short_names(paths), paths, strict=True):
-        runs = _runs_of(path)
+    for name, place in zip(short_names(places), places, strict=True):
+        runs = _runs_of(place)
         names = short_names(runs) if len(runs) > 1 else [name]
         files = [_by_task(run, task) for run in runs]
         tables = {
@@ -164,13 +164,13 @@ def _arms(paths: Sequence[Path], task: str | None, source: VerdictSource) -> lis
     return arms
 
 
-def _runs_of(path: Path) -> list[Path]:
-    """Return the runs that a path names: itself, or what it matches as a pattern."""
-    if path.exists() or not any(character in str(path) for character in "*?["):
-        return [path]
-    runs = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+def _runs_of(place: Path) -> list[Path]:
+    """Return the runs that a place names: itself, or what a pattern matches."""
+    if place.exists() or not any(character in str(place) for character in "*?["):
+        return [place]
+    runs = sorted(Path(place.anchor).glob(str(place.relative_to(place.anchor))))
     if not runs:
-        raise DataError(Fault(str(path), "no run has such a name", "a folder or a pattern"))
+        raise DataError(Fault(str(place), "no run has such a name", "a folder or a pattern"))
     return runs
 
 
@@ -201,13 +201,13 @@ def _arm_runs(arm: _Arm, task: str, values: Sequence[Mapping[str, float]]) -> Ar
     return ArmRuns(arm.name, task, dict(zip(names, values, strict=True)))
 
 
-def _by_task(path: Path, task: str | None) -> dict[str, SampleFile]:
+def _by_task(place: Path, task: str | None) -> dict[str, SampleFile]:
     files: dict[str, SampleFile] = {}
-    for one in find_samples([path], task):
+    for one in find_samples([place], task):
         if one.task in files:
             wrong = f"{one.task} is in {files[one.task].path.parent} and in {one.path.parent}"
             remedy = "name the run's folder, or the seeds of one arm by a pattern in quotes"
-            raise DataError(Fault(str(path), wrong, "one run a path", remedy))
+            raise DataError(Fault(str(place), wrong, "one run a place", remedy))
         files[one.task] = one
     return files
 

@@ -157,6 +157,7 @@ def _model_args(study: Study, run: Run, scored: str) -> dict[str, Any]:
                 "dtype": dtype,
                 "tensor_parallel_size": 1,
                 "gpu_memory_utilization": 0.85,
+                **({"max_model_len": length} if (length := run.student.model_len) else {}),
                 **given,
             }
         case "local-completions":

@@ -90,13 +90,13 @@ def cluster_interval(
     count = len(values)
     if not count or not all(math.isfinite(value) for value in values):
         raise DataError(Fault("score", f"{count} values", "one finite number a question"))
-    counts = sorted(Counter(float(value) for value in values).items())
-    mean = math.fsum(value * times for value, times in counts) / count
-    if len(counts) == 1:
+    held = sorted(Counter(float(value) for value in values).items())
+    mean = math.fsum(value * times for value, times in held) / count
+    if len(held) == 1:
         half = no_spread_width(count, confidence)
         return Interval(mean, mean - half, mean + half)
-    levels = np.array([value for value, _ in counts])
-    shares = np.array([times / count for _, times in counts])
+    levels = np.array([value for value, _ in held])
+    shares = np.array([times / count for _, times in held])
     generator = np.random.Generator(np.random.PCG64(seed))
     means = _drawn_means(generator, levels, shares, count, draws)
     t = t_quantile((1 + confidence) / 2, count - 1)
@@ -170,10 +170,10 @@ def score_interval(
     few = shares and answers > 1 and len(values) < FEW_QUESTIONS
     if few and min(values) < max(values):
         return effective_sample_interval(values, answers, confidence)
-    interval = cluster_interval(values, confidence, seed=seed)
+    found = cluster_interval(values, confidence, seed=seed)
     if shares:
-        return Interval(interval.value, max(0.0, interval.low), min(1.0, interval.high))
-    return interval
+        return Interval(found.value, max(0.0, found.low), min(1.0, found.high))
+    return found
 
 
 def _drawn_means(

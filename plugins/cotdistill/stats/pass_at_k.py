@@ -54,15 +54,15 @@ def classes_of(answers: Sequence[str | None], same: Callable[[str, str], bool]) 
     [0, None, 1, 0, 0]
     """
     firsts: list[str] = []
-    class_of: dict[str, int] = {}
+    known: dict[str, int] = {}
     for answer in answers:
-        if answer is None or answer in class_of:
+        if answer is None or answer in known:
             continue
-        number = next((n for n, first in enumerate(firsts) if same(answer, first)), len(firsts))
-        if number == len(firsts):
+        found = next((n for n, first in enumerate(firsts) if same(answer, first)), len(firsts))
+        if found == len(firsts):
             firsts.append(answer)
-        class_of[answer] = number
-    return [None if answer is None else class_of[answer] for answer in answers]
+        known[answer] = found
+    return [None if answer is None else known[answer] for answer in answers]
 
 
 def winner(classes: Sequence[int | None]) -> int | None:
@@ -73,8 +73,8 @@ def winner(classes: Sequence[int | None]) -> int | None:
     >>> winner([0, 1, 1, None]), winner([0, 1]), winner([None])
     (1, 0, None)
     """
-    votes = Counter(number for number in classes if number is not None)
-    return max(votes, key=lambda number: (votes[number], -number)) if votes else None
+    votes = Counter(found for found in classes if found is not None)
+    return max(votes, key=lambda found: (votes[found], -found)) if votes else None
 
 
 def majority_correct(classes: Sequence[int | None], correct: Sequence[bool], k: int) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -115,31 +115,15 @@ class Stratum:
         pooled = [
             one for arm, one in self.spreads.items() if arm != without and arm not in self.left_out
         ]
-        return _weighted(
-            [RunVariance(one.between, one.noise, one.runs - 1, one.noise_freedom) for one in pooled]
+        freedom = sum(one.runs - 1 for one in pooled)
+        if not freedom:
+            return None
+        return RunVariance(
+            between=math.fsum((one.runs - 1) * one.between for one in pooled) / freedom,
+            noise=math.fsum((one.runs - 1) * one.noise for one in pooled) / freedom,
+            freedom=freedom,
+            noise_freedom=math.fsum(one.noise_freedom for one in pooled),
         )
-
-
-def _weighted(parts: Sequence[RunVariance]) -> RunVariance | None:
-    """Return the mean of run variances, each weighted by its degrees of freedom."""
-    freedom = sum(one.freedom for one in parts)
-    if not freedom:
-        return None
-    return RunVariance(
-        between=math.fsum(one.freedom * one.between for one in parts) / freedom,
-        noise=math.fsum(one.freedom * one.noise for one in parts) / freedom,
-        freedom=freedom,
-        noise_freedom=math.fsum(one.noise_freedom for one in parts),
-    )
-
-
-def over_strata(strata: Iterable[Stratum]) -> RunVariance | None:
-    """Return one run variance over students, recipes and tasks, None where no arm has two runs.
-
-    It is coarser than that of a stratum, which comparisons use, and serves to plan another study.
-    """
-    pooled = [stratum.pooled for stratum in strata]
-    return _weighted([one for one in pooled if one is not None])
 
 
 def arm_spread(tasks: Sequence[np.ndarray], weights: Sequence[float] | None = None) -> ArmSpread:

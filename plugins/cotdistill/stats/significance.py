@@ -1,8 +1,7 @@
-"""Whether two models differ, or only seem to: paired tests, many comparisons, what can be seen.
+"""Whether two students differ, or only seem to: paired tests, many comparisons, what can be seen.
 
-Both models answered the same questions, so everything here works on pairs; a test of two
-separate shares throws that away. Intervals are in `confidence`, tests of arms with several
-runs in `crossed_test`.
+Both students answered the same questions, so everything here works on pairs; a test of two
+separate shares throws that away. Intervals are in `interval`.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ _NORMAL = NormalDist()
 
 @dataclass(frozen=True)
 class PairedTest:
-    """What a paired test says of two models on the same questions.
+    """What a paired test says of two students on the same questions.
 
-    Units: `wins` counts the questions on which the second model scores higher; `spread` is the
+    Units: `wins` counts the questions on which the second student scores higher; `spread` is the
     standard deviation over questions of the difference.
     """
 
@@ -60,7 +59,7 @@ def paired(differences: Sequence[float]) -> PairedTest:
     McNemar's exact test where every question is right or wrong, the sign-flip permutation test
     where scores lie between.
 
-    Shapes: differences [questions], second model minus first.
+    Shapes: differences [questions], second student minus first.
 
     Raises:
         DataError: there are no differences.
@@ -85,7 +84,7 @@ def paired(differences: Sequence[float]) -> PairedTest:
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Return the exact two-sided p-value that two models are equally often right alone.
+    """Return the exact two-sided p-value that two students are equally often right alone.
 
     Only questions that one got right and the other wrong say anything; under "no difference" each
     such question falls to either side like a fair coin.
@@ -113,12 +112,12 @@ def mcnemar(only_first: int, only_second: int) -> float:
 def paired_permutation(differences: Sequence[float], *, seed: int = 0) -> float:
     """Return the two-sided p-value that the mean difference of paired scores is zero.
 
-    Under "no difference" the two models' labels could be swapped on any question, so each
+    Under "no difference" the two students' labels could be swapped on any question, so each
     difference keeps its size and takes either sign. Scores of k answers lie on a grid, on which
     the distribution of all 2^n sign patterns is computed exactly; other values are drawn
-    (`seed`), and the p-value then counts the observed pattern as one draw more.
+    (`seed`), and the p-value then counts the pattern that was seen as one draw more.
 
-    Shapes: differences [questions], second model minus first.
+    Shapes: differences [questions], second student minus first.
     Source: Fisher 1935, sec. 21; Phipson and Smyth 2010, doi:10.2202/1544-6115.1585.
 
     Raises:
@@ -146,12 +145,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
-    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
     adjusted = [1.0] * len(p_values)
     highest = 0.0
-    for rank, index in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = highest
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = highest
     return adjusted
 
 
@@ -164,12 +163,12 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     [0.03, 0.04, 0.04]
     """
     count = len(p_values)
-    order = sorted(range(count), key=lambda index: p_values[index], reverse=True)
+    order = sorted(range(count), key=lambda place: p_values[place], reverse=True)
     adjusted = [1.0] * count
     lowest = 1.0
-    for rank, index in enumerate(order):
-        lowest = min(lowest, p_values[index] * count / (count - rank))
-        adjusted[index] = lowest
+    for rank, place in enumerate(order):
+        lowest = min(lowest, p_values[place] * count / (count - rank))
+        adjusted[place] = lowest
     return adjusted
 
 
@@ -188,7 +187,7 @@ def fewest_flips(level: float = 0.05) -> int:
 def least_significant(questions: int, discordant: int, level: float = 0.05) -> float | None:
     """Return the smallest difference in score that these flips could have shown, or None.
 
-    Units: `discordant` counts the questions on which the models differ; out comes a fraction of
+    Units: `discordant` counts the questions on which the students differ; out comes a fraction of
         all questions.
 
     >>> least_significant(40, 12)
@@ -197,14 +196,14 @@ def least_significant(questions: int, discordant: int, level: float = 0.05) -> f
     True
     """
     surpluses = range(discordant % 2, discordant + 1, 2)  # the larger, the smaller p
-    index = bisect.bisect_left(
+    place = bisect.bisect_left(
         surpluses,
         True,
         key=lambda surplus: (
             mcnemar((discordant + surplus) // 2, (discordant - surplus) // 2) < level
         ),
     )
-    return surpluses[index] / questions if index < len(surpluses) else None
+    return surpluses[place] / questions if place < len(surpluses) else None
 
 
 def detectable(
@@ -269,7 +268,7 @@ def _on_a_grid(differences: Sequence[float]) -> list[int] | None:
 
 def _exact_sign_flips(steps: list[int]) -> float:
     """Add one question at a time to the distribution of the sum over all sign patterns."""
-    observed = abs(sum(steps))
+    seen = abs(sum(steps))
     reach = sum(map(abs, steps))
     chances = np.zeros(2 * reach + 1)
     chances[reach] = 1.0
@@ -279,11 +278,11 @@ def _exact_sign_flips(steps: list[int]) -> float:
         moved[: len(chances) - step] += chances[step:]
         chances = moved / 2
     sums = np.abs(np.arange(-reach, reach + 1))
-    return min(1.0, float(chances[sums >= observed].sum()))
+    return min(1.0, float(chances[sums >= seen].sum()))
 
 
-def _drawn_sign_flips(sizes: np.ndarray, observed: float, seed: int) -> float:
-    """Count drawn sign patterns whose sum is as far from zero as the observed one.
+def _drawn_sign_flips(sizes: np.ndarray, seen: float, seed: int) -> float:
+    """Count drawn sign patterns whose sum is as far from zero as the one that was seen.
 
     Eight differences have 256 sign patterns: their sums are looked up by one random byte.
     """
@@ -297,5 +296,5 @@ def _drawn_sign_flips(sizes: np.ndarray, observed: float, seed: int) -> float:
         drawn = generator.integers(0, 256, size=(len(tables), _DRAWS), dtype=np.uint8)
         for table, patterns in zip(tables, drawn, strict=True):
             sums += table.take(patterns, mode="clip")
-    reached = int((np.abs(sums) >= observed * (1 - 1e-12)).sum())
+    reached = int((np.abs(sums) >= seen * (1 - 1e-12)).sum())
     return (reached + 1) / (_DRAWS + 1)

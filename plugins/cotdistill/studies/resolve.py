@@ -7,36 +7,25 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cotdistill.catalogue.lookup import student_called
 from cotdistill.catalogue.packaged import students
-from cotdistill.catalogue.student import Student as CatalogueStudent
 from cotdistill.errors import BundleError, Fault, FaultsError, StudyError, did_you_mean
 from cotdistill.files.bundle import bundle_files, by_name
 from cotdistill.hosts.lm_eval.task_files import packaged_tasks, upstream_task_exists
-from cotdistill.models.scratch import SCRATCH_TEMPLATE, Scratch
+from cotdistill.studies.evaluation_limits import (
+    context_needed,
+    evaluation_faults,
+    generation_budget,
+)
+from cotdistill.studies.learner import Learner, learner_of
 from cotdistill.studies.resolved_arm import ResolvedArm, arms_and_faults, missing_file_faults
 from cotdistill.studies.study import (
     Recipe,
-    ScratchStudent,
-    Student,
     Study,
     batch_steps,
 )
-
-
-@dataclass(frozen=True)
-class Learner:
-    """A student with all that a training file needs to know of it."""
-
-    name: str
-    model: str | None  # None: made from scratch, a model for each arm
-    template: str
-    default_system: str | None
-    enable_thinking: bool | None
-    scratch: Scratch | None
 
 
 @dataclass(frozen=True)
@@ -83,6 +72,11 @@ def resolve(study: Study, place: str) -> Resolved:
     faults += [fault for arm in arms.values() for fault in missing_file_faults(arm, place)]
     faults += _recipe_faults(study, place, [learner.name for learner in learners])
     faults += _task_faults(study, place)
+    budget = generation_budget(study)
+    faults += evaluation_faults(study, learners, budget, place)
+    learners = [
+        replace(learner, model_len=context_needed(budget, learner.context)) for learner in learners
+    ]
     runs = tuple(_runs(study, learners))
     faults += _twice(runs, place)
     if not runs and not faults:
@@ -121,34 +115,10 @@ def _learners(study: Study, place: str, faults: list[Fault]) -> list[Learner]:
     learners = []
     for number, entry in enumerate(study.students):
         try:
-            learners.append(_learner(entry, known, f"{place}:students.{number}"))
+            learners.append(learner_of(entry, known, f"{place}:students.{number}"))
         except FaultsError as error:
             faults += error.faults
     return learners
-
-
-def _learner(entry: Student, known: dict[str, CatalogueStudent], place: str) -> Learner:
-    if isinstance(entry, ScratchStudent):
-        return Learner(entry.name, None, SCRATCH_TEMPLATE, None, None, entry.scratch)
-    if entry.template is None:
-        found: CatalogueStudent | None = student_called(entry.model, known, place)
-    else:
-        found = next((s for s in known.values() if entry.model in (s.name, s.model)), None)
-    if found is None:
-        name = entry.name or entry.model.rstrip("/").split("/")[-1]
-        template = str(entry.template)
-        return Learner(
-            name, entry.model, template, entry.default_system, entry.enable_thinking, None
-        )
-    system, thinking = entry.default_system, entry.enable_thinking
-    return Learner(
-        entry.name or found.name,
-        found.model,
-        entry.template or found.template,
-        found.default_system if system is None else system,
-        found.enable_thinking if thinking is None else thinking,
-        None,
-    )
 
 
 def _recipe_faults(study: Study, place: str, learners: list[str]) -> Iterator[Fault]:

@@ -103,7 +103,7 @@ class Evaluation(Shape):
     backend: str = "hf"
     model_args: dict[str, Value] = Field(default_factory=dict)
     generation: dict[str, Value] = Field(default_factory=dict)
-    batch_size: int | str = 8
+    batch_size: int | str = 8  # with vLLM: auto, all requests at once
     apply_chat_template: bool = True
     system_instruction: str | None = None
     num_fewshot: int | None = Field(default=None, ge=0)
@@ -111,6 +111,14 @@ class Evaluation(Shape):
     include_path: list[str] = Field(default_factory=list)
     run_sd: float | None = Field(default=None, gt=0, le=50)  # points, from seed to seed, if known
     primary: Literal["tasks", "mean"] = "tasks"  # whether the mean over tasks is the main result
+
+    @model_validator(mode="before")
+    @classmethod
+    def _batch_size_fits_the_backend(cls, value: Any) -> Any:
+        """lm-eval would send vLLM so many requests at a time, and leave its scheduler idle."""
+        if isinstance(value, dict) and value.get("backend") == "vllm":
+            return {"batch_size": "auto", **value}
+        return value
 
     @field_validator("batch_size")
     @classmethod

@@ -1,11 +1,11 @@
-"""Whether stock lm-eval has a task of a name, found in its files without importing it."""
+"""What task files say, read without importing lm-eval: names, keys, the members of groups."""
 
 from __future__ import annotations
 
 import functools
 import importlib.util
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,42 @@ def task_key(task: str, key: str) -> Any:
     The task's own key wins, then the last file that it includes, as in lm-eval.
     """
     path = packaged_tasks().get(task)
-    return _file_key(path, key) if path is not None else None
+    return file_key(path, key) if path is not None else None
 
 
-def _file_key(path: Path, key: str) -> Any:
-    held = yaml.load(path.read_text(encoding="utf-8"), Loader=_TaskLoader)
-    if not isinstance(held, dict) or key in held:
-        return held.get(key) if isinstance(held, dict) else None
-    included = held.get("include") or []
+def file_key(path: Path, key: str) -> Any:
+    """Return a key of a task file, or of what it includes; None where nobody sets it."""
+    config = yaml.load(path.read_text(encoding="utf-8"), Loader=_TaskLoader)
+    if not isinstance(config, dict) or key in config:
+        return config.get(key) if isinstance(config, dict) else None
+    included = config.get("include") or []
     for name in reversed([included] if isinstance(included, str) else included):
-        found = _file_key(path.parent / name, key)
-        if found is not None:
-            return found
+        value = file_key(path.parent / name, key)
+        if value is not None:
+            return value
     return None
+
+
+def tasks_behind(names: Iterable[str], folders: Sequence[Path] = ()) -> dict[str, Path]:
+    """Return the packaged tasks that names of tasks and groups stand for, with their files.
+
+    >>> sorted(tasks_behind(["cot_math", "AIME"]))[:2]
+    ['AIME', 'cot_math_algebra']
+    """
+    files = packaged_tasks(folders)
+    tasks: dict[str, Path] = {}
+    waiting, seen = list(names), set[str]()
+    while waiting:
+        name = waiting.pop(0)
+        if name in seen or name not in files:
+            continue
+        seen.add(name)
+        if file_key(files[name], "group") == name:
+            members = file_key(files[name], "task") or []
+            waiting += [one for one in members if isinstance(one, str)]
+        else:
+            tasks[name] = files[name]
+    return tasks
 
 
 class _TaskLoader(yaml.SafeLoader):
