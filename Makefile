@@ -2,7 +2,7 @@
 # make test    set up, then run the tests
 # make check   lint + types + tests
 # make bench   benchmarks: tables of ratios, nothing is asserted
-# make bench-NAME   one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results
+# make bench-NAME   one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results, statistics
 # make setup   only set up .venv; make clean removes it
 
 PYTHON ?= python3
@@ -35,7 +35,7 @@ types: setup
 
 check: lint types test
 
-BENCHES := startup run tasks grader corpus results
+BENCHES := startup run tasks grader corpus results statistics
 
 bench: $(addprefix bench-,$(BENCHES))
 
@@ -59,7 +59,10 @@ bench-results: setup
 	@$(BIN)/python benchmarks/results.py rescore
 	@$(BIN)/python benchmarks/results.py report
 	@$(BIN)/python benchmarks/results.py judge
-	@$(BIN)/python benchmarks/intervals.py
+
+bench-statistics: setup
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/intervals.py
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run_variance.py
 
 # Peers that cannot share an environment with each other or with the hosts: one folder each.
 .venv-bench/%/ready: benchmarks/%/peers.txt

@@ -293,7 +293,7 @@ def share_found(
 
 @pytest.mark.parametrize("questions", [40, 500])
 @pytest.mark.parametrize(("seeds", "sd"), [(2, 0.0), (2, 0.04), (3, 0.02)])
-def test_equal_arms_are_rarely_told_to_differ(questions: int, seeds: int, sd: float) -> None:
+def test_equal_arms_are_rarely_called_different(questions: int, seeds: int, sd: float) -> None:
     """At most 5 % of pairs; questions alone would find a difference in up to half of them."""
     generator = np.random.default_rng([questions, seeds, int(1000 * sd)])
     cautious, pooling = share_found(generator, seeds, questions, sd)
