@@ -4,6 +4,7 @@ PUBLIC_MODULES = (
     "benchmark",
     "convert",
     "evaluate",
+    "guess",
     "hooks",
     "needed",
     "packaged",

@@ -49,6 +49,9 @@ class JudgeArguments:
         bool, typer.Option("--skip-truncated", help="skip truncated responses")
     ] = False
     skip_cut_off: Annotated[bool, typer.Option("--skip-cut-off", hidden=True)] = False
+    prompt: Annotated[str, typer.Option(help="name of the prompt; see cotdistill new prompt")] = (
+        "judge"
+    )
     max_tokens: Annotated[int, typer.Option(min=1, help="maximum tokens per reply")] = 512
     concurrency: Annotated[int, typer.Option(min=1, help="concurrent requests per endpoint")] = 32
     timeout: Annotated[float, typer.Option(min=1, help="seconds per request")] = 300
@@ -84,6 +87,7 @@ def judge(arguments: JudgeArguments) -> None:
         stamp=arguments.run,
         golds=arguments.golds,
         audit=arguments.audit,
+        prompt=arguments.prompt,
         max_tokens=arguments.max_tokens,
         skip_truncated=arguments.skip_truncated or arguments.skip_cut_off,
         most_requests=arguments.budget_requests,

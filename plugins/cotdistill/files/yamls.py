@@ -65,6 +65,20 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+class _LineDumper(_Dumper):
+    """Writes a text of several lines with escapes, so that every value stays on one line."""
+
+
+_OTHER_BREAKS = "\r\x85\u2028\u2029"  # line breaks that PyYAML reads back as another one
+_Dumper.add_representer(str, lambda dumper, text: _text(dumper, text, _OTHER_BREAKS))
+_LineDumper.add_representer(str, lambda dumper, text: _text(dumper, text, "\n" + _OTHER_BREAKS))
+
+
+def _text(dumper: yaml.SafeDumper, text: str, escaped: str) -> yaml.ScalarNode:
+    style = '"' if any(sign in text for sign in escaped) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
 def parse_yaml(text: str, place: str, *, functions: bool = False) -> Any:
     """Return what a YAML text holds; with `functions`, lm-eval's `!function` tags are names.
 
@@ -108,14 +122,16 @@ def dump_yaml(value: Any) -> str:
 
 
 def yaml_scalar(value: Any) -> str:
-    """Return one value as it stands after `key: ` in a YAML file, on one line.
+    r"""Return one value as it stands after `key: ` in a YAML file, on one line.
 
     >>> yaml_scalar(1e-5), yaml_scalar("no"), yaml_scalar(None), yaml_scalar(["a", 1])
     ('1.0e-05', "'no'", 'null', '[a, 1]')
+    >>> print(yaml_scalar("two\nlines"))
+    "two\nlines"
     """
     text = yaml.dump(
         value,
-        Dumper=_Dumper,
+        Dumper=_LineDumper,
         default_flow_style=True,
         allow_unicode=True,
         width=1_000_000,

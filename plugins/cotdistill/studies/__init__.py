@@ -2,6 +2,7 @@
 
 PUBLIC_MODULES = (
     "arm",
+    "drafts",
     "listing",
     "load",
     "resolve",

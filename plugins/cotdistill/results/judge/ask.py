@@ -49,7 +49,7 @@ def request_for(response: Response, options: JudgeOptions) -> Request:
     }
     return Request(
         options.model,
-        ({"role": "user", "content": render("prompts/judge.j2", values)},),
+        ({"role": "user", "content": render(f"prompts/{options.prompt}.j2", values)},),
         temperature=0,
         max_tokens=options.max_tokens,
         extra=options.extra,

@@ -15,7 +15,8 @@ class JudgeOptions:
     `task` and `stamp` (the time in the file's name) choose among the samples; `golds` is a file
     with reference answers for questions that have none. `audit` is the share of correct responses
     that are asked about too; `skip_truncated` leaves responses that never came to an end to the
-    grader. `most_requests` and `most_tokens` limit what is asked in one call; None is no limit.
+    grader. `prompt` names a file of `templates/prompts/`. `most_requests` and `most_tokens` limit
+    what is asked in one call; None is no limit.
     """
 
     model: str
@@ -28,4 +29,5 @@ class JudgeOptions:
     skip_truncated: bool = False
     most_requests: int | None = None
     most_tokens: int | None = None
+    prompt: str = "judge"
     extra: Mapping[str, Any] = field(default_factory=dict)
