@@ -1,15 +1,18 @@
-# make demo    set up, then train and compare small students on made-up puzzles (no GPU, no model hub)
-# make test    set up, then run the tests
-# make check   lint + types + tests
-# make bench   benchmarks: tables of ratios, nothing is asserted
-# make bench-NAME   one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results, statistics
-# make setup   only set up .venv; make clean removes it
+# make demo        set up, then train and compare four small students (no GPU, no model hub)
+# make test        set up, then run the tests, which run each host at least once
+# make test-slow   set up, then run the slow tests: kills, clusters, several processes, real models
+# make check       lint + types + test + test-slow
+# make docs        write the reference pages again
+# make bench       benchmarks: tables of ratios, nothing is asserted
+# make bench-NAME  one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results, statistics
+# make setup       only set up .venv; make clean removes it
 
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check bench clean
+.PHONY: help setup setup-tests demo test test-slow lint types check docs bench clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(MAKEFILE_LIST)
@@ -17,14 +20,19 @@ help:
 setup:
 	@$(PYTHON) tools/environment.py
 
+setup-tests:
+	@$(PYTHON) tools/environment.py train eval run dev deepspeed
+
 demo: setup
 	@$(BIN)/cotdistill generate quickstart -o runs/quickstart
 	@OMP_NUM_THREADS=1 $(BIN)/cotdistill run runs/quickstart --jobs 2
 	@$(BIN)/cotdistill report runs/quickstart
 
-test:
-	@$(PYTHON) tools/environment.py train eval run dev deepspeed
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+test: setup-tests
+	@$(PYTEST) -m "not slow"
+
+test-slow: setup-tests
+	@$(PYTEST) -m slow
 
 lint: setup
 	@$(BIN)/ruff check
@@ -33,7 +41,10 @@ lint: setup
 types: setup
 	@$(BIN)/mypy
 
-check: lint types test
+check: lint types test test-slow
+
+docs: setup
+	@$(BIN)/python tools/reference_pages.py
 
 BENCHES := startup run tasks grader corpus results statistics
 

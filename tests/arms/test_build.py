@@ -220,9 +220,9 @@ def test_what_lint_still_finds_in_a_filtered_arm_lies_where_reports_look(
     found = {}
     for arm in ("all", "right"):
         build_arm(tmp_path / "run", arm)
-        held = json.loads((tmp_path / "run" / "data" / f"{arm}.lint.json").read_text("utf-8"))
-        found[arm] = {rule["rule"]: rule["rows"] for rule in held["rules"]}
-        assert held["rows"] == {"all": 12, "right": 11}[arm]
+        report = json.loads((tmp_path / "run" / "data" / f"{arm}.lint.json").read_text("utf-8"))
+        found[arm] = {rule["rule"]: rule["rows"] for rule in report["rules"]}
+        assert report["rows"] == {"all": 12, "right": 11}[arm]
     assert found["all"]["wrong_answer"] == 1
     assert "wrong_answer" not in found["right"]
 

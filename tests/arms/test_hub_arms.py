@@ -58,6 +58,6 @@ def test_a_mix_of_hub_datasets_is_built_by_the_prepare_stage(
 def test_a_hub_that_cannot_be_reached_gets_a_clear_line() -> None:
     with pytest.raises(DataError) as caught:
         next(hub_rows("nobody/nothing-at-all"))
-    said = str(caught.value)
-    assert said.startswith("nobody/nothing-at-all: cannot be read from the hub (")
-    assert said.endswith("fetch it first, or use an arm with 'file'")
+    message = str(caught.value)
+    assert message.startswith("nobody/nothing-at-all: cannot be read from the hub (")
+    assert message.endswith("fetch it first, or use an arm with 'file'")

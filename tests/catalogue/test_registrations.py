@@ -83,7 +83,7 @@ def test_the_grid_of_cells_has_its_known_holes_and_no_others() -> None:
         ({"_about": None}, "_about"),
     ],
 )
-def test_what_llamafactory_would_misread_in_silence_is_a_fault(
+def test_what_llamafactory_would_misread_silently_is_a_fault(
     tmp_path: Path, changed: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(FaultsError) as caught:

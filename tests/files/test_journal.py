@@ -145,13 +145,13 @@ def test_a_killed_writer_loses_nothing_that_was_added(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True
     ) as writer:
         assert writer.stdout is not None
-        told = 0
+        printed = 0
         for line in writer.stdout:
-            told = int(line)
-            if told >= 50:
+            printed = int(line)
+            if printed >= 50:
                 os.kill(writer.pid, signal.SIGKILL)
                 break
-        told = max([told, *(int(line) for line in writer.stdout if line.endswith("\n"))])
+        printed = max([printed, *(int(line) for line in writer.stdout if line.endswith("\n"))])
     with Journal(path) as journal:
-        assert len(journal) in (told + 1, told + 2)
-        assert journal.latest(str(told)) == "x" * 5000
+        assert len(journal) in (printed + 1, printed + 2)
+        assert journal.latest(str(printed)) == "x" * 5000

@@ -1,4 +1,4 @@
-"""Rows as Parquet beside JSON Lines: the same rows, whole or not at all, and a clear no."""
+"""Rows as Parquet next to JSON Lines: the same rows, all or nothing, and a clear refusal."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def test_all_traces_come_back_as_they_were_whatever_the_first_rows_hold(
     monkeypatch.setattr(parquet_module, "_ROWS_OF_GROUP", 6)
     rows = [*(trace_dict(n) for n in range(5)), *(full_trace(n) for n in range(5, 16))]
     path = write_jsonl(tmp_path / "rows.jsonl", rows)
-    twin = tmp_path / write_parquet_copy(path).file
-    assert [trace_of(row) for row in parquet_rows(twin)] == [trace_of(row) for row in rows]
-    file = importlib.import_module("pyarrow.parquet").ParquetFile(twin)
+    copy = tmp_path / write_parquet_copy(path).file
+    assert [trace_of(row) for row in parquet_rows(copy)] == [trace_of(row) for row in rows]
+    file = importlib.import_module("pyarrow.parquet").ParquetFile(copy)
     groups = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
     assert groups == [6, 6, 4]
 
@@ -55,14 +55,14 @@ def test_training_rows_of_every_format_come_back_as_they_were(tmp_path: Path, fo
     assert list(parquet_rows(tmp_path / write_parquet_copy(path).file)) == rows
 
 
-def test_every_verb_writes_the_twin_and_its_ledger_names_it(tmp_path: Path) -> None:
+def test_every_verb_writes_the_parquet_copy_and_its_ledger_names_it(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "in" / "pens.jsonl", [trace_dict(n) for n in range(2, 5)])
     there = tmp_path / "traces" / "pens.jsonl"
     kept, mixed = tmp_path / "kept.jsonl", tmp_path / "mixed.jsonl"
     filtering = ["--workers", "1", "--duplicates", "none", "--parquet"]
     assert main(["import-traces", str(path), "-o", str(there.parent), "--parquet"]) == 0
-    twin = str(there.with_suffix(".parquet"))  # it is read as any other file is
-    assert main(["filter", twin, "-o", str(kept), *filtering]) == 0
+    copy = str(there.with_suffix(".parquet"))  # it is read as any other file is
+    assert main(["filter", copy, "-o", str(kept), *filtering]) == 0
     assert main(["mix", f"all={kept}=1", "-o", str(mixed), "--parquet"]) == 0
     for written in (there, kept, mixed):
         rows = list(parquet_rows(written.with_suffix(".parquet")))

@@ -232,15 +232,15 @@ def test_a_silence_is_announced_with_its_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "message"),
     [
         (401, "refuses with HTTP 401.*--key-env"),
         (403, "the key may not use this model"),
         (404, "check the address"),
     ],
 )
-def test_a_refusal_stops_at_once_with_what_to_do(status: int, said: str) -> None:
-    with serving(lambda *_: status) as script, pytest.raises(EndpointError, match=said):
+def test_a_refusal_stops_at_once_with_what_to_do(status: int, message: str) -> None:
+    with serving(lambda *_: status) as script, pytest.raises(EndpointError, match=message):
         asked(script.url, count=50)
     assert len(script.bodies) <= 4
 

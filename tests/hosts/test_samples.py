@@ -60,7 +60,7 @@ def test_a_chat_prompt_as_a_json_string_reads_as_turns(tmp_path: Path) -> None:
     chat = json.dumps(
         [{"role": "system", "content": "Box it."}, {"role": "user", "content": "6x7"}]
     )
-    rows = [row(arguments={"gen_args_0": {"arg_0": held}}) for held in (chat, [chat], "[6x7")]
+    rows = [row(arguments={"gen_args_0": {"arg_0": prompt}}) for prompt in (chat, [chat], "[6x7")]
     path = written(tmp_path, "samples_t.jsonl", *rows)
     prompts = [sample.prompt for sample in read_samples(find_samples([path])[0])]
     assert prompts == ["system: Box it.\n\nuser: 6x7"] * 2 + ["[6x7"]

@@ -1,4 +1,4 @@
-"""`check` finds what would spoil a study in silence, and claims only what it looked at."""
+"""`check` finds what would silently spoil a study, and claims only what it checked."""
 
 from __future__ import annotations
 

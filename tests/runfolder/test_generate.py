@@ -34,7 +34,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def said(capsys: pytest.CaptureFixture[str]) -> str:
+def errors(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().err.strip()
 
 
@@ -190,7 +190,7 @@ def test_an_environment_stands_before_the_command(
     assert stages.evaluate.command[0] == str(tmp_path / "venv" / "bin" / "lm-eval")
 
 
-def test_arms_of_other_sizes_are_said_to_differ_in_steps(
+def test_arms_of_other_sizes_are_reported_to_differ_in_steps(
     small_study: Study, study_file: WriteStudy, tmp_path: Path
 ) -> None:
     small_study["arms"]["fine"]["rows"] = 44
@@ -265,7 +265,7 @@ def test_what_cannot_be_meant_gets_a_clear_line_and_writes_nothing(
 ) -> None:
     file = study_file({**small_study, **change})
     assert main(["generate", str(file), "-o", str(tmp_path / "run")]) == 1
-    assert line in said(capsys)
+    assert line in errors(capsys)
     assert not (tmp_path / "run").exists()
 
 
@@ -303,7 +303,7 @@ def test_a_bad_data_file_gets_a_clear_line_and_writes_nothing(
     (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     small_study["arms"] = {"a": {"file": name}}
     assert main(["generate", str(study_file(small_study)), "-o", str(tmp_path / "run")]) == 1
-    assert line in said(capsys)
+    assert line in errors(capsys)
     assert not (tmp_path / "run").exists()
 
 
@@ -334,7 +334,7 @@ def test_a_folder_with_a_blank_is_refused_where_torchrun_would_break(
     small_study["launcher"] = "torchrun"
     folder = tmp_path / "my runs"
     assert main(["generate", str(study_file(small_study)), "-o", str(folder)]) == 1
-    assert "the path holds a blank" in said(capsys)
+    assert "the path holds a blank" in errors(capsys)
     assert not folder.exists()
 
 
@@ -347,7 +347,7 @@ def test_a_path_through_a_file_gets_a_clear_line(
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "run"
     assert main(["generate", str(study_file(small_study)), "-o", str(folder)]) == 1
-    assert "cannot be written: a part of the path is a file" in said(capsys)
+    assert "cannot be written: a part of the path is a file" in errors(capsys)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -357,7 +357,7 @@ def test_a_read_only_folder_gets_a_clear_line(
     file = study_file(small_study)
     (tmp_path / "locked").mkdir(mode=0o500)
     assert main(["generate", str(file), "-o", str(tmp_path / "locked" / "run")]) == 1
-    assert "cannot be written: the folder may not be written" in said(capsys)
+    assert "cannot be written: the folder may not be written" in errors(capsys)
 
 
 def test_a_full_disk_leaves_no_half_written_file(

@@ -169,7 +169,7 @@ def test_two_dots_inside_a_name_are_no_way_out_of_the_folder(tmp_path: Path) -> 
     assert read_manifest(tmp_path)[0].arm == "level1..3"
 
 
-def test_all_faults_of_all_lines_are_told_at_once(tmp_path: Path) -> None:
+def test_all_faults_of_all_lines_are_reported_at_once(tmp_path: Path) -> None:
     path = write_line(
         tmp_path, LINE, LINE, {"question": "1+1?"}, [1], LINE | {"run": "b", "arm": 1}
     )

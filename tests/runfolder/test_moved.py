@@ -54,7 +54,7 @@ def test_an_interrupted_first_generation_goes_on(
     assert all(run.seed == 7 for run in read_manifest(folder))
 
 
-def test_a_broken_manifest_is_mended_by_generating_again(
+def test_a_broken_manifest_is_fixed_by_generating_again(
     small_study: Study, study_file: WriteStudy, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"

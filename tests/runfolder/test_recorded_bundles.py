@@ -44,9 +44,9 @@ def test_a_study_of_their_students_rows_template_and_task_becomes_a_run_folder(
 
 def test_the_study_s_own_folder_need_not_be_named(theirs: Path, tmp_path: Path) -> None:
     by_path = generate(str(theirs / "studies" / "theirs.yaml"), tmp_path / "one").folder
-    (theirs / "beside.yaml").write_text(STUDY)
-    beside = generate(str(theirs / "beside.yaml"), tmp_path / "two").folder
-    assert recorded_bundles(by_path) == recorded_bundles(beside) == [str(theirs)]
+    (theirs / "in_bundle.yaml").write_text(STUDY)
+    in_bundle = generate(str(theirs / "in_bundle.yaml"), tmp_path / "two").folder
+    assert recorded_bundles(by_path) == recorded_bundles(in_bundle) == [str(theirs)]
 
 
 def test_a_study_may_name_its_bundles(theirs: Path, tmp_path: Path) -> None:
@@ -67,10 +67,10 @@ def test_what_it_names_and_does_not_have_is_one_line(
     assert capsys.readouterr().err.startswith(line)
     study.write_text(STUDY)
     assert main(["generate", str(study), "-o", str(tmp_path / "run")]) == 1
-    told = capsys.readouterr().err
-    assert "unknown dataset 'their_rows'" in told
-    assert "unknown template 'theirs'" in told
-    assert "unknown task 'their_sums'" in told
+    output = capsys.readouterr().err
+    assert "unknown dataset 'their_rows'" in output
+    assert "unknown template 'theirs'" in output
+    assert "unknown task 'their_sums'" in output
 
 
 def test_other_bundles_of_the_caller_are_not_seen_in_a_run_folder(
@@ -95,8 +95,8 @@ def test_plan_counts_the_questions_of_their_task(
     theirs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["plan", "theirs", "--bundle", str(theirs)]) == 0
-    told = capsys.readouterr().out
-    assert "their_sums" in told
+    output = capsys.readouterr().out
+    assert "their_sums" in output
 
 
 def test_the_whole_bundle_is_checked_by_its_folder(
@@ -104,8 +104,8 @@ def test_the_whole_bundle_is_checked_by_its_folder(
 ) -> None:
     pytest.importorskip("lm_eval")
     assert main(["check", str(theirs)]) == 0
-    told = capsys.readouterr().err.splitlines()
-    assert told == [
+    output = capsys.readouterr().err.splitlines()
+    assert output == [
         "checked study theirs: 1 runs", "checked 1 students", "checked 1 registered datasets",
         "checked 1 benchmarks", "checked 1 templates", "checked 1 tasks, groups and tags",
         "no faults",
@@ -134,6 +134,6 @@ def test_every_fault_of_a_bundle_is_found(
     assert before in text
     (theirs / name).write_text(text.replace(before, after))
     assert main(["check", str(theirs)]) == 1
-    told = capsys.readouterr()
-    assert line in told.out
-    assert "Traceback" not in told.err
+    output = capsys.readouterr()
+    assert line in output.out
+    assert "Traceback" not in output.err

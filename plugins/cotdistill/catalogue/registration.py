@@ -1,9 +1,9 @@
-"""A registration: where a training set lies and which of its columns hold what.
+"""A registration: where a training set is and what its columns contain.
 
 The shape is LLaMA-Factory's own `dataset_info.json` entry, so the packaged file is read by both.
-What the host would accept in silence and then get wrong is refused here: unknown keys, columns
-that do not fit the formatting (it maps every column that is not named to nothing), tags left out,
-and `formatting: openai`, which slips a sentence into the system prompt.
+What the host would silently accept and then get wrong is refused here: unknown keys, columns that
+do not fit the formatting (it ignores every column that is not named), missing tags, and
+`formatting: openai`, which adds a sentence to the system prompt.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ def sha256_of(path: Path) -> str:
 
 
 def free_name(path: Path) -> Path:
-    """Return the path, or the first numbered one beside it that nothing lies under."""
+    """Return the path, or the first free numbered variant of it."""
     number = 2
     free = path
     while free.exists():

@@ -1,7 +1,7 @@
-"""The ledger beside a file of rows: what went in, what came out, why the rest was dropped.
+"""The ledger next to a file of rows: what went in, what came out, why the rest was dropped.
 
-It is written after the file it speaks of, so a file with a ledger is a finished file. Its bytes
-depend on what was done and never on when or in how many pieces it was done.
+It is written after the file it describes, so a file with a ledger is a finished file. Its bytes
+depend on what was done, never on when or in how many pieces.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class LedgerFile:
 
     @classmethod
     def of(cls, path: Path, rows: int, *, name: str | None = None) -> LedgerFile:
-        """Hash a file as it lies on disk; `name` replaces its path in the ledger.
+        """Hash a file on disk; `name` replaces its path in the ledger.
 
         Raises:
             FaultsError: the file cannot be read.
@@ -53,7 +53,7 @@ class Ledger:
 
 
 def ledger_path(path: Path) -> Path:
-    """Return where the ledger of a file lies: beside it.
+    """Return the path of a file's ledger, which is next to it.
 
     >>> ledger_path(Path("data/level1.jsonl")).as_posix()
     'data/level1.ledger.json'

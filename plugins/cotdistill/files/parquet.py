@@ -46,7 +46,7 @@ def require_parquet(place: str) -> None:
 
 
 def parquet_copy(path: Path) -> Path:
-    """Return the name of the Parquet file beside a file of rows.
+    """Return the path of the Parquet copy next to a file of rows.
 
     >>> parquet_copy(Path("data/kept.long.jsonl")).as_posix()
     'data/kept.long.parquet'
@@ -55,7 +55,7 @@ def parquet_copy(path: Path) -> Path:
 
 
 def write_parquet_copy(path: Path, layout: Layout | None = None) -> LedgerFile:
-    """Write the rows of a `.jsonl` file as Parquet beside it, and return its line of a ledger.
+    """Write the rows of a `.jsonl` file as Parquet next to it, and return its entry for a ledger.
 
     Raises:
         DataError: pyarrow is not installed, the file has no rows, or a row does not fit the first.
@@ -114,7 +114,7 @@ def _pyarrow(place: str) -> Any:
 
 
 def _refuse_other_keys(rows: Iterable[Row], known: Sequence[str]) -> None:
-    for row in rows:  # pyarrow would leave such a key out without a word
+    for row in rows:  # pyarrow would silently drop such a key
         other = [name for name in row if name not in known]
         if other:
             raise ValueError(f"key '{other[0]}' is not in the first rows")

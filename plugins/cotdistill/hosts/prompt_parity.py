@@ -124,7 +124,7 @@ def evaluation_prompt(tokenizer: Any, evaluated: Evaluated, user: str = _USER) -
 def parity_fault(
     place: str, tokenizer: Any, trained: Trained, evaluated: Evaluated
 ) -> Fault | None:
-    """Return where the two prompts differ and which setting mends it, or None if they are equal.
+    """Return where the two prompts differ and which setting fixes it, or None if they are equal.
 
     The tokenizer must be one that training would load (or has saved); it is not changed.
     """
@@ -172,11 +172,11 @@ def training_chat_template(tokenizer: Any, trained: Trained) -> str:
     with replaced(Template, "_jinja_escape", staticmethod(_escaped)):
         jinja = str(template._get_jinja_template(tokenizer))
     if trained.system:
-        said = _escaped(trained.system)
-        jinja = f"{{% set system_message = '{said}' %}}" + jinja
+        system = _escaped(trained.system)
+        jinja = f"{{% set system_message = '{system}' %}}" + jinja
     thought = "".join(template.thought_words)
     tagged = any(word.strip() in trained.response for word in template.thought_words)
-    kept = tagged and trained.enable_thinking is not False  # false takes the thoughts out
+    kept = tagged and trained.enable_thinking is not False  # false removes the thoughts
     if isinstance(template, ReasoningTemplate) and not trained.enable_thinking and not kept:
         jinja += "{% if add_generation_prompt %}{{ " + repr(thought) + " }}{% endif %}"
     return jinja
@@ -187,7 +187,7 @@ def _escaped(text: str) -> str:
 
 
 def _template(tokenizer: Any, trained: Trained) -> Any:
-    """A LLaMA-Factory template set up for one file; its registry keeps the original unchanged."""
+    """Return a LLaMA-Factory template set up for one file; the registry's own is not changed."""
     from llamafactory.data import template as registry
 
     arguments = SimpleNamespace(
@@ -211,7 +211,7 @@ def _template(tokenizer: Any, trained: Trained) -> Any:
 
 
 def _remedy(tokenizer: Any, trained: Trained, evaluated: Evaluated, wanted: Prompt) -> str:
-    """The fewest settings that make the prompts equal, else the way through the checkpoint."""
+    """Return the fewest settings that make the prompts equal, else how to change the checkpoint."""
     systems = dict.fromkeys(
         [evaluated.system_instruction, None, trained.system, trained.default_system]
     )
@@ -224,30 +224,30 @@ def _remedy(tokenizer: Any, trained: Trained, evaluated: Evaluated, wanted: Prom
             (evaluated.enable_thinking, None, False), (evaluated.add_bos_token, None, False, True),
         )
     ]  # fmt: skip
-    said = []
+    changes = []
     for candidate in sorted(candidates, key=lambda one: len(_changes(evaluated, one))):
         if evaluation_prompt(tokenizer, candidate).text == wanted.text:
-            said = _changes(evaluated, candidate)
+            changes = _changes(evaluated, candidate)
             break
-    if said:
-        return "set " + " and ".join(said)
+    if changes:
+        return "set " + " and ".join(changes)
     return "write the training prompt into it: cotdistill prompts CHECKPOINT TRAIN.yaml"
 
 
 def _changes(before: Evaluated, after: Evaluated) -> list[str]:
-    said = []
+    changes = []
     if after.chat != before.chat:
-        said.append("--apply_chat_template" if after.chat else "no --apply_chat_template")
+        changes.append("--apply_chat_template" if after.chat else "no --apply_chat_template")
     if after.system_instruction != before.system_instruction:
-        said.append(
+        changes.append(
             f"--system_instruction {after.system_instruction!r}"
             if after.system_instruction
             else "no --system_instruction"
         )
     for name in ("enable_thinking", "add_bos_token"):
         if getattr(after, name) != getattr(before, name):
-            said.append(f"--model_args {name}={getattr(after, name)}")
-    return said
+            changes.append(f"--model_args {name}={getattr(after, name)}")
+    return changes
 
 
 def _prompt(tokenizer: Any, ids: list[int]) -> Prompt:

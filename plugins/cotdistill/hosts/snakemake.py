@@ -109,8 +109,8 @@ def clear_dead_lock(folder: Path) -> bool:
         check=False,
     )
     if done.returncode != 0:
-        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        wrong = f"snakemake --unlock failed ({said})"
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        wrong = f"snakemake --unlock failed ({reason})"
         raise FaultsError(Fault(str(folder), wrong, "", f"look at {locks}"))
     return True
 

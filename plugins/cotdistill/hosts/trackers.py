@@ -53,12 +53,12 @@ def tracker(name: str) -> Callable[[Path, Tracked], str]:
     }[name]
 
 
-def _tensorboard(folder: Path, held: Tracked) -> str:
+def _tensorboard(folder: Path, tracked: Tracked) -> str:
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-    place = folder / "tensorboard" / held.run
+    place = folder / "tensorboard" / tracked.run
     for old in sorted(place.glob("events.out.tfevents.*")):
         old.unlink()  # a second report replaces the first; two files would draw every point twice
     writer = EventFileWriter(str(place))
@@ -68,61 +68,61 @@ def _tensorboard(folder: Path, held: Tracked) -> str:
         # a fixed time: the hosts log no clock, and the same scores should give the same picture
         writer.add_event(Event(wall_time=float(step), step=step, summary=summary))
 
-    for step, loss in held.curve:
+    for step, loss in tracked.curve:
         add("train/loss", step, loss)
-    for name, value in held.scores.items():
+    for name, value in tracked.scores.items():
         add(name, 0, value)
     writer.close()
     return str(place)
 
 
-def _wandb(folder: Path, held: Tracked) -> str:
+def _wandb(folder: Path, tracked: Tracked) -> str:
     import wandb
 
     offline = "WANDB_API_KEY" not in os.environ and "WANDB_MODE" not in os.environ
     (folder / "wandb").mkdir(parents=True, exist_ok=True)
     try:
         run = wandb.init(
-            project=held.study,
-            name=held.run,
-            config=dict(held.settings),
+            project=tracked.study,
+            name=tracked.run,
+            config=dict(tracked.settings),
             dir=str(folder),
             mode="offline" if offline else None,
             reinit="create_new",
         )
     except Exception as error:  # the library raises its own kinds for network and key alike
         raise FaultsError(Fault("wandb", f"cannot be started ({error})")) from error
-    for step, loss in held.curve:
+    for step, loss in tracked.curve:
         run.log({"train/loss": loss}, step=step)
-    run.summary.update(dict(held.scores))
+    run.summary.update(dict(tracked.scores))
     place = str(run.dir)
     run.finish()
     return place
 
 
-def _mlflow(folder: Path, held: Tracked) -> str:
+def _mlflow(folder: Path, tracked: Tracked) -> str:
     import mlflow
 
     if "MLFLOW_TRACKING_URI" not in os.environ:
         folder.mkdir(parents=True, exist_ok=True)
         mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
-    mlflow.set_experiment(held.study)
-    with mlflow.start_run(run_name=held.run):
-        mlflow.log_params(dict(held.settings))
-        for step, loss in held.curve:
+    mlflow.set_experiment(tracked.study)
+    with mlflow.start_run(run_name=tracked.run):
+        mlflow.log_params(dict(tracked.settings))
+        for step, loss in tracked.curve:
             mlflow.log_metric("train/loss", loss, step=step)
         # MLflow takes no @ in a name
-        mlflow.log_metrics({name.replace("@", "_at_"): v for name, v in held.scores.items()})
+        mlflow.log_metrics({name.replace("@", "_at_"): v for name, v in tracked.scores.items()})
     return str(mlflow.get_tracking_uri())
 
 
-def _trackio(folder: Path, held: Tracked) -> str:
+def _trackio(folder: Path, tracked: Tracked) -> str:
     os.environ.setdefault("TRACKIO_DIR", str(folder / "trackio"))
     import trackio
 
-    trackio.init(project=held.study, name=held.run, config=dict(held.settings))
-    for step, loss in held.curve:
+    trackio.init(project=tracked.study, name=tracked.run, config=dict(tracked.settings))
+    for step, loss in tracked.curve:
         trackio.log({"train/loss": loss}, step=step)
-    trackio.log(dict(held.scores))
+    trackio.log(dict(tracked.scores))
     trackio.finish()
     return os.environ["TRACKIO_DIR"]

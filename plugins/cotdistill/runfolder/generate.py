@@ -138,9 +138,9 @@ def _check_rows(resolved: Resolved, root: Path) -> None:
 
 
 def _once(found: list[Fault], known: list[Fault]) -> list[Fault]:
-    """Leave out what was said of another run already: a recipe's fault is in all its runs."""
-    said = {(fault.place.rsplit(":", 1)[-1], fault.wrong) for fault in known}
-    return [f for f in found if (f.place.rsplit(":", 1)[-1], f.wrong) not in said]
+    """Leave out faults already reported for another run: a recipe's fault is in all its runs."""
+    reported = {(fault.place.rsplit(":", 1)[-1], fault.wrong) for fault in known}
+    return [f for f in found if (f.place.rsplit(":", 1)[-1], f.wrong) not in reported]
 
 
 def _write(checked: CheckedStudy, root: Path) -> list[ManifestRun]:

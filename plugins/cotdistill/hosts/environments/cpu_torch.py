@@ -1,12 +1,12 @@
-"""Make LLaMA-Factory importable beside a PyTorch that was built without CUDA.
+"""Make LLaMA-Factory importable with a PyTorch that was built without CUDA.
 
-The index's torchvision and torchaudio wheels for Linux are CUDA builds. Beside a CPU torch,
-transformers trips over torchvision ("operator torchvision::nms does not exist") and LLaMA-Factory
-over torchaudio (a missing libc10_cuda). Two stand-in wheels mend it: a torchvision that is
-metadata only, so that transformers takes it for absent, and a torchaudio whose every use explains
-itself. Their local version sorts above the real one, so a resolver that sees them prefers them.
+The index's torchvision and torchaudio wheels for Linux are CUDA builds. With a CPU torch,
+transformers fails on torchvision ("operator torchvision::nms does not exist") and LLaMA-Factory
+on torchaudio (a missing libc10_cuda). Two stand-in wheels fix it: a torchvision that is metadata
+only, so that transformers treats it as absent, and a torchaudio that raises an explanation when
+used. Their local version sorts above the real one, so a resolver that sees them prefers them.
 
-Run as a script it writes the wheels where they are needed, and prints nothing where they are not:
+Run as a script, it writes the wheels if they are needed and nothing otherwise:
 
     python cpu_torch.py FOLDER
 """
@@ -20,7 +20,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-_TORCHAUDIO = '''"""Stand-in for torchaudio beside a CPU-only torch: text models never call it."""
+_TORCHAUDIO = '''"""Stand-in for torchaudio with a CPU-only torch: text models never call it."""
 
 __version__ = "{version}"
 
@@ -29,8 +29,8 @@ def __getattr__(name):
     if name.startswith("__"):
         raise AttributeError(name)
     raise RuntimeError(
-        f"torchaudio.{{name}} is not here: this environment holds a stand-in, because torchaudio "
-        "has no CPU build on the package index; install a real torchaudio to work with sound"
+        f"torchaudio.{{name}} is not available: this is a stand-in, because torchaudio has no CPU "
+        "build on the package index; install a real torchaudio to process audio"
     )
 '''
 
@@ -55,12 +55,12 @@ STAND_INS = (
 
 
 def write_wheel(stand_in: StandIn, folder: Path) -> Path:
-    """Write a stand-in as an installable wheel and return its path; the bytes never vary."""
+    """Write a stand-in as an installable wheel and return its path; the bytes are reproducible."""
     info = f"{stand_in.name}-{stand_in.version}.dist-info"
     files = dict(stand_in.files)
     files[f"{info}/METADATA"] = (
         f"Metadata-Version: 2.1\nName: {stand_in.name}\nVersion: {stand_in.version}\n"
-        "Summary: Stand-in beside a CPU-only torch, written by cotdistill\n"
+        "Summary: Stand-in for use with a CPU-only torch, written by cotdistill\n"
     )
     files[f"{info}/WHEEL"] = (
         "Wheel-Version: 1.0\nGenerator: cotdistill\nRoot-Is-Purelib: true\nTag: py3-none-any\n"

@@ -56,38 +56,40 @@ def python_of(prefix: str) -> tuple[str, ...]:
 
 @functools.cache
 def look_into(python: tuple[str, ...]) -> Environment:
-    """Return what an environment holds; nothing of it is imported.
+    """Return the contents of an environment; nothing in it is imported.
 
     Raises:
         FaultsError: its interpreter cannot be started.
     """
-    said: dict[str, Any] = json.loads(_said_by(python, _PROBE.read_text("utf-8"), _PROBE_SECONDS))
+    facts: dict[str, Any] = json.loads(
+        _output_of(python, _PROBE.read_text("utf-8"), _PROBE_SECONDS)
+    )
     return Environment(
         python=python,
-        version=tuple(said["python"]),
-        platform=said["platform"],
-        versions=said["versions"],
+        version=tuple(facts["python"]),
+        platform=facts["platform"],
+        versions=facts["versions"],
         unmet={
             name: [(wanted, here) for wanted, here in lacking]
-            for name, lacking in said["unmet"].items()
+            for name, lacking in facts["unmet"].items()
         },
-        torch=said["torch"],
-        cuda_bound=tuple(said["cuda_bound"]),
-        gpus=said["gpus"],
-        threads=said["threads"],
+        torch=facts["torch"],
+        cuda_bound=tuple(facts["cuda_bound"]),
+        gpus=facts["gpus"],
+        threads=facts["threads"],
     )
 
 
 def import_fault(python: tuple[str, ...], statement: str) -> str | None:
     """Return why an import fails in an environment, or None when it works; takes seconds."""
     try:
-        _said_by(python, f"{statement}\nprint('\\nok')", _IMPORT_SECONDS)
+        _output_of(python, f"{statement}\nprint('\\nok')", _IMPORT_SECONDS)
     except FaultsError as error:
         return error.faults[0].wrong
     return None
 
 
-def _said_by(python: tuple[str, ...], code: str, seconds: float) -> str:
+def _output_of(python: tuple[str, ...], code: str, seconds: float) -> str:
     place = shlex.join(python)
     remedy = "check the stage's environment prefix"
     try:

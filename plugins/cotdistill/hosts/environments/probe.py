@@ -65,18 +65,20 @@ def unmet(name: str) -> list[list[str | None]]:
 
 
 def torch_builds() -> dict[str, str | None]:
-    """Return the CUDA and ROCm versions that torch was built with, as its version.py says."""
+    """Return the CUDA and ROCm versions that torch was built with, as its version.py states."""
     spec = importlib.util.find_spec("torch")
     if spec is None or not spec.submodule_search_locations:
         return {}
     path = Path(next(iter(spec.submodule_search_locations))) / "version.py"
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    said = dict(re.findall(r"^(cuda|hip)\b[^=\n]*= *['\"]?([^'\"\n]+)", text, re.MULTILINE))
-    return {key: None if said.get(key, "None") == "None" else said[key] for key in ("cuda", "hip")}
+    builds = dict(re.findall(r"^(cuda|hip)\b[^=\n]*= *['\"]?([^'\"\n]+)", text, re.MULTILINE))
+    return {
+        key: None if builds.get(key, "None") == "None" else builds[key] for key in ("cuda", "hip")
+    }
 
 
 def bound_to_cuda(name: str) -> bool:
-    """Return whether a distribution's libraries ask for CUDA's, so that they load only with it."""
+    """Return whether a distribution's libraries link to CUDA's, so that they load only with it."""
     try:
         files = metadata.files(name) or ()
     except metadata.PackageNotFoundError:
@@ -84,8 +86,8 @@ def bound_to_cuda(name: str) -> bool:
     for file in files:
         path = Path(str(file.locate()))
         if path.suffix == ".so" and path.is_file():
-            held = path.read_bytes()
-            if any(library in held for library in CUDA_LIBRARIES):
+            binary = path.read_bytes()
+            if any(library in binary for library in CUDA_LIBRARIES):
                 return True
     return False
 
@@ -96,10 +98,10 @@ def gpus() -> int:
     if program is None:
         return 0
     try:
-        said = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=20)
+        listing = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return 0
-    count = sum(line.startswith("GPU ") for line in said.stdout.splitlines())
+    count = sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return count
@@ -107,7 +109,7 @@ def gpus() -> int:
 
 
 def facts() -> dict[str, Any]:
-    """Return everything that the doctor wants to know of this environment."""
+    """Return everything that `doctor` needs to know about this environment."""
     return {
         "python": list(sys.version_info[:3]),
         "platform": sys.platform,

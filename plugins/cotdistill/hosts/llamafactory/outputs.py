@@ -111,12 +111,12 @@ def _number(values: Mapping[str, Any], key: str, path: Path) -> float:
 
 def _object(path: Path) -> dict[str, Any]:
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(Fault(str(path), f"not readable as JSON ({error})")) from error
-    if not isinstance(held, dict):
+    if not isinstance(value, dict):
         raise DataError(Fault(str(path), "not a JSON object", "a file of LLaMA-Factory's trainer"))
-    return held
+    return value
 
 
 _TAIL = 4096

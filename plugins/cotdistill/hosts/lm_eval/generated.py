@@ -41,15 +41,15 @@ def with_text(
     Raises:
         DataError: none holds text.
     """
-    told = tell or (lambda _: None)
+    report = tell or (lambda _: None)
     kept = []
     for file in files:
         if all(is_generated(row) for row in islice(read_rows(file.path), 1)):
             kept.append(file)
         else:
-            told(f"{file.path}: likelihoods of choices, no text to grade; left out")
+            report(f"{file.path}: likelihoods of choices, no text to grade; left out")
         if file.older:
-            told(passed_over(file.path, file.older, f"samples files of {file.task}"))
+            report(passed_over(file.path, file.older, f"samples files of {file.task}"))
     if not kept:
         wrong = "holds likelihoods of choices, no text"
         raise DataError(Fault(str(files[0].path), wrong, "samples of a task that generates"))

@@ -113,7 +113,7 @@ def upstream_task_exists(name: str) -> bool:
     spec = importlib.util.find_spec("lm_eval")
     if spec is None or not spec.submodule_search_locations:
         return False
-    said = re.compile(
+    declared = re.compile(
         rb"^(?:task|group|tag):[ \t]*['\"]?" + re.escape(name.encode()) + rb"['\"]?[ \t]*(?:#.*)?$"
         rb"|^[ \t]*- ['\"]?" + re.escape(name.encode()) + rb"['\"]?[ \t]*$",
         re.MULTILINE,
@@ -125,7 +125,7 @@ def upstream_task_exists(name: str) -> bool:
             if not path.is_file():
                 continue
             text = path.read_bytes()
-            if wanted in text and said.search(text):
+            if wanted in text and declared.search(text):
                 return True
     return False
 

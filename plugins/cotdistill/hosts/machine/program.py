@@ -36,7 +36,7 @@ class StoppedError(Exception):
 
 
 def search_path(env: Mapping[str, str]) -> str:
-    """Return PATH with this interpreter's folder at its end, so that hosts beside it are found."""
+    """Return PATH with this interpreter's folder at its end, so that hosts next to it are found."""
     return os.pathsep.join(filter(None, (env.get("PATH", ""), str(Path(sys.executable).parent))))
 
 
