@@ -49,6 +49,8 @@ def generate(
         talk(f"rows to be fetched by `cotdistill run`: {named}{more}\n")
     if done.unequal:
         talk(f"{done.unequal}\n")
+    for warning in done.warnings:
+        talk(f"{warning}\n")
     sys.stdout.write(f"{_shown(done.folder)}\n")
 
 

@@ -35,6 +35,7 @@ from cotdistill.runfolder.bundles import in_recorded_bundles
 from cotdistill.runfolder.generate import check_study_files, unequal_arms
 from cotdistill.runfolder.manifest import ManifestRun, read_manifest
 from cotdistill.runfolder.moved import moved_fault
+from cotdistill.studies.learning_rates import unusual_learning_rates
 from cotdistill.studies.load import load_study, shipped_studies, study_of
 from cotdistill.studies.resolved_arm import ResolvedArm, resolve_arms
 from cotdistill.studies.study import read_study
@@ -180,14 +181,16 @@ def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> C
     except FaultsError as error:
         return Checked((f"study {name_or_path}",), error.faults)
     looked_at = f"study {study.name}: {len(files)} runs"
+    warnings = tuple(unusual_learning_rates(study))
     if not deep:
-        return Checked((looked_at,), ())
+        return Checked((looked_at,), (), notes=warnings)
     configs = []
     for _, layout, made in files:
         configs.append((f"{layout.run}.yaml", "train", made.train.values))
         if made.export:
             configs.append((f"{layout.run}.yaml", "export", made.export.values))
-    return Checked((f"{looked_at}, by LLaMA-Factory's own parser",), tuple(_accepted(configs)))
+    looked_at = f"{looked_at}, by LLaMA-Factory's own parser"
+    return Checked((looked_at,), tuple(_accepted(configs)), notes=warnings)
 
 
 @in_recorded_bundles
@@ -232,6 +235,7 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
     faults += _missing_rows(trained, root)
     if unequal := unequal_arms(study, trained, root):
         notes.insert(0, unequal)
+    notes += unusual_learning_rates(study)
     return Checked(tuple(looked_at), tuple(faults), tuple(rows), tuple(notes))
 
 

@@ -21,7 +21,8 @@ from cotdistill.studies.resolve import Run
 from cotdistill.studies.study import Study, batch_steps
 
 ADAPTERS = ("lora", "oft")
-_PREPROCESSING_WORKERS = 1  # tokenising is cached; more workers only pay on very large arms
+_WORKERS = 8
+"""Processes that tokenise on a machine with GPUs; a laptop loses more by starting them."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,11 @@ def _train_file(study: Study, run: Run, layout: Layout, command: Command) -> Con
         "dataset": run.arm,
         "output_dir": layout.absolute(layout.checkpoint),
         "deepspeed": deepspeed if recipe.deepspeed else None,
-        "preprocessing_workers": _PREPROCESSING_WORKERS,
+        "preprocessing_workers": recipe.workers or (1 if on_cpu else _WORKERS),
+        "dataloader_workers": 0 if on_cpu else min(recipe.workers or _WORKERS, 4),
+        "val_size": int(recipe.val_size) if recipe.val_size >= 1 else recipe.val_size,
+        "packing": recipe.packing,
+        "report_to": study.report_to or "none",
         "use_cpu": on_cpu,
         "precision": recipe.precision,
         "per_device_batch": recipe.per_device_batch,

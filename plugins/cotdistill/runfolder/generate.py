@@ -38,6 +38,7 @@ from cotdistill.runfolder.manifest import (
     write_manifest,
 )
 from cotdistill.runfolder.moved import taken_fault
+from cotdistill.studies.learning_rates import unusual_learning_rates
 from cotdistill.studies.load import load_study
 from cotdistill.studies.resolve import Resolved, Run, resolve, student_folder
 from cotdistill.studies.resolved_arm import ResolvedArm
@@ -57,6 +58,7 @@ class Generated:
     stale: tuple[str, ...]  # outputs that are there and were made from older files
     to_prepare: tuple[str, ...]  # arms whose rows `run` will fetch
     unequal: str  # how the arms differ in compute, where a recipe counts epochs; else nothing
+    warnings: tuple[str, ...]  # what is allowed, and most likely a mistake
 
 
 def generate(name_or_path: str, folder: Path | None = None, sets: Sequence[str] = ()) -> Generated:
@@ -253,6 +255,7 @@ def _difference(
             arm.name for arm in checked.trained_arms if arm.has_file and not arm.at_hand
         ),
         unequal=unequal_arms(checked.resolved.study, checked.trained_arms, root),
+        warnings=tuple(unusual_learning_rates(checked.resolved.study)),
     )
 
 

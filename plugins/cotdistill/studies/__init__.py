@@ -3,6 +3,7 @@
 PUBLIC_MODULES = (
     "arm",
     "drafts",
+    "learning_rates",
     "listing",
     "load",
     "resolve",

@@ -19,6 +19,7 @@ from cotdistill.studies.arm import Arm, MixedArm
 SCHEMA_VERSION = 1
 STAGES = ("prepare", "train", "export", "evaluate")
 Stage = Literal["prepare", "train", "export", "evaluate"]
+Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio", "swanlab"]
 Value = Any  # what a YAML file can hold: text, number, boolean, null, list, mapping
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
@@ -83,7 +84,10 @@ class Recipe(Shape):
     epochs: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     max_steps: int | None = Field(default=None, ge=1)
     scheduler: str = "cosine"
-    warmup_ratio: float = Field(default=0.0, ge=0, le=1)
+    warmup_ratio: float = Field(default=0.03, ge=0, le=1)
+    val_size: float = Field(default=0.0, ge=0)  # rows, or a share below 1, for the eval loss
+    packing: Literal["none", "neat"] = "none"  # neat: rows share a sequence, not their attention
+    workers: int | None = Field(default=None, ge=1)  # None: 8 with GPUs, 1 without
     precision: Literal["bf16", "fp16", "fp32"] = "bf16"
     deepspeed: str | None = None
     students: list[str] | None = None
@@ -93,6 +97,8 @@ class Recipe(Shape):
     def _one_length(self) -> Recipe:
         if (self.epochs is None) == (self.max_steps is None):
             raise ValueError("say how long to train: either 'epochs' or 'max_steps'")
+        if self.val_size >= 1 and self.val_size != int(self.val_size):
+            raise ValueError(f"val_size {self.val_size:g} is neither a number of rows nor a share")
         return self
 
 
@@ -154,6 +160,7 @@ class Study(Shape):
     hardware: Hardware = Hardware()
     environments: dict[Stage, str] = Field(default_factory=dict)
     launcher: Literal["auto", "plain", "torchrun", "accelerate"] = "auto"
+    report_to: list[Tracker] = Field(default_factory=list)  # trackers that see training live
     data_folder: str | None = None  # where registered datasets that are local files lie
     bundles: list[str] = Field(default_factory=list)  # folders of packaged files besides our own
 
