@@ -12,7 +12,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test test-slow lint types check docs bench clean
+.PHONY: help setup setup-slow demo test test-slow lint types check docs golden bench clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ help:
 setup:
 	@$(PYTHON) tools/environment.py
 
-setup-tests:
+setup-slow:
 	@$(PYTHON) tools/environment.py train eval run dev deepspeed
 
 demo: setup
@@ -28,10 +28,10 @@ demo: setup
 	@OMP_NUM_THREADS=1 $(BIN)/cotdistill run runs/quickstart --jobs 2
 	@$(BIN)/cotdistill report runs/quickstart
 
-test: setup-tests
+test: setup
 	@$(PYTEST) -m "not slow"
 
-test-slow: setup-tests
+test-slow: setup-slow
 	@$(PYTEST) -m slow
 
 lint: setup
@@ -45,6 +45,10 @@ check: lint types test test-slow
 
 docs: setup
 	@$(BIN)/python tools/reference_pages.py
+
+# After a change of the training templates: write what they should render to, and read the difference.
+golden: setup
+	@COTDISTILL_GOLDEN=write $(PYTEST) tests/runfolder/test_generate.py -k agreed
 
 BENCHES := startup run tasks grader corpus results statistics
 

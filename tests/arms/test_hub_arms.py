@@ -27,7 +27,7 @@ def registration(name: str, url: str) -> Registration:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.host
 def test_a_mix_of_hub_datasets_is_built_by_the_prepare_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -54,7 +54,7 @@ def test_a_mix_of_hub_datasets_is_built_by_the_prepare_stage(
     assert generate(str(study), tmp_path / "run").changed == ()
 
 
-@pytest.mark.slow
+@pytest.mark.host
 def test_a_hub_that_cannot_be_reached_gets_a_clear_line() -> None:
     with pytest.raises(DataError) as caught:
         next(hub_rows("nobody/nothing-at-all"))

@@ -11,7 +11,7 @@ from cotdistill.files.bundle import bundle_folder
 from cotdistill.hosts.lm_eval.task_rules import setting_faults
 from cotdistill.preflight.tasks import check_tasks, gold_faults
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.host
 
 ASKED_FOR = [
     "cot_gsm8k",

@@ -14,7 +14,7 @@ import pytest
 
 from cotdistill.cli.main import main
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.host, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture

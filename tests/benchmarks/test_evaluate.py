@@ -16,7 +16,7 @@ from cotdistill.cli.main import main
 from cotdistill.files.bundle import bundle_folder
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.host,
     pytest.mark.filterwarnings("ignore"),
     pytest.mark.usefixtures("prepared"),
 ]

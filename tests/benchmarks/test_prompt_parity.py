@@ -24,7 +24,7 @@ from cotdistill.preflight.prompts import check_prompts
 from cotdistill.runfolder.manifest import write_manifest
 from run_folder import manifest_run
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.host, pytest.mark.filterwarnings("ignore")]
 
 PLAIN, THOUGHT = "It is 2.", "<think>\nOne and one.\n</think>\n\nIt is 2."
 CATALOGUE = sorted(

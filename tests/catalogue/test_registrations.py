@@ -97,7 +97,7 @@ def test_a_well_formed_entry_of_either_formatting_is_read(tmp_path: Path) -> Non
     assert talk.as_entry() == {key: value for key, value in TALK.items() if key != "_about"}
 
 
-@pytest.mark.slow
+@pytest.mark.host
 def test_llamafactorys_own_parser_reads_every_entry_as_meant(tmp_path: Path) -> None:
     folder = bundle_folder("dataset_info")
     hub = read_registrations(folder / HUB_DATASETS)

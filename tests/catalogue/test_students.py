@@ -61,7 +61,7 @@ def test_qwen_mathematics_keeps_its_own_system_prompt_with_one_backslash() -> No
     )
 
 
-@pytest.mark.slow
+@pytest.mark.host
 def test_every_student_agrees_with_llamafactorys_own_tables() -> None:
     code = (
         "import json\n"

@@ -42,7 +42,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.slow
+@pytest.mark.host
 def test_the_wheel_contains_exactly_what_the_checkout_has(wheel: Path) -> None:
     expected = [name.removeprefix("plugins/") for name in tracked("plugins/cotdistill")]
     expected += [f"cotdistill/bundle/{name}" for folder in FOLDERS for name in tracked(folder)]
@@ -51,7 +51,7 @@ def test_the_wheel_contains_exactly_what_the_checkout_has(wheel: Path) -> None:
     assert sorted(packaged) == sorted(expected)
 
 
-@pytest.mark.slow
+@pytest.mark.host
 def test_an_installed_wheel_finds_its_folders_from_anywhere(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as opened:
         opened.extractall(tmp_path / "site")
@@ -76,7 +76,7 @@ def test_an_installed_wheel_finds_its_folders_from_anywhere(wheel: Path, tmp_pat
     assert int(runs) > 0
 
 
-@pytest.mark.slow
+@pytest.mark.host
 def test_the_sdist_makes_the_same_wheel(wheel: Path) -> None:
     (sdist,) = wheel.parent.glob("*.tar.gz")
     with tarfile.open(sdist) as opened:
@@ -92,6 +92,6 @@ def test_a_checkout_finds_its_folders() -> None:
         assert any(bundle_folder(folder).iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.host
 def test_the_wheel_has_the_version_of_the_package(wheel: Path) -> None:
     assert wheel.name.startswith(f"cotdistill-{cotdistill.__version__}-")

@@ -62,7 +62,7 @@ def test_the_studies_of_the_readme_are_valid() -> None:
     assert read_study(study, "gpu").hardware.gpus == 1
 
 
-@pytest.mark.slow
+@pytest.mark.host
 def test_the_tour_runs_as_typed(tmp_path: Path) -> None:
     """In a shell without .venv on its PATH, from a folder in which .venv is, as in a checkout."""
     environment = Path(sys.executable).parents[1]

@@ -95,7 +95,7 @@ def test_a_number_key_that_is_whole_in_transformers_4_must_be_whole() -> None:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.host
 def test_the_snapshot_is_what_the_installed_llamafactory_says() -> None:
     command = [sys.executable, "-P", llamafactory_snapshot.__file__, "--read"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -120,7 +120,7 @@ def test_the_snapshot_is_what_the_installed_llamafactory_says() -> None:
             assert "choices" not in entry or "only_in" in entry, name
 
 
-@pytest.mark.slow
+@pytest.mark.host
 def test_llamafactory_itself_accepts_what_is_accepted_here_and_names_what_it_refuses() -> None:
     wrong = {**FULL, "streaming": True}  # a rule across keys, which only the host knows
     unknown = {**FULL, "cutof_len": 1}

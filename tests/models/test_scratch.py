@@ -127,7 +127,7 @@ def test_a_shape_that_cannot_be_built_is_refused(given: dict[str, Any], says: st
         read_shape(Scratch, given, "study.yaml")
 
 
-@pytest.mark.slow
+@pytest.mark.host
 def test_llama_factory_trains_on_the_bytes_that_the_chat_template_writes(student: Path) -> None:
     data = pytest.importorskip("llamafactory.data.template")
     arguments = pytest.importorskip("llamafactory.hparams").DataArguments(template=SCRATCH_TEMPLATE)

@@ -76,7 +76,7 @@ def test_a_student_that_is_not_prepared_yet_is_named(folder: Path) -> None:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.host
 def test_rows_are_seen_as_llamafactory_trains_on_them(
     small_study: Study, study_file: WriteStudy, tmp_path: Path
 ) -> None:

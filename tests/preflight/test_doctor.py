@@ -184,7 +184,7 @@ def test_the_command_exits_1_when_a_stage_will_not_work(
     assert main(["doctor", "--env", "train"]) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.host
 def test_the_deep_examination_imports_the_host_of_this_environment() -> None:
     (examined,) = examine(None, ["train"], deep=True)
     assert (examined.state, stops(examined)) == ("works", [])

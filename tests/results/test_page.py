@@ -205,7 +205,7 @@ def test_a_teachers_scores_stand_above_those_of_the_students(folder: Path) -> No
         report(folder, teachers=[other])
 
 
-@pytest.mark.slow
+@pytest.mark.host
 @pytest.mark.skipif(chromium() is None, reason="no Chromium on this machine")
 def test_the_page_works_in_a_real_browser(folder: Path) -> None:
     report(folder)

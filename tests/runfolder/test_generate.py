@@ -420,7 +420,7 @@ def test_a_shipped_study_generates(name: str, tmp_path: Path) -> None:
     assert len(done.new) >= len(study.trained_arms())
 
 
-@pytest.mark.slow
+@pytest.mark.host
 def test_llamafactory_accepts_every_kind_of_generated_file(
     small_study: Study, study_file: WriteStudy, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.host
 
 
 def test_a_study_runs_to_its_report_and_then_there_is_nothing_to_do(study: Any) -> None:
