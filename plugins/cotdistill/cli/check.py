@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from cotdistill.cli.tables import say, talk
+
 
 def check(
     what: Annotated[
@@ -43,11 +45,11 @@ def check(
             for trained, text in row:
                 sys.stdout.write(f"    {'trained' if trained else 'prompt '} | {text!r}\n")
     for fault in found.faults:
-        sys.stdout.write(f"{fault}\n")
+        say(str(fault))
     for note in found.notes:
-        sys.stderr.write(f"note: {note}\n")
+        talk(f"note: {note}")
     for line in found.looked_at:
-        sys.stderr.write(f"checked {line}\n")
+        talk(f"checked {line}")
     sys.stderr.write(f"{len(found.faults) or 'no'} fault{'s' * (len(found.faults) != 1)}\n")
     if found.faults:
         raise typer.Exit(1)

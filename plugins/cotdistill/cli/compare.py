@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cotdistill.cli.options import Verdicts
-from cotdistill.cli.tables import show_table
+from cotdistill.cli.tables import show_table, warn
 
 
 def compare(
@@ -53,5 +52,5 @@ def compare(
         run_sd=run_sd,
     )
     for warning in warnings:
-        sys.stderr.write(f"warning: {warning}\n")
+        warn(warning)
     show_table(comparison_table(found, flips))

@@ -19,7 +19,7 @@ from cotdistill.cli.options import (
     progress_line,
     workers_or_all,
 )
-from cotdistill.cli.tables import show_table
+from cotdistill.cli.tables import say, show_table
 from cotdistill.errors import MisuseError
 from cotdistill.tables import Table
 
@@ -98,9 +98,9 @@ def lint(
             fix = "; filter --fix fixes it" if rule.fixable else ""
             sys.stdout.write(f"{rule.rule}: {rule.rows} rows ({rule.about}{fix})\n")
             for where in rule.where:
-                sys.stdout.write(f"    rows of {where}\n")
+                say(f"    rows of {where}")
             for example in rule.examples:
-                sys.stdout.write(f"    {example.place}: {example.detail}\n")
+                say(f"    {example.place}: {example.detail}")
         sys.stdout.write(f"{report.faulty_rows} of {report.rows} rows have a finding\n")
     if report.without_gold:
         sys.stderr.write(

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from cotdistill.cli.tables import show_table
+from cotdistill.cli.tables import show_table, talk
 
 _LINE_EVERY = 10.0  # seconds between lines of progress where no terminal listens
 
@@ -82,7 +82,7 @@ def grade(options: GradeOptions) -> None:
             advance=advance,
         )
     show_table(tally.table)
-    sys.stderr.write(f"wrote {tally.rows} rows: {tally.written}\n")
+    talk(f"wrote {tally.rows} rows: {tally.written}")
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cotdistill.cli.tables import show_table, warn
+from cotdistill.cli.tables import show_table, talk, warn
 from cotdistill.errors import MisuseError
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def judge(arguments: JudgeArguments) -> None:
     found = judge_samples(arguments.places, options, asker, arguments.cache, warn)
     show_table(found.table)
     for path in found.written:
-        sys.stderr.write(f"wrote {path}\n")
+        talk(f"wrote {path}")
     if found.spent.failed:
         sys.stderr.write(
             f"{found.spent.failed:,} requests failed, last: {found.spent.last_failure}; "

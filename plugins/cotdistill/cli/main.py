@@ -91,7 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with more_bundles(roots):
             return _call(given[0], given[1:])
     except UserError as error:
-        sys.stderr.write(f"{error}\n")
+        from cotdistill.tables import printable
+
+        sys.stderr.write(printable(str(error)) + "\n")
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from cotdistill.cli.options import Verdicts
-from cotdistill.cli.tables import show_table
+from cotdistill.cli.tables import show_table, talk
 
 
 class Tracker(StrEnum):
@@ -57,12 +57,12 @@ def report(
         sys.stdout.write("\n")
         show_table(made.comparisons)
     for path in made.written:
-        sys.stderr.write(f"wrote {path}\n")
+        talk(f"wrote {path}")
     if track:
         from cotdistill.results.report.track import track_results
 
         for where in track_results(made.results, [one.value for one in track]):
-            sys.stderr.write(f"tracked {where}\n")
+            talk(f"tracked {where}")
     if serve:
         from cotdistill.results.report.serve import serve_page
 

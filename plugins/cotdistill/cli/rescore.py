@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cotdistill.cli.tables import show_table, warn
+from cotdistill.cli.tables import show_table, talk, warn
 
 
 def rescore(
@@ -40,4 +40,4 @@ def rescore(
     show_table(rule_table(done))
     for one in done:
         for path in one.written:
-            sys.stderr.write(f"wrote {path}\n")
+            talk(f"wrote {path}")

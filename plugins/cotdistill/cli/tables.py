@@ -1,10 +1,10 @@
-"""Tables on stdout: drawn on a terminal, aligned text in a pipe."""
+"""What verbs print: tables and lines, in which nothing from data can steer the terminal."""
 
 from __future__ import annotations
 
 import sys
 
-from cotdistill.tables import Table
+from cotdistill.tables import Table, printable
 
 _GAP = 2
 
@@ -13,14 +13,15 @@ def show_table(table: Table) -> None:
     """Print a table on stdout: drawn on a terminal, aligned lines in a pipe.
 
     No cell is ever cut: on a terminal, columns that do not fit follow in a second table, with the
-    columns that name the row repeated.
+    columns that name the row repeated. Control and bidi characters are shown as escapes.
     """
+    table = _printable(table)
     widths = _widths(table)
     if not sys.stdout.isatty():
         for line in _lines(table, widths, list(range(len(widths)))):
             sys.stdout.write(line + "\n")
         for note in table.notes:
-            sys.stdout.write(f"{note}\n")
+            say(note)
         return
     from rich.console import Console
 
@@ -36,9 +37,30 @@ def show_table(table: Table) -> None:
         console.print(note, style="dim", markup=False, highlight=False)
 
 
+def say(line: str) -> None:
+    """Print a line of results on stdout."""
+    sys.stdout.write(printable(line) + "\n")
+
+
+def talk(line: str) -> None:
+    """Print a line on stderr."""
+    sys.stderr.write(printable(line) + "\n")
+
+
 def warn(words: str) -> None:
     """Print a warning on stderr."""
-    sys.stderr.write(f"warning: {words}\n")
+    talk(f"warning: {words}")
+
+
+def _printable(table: Table) -> Table:
+    def one_line(text: str) -> str:
+        return printable(text).replace("\n", "\\n").replace("\t", " ")
+
+    return Table(
+        tuple(map(one_line, table.columns)),
+        tuple(tuple(map(one_line, row)) for row in table.rows),
+        tuple(map(one_line, table.notes)),
+    )
 
 
 def _lines(table: Table, widths: list[int], places: list[int]) -> list[str]:
