@@ -77,7 +77,7 @@ def test_a_gold_that_is_not_graded_right_is_named() -> None:
     row |= {"gold": "12 cats", "kind": "letter", "options": None, "rationale": None, "meta": {}}
     write_split("gsm8k", "test", [row], {})
     assert [str(fault) for fault in gold_faults()] == [
-        "gsm8k test: gsm8k-1: the gold '12 cats' is not graded right"
+        "gsm8k test: gsm8k-1: the reference answer '12 cats' is not graded correct"
     ]
 
 
@@ -99,7 +99,7 @@ BROKEN = {
     "empty.yaml": ("include: base.yaml\ntask: empty\ndoc_to_text: ' '\n", "plain prompt is empty"),
     "lost.yaml": (
         "include: base.yaml\ntask: lost\ndoc_to_text: 'Hello'\n",
-        "plain prompt does not hold the question",
+        "plain prompt does not contain the question",
     ),
     "unfilled.yaml": (
         "include: base.yaml\ntask: unfilled\ndoc_to_text: '{{questio}}'\n",
@@ -107,7 +107,7 @@ BROKEN = {
     ),
     "wrong.yaml": (
         "include: base.yaml\ntask: wrong\nprocess_results: !function hooks.nothing_is_right\n",
-        "its own gold '7' scores",
+        "its own reference answer '7' scores",
     ),
     "greedy.yaml": (
         "include: base.yaml\ntask: greedy\nrepeats: 4\n",
