@@ -10,7 +10,8 @@ import pytest
 
 from cotdistill.catalogue.packaged import datasets
 from cotdistill.corpus.records.import_traces import import_source
-from cotdistill.corpus.records.row_shapes import Told, shape_of
+from cotdistill.corpus.records.row_shapes import shape_of
+from cotdistill.corpus.records.shape import SourceInfo
 from cotdistill.corpus.records.sources import find_sources
 from cotdistill.corpus.records.trace_row import trace_of, trace_row
 from cotdistill.errors import DataError
@@ -70,7 +71,7 @@ def test_a_row_of_each_shape_becomes_a_trace(
     shape = shape_of(row)
     assert shape is not None
     assert shape.name == name
-    (trace,) = shape.read(row, Told(dataset="toy"))
+    (trace,) = shape.read(row, SourceInfo(dataset="toy"))
     assert (trace.question, trace.gold, trace.rationale) == (question, gold, rationale)
     assert trace_of(trace_row(trace)) == trace
 
@@ -82,14 +83,14 @@ def test_samples_of_guided_self_improvement_become_a_trace_each() -> None:
     }  # fmt: skip
     shape = shape_of(row)
     assert shape is not None
-    assert [trace.answer for trace in shape.read(row, Told())] == ["2", "3"]
+    assert [trace.answer for trace in shape.read(row, SourceInfo())] == ["2", "3"]
 
 
 def test_a_prompt_file_of_mentor_kd_holds_several_chains() -> None:
     row = {"instruction": "1+1?", "output": ["Two.", "It is 2."], "label": "2"}
     shape = shape_of(row)
     assert shape is not None
-    assert [trace.rationale for trace in shape.read(row, Told())] == ["Two.", "It is 2."]
+    assert [trace.rationale for trace in shape.read(row, SourceInfo())] == ["Two.", "It is 2."]
 
 
 def test_all_156_legacy_names_and_their_files_are_known() -> None:

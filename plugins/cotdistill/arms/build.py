@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from cotdistill.arms.rows import Tally, inputs_of, source_rows, trace_of_training_row, trace_pair
+from cotdistill.arms.rows import Tally, inputs_of, source_traces, trace_of_training_row
 from cotdistill.corpus.filtering.filter import FilterOptions, filter_traces
 from cotdistill.corpus.filtering.lint import LintOptions, lint, report_json
 from cotdistill.corpus.filtering.settings import Filters
 from cotdistill.corpus.mixing.mix import draw_mix
 from cotdistill.corpus.mixing.mixture import mixture
-from cotdistill.corpus.records.trace import training_row
+from cotdistill.corpus.records.gold_files import read_golds
+from cotdistill.corpus.records.row_reader import field_lines
+from cotdistill.corpus.records.shape import SourceInfo
+from cotdistill.corpus.records.trace import Trace, training_row
+from cotdistill.corpus.records.trace_row import trace_of, trace_row
 from cotdistill.errors import DataError, Fault, StudyError, did_you_mean
 from cotdistill.files.atomic import write_text
 from cotdistill.files.jsonl import Row, read_rows, write_rows
@@ -25,35 +30,40 @@ from cotdistill.studies.resolved_arm import ResolvedArm, Source, resolve_arm
 from cotdistill.studies.study import ScratchStudent
 
 
-def arm_rows(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[Row]:
-    """Yield the rows of any arm in their final order, counted in a tally as they go by.
+def arm_traces(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[Trace]:
+    """Yield the traces of any arm in their final order, counted in a tally as they are read.
 
     Raises:
-        DataError: a source is missing or broken, a row lacks a mapped column, no row passes a
-            filter, or a mix asks for more than there is.
+        DataError: a source is missing or broken, a row cannot be trained on, no row passes the
+            filter, or the mix asks for more rows than there are.
     """
     if arm.mixing:
-        return _mixed_rows(arm, folder, tally)
+        return _mixed_traces(arm, folder, tally)
     if arm.filter:
-        return _filtered_rows(arm, folder, tally)
+        return _filtered_traces(arm, folder, tally)
     assert arm.source is not None
-    return source_rows(arm.source, tally)
+    return source_traces(arm.source, tally)
 
 
-def _filtered_rows(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[Row]:
-    """Yield the rows of an arm that its filter keeps; the others are written beside with reasons.
+def _filtered_traces(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[Trace]:
+    """Yield the traces of an arm that its filter keeps; it writes the others with their reasons.
 
     The tally gets the arm's own rows by reason, and the rows of every file that was read. What
     `lint` still finds among the kept rows is written to `data/<arm>.lint.json`.
     """
     filters = arm.filter
     assert filters is not None
-    files = {source.name: _source_file(source, folder) for source in arm.sources}
+    golds = tuple(Path(path) for path in filters.golds)
+    files = {}
+    for source in arm.sources:
+        counted = tally if source is arm.source else Tally()
+        files[source.name] = _source_file(source, golds, folder, counted)
+        tally.read.update(counted.read if counted is not tally else {})
     out = folder / "data" / "filtered" / f"{arm.name}.jsonl"
     settings = filters.model_dump(exclude=set(ArmFilters.model_fields) - set(Filters.model_fields))
     asked = Filters.model_validate({**settings, "paired": bool(filters.paired_with)})
     options = FilterOptions(
-        golds=tuple(Path(path) for path in filters.golds),
+        golds=golds,
         split=len(files) > 1,
         workers=os.cpu_count() or 1,
     )
@@ -65,16 +75,15 @@ def _filtered_rows(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[Row
     _count_filtered(ledger, files, tally)
     found = lint([kept], LintOptions(tuple(filters.against), workers=os.cpu_count() or 1))
     write_text(folder / "data" / f"{arm.name}.lint.json", report_json(found))
-    for number, row in enumerate(read_rows(kept), start=1):
-        pair, wrong = trace_pair(row)
-        if wrong:
-            raise DataError(Fault(f"{kept}: row {number}", wrong))
-        yield pair
+    for row in read_rows(kept):
+        yield trace_of(row)
 
 
 def _count_filtered(ledger: Ledger, files: Mapping[str, Path], tally: Tally) -> None:
     for name, path in files.items():
-        tally.read[name] = next(each.rows for each in ledger.inputs if each.file == path.as_posix())
+        if name not in tally.read:
+            of_file = (each.rows for each in ledger.inputs if each.file == path.as_posix())
+            tally.read[name] = next(of_file)
     notes = dict(ledger.notes)
     own = notes.pop("counts_of_inputs")[0]  # the first is the arm's, the others it is paired with
     tally.dropped.update({reason: rows for reason, rows in own.items() if rows})
@@ -82,17 +91,21 @@ def _count_filtered(ledger: Ledger, files: Mapping[str, Path], tally: Tally) -> 
     tally.notes["filter"] = notes
 
 
-def _source_file(source: Source, folder: Path) -> Path:
-    """Return a file that the filter can read: the source's own, or its rows in one shape."""
-    if source.path:
+def _source_file(source: Source, golds: Sequence[Path], folder: Path, tally: Tally) -> Path:
+    """Return a file that the filter reads as the arm does: the source's own, or its traces."""
+    info = source.info
+    as_it_is = SourceInfo(info.dataset, answers_are_targets=True)
+    if source.path and (source.registration or info == as_it_is):
         return source.path
+    known = {key: gold for path in golds for key, gold in read_golds(path, "words").items()}
     path = folder / "data" / "sources" / f"{source.name}.jsonl"
-    write_rows(path, source_rows(source))
+    named = replace(source, info=replace(info, golds=known))
+    write_rows(path, map(trace_row, source_traces(named, tally)))
     return path
 
 
-def _mixed_rows(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[Row]:
-    """Yield the rows of a mix in their final order.
+def _mixed_traces(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[Trace]:
+    """Yield the traces of a mix in their final order.
 
     The parts are written to files first and read from there by place, so that memory does not grow
     with the rows. The tally gets what the parts' ledgers say, and the rows that were not drawn.
@@ -106,7 +119,7 @@ def _mixed_rows(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[Row]:
     if mix.not_drawn:
         tally.dropped["not_drawn"] = mix.not_drawn
     for _, trace in mix.traces():
-        yield training_row(trace)
+        yield trace
 
 
 def _count_part(part: ResolvedArm, ledger: Ledger, tally: Tally) -> None:
@@ -116,16 +129,23 @@ def _count_part(part: ResolvedArm, ledger: Ledger, tally: Tally) -> None:
     tally.dropped.update({why: rows for why, rows in ledger.counts.items() if why != "kept"})
 
 
-def check_arm(arm: ResolvedArm) -> None:
+def check_arm(arm: ResolvedArm) -> Tally:
     """Read an arm at hand to its last row, and see whether a mix can be met; writes nothing.
+
+    Returns what was counted of its own rows; of a mix, nothing.
 
     Raises:
         DataError: every row that is wrong, or the most that a mix can have.
     """
-    sizes = {source.name: sum(1 for _ in source_rows(source)) for source in arm.sources}
+    sizes = {}
+    tallies = {}
+    for source in arm.sources:
+        tallies[source.name] = Tally()
+        sizes[source.name] = sum(1 for _ in source_traces(source, tallies[source.name]))
     mixing = arm.mixing
     if mixing and mixing.rows and not (mixing.matched or mixing.length_matched):
         mixture(sizes, mixing.weights, mixing.rows, mixing.seed, replace=mixing.replace)
+    return tallies.get(arm.name, Tally())
 
 
 def build_arm(folder: Path, arm: str) -> Path:
@@ -157,7 +177,8 @@ def _write_arm(arm: ResolvedArm, folder: Path) -> None:
     path = folder / arm.file
     ledger_path(path).unlink(missing_ok=True)  # a file without a ledger is not a finished file
     tally = Tally()
-    count = write_rows(path, arm_rows(arm, folder, tally))
+    count = write_rows(path, map(training_row, arm_traces(arm, folder, tally)))
+    fields = tally.fields.as_notes()
     write_ledger(
         path,
         Ledger(
@@ -167,7 +188,7 @@ def _write_arm(arm: ResolvedArm, folder: Path) -> None:
             counts={"kept": count, **dict(sorted(tally.dropped.items()))},
             settings=arm.declared.model_dump(mode="json"),
             seed=getattr(arm.declared, "seed", None),
-            notes={"digest": arm.digest, **tally.notes},
+            notes={"digest": arm.digest, **({"fields": fields} if fields else {}), **tally.notes},
         ),
     )
 
@@ -191,7 +212,7 @@ def build_student(folder: Path, student: str, arm: str) -> Path:
         rows = read_rows(write_arm(resolved, folder))
     else:
         assert resolved.source is not None
-        rows = source_rows(resolved.source)
+        rows = map(training_row, source_traces(resolved.source, Tally()))
     target = folder / student_folder(student, arm)
     build(scratch[student], (text for row in rows for text in _texts(row)), target)
     return target
@@ -205,6 +226,25 @@ def known_rows(arm: ResolvedArm, folder: Path) -> int | None:
     if arm.mixing:
         return arm.mixing.rows
     return arm.source.declared_rows if arm.source and not arm.filter else None
+
+
+def arm_notes(arm: ResolvedArm, folder: Path, tally: Tally | None = None) -> list[str]:
+    """Return what should be known of an arm's rows: fields kept or not read, and rows dropped.
+
+    The counts are those of a tally, else of the arm's ledger if there is one.
+    """
+    path = folder / arm.file
+    if tally is not None:
+        fields, dropped = tally.fields.as_notes(), dict(sorted(tally.dropped.items()))
+    elif ledger_path(path).is_file():
+        ledger = read_ledger(path)
+        fields = ledger.notes.get("fields") or {}
+        dropped = {why: rows for why, rows in ledger.counts.items() if why != "kept"}
+    else:
+        return []
+    if arm.filter or arm.mixing:
+        dropped = {}  # filters and mixes leave rows out on purpose
+    return [f"arm {arm.name}: {line}" for line in field_lines({**fields, "dropped": dropped})]
 
 
 def _texts(row: Row) -> list[str]:

@@ -39,11 +39,13 @@ def import_traces(
         cotdistill import-traces Distilling-CoT-Reasoning/data -o traces
     """
     from cotdistill.corpus.records.import_traces import import_source, output_paths
+    from cotdistill.corpus.records.row_reader import field_lines
     from cotdistill.corpus.records.sources import find_sources
     from cotdistill.files.inputs import refuse_overwriting
 
     rows = []
     messages = []
+    fields: list[str] = []
     sources = find_sources(paths, golds or [])
     outputs = [path for each in sources for path in output_paths(each, output, parquet=parquet)]
     refuse_overwriting([*(source.path for source in sources), *(golds or [])], outputs)
@@ -53,13 +55,14 @@ def import_traces(
             first = done.refusals[0]
             count = "no row could be read" if not done.read else f"{done.rows - done.read} refused"
             messages.append((done.read, f"{source.path}: {count}; {first.place}: {first.why}\n"))
+        fields += [f"{source.path}: {line}\n" for line in field_lines(done.fields.as_notes())]
         refused = ", ".join(f"{count} {rule}" for rule, count in done.refused.items()) or "0"
         shape = ", ".join(done.shapes) or "none"
         counts = (done.rows, done.traces, done.questions, done.with_gold)
         rows.append((source.name, shape, *map(str, counts), refused))
     columns = ("name", "shape", "rows", "traces", "questions", "with gold", "refused")
     show_table(Table(columns, tuple(rows)))
-    for _, message in messages:
+    for message in [*fields, *(message for _, message in messages)]:
         sys.stderr.write(message)
     if not all(read for read, _ in messages):
         raise typer.Exit(1)
@@ -102,6 +105,8 @@ def lint(
             for example in rule.examples:
                 say(f"    {example.place}: {example.detail}")
         sys.stdout.write(f"{report.faulty_rows} of {report.rows} rows have a finding\n")
+    for line in report.fields:
+        sys.stderr.write(f"{line}\n")
     if report.without_gold:
         sys.stderr.write(
             f"{report.without_gold} rows have no reference answer and were not graded\n"

@@ -47,6 +47,8 @@ def generate(
         named = ", ".join(done.to_prepare[:_NAMED])
         more = f" and {len(done.to_prepare) - _NAMED} more" * (len(done.to_prepare) > _NAMED)
         talk(f"rows to be fetched by `cotdistill run`: {named}{more}\n")
+    for note in done.notes:
+        talk(f"{note}\n")
     if done.unequal:
         talk(f"{done.unequal}\n")
     for warning in done.warnings:

@@ -14,6 +14,8 @@ PUBLIC_MODULES = (
     "mixing.settings",
     "records.gold_files",
     "records.import_traces",
+    "records.row_reader",
+    "records.shape",
     "records.sources",
     "records.trace",
     "records.trace_row",

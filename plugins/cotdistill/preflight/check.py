@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cotdistill.arms.build import is_current
+from cotdistill.arms.build import arm_notes, is_current
 from cotdistill.benchmarks.packaged import benchmark_files
 from cotdistill.catalogue.packaged import (
     HUB_DATASETS,
@@ -177,20 +177,20 @@ def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> C
     try:
         study, place = load_study(name_or_path, sets)
         with only_bundles(study.bundles):
-            files = check_study_files(study, place, Path("runs").resolve() / study.name).files
+            checked = check_study_files(study, place, Path("runs").resolve() / study.name)
     except FaultsError as error:
         return Checked((f"study {name_or_path}",), error.faults)
-    looked_at = f"study {study.name}: {len(files)} runs"
-    warnings = tuple(unusual_learning_rates(study))
+    looked_at = f"study {study.name}: {len(checked.files)} runs"
+    notes = (*checked.notes, *unusual_learning_rates(study))
     if not deep:
-        return Checked((looked_at,), (), notes=warnings)
+        return Checked((looked_at,), (), notes=notes)
     configs = []
-    for _, layout, made in files:
+    for _, layout, made in checked.files:
         configs.append((f"{layout.run}.yaml", "train", made.train.values))
         if made.export:
             configs.append((f"{layout.run}.yaml", "export", made.export.values))
-    looked_at = f"{looked_at}, by LLaMA-Factory's own parser"
-    return Checked((looked_at,), tuple(_accepted(configs)), notes=warnings)
+    looked_at += ", by LLaMA-Factory's own parser"
+    return Checked((looked_at,), tuple(_accepted(configs)), notes=notes)
 
 
 @in_recorded_bundles
@@ -233,6 +233,7 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
     arms = resolve_arms(study, str(root / "study.yaml"))
     trained = [arms[name] for name in study.trained_arms()]
     faults += _missing_rows(trained, root)
+    notes += [note for arm in trained for note in arm_notes(arm, root)]
     if unequal := unequal_arms(study, trained, root):
         notes.insert(0, unequal)
     notes += unusual_learning_rates(study)

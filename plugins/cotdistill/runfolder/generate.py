@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill.arms.build import (
+    arm_notes,
     check_arm,
     is_current,
     known_rows,
@@ -57,6 +58,7 @@ class Generated:
     dropped: tuple[str, ...]
     stale: tuple[str, ...]  # outputs that are there and were made from older files
     to_prepare: tuple[str, ...]  # arms whose rows `run` will fetch
+    notes: tuple[str, ...]  # what should be known of the arms' rows
     unequal: str  # how the arms differ in compute, where a recipe counts epochs; else nothing
     warnings: tuple[str, ...]  # what is allowed, and most likely a mistake
 
@@ -87,6 +89,7 @@ class CheckedStudy:
 
     resolved: Resolved
     files: tuple[tuple[Run, Layout, RunFiles], ...]
+    notes: tuple[str, ...]  # not faults, but worth knowing
 
     @property
     def trained_arms(self) -> list[ResolvedArm]:
@@ -101,7 +104,7 @@ def check_study_files(study: Study, place: str, root: Path) -> CheckedStudy:
         FaultsError: all faults of names, batches, rows and training arguments.
     """
     resolved = resolve(study, place)
-    _check_rows(resolved, root)
+    notes = _check_rows(resolved, root)
     files: list[tuple[Run, Layout, RunFiles]] = []
     faults: list[Fault] = []
     for run in resolved.runs:
@@ -111,7 +114,7 @@ def check_study_files(study: Study, place: str, root: Path) -> CheckedStudy:
         files.append((run, layout, made))
     if faults:
         raise FaultsError(faults)
-    return CheckedStudy(resolved, tuple(files))
+    return CheckedStudy(resolved, tuple(files), tuple(notes))
 
 
 def _manifest_before(root: Path) -> tuple[ManifestRun, ...]:
@@ -122,14 +125,21 @@ def _manifest_before(root: Path) -> tuple[ManifestRun, ...]:
         return ()
 
 
-def _check_rows(resolved: Resolved, root: Path) -> None:
-    """Read every arm at hand once, so that a bad row stops everything before a file is written."""
+def _check_rows(resolved: Resolved, root: Path) -> list[str]:
+    """Read every arm at hand once, so that a bad row stops everything before a file is written.
+
+    Returns what should be known of the arms' rows.
+    """
     faults: list[Fault] = []
+    notes: list[str] = []
     for arm in resolved.arms.values():
-        if not arm.has_file or not arm.at_hand or is_current(arm, root):
+        if not arm.has_file or not arm.at_hand:
+            continue
+        if is_current(arm, root):
+            notes += arm_notes(arm, root)
             continue
         try:
-            check_arm(arm)
+            notes += arm_notes(arm, root, check_arm(arm))
         except DataError as error:
             faults += [
                 Fault(f"arm {arm.name}: {fault.place}", fault.wrong, fault.expected, fault.remedy)
@@ -137,6 +147,7 @@ def _check_rows(resolved: Resolved, root: Path) -> None:
             ]
     if faults:
         raise DataError(faults)
+    return notes
 
 
 def _once(found: list[Fault], known: list[Fault]) -> list[Fault]:
@@ -254,6 +265,7 @@ def _difference(
         to_prepare=tuple(
             arm.name for arm in checked.trained_arms if arm.has_file and not arm.at_hand
         ),
+        notes=checked.notes,
         unequal=unequal_arms(checked.resolved.study, checked.trained_arms, root),
         warnings=tuple(unusual_learning_rates(checked.resolved.study)),
     )

@@ -1,4 +1,4 @@
-"""An arm: one way of making the training set; told apart by the key that names its source."""
+"""An arm: one way of making the training set, known by the key that names its source."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 from cotdistill.catalogue.registration import Columns
 from cotdistill.corpus.filtering.settings import Filters
 from cotdistill.corpus.mixing.settings import Mixing
+from cotdistill.corpus.records.shape import Reasoning
 from cotdistill.schema import Shape
 
 
 class _Source(Shape):
-    train: bool = True  # False: the arm is only there to be mixed from
+    train: bool = True  # False: other arms are mixed from it, and nothing else
 
 
 class ArmFilters(Filters):
-    """What an arm's traces must be to be trained on, as `cotdistill filter` keeps them.
+    """Which of an arm's traces are trained on, as `cotdistill filter` keeps them.
 
     `paired_with` names other arms: a question stays only where each has a kept trace of it.
     `golds` names files of questions with golds, joined by the question.
@@ -32,16 +33,28 @@ class DatasetArm(_Source):
 
     dataset: str
     folder: str | None = None
-    missing: Literal["refuse", "drop"] = "refuse"  # rows that lack a mapped column
+    missing: Literal["refuse", "drop"] = "refuse"  # rows that cannot be trained on
     filter: ArmFilters | None = None
 
 
+class FileColumns(Columns):
+    """Columns of a local file: `messages` holds turns, `reasoning` goes before the response."""
+
+    messages: str | None = None
+    reasoning: str | None = None
+
+
 class FileArm(_Source):
-    """A local `.jsonl` or `.json` file."""
+    """A local `.jsonl`, `.json` or `.parquet` file.
+
+    `reasoning` says what becomes of reasoning that rows keep apart from their response: between
+    `<think>` tags before it (`think`), before it as text (`plain`), or left out (`drop`).
+    """
 
     file: str
-    columns: Columns = Columns()
-    missing: Literal["refuse", "drop"] = "refuse"  # rows that lack a mapped column
+    columns: FileColumns = FileColumns()
+    reasoning: Reasoning = "think"
+    missing: Literal["refuse", "drop"] = "refuse"  # rows that cannot be trained on
     filter: ArmFilters | None = None
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from cotdistill import __version__
 from cotdistill.catalogue.packaged import datasets
-from cotdistill.catalogue.registration import Columns, Registration
+from cotdistill.catalogue.registration import Registration
 from cotdistill.corpus.mixing.settings import Mixing
+from cotdistill.corpus.records.shape import ReadColumns, SourceInfo
 from cotdistill.corpus.records.sources import gold_files_beside
 from cotdistill.errors import Fault, StudyError, did_you_mean
 from cotdistill.files.hashes import FileHashes
@@ -35,7 +36,7 @@ class Source:
     path: Path | None = None
     registration: Registration | None = None
     puzzles: PuzzleArm | None = None
-    columns: Columns = field(default_factory=Columns)
+    info: SourceInfo = field(default_factory=SourceInfo)
     drop_missing: bool = False
 
     @property
@@ -238,10 +239,16 @@ class _Finder:
     def _source(self, name: str, declared: Arm, where: str) -> Source | None:
         match declared:
             case FileArm():
+                columns = ReadColumns(**declared.columns.model_dump())
                 return Source(
                     name,
                     Path(declared.file),
-                    columns=declared.columns,
+                    info=SourceInfo(
+                        name,
+                        columns=columns,
+                        answers_are_targets=True,
+                        reasoning=declared.reasoning,
+                    ),
                     drop_missing=declared.missing == "drop",
                 )
             case DatasetArm():
@@ -266,7 +273,9 @@ class _Finder:
             name,
             path,
             registration,
-            columns=_columns(registration),
+            info=SourceInfo(
+                name, columns=_columns(registration), answers_are_targets=True, registered=True
+            ),
             drop_missing=declared.missing == "drop",
         )
 
@@ -282,12 +291,10 @@ def puzzle_faults(arm: PuzzleArm, where: str) -> Iterator[Fault]:
         yield Fault(where, f"unknown level {arm.level}", f"answer-only, or 1 to {STEPS}")
 
 
-def _columns(registration: Registration) -> Columns:
-    if registration.formatting != "alpaca":
-        return Columns()
+def _columns(registration: Registration) -> ReadColumns:
     columns = registration.columns
-    return Columns(
-        prompt=columns.prompt, query=columns.query, response=columns.response, system=columns.system
+    return ReadColumns(
+        columns.prompt, columns.query, columns.response, columns.system, columns.messages
     )
 
 

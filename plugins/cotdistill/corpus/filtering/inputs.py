@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,8 @@ class TraceFile:
     `input` is the file as the user named it and `label` how messages call it. If it was imported,
     `path` is the imported copy, `input_rows` counts the input's rows, `row_numbers` holds the input
     row of each trace, `refused` counts the rows that became no trace by rule, and `refused_path` is
-    the file of them. All are None where `path` is the input itself.
+    the file of them. All are None where `path` is the input itself. `fields` counts rows by what
+    else they hold than question and response.
     """
 
     path: Path
@@ -34,6 +35,7 @@ class TraceFile:
     row_numbers: NDArray[np.int64] | None = None
     refused: dict[str, int] | None = None
     refused_path: Path | None = None
+    fields: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def refused_by(self, rule: str) -> int:
         """Return how many rows of the input were refused by a rule when it was imported."""
@@ -90,6 +92,7 @@ def trace_files(
                     np.array(report.rows_of_traces, dtype=np.int64),
                     dict(report.refused),
                     into / "refused" / f"{source.name}.jsonl",
+                    report.fields.as_notes(),
                 )
             )
     return files

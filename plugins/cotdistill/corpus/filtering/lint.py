@@ -17,6 +17,7 @@ from cotdistill.corpus.filtering.inputs import TraceFile, input_files, trace_fil
 from cotdistill.corpus.filtering.scan import ScanSettings, held_out_index, key_of, write_held_out
 from cotdistill.corpus.filtering.survey import Progress, Survey, joined_bits, survey
 from cotdistill.corpus.filtering.workers import Engine
+from cotdistill.corpus.records.row_reader import field_lines
 from cotdistill.corpus.records.sources import gold_files_beside
 from cotdistill.corpus.records.trace import Trace
 from cotdistill.corpus.rules.rules import RULE_BY_NAME, RULES, RuleSet, detail_of
@@ -53,7 +54,10 @@ class RuleReport:
 
 @dataclass(frozen=True)
 class LintReport:
-    """What `lint` found; `not_prepared` are packaged benchmarks it could not compare with."""
+    """What `lint` found; `not_prepared` are packaged benchmarks it could not compare with.
+
+    `fields` says what else than question and response the rows hold, by name and number of rows.
+    """
 
     files: tuple[str, ...]
     rows: int
@@ -62,6 +66,7 @@ class LintReport:
     held_out: int
     not_prepared: tuple[str, ...]
     without_gold: int
+    fields: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,7 @@ def lint(
             len(questions),
             tuple(missing),
             int((golds == np.uint64(key_of(""))).sum()),
+            tuple(f"{file.label}: {line}" for file in files for line in field_lines(file.fields)),
         )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cotdistill.benchmarks.question import without_label
@@ -24,14 +24,18 @@ _BATCH = 500
 
 @dataclass(frozen=True)
 class Index:
-    """One source's rows: where each lies; where measured, its question's key and its length."""
+    """One source's rows: where each lies; where measured, its question's key and its length.
+
+    `systems` says that a row may have a system prompt; `read` makes a trace of a line.
+    """
 
     path: Path
-    starts: array[int]
-    lengths: array[int]
-    questions: array[int]
-    tokens: array[int]
     read: LineReader
+    starts: array[int] = field(default_factory=lambda: array("q"))
+    lengths: array[int] = field(default_factory=lambda: array("q"))
+    questions: array[int] = field(default_factory=lambda: array("Q"))
+    tokens: array[int] = field(default_factory=lambda: array("q"))
+    systems: bool = False
 
 
 def index(
@@ -46,7 +50,8 @@ def index(
     """
     if not path.is_file():
         raise DataError(Fault(str(path), "no such file", "a file of traces (.jsonl)"))
-    found = Index(path, array("q"), array("q"), array("Q"), array("q"), read)
+    found = Index(path, read)
+    systems = False
     waiting: list[Trace] = []
     shard = Shard(0, 0, str(path), 0, path.stat().st_size)
     for number, (start, length, raw) in enumerate(lines_of(shard), start=1):
@@ -54,6 +59,7 @@ def index(
             continue
         found.starts.append(start)
         found.lengths.append(length)
+        systems = systems or (isinstance(raw, bytes) and b'"system"' in raw)
         if deep:
             waiting.append(_trace(raw, read, f"{path}:{number}"))
         if len(waiting) == _BATCH:
@@ -63,7 +69,7 @@ def index(
         _measure(waiting, found, tokenizer)
     if not found.starts:
         raise DataError(Fault(str(path), "the file is empty", "at least one row"))
-    return found
+    return replace(found, systems=systems)
 
 
 def traces_at(

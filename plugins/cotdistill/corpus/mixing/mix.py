@@ -34,6 +34,7 @@ WRITERS: Mapping[Format, Callable[[Trace], dict[str, Any]]] = {
     "messages": messages_row,
     "traces": trace_row,
 }
+_SYSTEM_COLUMN = ("alpaca", "sharegpt")
 
 
 @dataclass(frozen=True)
@@ -110,12 +111,17 @@ def mix(
     refuse_overwriting(sources.values(), outputs)
     states = FileStates.of(sources.values())
     drawn = draw_mix(sources, mixing, tokenizer=tokenizer)
+    # a loader of the file wants the same columns in all rows
+    systems = form in _SYSTEM_COLUMN and any(each.systems for each in drawn.indexes.values())
     ledger_path(out).unlink(missing_ok=True)  # a file without a ledger is not a finished file
     characters = dict.fromkeys(sources, 0)
     with written_bytes(out) as stream:
         for name, trace in drawn.traces():
             characters[name] += len(target(trace))
-            stream.write(row_line(WRITERS[form](trace)).encode())
+            row = WRITERS[form](trace)
+            if systems:
+                row.setdefault("system", "")
+            stream.write(row_line(row).encode())
     count = sum(drawn.rows_of_source.values())
     copies = [write_parquet_copy(out)] if parquet else []
     ledger = Ledger(

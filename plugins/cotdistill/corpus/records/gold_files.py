@@ -9,7 +9,8 @@ from typing import Any
 
 from cotdistill.benchmarks.question import Strength, asked_alone, question_key
 from cotdistill.corpus.records.columns import has_column, text_at
-from cotdistill.corpus.records.row_shapes import MissingColumnError, Told, shape_of
+from cotdistill.corpus.records.row_reader import RowReader
+from cotdistill.corpus.records.shape import RefusedRowError, SourceInfo
 from cotdistill.errors import DataError, Fault, did_you_mean
 from cotdistill.files.any_rows import BadRow, numbered_rows
 
@@ -90,9 +91,8 @@ def _pairs(
 
 
 def _of_shape(row: dict[str, Any], strength: Strength) -> Iterator[tuple[str, str]]:
-    shape = shape_of(row)
     try:
-        traces = [] if shape is None else shape.read(row, Told())
-    except MissingColumnError:
+        traces, _ = RowReader(SourceInfo()).read(row)
+    except RefusedRowError:
         return
     yield from ((question_key(one.question, strength), one.gold) for one in traces if one.gold)

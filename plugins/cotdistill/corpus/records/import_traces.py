@@ -1,4 +1,4 @@
-"""Read a seed's files, or anybody's, as traces: one record, a file a data set, nothing dropped."""
+"""Import files of traces in any known shape: one record, one output per data set, no row lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill.corpus.records.parquet import write_parquet_copy
-from cotdistill.corpus.records.row_shapes import MissingColumnError, shape_of
+from cotdistill.corpus.records.row_reader import FieldCounts, RowReader
+from cotdistill.corpus.records.shape import RefusedRowError
 from cotdistill.corpus.records.sources import Source
 from cotdistill.corpus.records.trace import Trace
 from cotdistill.corpus.records.trace_row import trace_row
@@ -23,11 +24,12 @@ from cotdistill.files.parquet import parquet_copy, require_parquet
 
 _FAULTS_SHOWN = 20
 _REFUSALS_KEPT = 1000
+_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A row that became no trace: where it stands, by which rule, why, and what it was."""
+    """A row that became no trace: its place, the rule that it breaks, why, and the row itself."""
 
     place: str
     rule: str
@@ -39,6 +41,7 @@ class Refusal:
 class Imported:
     """What was found in one source; `refused` counts rows by reason, `refusals` shows the first.
 
+    `fields` counts rows by what else they hold than question and response, kept or not.
     `rows_of_traces` holds, for each trace written, the number of its row in the source.
     """
 
@@ -50,6 +53,7 @@ class Imported:
     with_gold: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     refusals: list[Refusal] = field(default_factory=list)
+    fields: FieldCounts = field(default_factory=FieldCounts)
     rows_of_traces: array[int] = field(default_factory=lambda: array("l"))
 
     @property
@@ -59,33 +63,26 @@ class Imported:
 
 
 def traces_in(
-    source: Source, *, limit_shape: bool = True
+    source: Source, reader: RowReader | None = None
 ) -> Iterator[tuple[int, Trace | Refusal, str]]:
     """Yield row number, trace or refusal, and the name of the row's shape.
-
-    The first row that can be read decides the shape; rows of another are refused as mixed.
 
     Raises:
         DataError: the file is missing, empty or broken as a whole.
     """
-    first = None
+    reader = reader or RowReader(source.info)
     for number, row in numbered_rows(source.path):
         place = f"{source.path.name}:{number}"
         if isinstance(row, BadRow):
             yield number, Refusal(place, "unreadable_row", row.why, row.text), ""
             continue
-        shape = shape_of(row, source.told)
-        first = first or shape
-        if shape is None or (limit_shape and first is not None and shape.name != first.name):
-            known = first.name if first else "any known shape"
-            why = f"keys {', '.join(row)}; not of the file's shape ({known})"
-            yield number, Refusal(place, "missing_column", why[:200], row), ""
-            continue
         try:
-            traces = shape.read(row, source.told)
-        except (MissingColumnError, KeyError, TypeError, ValueError) as error:
-            why = f"no column {error}" if isinstance(error, KeyError) else str(error)
-            yield number, Refusal(place, "missing_column", why, row), shape.name
+            traces, shape = reader.read(row)
+        except RefusedRowError as error:
+            why = error.why
+            if error.rule == "missing_column":
+                why = f"{why}; the row has {', '.join(map(str, row))}"[:_LONGEST_REASON]
+            yield number, Refusal(place, error.rule, why, row), ""
             continue
         for trace in traces:
             if shape.name != "trace":
@@ -104,21 +101,22 @@ def output_paths(source: Source, out: Path, *, parquet: bool) -> list[Path]:
 def import_source(
     source: Source, out: Path, *, skip_bad: bool = True, parquet: bool = False
 ) -> Imported:
-    """Write a source's traces to `out/<name>.jsonl`, the rest beside, and a ledger.
+    """Write a source's traces to `out/<name>.jsonl`, with questions, refused rows and a ledger.
 
-    With `parquet` the traces lie beside as `out/<name>.parquet` too.
+    With `parquet` the traces are written to `out/<name>.parquet` too.
 
     Raises:
         DataError: a line is broken and `skip_bad` is off; names up to 20 and writes nothing.
     """
     if parquet:
         require_parquet(str(out))
-    report = Imported(source)
+    reader = RowReader(source.info)
+    report = Imported(source, fields=reader.fields)
     paths = _paths(source, out)
     faults: list[Fault] = []
     counts: Counter[str] = Counter()
     with _writers(paths) as opened:
-        for number, found, shape in traces_in(source):
+        for number, found, shape in traces_in(source, reader):
             if isinstance(found, Refusal):
                 report.refused[found.rule] += 1
                 if found.rule == "unreadable_row" and not skip_bad and len(faults) < _FAULTS_SHOWN:
@@ -184,7 +182,7 @@ def _finish(
     first = next((kind for kind in paths if counts[kind]), None)
     if first is None:
         return
-    twins = [write_parquet_copy(paths["traces"])] if parquet and counts["traces"] else []
+    copies = [write_parquet_copy(paths["traces"])] if parquet and counts["traces"] else []
     write_ledger(
         paths[first],
         Ledger(
@@ -196,10 +194,11 @@ def _finish(
                     for kind, path in paths.items()
                     if counts[kind]
                 ),
-                *twins,
+                *copies,
             ),
             counts={"kept": counts["traces"] + counts["questions"], **dict(report.refused)},
-            settings={"shapes": dict(report.shapes), "response": source.told.response},
+            settings={"shapes": dict(report.shapes), "response": source.info.columns.response},
+            notes={"fields": fields} if (fields := report.fields.as_notes()) else {},
         ),
     )
 
@@ -214,4 +213,4 @@ def _question_row(trace: Trace) -> dict[str, Any]:
 
 def _bad_line(refusal: Refusal, path: Path) -> Fault:
     number = refusal.place.rpartition(":")[2]
-    return Fault(f"{path}:{number}", refusal.why, "", "mend it, or go on without: --skip-bad")
+    return Fault(f"{path}:{number}", refusal.why, "", "fix it, or skip such lines: --skip-bad")

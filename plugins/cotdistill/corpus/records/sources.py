@@ -1,4 +1,4 @@
-"""Which files hold traces, and what their names and registrations tell of their rows."""
+"""Which files hold traces, and what their names and registrations say about their rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cotdistill.benchmarks.question import question_key
 from cotdistill.catalogue.packaged import datasets
 from cotdistill.catalogue.registration import Registration
 from cotdistill.corpus.records.gold_files import read_golds
-from cotdistill.corpus.records.row_shapes import Told
+from cotdistill.corpus.records.shape import ReadColumns, SourceInfo
 from cotdistill.corpus.records.trace import Provenance
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.any_rows import BadRow, numbered_rows
@@ -45,11 +45,11 @@ _TESTS = {
 
 @dataclass(frozen=True)
 class Source:
-    """One file read one way: the name of what comes out, and what is told of its rows."""
+    """One file read one way: the name of what comes out, and what is known of its rows."""
 
     name: str
     path: Path
-    told: Told
+    info: SourceInfo
 
 
 def find_sources(paths: Sequence[Path], golds: Sequence[Path] = ()) -> list[Source]:
@@ -91,21 +91,21 @@ def _known(path: Path, registered: Mapping[str, list[Registration]]) -> list[Sou
     if path.name in registered:
         return [_cell_source(path, registration) for registration in registered[path.name]]
     if path.stem in _TESTS:
-        return [Source(path.stem, path, Told(dataset=_TESTS[path.stem], split="test"))]
+        return [Source(path.stem, path, SourceInfo(dataset=_TESTS[path.stem], split="test"))]
     mentor = _MENTOR_NAME.search(path.stem)
     if mentor:
-        return [Source(path.stem, path, _mentor_told(path, mentor))]
-    return [Source(path.stem, path, Told(dataset=path.stem, split="unknown"))]
+        return [Source(path.stem, path, _mentor_info(path, mentor))]
+    return [Source(path.stem, path, SourceInfo(dataset=path.stem, split="unknown"))]
 
 
 def _cell_source(path: Path, registration: Registration) -> Source:
     cell = registration.about.cell
     assert cell is not None
-    told = Told(
+    info = SourceInfo(
         dataset=_QUESTIONS.get(cell.questions, cell.questions.lower()),
-        prompt=registration.columns.prompt,
-        response=registration.columns.response,
+        columns=ReadColumns(registration.columns.prompt, response=registration.columns.response),
         answer_only=cell.format == "answer-only",
+        registered=True,
         provenance=Provenance(
             teacher=_TEACHERS.get(cell.teacher, cell.teacher),
             level=cell.level,
@@ -113,15 +113,15 @@ def _cell_source(path: Path, registration: Registration) -> Source:
             licence=registration.about.licence,
         ),
     )
-    return Source(registration.name, path, told)
+    return Source(registration.name, path, info)
 
 
-def _mentor_told(path: Path, named: re.Match[str]) -> Told:
+def _mentor_info(path: Path, named: re.Match[str]) -> SourceInfo:
     what, mentor = named["what"], named["mentor"]
     if what.startswith("rand"):
         mentor = path.parent.name
     teacher = mentor.replace("_", "-") if mentor else "gpt-3.5-turbo"
-    return Told(
+    return SourceInfo(
         dataset=_MENTOR_SETS[named["set"]],
         split="test" if what == "test" else "train",
         provenance=Provenance(teacher=teacher, format="natural", licence="Apache-2.0"),
@@ -129,24 +129,24 @@ def _mentor_told(path: Path, named: re.Match[str]) -> Told:
 
 
 def _with_kind(source: Source) -> Source:
-    """Tell what kind of answer the questions of a known benchmark have."""
-    if source.told.dataset not in benchmark_names():
+    """Add the kind of answer that the questions of a known benchmark have."""
+    if source.info.dataset not in benchmark_names():
         return source
-    known = benchmark(source.told.dataset)
-    return replace(source, told=replace(source.told, kind=known.kind, choices=known.inline))
+    known = benchmark(source.info.dataset)
+    return replace(source, info=replace(source.info, kind=known.kind, choices=known.inline))
 
 
 def _with_golds(
     source: Source, registered: Mapping[str, list[Registration]], given: Mapping[str, str]
 ) -> Source:
     """Give a file without golds those that are given, or those of a file beside it."""
-    told = source.told
-    if told.answer_only or told.prompt == "problem":
+    info = source.info
+    if info.answer_only or info.columns.prompt == "problem":
         return source
     golds = dict(given)
     for path, format_ in _gold_files(source.path, registered):
         golds = golds | _golds_in(path) if format_ == "answer-only" else _golds_in(path) | golds
-    return replace(source, told=replace(told, golds=golds)) if golds else source
+    return replace(source, info=replace(info, golds=golds)) if golds else source
 
 
 def gold_files_beside(path: Path) -> list[Path]:

@@ -90,13 +90,19 @@ def target(trace: Trace) -> str:
     return trace.rationale
 
 
+def system_of(trace: Trace) -> str:
+    """Return the system prompt that a trace was written under, empty without one."""
+    return str(trace.meta.get("system") or "")
+
+
 def alpaca_row(trace: Trace) -> dict[str, Any]:
-    """Return a trace as LLaMA-Factory's alpaca rows.
+    """Return a trace as LLaMA-Factory's alpaca rows, with a system prompt where it has one.
 
     >>> alpaca_row(Trace("1", "toy", "train", "8 / 2?", "4", "The answer is 4"))
     {'instruction': '8 / 2?', 'input': '', 'output': 'The answer is 4'}
     """
-    return {"instruction": trace.question, "input": "", "output": target(trace)}
+    row = {"instruction": trace.question, "input": "", "output": target(trace)}
+    return row | ({"system": system} if (system := system_of(trace)) else {})
 
 
 def training_row(trace: Trace) -> dict[str, Any]:
@@ -105,33 +111,32 @@ def training_row(trace: Trace) -> dict[str, Any]:
     >>> training_row(Trace("1", "toy", "train", "8 / 2?", "4", "It is 4", meta={"system": "Add."}))
     {'system': 'Add.', 'instruction': '8 / 2?', 'output': 'It is 4'}
     """
-    system = trace.meta.get("system") or ""
-    return {"system": system, "instruction": trace.question, "output": target(trace)}
+    return {"system": system_of(trace), "instruction": trace.question, "output": target(trace)}
 
 
 def sharegpt_row(trace: Trace) -> dict[str, Any]:
-    """Return a trace as LLaMA-Factory's sharegpt rows.
+    """Return a trace as LLaMA-Factory's sharegpt rows, with a system prompt where it has one.
 
     >>> sharegpt_row(Trace("1", "toy", "train", "8 / 2?", "4", "It is 4"))["conversations"][1]
     {'from': 'gpt', 'value': 'It is 4'}
     """
-    return {
-        "conversations": [
-            {"from": "human", "value": trace.question},
-            {"from": "gpt", "value": target(trace)},
-        ]
-    }
+    turns = [
+        {"from": "human", "value": trace.question},
+        {"from": "gpt", "value": target(trace)},
+    ]
+    system = system_of(trace)
+    return {"conversations": turns} | ({"system": system} if system else {})
 
 
 def messages_row(trace: Trace) -> dict[str, Any]:
-    """Return a trace as OpenAI messages.
+    """Return a trace as OpenAI messages, with a system message where it has a system prompt.
 
     >>> messages_row(Trace("1", "toy", "train", "8 / 2?", "4", "The answer is 4"))["messages"][0]
     {'role': 'user', 'content': '8 / 2?'}
     """
-    return {
-        "messages": [
-            {"role": "user", "content": trace.question},
-            {"role": "assistant", "content": target(trace)},
-        ]
-    }
+    turns = [
+        {"role": "user", "content": trace.question},
+        {"role": "assistant", "content": target(trace)},
+    ]
+    system = system_of(trace)
+    return {"messages": [*([{"role": "system", "content": system}] if system else []), *turns]}

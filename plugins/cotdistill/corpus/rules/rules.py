@@ -32,6 +32,9 @@ class Rule:
 RULES: tuple[Rule, ...] = (
     Rule("unreadable_row", "the line is not a JSON object, or not UTF-8, or huge"),
     Rule("missing_column", "the row lacks a column that its file is read by"),
+    Rule("several_turns", "more than one question and answer; a trace has one of each"),
+    Rule("not_a_target", "marked as not to be trained on: weight 0, label false"),
+    Rule("unsupported_content", "tools, images or other content that a text cannot hold"),
     Rule(
         "empty_rationale",
         "nothing to learn from: the rationale is empty or blank",
