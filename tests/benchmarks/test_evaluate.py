@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from cotdistill.cli.main import main
+from cotdistill.errors import DataError
 from cotdistill.files.bundle import bundle_folder
 
 pytestmark = [
@@ -146,7 +147,7 @@ def test_a_server_that_fails_midway_loses_nothing_and_the_run_goes_on(
     server = serve(answer)
     assert on_server(server.url, "cot_gsm8k", tmp_path) == 1
     error = capsys.readouterr().err
-    assert "type the same command again to go on from there" in error.splitlines()[-1]
+    assert "run the same command again to resume from there" in error.splitlines()[-1]
     failing, sent = False, len(server.payloads)
     assert on_server(server.url, "cot_gsm8k", tmp_path) == 0
     assert len(server.payloads) == sent + 2  # the first answer was kept
@@ -198,8 +199,48 @@ def test_missing_data_is_one_line_on_the_stock_harness_too(tmp_path: Path) -> No
         command, capture_output=True, text=True, check=False, env={**os.environ, **environment}
     )
     assert done.returncode == 1
-    assert "type: cotdistill prepare aime25" in done.stderr.strip().splitlines()[-1]
-    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert "NotPreparedError" in last
+    assert "type: cotdistill prepare aime25" in last
+
+
+def test_missing_data_does_not_end_the_program_that_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A notebook goes on, and so do the other tasks that it evaluates."""
+    from lm_eval.tasks import TaskManager
+
+    monkeypatch.setenv("COTDISTILL_DATA", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    manager = TaskManager(include_path=str(bundle_folder("task_configs")), include_defaults=False)
+    with pytest.raises(DataError, match="the test questions of aime25 are not here"):
+        manager.load(["cot_aime25"])
+
+
+def test_two_evaluations_into_one_folder_exclude_each_other(
+    serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    second: list[subprocess.CompletedProcess[str]] = []
+
+    def arguments(model: str) -> list[str]:
+        settings = f"model={model},base_url={server.url}/chat/completions,timeout=300"
+        return ["eval", "--model", "local-chat-completions", "--tasks", "cot_gsm8k",
+                "--apply_chat_template", "--model_args", settings,
+                "--output_path", str(tmp_path), "--log_samples"]  # fmt: skip
+
+    def answer(_: dict[str, Any], count: int) -> tuple[int, Any]:
+        if count == 1:  # another evaluation is started while this one waits for its first response
+            command = [sys.executable, "-m", "cotdistill", *arguments("other")]
+            second.append(subprocess.run(command, capture_output=True, text=True, check=False))
+        return 200, chat("The answer is \\boxed{2}.")
+
+    server = serve(answer)
+    assert main(arguments("m")) == 0
+    assert second[0].returncode == 1
+    last = second[0].stderr.splitlines()[-1]
+    assert last.startswith(f"{tmp_path}: another evaluation writes into it (process ")
+    assert last.endswith("wait for it or stop it, or give another --output_path")
+    assert len(server.payloads) == 3
 
 
 @pytest.mark.parametrize(

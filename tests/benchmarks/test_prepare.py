@@ -129,8 +129,7 @@ def test_missing_data_says_exactly_what_to_type() -> None:
         documents("aime25", "test")
     assert "type: cotdistill prepare aime25" in str(caught.value)
     assert str(caught.value).count("\n") == 0
-    assert isinstance(caught.value, SystemExit)
-    assert caught.value.code == str(caught.value)
+    assert not isinstance(caught.value, SystemExit)  # which would end a notebook or a test run
 
 
 def test_a_file_that_changed_after_it_was_prepared_is_refused(tmp_path: Path) -> None:

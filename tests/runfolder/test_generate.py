@@ -149,17 +149,16 @@ def test_numbers_and_words_are_written_so_that_both_readers_agree(
     assert read["save_strategy"] == "no"
 
 
-def test_the_header_is_the_command_of_the_manifest(
+def test_the_header_is_the_stock_command_and_run_evaluates_by_the_resumable_one(
     small_study: Study, study_file: WriteStudy, tmp_path: Path
 ) -> None:
     made(small_study, study_file, tmp_path / "run")
     for run in read_manifest(tmp_path / "run"):
-        for file, stage in (
-            (run.files.train, run.stages.train),
-            (run.files.eval, run.stages.evaluate),
-        ):
-            text = (tmp_path / "run" / file).read_text()
-            assert f"# Run it:  {' '.join(stage.command)}\n" in text
+        train = (tmp_path / "run" / run.files.train).read_text()
+        assert f"# Run it:  {' '.join(run.stages.train.command)}\n" in train
+        score = tmp_path / "run" / run.files.eval
+        assert f"# Run it:  lm-eval run --config {score}\n" in score.read_text()
+        assert run.stages.evaluate.command == ("cotdistill", "eval", "run", "--config", str(score))
 
 
 def test_torchrun_is_asked_for_where_several_gpus_train(
@@ -187,7 +186,7 @@ def test_an_environment_stands_before_the_command(
     stages = read_manifest(tmp_path / "run")[0].stages
     assert stages.prepare is None
     assert stages.train.command[:5] == ("conda", "run", "-n", "train", "llamafactory-cli")
-    assert stages.evaluate.command[0] == str(tmp_path / "venv" / "bin" / "lm-eval")
+    assert stages.evaluate.command[0] == str(tmp_path / "venv" / "bin" / "cotdistill")
 
 
 def test_arms_of_other_sizes_are_reported_to_differ_in_steps(

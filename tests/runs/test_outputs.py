@@ -19,7 +19,7 @@ from cotdistill.hosts.llamafactory.outputs import (
 )
 from cotdistill.hosts.lm_eval.outputs import evaluation_fault
 from cotdistill.runs.jobs import Job
-from cotdistill.runs.output_folder import make_room
+from cotdistill.runs.output_folder import StartingPoint, prepare_output_folder
 from cotdistill.runs.records import Attempt
 
 
@@ -118,8 +118,8 @@ ATTEMPT = Attempt("running", {"settings": "a"}, "m:1:1", "r", "now")
 TRAIN = Job("train", "one", output="checkpoints/one")
 
 
-def room(folder: Path, before: Attempt | None, **made_from: str) -> Any:
-    return make_room(folder, TRAIN, made_from or {"settings": "a"}, before)
+def start(folder: Path, before: Attempt | None, job: Job = TRAIN) -> StartingPoint:
+    return prepare_output_folder(folder, job, {"settings": "a"}, before)
 
 
 def test_an_interrupted_training_goes_on_and_what_came_later_is_put_aside(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_an_interrupted_training_goes_on_and_what_came_later_is_put_aside(tmp_pa
     (output / "train_results.json").write_text("{}")
     rows = [json.dumps({"current_steps": step}) + "\n" for step in (5, 10, 15)]
     (output / "trainer_log.jsonl").write_text("".join(rows) + '{"current')
-    found = room(tmp_path, ATTEMPT)
+    found = start(tmp_path, ATTEMPT)
     assert found.resume_from == whole
     assert not (output / "checkpoint-20").exists()
     assert (tmp_path / "stale/001/checkpoints/one/checkpoint-20").is_dir()
@@ -143,19 +143,19 @@ def test_a_checkpoint_that_the_host_cannot_go_on_from_is_tried_once(tmp_path: Pa
     checkpoint(output, 10)
     broke = replace(ATTEMPT, state="failed", notes={"resumed_from": "checkpoint-10"})
     killed = replace(broke, state="running")
-    assert room(tmp_path, killed).resume_from == output / "checkpoint-10"
-    found = room(tmp_path, broke)
+    assert start(tmp_path, killed).resume_from == output / "checkpoint-10"
+    found = start(tmp_path, broke)
     assert found.resume_from is None
-    assert found.said.startswith("going on from checkpoint-10 failed; moved to stale/001/")
+    assert found.note.startswith("resuming from checkpoint-10 failed; moved to stale/001/")
     newer = checkpoint(output, 20)
-    assert room(tmp_path, broke).resume_from == newer
+    assert start(tmp_path, broke).resume_from == newer
 
 
 def test_a_training_whose_end_was_not_recorded_is_not_repeated(tmp_path: Path) -> None:
     output = trained_whole(tmp_path)
-    assert room(tmp_path, ATTEMPT).complete
+    assert start(tmp_path, ATTEMPT).complete
     (output / "README.md").unlink()  # killed between the results and the last file
-    found = room(tmp_path, ATTEMPT)
+    found = start(tmp_path, ATTEMPT)
     assert not found.complete
     assert not output.exists()
     assert (tmp_path / "stale/001/checkpoints/one/checkpoint-100").is_dir()
@@ -181,14 +181,39 @@ def test_a_used_folder_is_never_trained_into(
     tmp_path: Path, before: Attempt | None, said: str
 ) -> None:
     output = trained_whole(tmp_path)
-    found = room(tmp_path, before)
+    found = start(tmp_path, before)
     assert (found.resume_from, found.complete) == (None, False)
-    assert said in found.said
+    assert said in found.note
     assert not output.exists()
     assert (tmp_path / "stale/001/checkpoints/one/adapter_model.safetensors").exists()
     trained_whole(tmp_path)
-    room(tmp_path, before)
+    start(tmp_path, before)
     assert (tmp_path / "stale/002/checkpoints/one").exists(), "a second one does not overwrite it"
+
+
+EVALUATE = Job("evaluate", "one", output="scores/one")
+
+
+def test_an_interrupted_evaluation_keeps_its_responses_and_nothing_else(tmp_path: Path) -> None:
+    output = tmp_path / "scores/one"
+    (output / "model").mkdir(parents=True)
+    (output / "model" / "results_2026.json").write_text("{}")
+    (output / "left.json").write_text("{}")
+    kept = output / ".unfinished-0123456789ab-0.jsonl"
+    kept.write_text('{"key": "a", "value": "4"}\n{"key": "b", "value": "5"}\n{"key": "c')
+    assert start(tmp_path, ATTEMPT, EVALUATE).note == "resuming after 2 responses"
+    assert list(output.iterdir()) == [kept]
+    kept.write_text("")
+    assert start(tmp_path, ATTEMPT, EVALUATE).note == "scores/one was half made; starting again"
+
+
+def test_the_responses_of_other_settings_are_put_aside(tmp_path: Path) -> None:
+    output = tmp_path / "scores/one"
+    output.mkdir(parents=True)
+    (output / ".unfinished-0123456789ab-0.jsonl").write_text('{"key": "a", "value": "4"}\n')
+    other = replace(ATTEMPT, made_from={"settings": "b"})
+    assert "of other settings; moved to stale/001/" in start(tmp_path, other, EVALUATE).note
+    assert not output.exists()
 
 
 def test_the_log_shows_the_last_loss_even_while_a_line_is_written(tmp_path: Path) -> None:

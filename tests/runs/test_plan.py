@@ -16,7 +16,7 @@ from cotdistill.runfolder.generate import generate
 from cotdistill.runs.jobs import JobId, read_jobs
 from cotdistill.runs.options import RunOptions
 from cotdistill.runs.plan import make_plan, retire
-from cotdistill.runs.records import Attempt, Done, made_from, write_attempt, write_done
+from cotdistill.runs.records import Attempt, JobRecord, made_from, write_attempt, write_record
 from cotdistill.runs.run import planned
 
 
@@ -28,7 +28,7 @@ def finish(folder: Path, *only: JobId) -> None:
             continue
         parts = made_from(folder, jobs, job)
         assert parts is not None
-        write_done(folder, job.id, Done(parts, f"made {job}", 1.0, "now"))
+        write_record(folder, job.id, JobRecord(parts, f"made {job}", 1.0, "now"))
         if job.output:
             (folder / job.output).mkdir(parents=True, exist_ok=True)
             (folder / job.output / "old").write_text("")
@@ -114,7 +114,7 @@ def test_a_training_done_again_makes_its_scores_outdated(folder: Path) -> None:
     finish(folder)
     jobs = read_jobs(folder)
     parts = made_from(folder, jobs, jobs["train", "long"])
-    write_done(folder, ("train", "long"), Done(parts or {}, "made anew", 1.0, "now"))
+    write_record(folder, ("train", "long"), JobRecord(parts or {}, "made anew", 1.0, "now"))
     assert reasons(folder) == {
         "evaluate long": "train long was made again",
         "collect report": "after evaluate long",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,9 +32,9 @@ metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]
 """
 
 
-def written(folder: Path) -> Path:
+def written(folder: Path, questions: int = 3, **recipe: Any) -> Path:
     """A study of one LoRA run with dropout, 44 rows, uneven steps; a task of three questions."""
-    rows = [{"question": f"{a} + 1 =", "gold": str(a + 1)} for a in range(3)]
+    rows = [{"question": f"{a} + 1 =", "gold": str(a + 1)} for a in range(questions)]
     tasks = folder / "tasks"
     tasks.mkdir(parents=True)
     (tasks / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -47,11 +48,11 @@ def written(folder: Path) -> Path:
                 "template": "lora", "max_steps": 300, "learning_rate": 2.0e-3, "precision": "fp32",
                 "global_batch": 8, "per_device_batch": 4, "cutoff_len": 256,
                 "settings": {"logging_steps": 1, "lora_dropout": 0.1, "lora_rank": 4},
-            }
+            } | recipe
         },
         "seeds": [7],
         "hardware": {"gpus": 0},
-        "evaluation": {"tasks": ["tiny_sums"], "include_path": [str(tasks)]},
+        "evaluation": {"tasks": ["tiny_sums"], "include_path": [str(tasks)], "batch_size": 1},
     }  # fmt: skip
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
     return folder / "study.yaml"
@@ -71,7 +72,7 @@ def finish(process: subprocess.Popen[str]) -> str:
     return said
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_kill_9_during_training_ends_with_the_weights_of_a_training_without_it(
     tmp_path: Path,
 ) -> None:
@@ -90,7 +91,7 @@ def test_kill_9_during_training_ends_with_the_weights_of_a_training_without_it(
     said = finish(start(broken))
     finish(start(whole, "--only", "train"))
 
-    assert f"train {RUN} (going on from checkpoint-" in said
+    assert f"train {RUN} (resuming from checkpoint-" in said
     weights = "adapter_model.safetensors"
     first, second = (f / "checkpoints" / RUN / weights for f in (whole, broken))
     assert first.read_bytes() == second.read_bytes()
@@ -106,3 +107,42 @@ def test_kill_9_during_training_ends_with_the_weights_of_a_training_without_it(
     assert tokenizer["added_tokens_decoder"][first_end]["content"] == tokenizer["eos_token"]
     assert list((broken / "scores" / RUN).rglob("samples_tiny_sums_*.jsonl"))
     assert "tiny_sums" in (broken / "report" / "report.md").read_text()
+
+
+@pytest.mark.timeout(900)
+def test_kill_9_during_evaluation_resumes_after_its_last_response(tmp_path: Path) -> None:
+    questions = 100
+    folder = generate(str(written(tmp_path, questions, max_steps=2)), tmp_path / "run").folder
+    scores = folder / "scores" / RUN
+    killed = start(folder)
+    while sum(path.read_bytes().count(b"\n") for path in scores.glob(".unfinished-*")) < 5:
+        assert killed.poll() is None, killed.communicate()[0]
+        time.sleep(0.002)
+    for pid in [killed.pid, *marked("COTDISTILL_FOLDER", str(folder))]:
+        os.kill(pid, signal.SIGKILL)
+    killed.communicate()
+    (kept,) = scores.glob(".unfinished-*")
+    count = kept.read_bytes().count(b"\n")
+    assert 5 <= count < questions
+
+    said = finish(start(folder))
+
+    assert f"evaluate {RUN} (resuming after {count} responses)" in said
+    log = (folder / "logs" / "evaluate" / f"{RUN}.log").read_text()
+    assert f"{count} responses kept from before are used again" in log
+    assert not list(scores.glob(".unfinished-*"))
+    (samples,) = scores.rglob("samples_tiny_sums_*.jsonl")
+
+    # the stock command in the file's header gives the same responses
+    config = folder / "eval" / f"{RUN}.yaml"
+    header = re.search(r"^# Run it:  (lm-eval run --config .+)$", config.read_text(), re.MULTILINE)
+    assert header is not None
+    command = [sys.executable, "-m", "lm_eval", *header[1].split()[1:]]
+    by_hand = [*command, "--output_path", str(tmp_path / "by-hand")]
+    subprocess.run(by_hand, check=True, capture_output=True)
+    (stock,) = (tmp_path / "by-hand").rglob("samples_tiny_sums_*.jsonl")
+    assert responses(samples) == responses(stock)
+
+
+def responses(samples: Path) -> list[Any]:
+    return [json.loads(line)["resps"] for line in samples.read_text().splitlines()]

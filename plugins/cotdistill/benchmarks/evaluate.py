@@ -1,8 +1,9 @@
-"""`cotdistill eval`: lm-eval with our tasks' index and with guards against spoilt scores.
+"""`cotdistill eval`: lm-eval with our tasks' index and with guards against invalid scores.
 
 Stops: a prompt and its answer that do not fit the context, empty prompts, a response cache that
-belongs to another model, sample files that are missing although lm-eval ended well. Warns: repeats
-that are all alike, many responses without an answer, settings that lm-eval quietly ignores.
+belongs to another model, another evaluation into the same folder, sample files that are missing
+although lm-eval ended well. Warns: repeats that are all alike, many responses without an answer,
+settings that lm-eval quietly ignores. Resumes an interrupted evaluation after its last response.
 """
 
 from __future__ import annotations
@@ -12,22 +13,26 @@ import fnmatch
 import os
 import sys
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from cotdistill.benchmarks.cache_owner import cache_owner_fault, identity_of, note_cache_owner
 from cotdistill.errors import DataError, Fault, FaultsError, MisuseError, UserError, did_you_mean
 from cotdistill.files.bundle import bundle_folders
+from cotdistill.files.locks import free_lock, lock_holder, take_lock
 from cotdistill.files.yamls import read_yaml
+from cotdistill.hosts.lm_eval.kept_responses import LOCK, responses_file
 from cotdistill.hosts.lm_eval.run import EvalRequest, run_lm_eval
 from cotdistill.hosts.lm_eval.task_files import packaged_tasks, upstream_names
 
 TOKENIZER = "COTDISTILL_TOKENIZER"
+JOB = "COTDISTILL_JOB"
 _MANY_UNANSWERED = 0.3
 _MANY_ALIKE = 0.5
 _MANY_UNDECIDED = 0.02
-_SHOWN = 3
+_HOST_ERRORS = (ValueError, AssertionError, OSError, RuntimeError)
 
 
 def evaluate(arguments: Sequence[str]) -> None:
@@ -40,22 +45,23 @@ def evaluate(arguments: Sequence[str]) -> None:
     if not arguments:
         raise MisuseError("nothing to evaluate; for an example: cotdistill eval --help")
     ours = packaged_tasks()
-    asked = asked_tasks(arguments)
+    names = named_tasks(arguments)
     known = {
         name
-        for name in asked
+        for name in names
         if name in ours
         or fnmatch.filter(ours, name)
         or name.endswith(".yaml")
         or Path(name).is_dir()
     }
-    others = [name for name in asked if name not in known]
+    others = [name for name in names if name not in known]
     if others and "--include_path" not in arguments and not _config_of(arguments):
         _refuse_unknown(others, list(ours))
     guards = Guards()
     started = time.time()
     try:
-        with _restored_variable(TOKENIZER):  # the tokenizer of one run is not the next one's
+        # the tokenizer of one evaluation is not the next one's
+        with _restored_variable(TOKENIZER), guards:
             run_lm_eval(
                 arguments,
                 bundle_folders("task_configs"),
@@ -64,11 +70,12 @@ def evaluate(arguments: Sequence[str]) -> None:
             )
     except UserError:
         raise
-    except (ValueError, AssertionError, OSError, RuntimeError) as error:
-        raise FaultsError(_failure(error, guards)) from error
     except Exception as error:
-        if type(error).__module__.split(".")[0] not in ("aiohttp", "requests", "tenacity"):
+        host_s = type(error).__module__.split(".")[0] in ("aiohttp", "requests", "tenacity")
+        if not isinstance(error, _HOST_ERRORS) and not host_s:
             raise
+        if JOB in os.environ:  # a job's log is read by those who look for the cause
+            traceback.print_exc()
         raise FaultsError(_failure(error, guards)) from error
     guards.check_files(started)
 
@@ -84,25 +91,25 @@ def _restored_variable(name: str) -> Iterator[None]:
             os.environ[name] = before
 
 
-def asked_tasks(arguments: Sequence[str]) -> list[str]:
+def named_tasks(arguments: Sequence[str]) -> list[str]:
     """Return the task names in arguments as lm-eval reads them, or in its `--config` file.
 
-    >>> asked_tasks(["--model", "hf", "--tasks", "AIME,AMC", "cot_gsm8k", "--limit", "1"])
+    >>> named_tasks(["--model", "hf", "--tasks", "AIME,AMC", "cot_gsm8k", "--limit", "1"])
     ['AIME', 'AMC', 'cot_gsm8k']
     """
-    said: list[str] = []
-    listening = False
+    entries: list[str] = []
+    after_flag = False
     for argument in arguments:
         if argument.startswith("-"):
             flag, _, value = argument.partition("=")
-            listening = flag in ("--tasks", "-t")
-            said += [value] if listening and value else []
-        elif listening:
-            said.append(argument)
-    if not said and (config := _config_of(arguments)):
+            after_flag = flag in ("--tasks", "-t")
+            entries += [value] if after_flag and value else []
+        elif after_flag:
+            entries.append(argument)
+    if not entries and (config := _config_of(arguments)):
         tasks = (read_yaml(Path(config)) or {}).get("tasks", [])
-        said = [tasks] if isinstance(tasks, str) else list(tasks)
-    return [name.strip() for entry in said for name in str(entry).split(",") if name.strip()]
+        entries = [tasks] if isinstance(tasks, str) else list(tasks)
+    return [name.strip() for entry in entries for name in str(entry).split(",") if name.strip()]
 
 
 def _config_of(arguments: Sequence[str]) -> str | None:
@@ -127,17 +134,25 @@ def _failure(error: BaseException, guards: Guards) -> Fault:
     if not guards.kept:
         return Fault("lm_eval", wrong)
     kept = f"the responses so far are kept in {guards.kept}"
-    return Fault("lm_eval", wrong, "", f"{kept}; type the same command again to go on from there")
+    return Fault("lm_eval", wrong, "", f"{kept}; run the same command again to resume from there")
 
 
 class Guards:
-    """What is looked at before, during and after a run; lives for one run."""
+    """What is checked before, during and after one evaluation; a context that holds its lock."""
 
     def __init__(self) -> None:
         self.kept: Path | None = None
         self._output: Path | None = None
         self._samples = False
         self._tasks: list[str] = []
+        self._lock: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            free_lock(self._lock)
 
     def before(self, arguments: dict[str, Any]) -> Path | None:
         """Refuse settings that cannot give scores; return where responses are kept meanwhile."""
@@ -172,7 +187,9 @@ class Guards:
             output = Path(tracker.output_path)
             self._output = output.parent if output.suffix == ".json" else output
             rank = os.environ.get("RANK", "0")
-            self.kept = self._output / f".unfinished-{identity[:12]}-{rank}.jsonl"
+            if rank == "0":  # the processes of one evaluation share its folder
+                self._lock = _only_evaluation(self._output)
+            self.kept = responses_file(self._output, identity, rank)
         return self.kept
 
     def requests(self, requests: Sequence[EvalRequest]) -> None:
@@ -219,6 +236,17 @@ class Guards:
             wrong = f"lm-eval ended well but did not write {', '.join(missing)}"
             remedy = "look for WARNING in its output: a full disk or a folder it may not write"
             raise DataError(Fault(str(self._output), wrong, "", remedy))
+
+
+def _only_evaluation(output: Path) -> int:
+    """Keep every other evaluation out of an output folder, until this process ends in any way."""
+    path = output / LOCK
+    lock = take_lock(path, f"process {os.getpid()} on {os.uname().nodename}")
+    if lock is None:
+        wrong = f"another evaluation writes into it ({lock_holder(path)})"
+        remedy = "wait for it or stop it, or give another --output_path"
+        raise FaultsError(Fault(str(output), wrong, "", remedy))
+    return lock
 
 
 def doubts(task: str, config: Mapping[str, Any], scores: Mapping[str, Any]) -> list[str]:

@@ -17,16 +17,8 @@ from cotdistill.files.atomic import sha256_of, write_text
 from cotdistill.files.jsonl import Row, read_rows, write_rows
 
 
-class NotPreparedError(DataError, SystemExit):
-    """Data that somebody has to fetch first; a program catches it as any other DataError.
-
-    It is a SystemExit too, so that the stock `lm_eval`, which knows nothing of our errors, ends
-    with the one line that says what to type instead of with a traceback.
-    """
-
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(fault)
-        self.code = str(self)
+class NotPreparedError(DataError):
+    """Data that has to be fetched first; its one line says with which command."""
 
 
 def data_folder() -> Path:

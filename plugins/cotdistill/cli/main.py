@@ -153,8 +153,6 @@ def _call(verb: str, arguments: list[str]) -> int:
     app.command(name=verb, context_settings=settings, help=_help_of(called))(command)
     try:
         app(args=arguments, prog_name=f"cotdistill {verb}", standalone_mode=True)
-    except UserError:  # missing data is a SystemExit too, for the sake of the stock lm_eval
-        raise
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(bool(leaving.code))
     return 0

@@ -19,9 +19,9 @@ def step(arguments: Sequence[str]) -> int:
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.inside:
-        from cotdistill.runs.own_jobs import inside
+        from cotdistill.runs.own_jobs import run_own_job
 
-        inside(given.folder, given.stage, given.name)
+        run_own_job(given.folder, given.stage, given.name)
         return 0
     from cotdistill.runs.step import run_step
 

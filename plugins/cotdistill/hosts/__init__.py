@@ -12,6 +12,7 @@ PUBLIC_MODULES = (
     "llamafactory.snapshot",
     "lm_eval.generated",
     "lm_eval.golds",
+    "lm_eval.kept_responses",
     "lm_eval.outputs",
     "lm_eval.run",
     "lm_eval.samples",

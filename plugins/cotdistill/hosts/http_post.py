@@ -1,9 +1,9 @@
 """POST requests over many kept connections, with bounds on what a server may send back.
 
 Servers on `http://` without a proxy, which is what one runs oneself, get a small HTTP/1.1 client
-of our own: at hundreds of replies a second it costs a fifth of the CPU time that a general client
-takes (docs/decisions/0012-asking.md has the figures). Everything else (TLS, proxies) goes through
-aiohttp. Neither follows redirects, and neither holds more of a reply than the caller allows.
+of our own, because a general one is the limit at thousands of replies a second (the figures are in
+docs/decisions/0013-asking-models.md). Everything else (TLS, proxies) goes through aiohttp. Neither
+follows redirects, and neither holds more of a reply than the caller allows.
 """
 
 from __future__ import annotations

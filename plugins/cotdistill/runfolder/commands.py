@@ -75,7 +75,7 @@ def export_command(study: Study, file: str) -> Command:
 
 
 def evaluate_command(study: Study, file: str) -> Command:
-    """Return the command that scores one run, with the GPUs that its backend really uses.
+    """Return the command that scores one run and resumes, with the GPUs that its backend uses.
 
     vLLM uses as many as its model_args say; a server's clients none; others one. The bundles of the
     study go with it, because a task may ask for the questions of a benchmark that one of them has.
@@ -89,5 +89,12 @@ def evaluate_command(study: Study, file: str) -> Command:
     elif study.hardware.gpus and not backend.startswith("local-"):
         gpus = 1
     env = {RECORDED: os.pathsep.join(study.bundles)} if study.bundles else {}
-    words = ["lm-eval", "run", "--config", file]
+    words = ["cotdistill", "eval", "run", "--config", file]
     return Command(tuple(prefixed(study, "evaluate", words)), env, gpus)
+
+
+def stock_evaluate_command(study: Study, file: str) -> Command:
+    """Return the same with the stock host, for the file's header: it does not resume."""
+    ours = evaluate_command(study, file)
+    words = ["lm-eval", "run", "--config", file]
+    return Command(tuple(prefixed(study, "evaluate", words)), ours.env, ours.gpus)

@@ -12,6 +12,7 @@ from cotdistill.runfolder.commands import (
     evaluate_command,
     export_command,
     prepare_command,
+    stock_evaluate_command,
     train_command,
 )
 from cotdistill.runfolder.config_text import ConfigFile, render_config
@@ -59,7 +60,7 @@ def run_files(study: Study, run: Run, layout: Layout) -> RunFiles:
         command,
         export,
         _export_command(study, layout) if merges else None,
-        _eval_file(study, run, layout, scored, evaluation_command),
+        _eval_file(study, run, layout, scored),
         evaluation_command,
     )
 
@@ -124,7 +125,7 @@ def _export_file(study: Study, run: Run, layout: Layout) -> ConfigFile:
     return render_config("export/lora.yaml.j2", context, {})
 
 
-def _eval_file(study: Study, run: Run, layout: Layout, scored: str, command: Command) -> ConfigFile:
+def _eval_file(study: Study, run: Run, layout: Layout, scored: str) -> ConfigFile:
     evaluation = study.evaluation
     include = [*map(str, bundle_folders("task_configs")), *evaluation.include_path]
     system = evaluation.system_instruction
@@ -132,7 +133,7 @@ def _eval_file(study: Study, run: Run, layout: Layout, scored: str, command: Com
         system = run.student.default_system  # what the student was trained with
     context: dict[str, Any] = {
         "run": run.name,
-        "command": command.as_typed(),
+        "command": stock_evaluate_command(study, layout.absolute(layout.eval_file)).as_typed(),
         "served": scored,
         "model_args": _model_args(study, run, scored),
         "tasks": list(evaluation.tasks),

@@ -1,12 +1,13 @@
-"""A clean place to work in: what lies in a job's output folder is continued, kept aside or cleared.
+"""A clean output folder for each attempt: what is in it is resumed from, moved aside or removed.
 
 LLaMA-Factory trains into whatever it finds: a folder that was used before is resumed from, trained
 for nothing, and its results overwritten with zeros. So every attempt starts in a folder that is
 empty, or that holds a whole checkpoint of the very same settings. A training that was interrupted
-goes on from there: the host restores weights, optimizer, schedule, random state and its place in
+resumes from there: the host restores weights, optimizer, schedule, random state and its position in
 the data, and the result is that of a training that was never interrupted. Where one of these was
-not saved, or the host would not find its place, it starts again. Nothing with weights in it is
-deleted: it moves to `stale/`.
+not saved, or the host would not find its position, training starts again. An evaluation that was
+interrupted keeps the responses that it has. Nothing with weights in it is deleted: it moves to
+`stale/`.
 """
 
 from __future__ import annotations
@@ -17,51 +18,72 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cotdistill.hosts.llamafactory.outputs import checkpoints, last_whole_checkpoint, training_fault
+from cotdistill.hosts.lm_eval.kept_responses import LOCK, kept_responses
 from cotdistill.runs.jobs import Job
 from cotdistill.runs.plan import has_own_folder
 from cotdistill.runs.records import Attempt, move_to_stale
 
 
 @dataclass(frozen=True)
-class Room:
-    """What an attempt finds: a checkpoint to go on from, or everything there already, or nothing.
+class StartingPoint:
+    """Where an attempt starts: at a checkpoint, at nothing, or with everything there already.
 
-    `said` tells a person what was done with what lay there.
+    `note` says what was done with what the output folder held.
     """
 
     resume_from: Path | None = None
     complete: bool = False
-    said: str = ""
+    note: str = ""
 
 
-def make_room(folder: Path, job: Job, made_from: dict[str, str], before: Attempt | None) -> Room:
+def prepare_output_folder(
+    folder: Path, job: Job, made_from: dict[str, str], before: Attempt | None
+) -> StartingPoint:
     """Make a job's output folder ready for an attempt; the job's lock must be held."""
     if job.output is None or not has_own_folder(job) or not (folder / job.output).exists():
-        return Room()
+        return StartingPoint()
     same = before is not None and before.made_from == made_from
     if before is None or not same or before.state == "finished":
         was = "of unknown origin" if before is None else "of other settings" if not same else "used"
-        return Room(said=f"{job.output} was {was}; moved to {move_to_stale(folder, job.output)}")
+        moved = move_to_stale(folder, job.output)
+        return StartingPoint(note=f"{job.output} was {was}; moved to {moved}")
     if job.stage == "train":
         tried = before.notes.get("resumed_from") if before.state == "failed" else None
-        return _room_to_train(folder, job.output, max(1, job.gpus), tried)
+        return _prepare_training(folder, job.output, max(1, job.gpus), tried)
+    if job.stage == "evaluate":
+        return _prepare_evaluation(folder / job.output, job.output)
     shutil.rmtree(folder / job.output)
-    return Room(said=f"{job.output} was half made; starting again")
+    return StartingPoint(note=f"{job.output} was half made; starting again")
 
 
-def _room_to_train(folder: Path, relative: str, ranks: int, tried: str | None) -> Room:
-    """`tried` is the checkpoint from which the attempt before could not go on."""
+def _prepare_evaluation(output: Path, relative: str) -> StartingPoint:
+    """Keep the responses that `cotdistill eval` resumes from; remove what else is half made."""
+    kept = kept_responses(output)
+    for path in output.iterdir():
+        if path in kept.files or path.name == LOCK:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    if not kept.responses:
+        return StartingPoint(note=f"{relative} was half made; starting again")
+    return StartingPoint(note=f"resuming after {kept.responses:,} responses")
+
+
+def _prepare_training(folder: Path, relative: str, ranks: int, tried: str | None) -> StartingPoint:
+    """`tried` is the checkpoint from which the attempt before could not resume."""
     output = folder / relative
     if _ended(output):
-        return Room(complete=True, said="it had finished; only its record was missing")
+        return StartingPoint(complete=True, note="it had finished; only its record was missing")
     checkpoint = last_whole_checkpoint(output, ranks)
     if checkpoint is None or checkpoint.name == tried:
         if checkpoints(output):
-            why = f"going on from {tried} failed" if checkpoint else "no checkpoint goes on exactly"
-            place = move_to_stale(folder, relative)
-            return Room(said=f"{why}; moved to {place}, starting again")
+            why = f"resuming from {tried} failed" if checkpoint else "no checkpoint resumes exactly"
+            moved = move_to_stale(folder, relative)
+            return StartingPoint(note=f"{why}; moved to {moved}, starting again")
         shutil.rmtree(output)
-        return Room(said="interrupted before its first checkpoint; starting again")
+        return StartingPoint(note="interrupted before its first checkpoint; starting again")
     step = int(checkpoint.name.rpartition("-")[2])
     for later in checkpoints(output):
         if int(later.name.rpartition("-")[2]) > step:
@@ -69,7 +91,7 @@ def _room_to_train(folder: Path, relative: str, ranks: int, tried: str | None) -
     for name in ("train_results.json", "all_results.json", "README.md"):
         (output / name).unlink(missing_ok=True)
     _cut_log(output / "trainer_log.jsonl", step)
-    return Room(resume_from=checkpoint, said=f"going on from {checkpoint.name}")
+    return StartingPoint(resume_from=checkpoint, note=f"resuming from {checkpoint.name}")
 
 
 def _ended(output: Path) -> bool:
@@ -81,7 +103,7 @@ def _ended(output: Path) -> bool:
 
 
 def _cut_log(log: Path, step: int) -> None:
-    """Drop the log lines of steps that will be taken again, so that each step stands once."""
+    """Drop the log lines of steps that will be taken again, so that each step is in it once."""
     if not log.is_file():
         return
     kept = []

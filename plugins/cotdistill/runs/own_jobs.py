@@ -10,7 +10,7 @@ from cotdistill.runs.jobs import read_jobs, stage_of
 
 
 @in_recorded_bundles
-def inside(folder: Path, stage: str, name: str) -> None:
+def run_own_job(folder: Path, stage: str, name: str) -> None:
     """Do the work of a job that has no host program: build an arm or a student, or the report."""
     folder = folder.resolve()
     job = read_jobs(folder)[(stage_of(stage), name)]

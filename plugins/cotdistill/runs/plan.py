@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cotdistill.errors import MisuseError, did_you_mean
 from cotdistill.runs.jobs import STAGES, Job, JobId, Jobs, marker_of
-from cotdistill.runs.records import made_from, move_to_stale, read_attempt, read_done
+from cotdistill.runs.records import made_from, move_to_stale, read_attempt, read_record
 
 REMAKES = ("train", "export", "evaluate")
 """Stages whose result is another one each time, so that what follows must be made again too."""
@@ -111,7 +111,7 @@ def _reasons(folder: Path, jobs: Jobs) -> dict[JobId, str]:
 
 
 def _reason(folder: Path, jobs: Jobs, job: Job, pending: dict[JobId, str]) -> str:
-    done = read_done(folder, job.id)
+    done = read_record(folder, job.id)
     if done is None:
         attempt = read_attempt(folder, job.id)
         before = {"running": "was interrupted", "stopped": "was interrupted", "failed": "failed"}

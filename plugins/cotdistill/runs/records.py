@@ -24,7 +24,7 @@ PRIVATE = ".cotdistill"
 
 
 @dataclass(frozen=True)
-class Done:
+class JobRecord:
     """A finished job: what it was made from, a name for what it made, and how it went."""
 
     made_from: dict[str, str]
@@ -49,15 +49,15 @@ class Attempt:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-def read_done(folder: Path, job: JobId) -> Done | None:
+def read_record(folder: Path, job: JobId) -> JobRecord | None:
     """Return the record of a finished job, or None; an unreadable one counts as none."""
     read = _read(folder / marker_of(job))
     with contextlib.suppress(TypeError):
-        return Done(**read)
+        return JobRecord(**read)
     return None
 
 
-def write_done(folder: Path, job: JobId, done: Done) -> None:
+def write_record(folder: Path, job: JobId, done: JobRecord) -> None:
     """Write the record that a job is finished: the last thing that a job does."""
     write_text(folder / marker_of(job), json.dumps(asdict(done), indent=1) + "\n")
 
@@ -95,7 +95,7 @@ def made_from(folder: Path, jobs: Jobs, job: Job) -> dict[str, str] | None:
     for needed in job.needs:
         if needed not in jobs:
             continue
-        done = read_done(folder, needed)
+        done = read_record(folder, needed)
         if done is None:
             return None
         parts["/".join(needed)] = done.made

@@ -28,17 +28,17 @@ from cotdistill.hosts.machine.program import StoppedError, program_fault, run_pr
 from cotdistill.runfolder.bundles import in_recorded_bundles
 from cotdistill.runs.jobs import Job, log_of, read_jobs, stage_of
 from cotdistill.runs.log_errors import lines_that_matter
-from cotdistill.runs.output_folder import Room, make_room
+from cotdistill.runs.output_folder import StartingPoint, prepare_output_folder
 from cotdistill.runs.records import (
     PRIVATE,
     Attempt,
-    Done,
+    JobRecord,
     made_from,
     new_make,
     read_attempt,
-    read_done,
+    read_record,
     write_attempt,
-    write_done,
+    write_record,
 )
 
 RUN_PROCESS = "COTDISTILL_RUN_PROCESS"
@@ -50,8 +50,8 @@ STOPPED_STATUS = 143
 
 
 @dataclass(frozen=True)
-class _Setting:
-    """Where a job is done: the folder, the job, what it is made from, and its open log."""
+class _Context:
+    """What an attempt works with: the folder, the job, what it is made from, and its open log."""
 
     folder: Path
     job: Job
@@ -80,10 +80,10 @@ def run_step(folder: Path, stage: str, name: str) -> int:
     try:
         parts = made_from(folder, jobs, job)
         if parts is None:
-            waits = [n for n in job.needs if read_done(folder, n) is None]
+            waits = [n for n in job.needs if read_record(folder, n) is None]
             missing = ", ".join(" ".join(need) for need in waits)
             raise DataError(Fault(f"{folder}: {job}", f"waits for {missing}", "", "run that first"))
-        done = read_done(folder, job.id)
+        done = read_record(folder, job.id)
         if done is not None and done.made_from == parts:
             _say(f"{job}: finished before, at {done.finished}")
             return 0
@@ -91,14 +91,15 @@ def run_step(folder: Path, stage: str, name: str) -> int:
         log = folder / log_of(job.id)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as stream:
-            return _attempt(_Setting(folder, job, parts, stream, (lock,), is_orphaned))
+            return _attempt(_Context(folder, job, parts, stream, (lock,), is_orphaned))
     finally:
         free_lock(lock)
 
 
-def _attempt(at: _Setting) -> int:
+def _attempt(at: _Context) -> int:
     job, started, clock = at.job, _now(), time.monotonic()
-    room = make_room(at.folder, job, at.made_from, read_attempt(at.folder, job.id))
+    before = read_attempt(at.folder, job.id)
+    start = prepare_output_folder(at.folder, job, at.made_from, before)
     attempt = Attempt(
         state="running",
         made_from=at.made_from,
@@ -106,16 +107,16 @@ def _attempt(at: _Setting) -> int:
         run=os.environ.get(RUN_ID, ""),
         started=started,
         log_from=at.log.tell(),
-        notes=_notes(room),
+        notes=_notes(start),
     )
     devices = Devices((), ())
     try:
-        if not room.complete:
+        if not start.complete:
             devices = _devices(at)
             if devices.ids:
                 attempt = replace(attempt, notes=attempt.notes | {"gpus": list(devices.ids)})
             write_attempt(at.folder, job.id, attempt)
-            status = _host(at, room, devices)
+            status = _host(at, start, devices)
             attempt = replace(attempt, status=status)
             if status != 0:
                 return _failed(at, attempt, _ending(status))
@@ -130,30 +131,39 @@ def _attempt(at: _Setting) -> int:
         return _failed(at, attempt, str(error))
     finally:
         devices.free()
-    done = Done(
+    done = JobRecord(
         made_from=at.made_from,
         made=_made(at.folder, job),
         seconds=round(time.monotonic() - clock, 3),
         finished=_now(),
         notes=attempt.notes,
     )
-    write_done(at.folder, job.id, done)
+    write_record(at.folder, job.id, done)
     write_attempt(at.folder, job.id, replace(attempt, state="finished"))
     return 0
 
 
-def _notes(room: Room) -> dict[str, Any]:
-    notes = {"room": room.said, "resumed_from": room.resume_from and room.resume_from.name}
+def _notes(start: StartingPoint) -> dict[str, Any]:
+    notes = {"start": start.note, "resumed_from": start.resume_from and start.resume_from.name}
     return {key: value for key, value in notes.items() if value}
 
 
-def _host(at: _Setting, room: Room, devices: Devices) -> int:
+def _command(folder: Path, job: Job, start: StartingPoint) -> list[str]:
+    """The words that start a job's program; cotdistill itself runs in this Python by default."""
+    command = list(job.command)
+    if not command:
+        command = [*(job.own or ("cotdistill",)), "step", job.stage, job.name]
+        command += ["--folder", str(folder), "--inside"]
+    if command[0] == "cotdistill":
+        command[:1] = [sys.executable, "-P", "-m", "cotdistill"]
+    if start.resume_from is not None:
+        command += [f"resume_from_checkpoint={start.resume_from}", "overwrite_output_dir=false"]
+    return command
+
+
+def _host(at: _Context, start: StartingPoint, devices: Devices) -> int:
     job = at.job
-    inside_command = list(job.own) or [sys.executable, "-P", "-m", "cotdistill"]
-    inside_command += ["step", job.stage, job.name, "--folder", str(at.folder), "--inside"]
-    command = list(job.command) or inside_command
-    if room.resume_from is not None:
-        command += [f"resume_from_checkpoint={room.resume_from}", "overwrite_output_dir=false"]
+    command = _command(at.folder, job, start)
     env = dict(os.environ) | job.env | {JOB: _mark(at.folder, job), "PYTHONUNBUFFERED": "1"}
     env["PATH"] = search_path(env)
     if GPUS in os.environ:  # a run on this machine deals out devices; a cluster does it itself
@@ -163,16 +173,16 @@ def _host(at: _Setting, room: Room, devices: Devices) -> int:
     if fault := program_fault(job.stage, command, env):
         raise FaultsError(fault)
     gpus = f", GPU {','.join(devices.ids)}" if devices.ids else ""
-    head = f"=== {job}, {_now()}{gpus}{', ' + room.said if room.said else ''}\n"
+    head = f"=== {job}, {_now()}{gpus}{', ' + start.note if start.note else ''}\n"
     at.log.write(f"{head}=== {shlex.join(command)}\n".encode())
     at.log.flush()
     locks = (*at.locks, *devices.locks)
     return run_program(command, env, at.folder, at.log, locks, at.is_orphaned)
 
 
-def _devices(at: _Setting) -> Devices:
-    here = os.environ.get(GPUS, "")
-    if not at.job.gpus or not here:
+def _devices(at: _Context) -> Devices:
+    visible = os.environ.get(GPUS, "")
+    if not at.job.gpus or not visible:
         return Devices((), ())
 
     def keep_waiting() -> None:
@@ -180,11 +190,11 @@ def _devices(at: _Setting) -> Devices:
             raise StoppedError
 
     holder = f"{at.folder}: {at.job} ({own_identity()})"
-    return take_devices(at.job.gpus, here.split(","), slots_folder(), holder, keep_waiting)
+    return take_devices(at.job.gpus, visible.split(","), slots_folder(), holder, keep_waiting)
 
 
 def _outcome_fault(folder: Path, job: Job) -> str:
-    """Return why a host's exit status 0 is not believed, or an empty text; mends exports."""
+    """Return why a host's exit status 0 is not believed, or an empty text; fixes exports."""
     output = folder / (job.output or "")
     match job.stage:
         case "train":
@@ -217,11 +227,11 @@ def _digest(lines: list[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _failed(at: _Setting, attempt: Attempt, message: str) -> int:
+def _failed(at: _Context, attempt: Attempt, message: str) -> int:
     at.log.flush()
     log = at.folder / log_of(at.job.id)
-    said = lines_that_matter(log, attempt.log_from) if attempt.status else []
-    text = "\n".join([message, *(line for line in said if not line.startswith("=== "))])
+    lines = lines_that_matter(log, attempt.log_from) if attempt.status else []
+    text = "\n".join([message, *(line for line in lines if not line.startswith("=== "))])
     write_attempt(at.folder, at.job.id, replace(attempt, state="failed", message=text))
     at.log.write(f"=== failed: {message}\n".encode())
     _say(f"{at.job}: failed: {message}; see {log}")
@@ -238,13 +248,13 @@ def _ending(status: int) -> str:
 def _locked(folder: Path, job: Job, is_orphaned: Callable[[], bool]) -> int:
     """Wait for the job's lock: whoever holds it works in the same output folder."""
     path = folder / PRIVATE / "locks" / f"{job.stage}--{job.name}.lock"
-    said = False
+    announced = False
     while (lock := take_lock(path, own_identity())) is None:
         if is_orphaned():
             raise FaultsError(Fault(str(job), "the run that started it is gone"))
-        if not said:
+        if not announced:
             _say(f"{job}: waiting for {lock_holder(path) or 'another process'}, which works on it")
-            said = True
+            announced = True
         stop(lambda: _leftovers(folder, job))
         time.sleep(0.5)
     return lock

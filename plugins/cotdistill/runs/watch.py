@@ -1,4 +1,4 @@
-"""What is going on in a run folder: jobs that started, ended or broke, read from their records.
+"""What happens in a run folder: jobs that started, ended or failed, read from their records.
 
 Records are looked at rather than Snakemake's output, so that this works the same for jobs on this
 machine and for jobs on a cluster that shares the folder.
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from cotdistill.hosts.llamafactory.outputs import training_now
 from cotdistill.runs.jobs import Job, JobId, Jobs, log_of, marker_of
-from cotdistill.runs.records import Attempt, attempt_path, read_attempt, read_done
+from cotdistill.runs.records import Attempt, attempt_path, read_attempt, read_record
 
 What = Literal["started", "finished", "failed", "stopped"]
 
@@ -53,13 +53,13 @@ class Watch:
         events: list[Event] = []
         for job in list(self.waiting):
             if (self.folder / marker_of(job)).exists():
-                done = read_done(self.folder, job)
+                done = read_record(self.folder, job)
                 self.finished[job] = done.seconds if done else 0.0
-                said = [f"{self.finished[job]:.1f} s"]
-                if done and job not in self.running and "room" in done.notes:  # too fast to see
-                    said.append(str(done.notes["room"]))
+                details = [f"{self.finished[job]:.1f} s"]
+                if done and job not in self.running:  # it was too fast to be seen running
+                    details += _start(done.notes)
                 self._forget(job)
-                events.append(Event("finished", self.jobs[job], ", ".join(said)))
+                events.append(Event("finished", self.jobs[job], ", ".join(details)))
             else:
                 events += self._look_at_attempt(job)
         return events
@@ -99,12 +99,17 @@ class Watch:
         if attempt.state == "running":
             self.running[job] = attempt
             gpus = ",".join(attempt.notes.get("gpus", []))
-            said = [f"GPU {gpus}"] if gpus else []
-            said += [attempt.notes["room"]] if attempt.notes.get("room") else []
-            return [Event("started", self.jobs[job], ", ".join(said))]
+            details = [f"GPU {gpus}"] if gpus else []
+            return [Event("started", self.jobs[job], ", ".join(details + _start(attempt.notes)))]
         if attempt.state == "failed":
             self.failed[job] = attempt
             self._forget(job)
             return [Event("failed", self.jobs[job], f"see {self.folder / log_of(job)}")]
         self.running.pop(job, None)
         return [Event("stopped", self.jobs[job])] if attempt.state == "stopped" else []
+
+
+def _start(notes: dict[str, Any]) -> list[str]:
+    """What an attempt did with what its output folder held; records of 0.1 call it "room"."""
+    note = notes.get("start") or notes.get("room")
+    return [str(note)] if note else []

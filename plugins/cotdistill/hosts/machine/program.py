@@ -54,6 +54,10 @@ def program_fault(stage: str, command: Sequence[str], env: Mapping[str, str]) ->
         folder = Path(program).parent
         wrong = "no such program" if folder.is_dir() else f"no such environment ({folder})"
         remedy = "make it, or correct the study's environments and generate again"
+        if name == "cotdistill" and (folder / "python").exists():
+            wrong = "cotdistill is not installed in this environment"
+            extra = "[eval]" if stage == "evaluate" else ""
+            remedy = f"{folder / 'python'} -m pip install 'cotdistill{extra}'"
         return Fault(f"the {stage} stage: {program}", wrong, "", remedy)
     if name in _EXTRAS:
         remedy = f'pip install "cotdistill[{_EXTRAS[name]}]"'
