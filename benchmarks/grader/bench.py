@@ -153,7 +153,7 @@ def own_cases() -> tuple[list[str], list[Pair], list[bool]]:
     """Read our labelled pairs with their categories."""
     sources, pairs, labels, category = [], [], [], ""
     for line in CASES.read_text(encoding="utf-8").splitlines()[1:]:
-        match = re.fullmatch(r"(.*) (===|=/=) (.*)", line)
+        match = re.fullmatch(r"(.*) (===|=/=|=\?=) (.*)", line)
         if line.startswith("# "):
             category = line[2:]
         elif match:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 from cotdistill.grading.equivalence.containers import (
     HOLDERS,
+    labels,
     members,
     same_members,
     spelt_out,
@@ -35,7 +34,7 @@ from cotdistill.grading.equivalence.statements import (
 )
 from cotdistill.grading.equivalence.symbolic import SymbolicBudget
 from cotdistill.grading.equivalence.tree import Node, TooBigError, number, symbols, walk
-from cotdistill.grading.equivalence.units import scaled, worth
+from cotdistill.grading.equivalence.units import measure, worth
 from cotdistill.grading.equivalence.values import Asked, same_value
 
 _SET_LIKE = ("union", "inter", "minus", "tuple", "set", "list", "chain", "const")
@@ -141,13 +140,15 @@ class Comparison:
             return _NOT_MINE
         if a.head != b.head:
             sign, other = (a, b) if a.head == "unit" else (b, a)
+            if other.head == "degree" and measure(sign.name).numerator == (("radian", 1),):
+                return self._turned_value(sign.args[0], other, sign is a)
             bare = self._turned(sign.args[0], other, sign is a)
-            times, _ = scaled(sign.name)  # 1.5 million is 1500000, and 1.5 where millions are asked
+            times = measure(sign.name).scale  # 1.5 million is 1500000, and 1.5 in millions
             if bare or times == 1:
                 return bare
             whole = Node("mul", (number(times), sign.args[0]))
             return self._turned(whole, other, sign is a)
-        factor = worth(Fraction(1), a.name, b.name)
+        factor = worth(a.name, b.name)
         if factor is None:
             return False
         inside = a.args[0] if factor == 1 else Node("mul", (number(factor), a.args[0]))
@@ -193,6 +194,9 @@ class Comparison:
     def _turned(self, mine: Node, other: Node, mine_is_answer: bool) -> bool | None:
         return self._same(mine, other) if mine_is_answer else self._same(other, mine)
 
+    def _turned_value(self, mine: Node, other: Node, mine_is_answer: bool) -> bool | None:
+        return same_value(*((mine, other) if mine_is_answer else (other, mine)), self.asked)
+
     def _sets(self, a: Node, b: Node) -> bool | None | _NotMine:
         """Intervals, inequalities and unions."""
         if not is_real_set(a) and not is_real_set(b):
@@ -226,8 +230,13 @@ class Comparison:
         return False
 
     def _members(self, a: Node, b: Node) -> bool | None:
-        if a.head == b.head == "list" and alternatives_clash(a, b):
-            return False
+        if a.head == b.head == "list":
+            if alternatives_clash(a, b):
+                return False
+            mine, theirs = labels(a), labels(b)
+            if len(mine) > 1 and mine.keys() == theirs.keys():  # 2 boys, 3 girls
+                parts = [self._same(mine[label], theirs[label]) for label in mine]
+                return all(parts) if None not in parts else False if False in parts else None
         return same_members(a, b, self._same)
 
     def _names(self, a: Node, b: Node) -> bool | None | _NotMine:

@@ -16,6 +16,7 @@ from cotdistill.grading.equivalence.tree import (
     number,
     walk,
 )
+from cotdistill.grading.equivalence.units import measure
 
 Same = Callable[[Node, Node], bool | None]
 HOLDERS = ("list", "set", "tuple", "matrix")
@@ -92,6 +93,26 @@ def same_members(a: Node, b: Node, same: Same) -> bool | None:
     if "set" in kinds:
         one, two = _once(one, same), _once(two, same)
     return in_any_order(one, two, same)
+
+
+def labels(node: Node) -> dict[str, Node]:
+    """Return the members of a list by what each is labelled with; nothing where one has no label.
+
+    >>> boys = Node("unit", (number(2),), "boys")
+    >>> [*labels(Node("list", (boys, Node("chain", (Node("text", name="girls"), number(3)), "="))))]
+    ['boys', 'girls']
+    """
+    found: dict[str, Node] = {}
+    for member in node.args:
+        label = ""
+        if member.head == "unit":
+            label = measure(member.name).words
+        elif member.head == "chain" and member.args[0].head == "text":
+            label = member.args[0].name
+        if not label or label in found:
+            return {}
+        found[label] = member
+    return found
 
 
 def in_order(one: list[Node], two: list[Node], same: Same) -> bool | None:

@@ -18,18 +18,24 @@ No tier runs text as a program. The policy, tested both ways in tests/grading/te
                `tolerance` is relative to the gold and comes on top.
     percent    10% is 10%, 0.1, and 10 with the sign left out; 10 is never 0.1 without a sign.
     units      One side may leave its unit out. Two known units are converted (2 hours, 120
-               minutes) or clash (5 cm, 5 kg; 5 cents, 5 dollars); powers and unknown words are let
-               go. 1.5 million is 1500000, and 1.5 where millions are asked. Degrees are like a
-               unit, and 30°C is not 30°F; an angle that says pi is in radians.
+               minutes; 36 km/h, 10 m/s) or clash (5 cm, 5 kg; 5 cents, 5 dollars); powers and
+               unknown words are ignored, but words that exclude each other are not (5 km east,
+               5 km west), nor labels that both sides have (2 boys, 3 girls).
+               1.5 million is 1500000, and 1.5 where millions are asked. Degrees are like
+               a unit, and 30°C is not 30°F; an angle that says pi is in radians.
     order      Bare lists and sets in any order, lists with repeats, sets without. Tuples, square
                brackets and matrices in their own; an interval's brackets count.
-    names      x = 5 is 5; y = 5 is not x = 5; f(x) = 2x is f(t) = 2t. Equations may be moved and
-               scaled. A chain ends in its last exact part: k = 1/3 = 0.33... is 1/3.
+    names      x = 5 is 5; y = 5 is not x = 5; f(x) = 2x is f(t) = 2t, and not f'(x) = 2x.
+               Equations may be moved and scaled. A chain ends in its last exact part:
+               k = 1/3 = 0.33... is 1/3.
     commas     1,234 is 1234, or a list of two where the other side is one; 2,74 is a list, but 2.74
                for a gold with decimals.
     bases      Digits and base must be the same; the base may be left out on one side.
     zeros      033 is 33; nothing is not 0.
     times      4:30 p.m. is 4:30; 12:00 is not 1:00; 3:2 is a ratio, 6:4 the same one.
+    ranges     5–7 is 5 to 7, and not their difference.
+    residues   3 (mod 7) is 10 (mod 7), not 3 (mod 9); one side may leave the modulus out.
+    around     Labels, domains and reasons may be left out; two that contradict each other clash.
     case       Words and choice letters in any case; symbols in their own.
 
 Symmetric without a tolerance, except for what is said of golds above (rounding to a short gold;
@@ -50,10 +56,24 @@ from cotdistill.grading.equivalence.dates import read_date, same_time
 from cotdistill.grading.equivalence.normalize import as_words, compact, squeezed, tidy
 from cotdistill.grading.equivalence.number import Written, agree, number_words, plain
 from cotdistill.grading.equivalence.parser import parse
+from cotdistill.grading.equivalence.qualifiers import (
+    Qualified,
+    number_of_sentence,
+    split_qualifier,
+    without_label,
+)
+from cotdistill.grading.equivalence.ranges import Range, read_range, same_range
 from cotdistill.grading.equivalence.symbolic import SymbolicBudget, prepare
 from cotdistill.grading.equivalence.tree import MOST_CHARACTERS, Node, number
+from cotdistill.grading.equivalence.words import are_opposites
 from cotdistill.grading.kinds import Kind
 
+_ABBREVIATED = re.compile(
+    r"(?:\\\$|\\text\{)?\s?([-\d,.]+)\s?(?:\\text\{)?\s?(k|K|M|MM|B|bn|mn)\}?"
+)
+_ABBREVIATIONS = {
+    "k": 10**3, "K": 10**3, "M": 10**6, "MM": 10**6, "mn": 10**6, "B": 10**9, "bn": 10**9,
+}  # fmt: skip
 _FIGURES = re.compile(r"[\d\s.,:]+")
 _COMMAS = re.compile(r"\d,\d{3}(?!\d)")
 _RATE = re.compile(r"\d\s[a-zA-Z]/[a-z]")  # 20 m/s
@@ -90,11 +110,19 @@ class _Reading:
         self.raw = text
         self.text = tidy(text)
         self.number = plain(self.text)
+        if self.number is None:
+            self.text = without_label(self.text)
+            self.number = plain(self.text)
 
     @cached_property
     def words(self) -> str:
         """The answer as lower-case words."""
         return as_words(self.raw)
+
+    @cached_property
+    def range(self) -> Range | None:
+        """The ends of a range such as 5–7."""
+        return read_range(self.raw)
 
     @cached_property
     def temperature(self) -> str:
@@ -110,13 +138,24 @@ class _Reading:
     @cached_property
     def trees(self) -> list[Node]:
         """What the answer may mean: 1,234 is one number, or else two in a list."""
+        spoken = number_words(self.words) if self.wordy else None
+        if spoken is not None:
+            return [number(spoken)]
         found = [parse(self.text)]
         if _COMMAS.search(self.text):
             found.append(parse(self.text, thousands=False))
-        if found[0] is None:
-            said = number_words(self.words) if self.wordy else None
-            found.append(None if said is None else number(said))
+        if (short := _ABBREVIATED.fullmatch(self.text)) and (figure := plain(short[1])):
+            scale = _ABBREVIATIONS[short[2]]
+            found.append(number(figure.value * scale))
+            if "$" in short[0]:  # $2k is 2 where thousands are asked, as 2 million is
+                found.append(number(figure.value))
         return [tree for tree in found if tree is not None]
+
+    @cached_property
+    def qualified(self) -> Qualified | None:
+        """The answer without a trailing qualifier, where it has one and is no text."""
+        found = None if self.wordy else split_qualifier(self.text)
+        return found if found and not _read(found.main).wordy else None
 
     @cached_property
     def trees_with_unit(self) -> list[Node]:
@@ -180,7 +219,55 @@ def _decided(
         return Equivalence(False, "text")
     if answer.text == gold.text or compact(answer.text) == compact(gold.text):
         return Equivalence(True, "text")
-    return _by_kind(answer, gold, kind) or _by_tree(answer, gold, tolerance)
+    if gold.range and (said := same_range(answer.raw, gold.range)) is not None:
+        return Equivalence(said, "structure")
+    verdict = _by_kind(answer, gold, kind) or _by_tree(answer, gold, tolerance)
+    if verdict.equal is not True and (answer.qualified or gold.qualified):
+        return _without_qualifiers(answer, gold, kind, tolerance) or verdict
+    return verdict
+
+
+def _without_qualifiers(
+    answer: _Reading, gold: _Reading, kind: Kind, tolerance: float | None
+) -> Equivalence | None:
+    """Compare what is qualified; two qualifiers must not contradict each other."""
+    mine, theirs = answer.qualified, gold.qualified
+    one, two = (side.main if side else reading.text for side, reading in
+                ((mine, answer), (theirs, gold)))  # fmt: skip
+    if (
+        theirs
+        and theirs.parameter
+        and (letter := _other_parameter(one, two, theirs.parameter, mine))
+    ):
+        one = _renamed(one, letter, theirs.parameter)
+        if mine:
+            mine = Qualified(one, _renamed(mine.qualifier, letter, theirs.parameter), letter)
+    if mine and theirs and _contradict(mine.qualifier, theirs.qualifier):
+        return Equivalence(False, "structure")
+    return _decided(_read(one), _read(two), kind, None, tolerance)
+
+
+def _other_parameter(one: str, two: str, parameter: str, mine: Qualified | None) -> str:
+    """Return the letter that an answer has for the free integer of a gold, or nothing."""
+    if mine and mine.parameter:
+        return mine.parameter if mine.parameter != parameter else ""
+    letters = [set(re.findall(r"(?<![A-Za-z\\])[a-zA-Z](?![A-Za-z])", text)) for text in (one, two)]
+    extra = letters[0] - letters[1]
+    return extra.pop() if len(extra) == 1 and parameter not in letters[0] else ""
+
+
+def _renamed(text: str, old: str, new: str) -> str:
+    return re.sub(rf"(?<![A-Za-z\\]){re.escape(old)}(?![A-Za-z])", lambda _: new, text)
+
+
+def _contradict(one: str, two: str) -> bool:
+    """Whether two qualifiers exclude each other: `minimum` and `maximum`, x > 0 and x < 0."""
+    if are_opposites(one, two):
+        return True
+    left, right = _read(one), _read(two)
+    if not left.trees or not right.trees or left.wordy or right.wordy:
+        return False
+    return Comparison().same(left.trees[0], right.trees[0]) is False
 
 
 def _decimal_comma(text: str, gold: Written) -> Written | None:
@@ -264,6 +351,8 @@ def _by_tree(answer: _Reading, gold: _Reading, tolerance: float | None) -> Equiv
     mine_read, gold_read = answer.trees, gold.trees
     if gold.number or any(tree.head == "unit" for tree in gold_read):
         mine_read = answer.trees_with_unit  # 5 m for a gold of 5, never 6m for 6
+        if not mine_read and (figure := plain(number_of_sentence(answer.text))):
+            mine_read = [number(figure.value)]
     if any(tree.head == "unit" for tree in mine_read) or _RATE.search(gold.text):
         gold_read = gold.trees_with_unit
     symbolic = SymbolicBudget()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from cotdistill.grading.equivalence.number import PARTS
 from cotdistill.grading.equivalence.tree import (
     MOST_CHARACTERS,
     MOST_DIGITS,
@@ -123,8 +124,8 @@ _BRACKETS = {
 _TYPOGRAPHY = _all(
     "skip",
     "boxed fbox framebox mathbf mathit mathsf mathcal mathfrak mathscr boldsymbol bm bf it rm sf "
-    "therefore because nonumber label phantom mathord mathop ensuremath mathbb color underline "
-    "Large mathtt displaylines unicode",
+    "therefore because nonumber mathord mathop ensuremath mathbb underline Large mathtt "
+    "displaylines unicode mathstrut strut smash checkmark qed qedsymbol",
 )
 _COMMANDS: dict[str, _Meaning] = {
     **_TYPOGRAPHY,
@@ -183,7 +184,8 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _SPACED_THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3}(?: \d{3})+)(?![\d]| \d)")
-_UNIT_LETTERS = "mgshlLNJWVKPA"  # inside a text command, behind a number
+_UNIT_LETTERS = "mgshlLNJWVKPA"  # inside a text command, behind a number or another unit
+_BEFORE_UNITS = ("num", "close", "word")
 
 
 def tokens(text: str, *, thousands: bool = True) -> list[Token]:
@@ -203,6 +205,8 @@ def tokens(text: str, *, thousands: bool = True) -> list[Token]:
         text = _SPACED_THOUSANDS.sub(lambda run: run[1].replace(" ", ""), text)
     found: list[Token] = []
     _split(text, found, in_text=False, thousands=thousands)
+    if any(token.sort == "word" for token in found):
+        found = spoken_operators(found)
     found.append(Token("end", "", False))
     return found
 
@@ -231,6 +235,96 @@ def _split(text: str, found: list[Token], *, in_text: bool, thousands: bool) -> 
         else:
             found.append(Token(*_meaning(group, piece), spaced))
         spaced = False
+
+
+_OPERAND_STARTS = ("num", "sym", "const", "cmd", "fn", "open")
+_OPERAND_ENDS = ("num", "sym", "const", "close")
+_BETWEEN = {("times",): "*", ("multiplied", "by"): "*", ("divided", "by"): "/", ("over",): "/",
+            ("plus",): "+", ("minus",): "-", ("more", "than"): "+", ("greater", "than"): "+",
+            ("less", "than"): "less", ("fewer", "than"): "less"}  # fmt: skip
+_BEHIND = {"squared": "^ 2", "cubed": "^ 3", "factorial": "!"}
+_BEFORE = {("minus",): "-", ("negative",): "-", ("twice",): "2 *", ("double",): "2 *",
+           ("thrice",): "3 *", ("triple",): "3 *", ("half", "of"): "1 / 2 *",
+           ("square", "root", "of"): "\\sqrt"}  # fmt: skip
+
+
+def spoken_operators(found: list[Token]) -> list[Token]:
+    r"""Write operators that are said in words as operators: `5 squared`, `3 halves`, `minus 9`.
+
+    >>> " ".join(token.text for token in tokens(r"3 \text{ more than } x"))
+    '3 + x '
+    >>> " ".join(token.text for token in tokens(r"5 \text{ times}"))
+    '5 times '
+    """
+    written: list[Token] = []
+    at = 0
+    while at < len(found):
+        token = found[at]
+        words = _words_at(found, at)
+        last = written[-1] if written else None
+        ended = last is not None and last.sort in _OPERAND_ENDS
+        replaced, taken = "", 0
+        if ended and token.text == "and" and (part := _part_of_one(found, at)):
+            written += _tokens_of(f"+ 1 / {part}")
+            at += 3
+            continue
+        for length in (3, 2, 1) if words else ():
+            phrase = words[:length]
+            follows = found[at + length] if at + length < len(found) else None
+            operand = follows is not None and follows.sort in _OPERAND_STARTS
+            if len(phrase) < length:
+                continue
+            if ended and operand and phrase in _BETWEEN:
+                replaced, taken = _BETWEEN[phrase], length
+            elif not ended and operand and phrase in _BEFORE and not _is_word(last):
+                replaced, taken = _BEFORE[phrase], length
+            elif ended and length == 1 and phrase[0] in _BEHIND:
+                replaced, taken = _BEHIND[phrase[0]], 1
+            elif length == 1 and phrase[0] in PARTS and _are_parts(last, phrase[0]):
+                replaced, taken = f"/ {PARTS[phrase[0]]}", 1
+            if taken:
+                break
+        if replaced == "less" and _is_lone_number(written):
+            written.insert(-1, Token("op", "-", False))
+            replaced = "+"
+        if not taken or replaced == "less":
+            written.append(token)
+            at += 1
+            continue
+        written += _tokens_of(replaced)
+        at += taken
+    return written
+
+
+def _words_at(found: list[Token], at: int) -> tuple[str, ...]:
+    return tuple(token.text for token in found[at : at + 3] if token.sort == "word")
+
+
+def _tokens_of(operators: str) -> list[Token]:
+    sorts = {"\\": "cmd"}
+    return [
+        Token("num" if part.isdigit() else sorts.get(part[0], "op"), part, True)
+        for part in operators.split()
+    ]
+
+
+def _part_of_one(found: list[Token], at: int) -> int:
+    """Return 2 for `and a half` at a place, 4 for `and a quarter`; 0 for anything else."""
+    words = [token.text for token in found[at + 1 : at + 3]]
+    return PARTS.get(words[1], 0) if len(words) == 2 and words[0] == "a" else 0
+
+
+def _is_word(token: Token | None) -> bool:
+    return token is not None and token.sort == "word" and token.text != "the"
+
+
+def _are_parts(last: Token | None, word: str) -> bool:
+    """Whether a word behind a number says how many parts: 3 halves, 1 third; not 2 third."""
+    return last is not None and last.sort == "num" and (word.endswith("s") or last.text == "1")
+
+
+def _is_lone_number(written: list[Token]) -> bool:
+    return written[-1].sort == "num" and (len(written) == 1 or written[-2].sort in ("rel", "sep"))
 
 
 def _braced(text: str, start: int) -> tuple[str, int]:
@@ -263,7 +357,7 @@ def _letters(run: str, found: list[Token], spaced: bool, in_text: bool) -> None:
     elif run in _GREEK:
         found.append(Token("sym", run, spaced))
     elif len(run) == 1:
-        is_unit = in_text and run in _UNIT_LETTERS and found and found[-1].sort in ("num", "close")
+        is_unit = in_text and run in _UNIT_LETTERS and found and found[-1].sort in _BEFORE_UNITS
         found.append(Token("word" if is_unit else "sym", run, spaced))
     elif in_text or low in PLAIN_UNITS or (len(run) > 3 and not run.isupper()):
         applied = next(

@@ -34,6 +34,7 @@ _SIGNS = {
     "、": ",", "，": ",", "；": ";", "。": ".", "：": ":", "％": "%", "（": "(", "）": ")",
     "【": "[",
     "】": "]",
+    "✓": "", "✔": "", "✅": "", "☑": "", "■": "", "∎": "", "\ufe0f": "",
     "\u200b": "", "\u200c": "", "\u200d": "", "\u2060": "", "\ufeff": "", "\u2061": "",
     "\u2062": " ",
     "α": r"\alpha ", "β": r"\beta ", "γ": r"\gamma ", "δ": r"\delta ", "ε": r"\epsilon ",
@@ -96,6 +97,10 @@ def tidy(text: str) -> str:
     if not text.isascii():
         text = _plain_signs(text)
     text = _CONTROL.sub(" ", text).strip()
+    if "\\" in text and _HAS_STYLE.search(text):
+        text = _without_style(text)
+    if ".." in text or "dots" in text:
+        text = _ENDLESS.sub(_repeating, text)
     if not _DRESS.search(text):
         text = _ORDINAL.sub("", _ends(" ".join(text.split())))
         return _TIMES_TEN.sub(r"\\times ", text) if "^" in text else text
@@ -112,6 +117,48 @@ def tidy(text: str) -> str:
     text = _TIMES_TEN.sub(r"\\times ", _ORDINAL.sub("", text))
     boxed = _BOXED.fullmatch(text)
     return tidy(boxed[1]) if boxed and _balanced(boxed[1]) else text
+
+
+_DROPPED_ARGUMENTS = {
+    "textcolor": 1, "colorbox": 1, "fcolorbox": 2, "color": 1, "phantom": 1, "hphantom": 1,
+    "vphantom": 1, "hspace": 1, "vspace": 1, "tag": 1, "label": 1, "raisebox": 1, "rule": 2,
+    "href": 1, "htmlClass": 1, "style": 1, "class": 1, "kern": 0, "checkmark": 0, "qed": 0,
+    "blacksquare": 0, "qedsymbol": 0, "ding": 1,
+}  # fmt: skip
+_HAS_STYLE = re.compile(rf"\\(?:{'|'.join(_DROPPED_ARGUMENTS)})(?![a-zA-Z])\*?")
+_ARGUMENT = re.compile(r"\s*(?:\[[^\[\]]*\]|\{[^{}]*\})")
+_ENDLESS = re.compile(r"(?<![\d.])(\d+)\.(\d+)\s?(?:\.{2,}|\\[lc]?dots)(?![\d{])")
+
+
+def _without_style(text: str) -> str:
+    r"""Take away commands of colour, space and the like, with the arguments that are not text.
+
+    >>> _without_style(r"\textcolor{red}{4} \checkmark")
+    '{4} '
+    """
+    while found := _HAS_STYLE.search(text):
+        end = found.end()
+        dropped = _DROPPED_ARGUMENTS[found[0].strip("\\*")]
+        while dropped and (argument := _ARGUMENT.match(text, end)):
+            end = argument.end()
+            dropped -= not argument[0].lstrip().startswith("[")
+        text = text[: found.start()] + text[end:]
+    return text
+
+
+def _repeating(found: re.Match[str]) -> str:
+    r"""Write 0.333... as 0.\overline{3}; leave digits that do not repeat as they are."""
+    whole, digits = found[1], found[2]
+    for period in range(1, len(digits) // 2 + 1):
+        block = digits[-period:]
+        copies = len(digits[: len(digits) - len(digits) % period]) // period
+        start = len(digits)
+        while start >= period and digits[start - period : start] == block:
+            start -= period
+        copies = (len(digits) - start) // period
+        if copies >= 3 or (copies == 2 and (start == 0 or period > 1)):
+            return rf"{whole}.{digits[:start]}\overline{{{block}}}"
+    return f"{whole}.{digits}"
 
 
 def _balanced(text: str) -> bool:

@@ -24,6 +24,12 @@ _TEN_WORDS = "twenty thirty forty fifty sixty seventy eighty ninety"
 _ONES = {word: value for value, word in enumerate(_ONE_WORDS.split())}
 _TENS = {word: 10 * value for value, word in enumerate(_TEN_WORDS.split(), 2)}
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
+_PART_WORDS = (
+    "half halves third thirds fourth fourths quarter quarters fifth fifths sixth sixths seventh "
+    "sevenths eighth eighths ninth ninths tenth tenths hundredth hundredths thousandth thousandths"
+)
+_PART_SIZES = (2, 3, 4, 4, 5, 6, 7, 8, 9, 10, 100, 1000)
+PARTS = dict(zip(_PART_WORDS.split(), (n for n in _PART_SIZES for _ in (0, 1)), strict=True))
 _SHARES = {"half": Fraction(1, 2), "one half": Fraction(1, 2), "quarter": Fraction(1, 4),
            "one third": Fraction(1, 3), "two thirds": Fraction(2, 3),
            "three quarters": Fraction(3, 4),
@@ -123,14 +129,21 @@ def number_words(text: str) -> Fraction | None:
 
     >>> number_words("twenty-five"), number_words("one hundred and two"), number_words("often")
     (Fraction(25, 1), Fraction(102, 1), None)
+    >>> number_words("five eighths"), number_words("two and a half"), number_words("minus one")
+    (Fraction(5, 8), Fraction(5, 2), Fraction(-1, 1))
     """
     flat = text.lower().strip(" .")
     if flat in _SHARES:
         return _SHARES[flat]
     words = flat.replace("-", " ").split()
-    minus = words[:1] in (["minus"], ["negative"])
+    if words[:1] in (["minus"], ["negative"]):
+        value = number_words(" ".join(words[1:])) if len(words) > 1 else None
+        return None if value is None else -value
+    shared = _with_share(words)
+    if shared is not None:
+        return shared
     total, part, known = 0, 0, False
-    for word in words[minus:12]:
+    for word in words[:12]:
         if word in _ONES or word in _TENS:
             part += _ONES.get(word, 0) + _TENS.get(word, 0)
         elif word == "hundred" and known:
@@ -142,6 +155,21 @@ def number_words(text: str) -> Fraction | None:
         else:
             return None
         known = True
-    return (
-        Fraction(-(total + part) if minus else total + part) if known and len(words) <= 12 else None
-    )
+    return Fraction(total + part) if known and len(words) <= 12 else None
+
+
+def _with_share(words: list[str]) -> Fraction | None:
+    """Read `five eighths` and `two and a half`."""
+    name = words[-1] if 2 <= len(words) <= 12 else ""
+    if name not in PARTS:
+        return None
+    before = words[:-1]
+    if "and" in before:
+        place = len(before) - 1 - before[::-1].index("and")
+        whole, top = number_words(" ".join(before[:place])), before[place + 1 :]
+    else:
+        whole, top = Fraction(0), before
+    above = Fraction(1) if top in ([], ["a"], ["an"]) else number_words(" ".join(top))
+    if whole is None or above is None or not (name.endswith("s") or above == 1):
+        return None
+    return whole + above / PARTS[name]

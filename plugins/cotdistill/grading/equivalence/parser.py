@@ -30,6 +30,7 @@ from cotdistill.grading.equivalence.tree import (
     number,
     symbols,
 )
+from cotdistill.grading.equivalence.units import parts_of_one
 
 _ACCENTS = ("\\overline", "\\hat", "\\vec", "\\tilde", "\\dot", "\\ddot", "\\overarc",
             "\\overleftrightarrow", "\\mathring", "\\acute", "\\grave", "\\check",
@@ -204,7 +205,28 @@ class Parser:
             raise UnreadableError("words before mathematics")
         node = self.sets()
         unit = [*money, *self.unit()]
-        return _with_unit(node, " ".join(unit)) if unit else node
+        if not unit:
+            return node
+        node = _with_unit(node, " ".join(unit))
+        for _ in range(3):
+            if (more := self.smaller_unit(node)) is None:
+                break
+            node = more
+        return node
+
+    def smaller_unit(self, node: Node) -> Node | None:
+        """Read the inches of `5 feet 6 inches` and add them to the feet; None for anything else."""
+        start = self.at
+        if self.look.text in ("and", ",") and self.look.sort == "sep":
+            self.take()
+        if node.head == "unit" and self.look.sort == "num" and self.ahead(1).sort in ("word", "fn"):
+            value, unit = self.written(), " ".join(self.unit())
+            ratio = parts_of_one(node.name, unit)
+            if ratio and value.number is not None and value.number < ratio:
+                whole = Node("mul", (number(ratio), node.args[0]))
+                return Node("unit", (Node("add", (whole, value)),), unit)
+        self.at = start
+        return None
 
     def words(self) -> list[str]:
         """Take the words that come next."""
@@ -561,6 +583,8 @@ class Parser:
 
     def function(self) -> Node:
         r"""Read `\sin^2 x`, `\log_2 8`, `max(a, b)`: a function, its marks, its argument."""
+        if self.look.text in ("max", "min") and self.ahead(1).sort == "rel":
+            return Node("text", name=self.take().text)
         self.deeper()
         name = self.take().text
         name = _RENAMED.get(name, name)
@@ -864,8 +888,9 @@ def _regrouped(members: list[Node], between: list[str]) -> Node:
 
 
 def _with_unit(node: Node, phrase: str) -> Node:
-    if phrase.startswith(("degree", "deg ")) or phrase == "deg":
-        return Node("degree", (node,))
-    if phrase.startswith(("percent", "per cent")):
-        return Node("percent", (node,))
-    return Node("unit", (node,), " ".join(dict.fromkeys(phrase.split())))
+    first, _, rest = phrase.replace("per cent", "percent").partition(" ")
+    if first in ("degree", "degrees", "deg"):
+        node, phrase = Node("degree", (node,)), rest
+    elif first == "percent":
+        node, phrase = Node("percent", (node,)), rest
+    return Node("unit", (node,), phrase) if phrase else node

@@ -37,8 +37,8 @@ brother brothers / sister sisters
 son sons / daughter daughters
 husband / wife
 child children kid kids / adult adults
-maximum max maximal largest greatest highest biggest most upper / minimum min minimal smallest
-    least lowest fewest lower
+maximum max maxima maximal largest greatest highest biggest most upper / minimum min minimal
+    smallest least lowest fewest lower
 first / last
 more greater higher larger bigger / less fewer lower smaller
 faster quicker / slower

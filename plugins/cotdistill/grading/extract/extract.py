@@ -17,7 +17,13 @@ from typing import Literal
 from cotdistill.grading.extract.delimiters import Statement, delimited
 from cotdistill.grading.extract.expression import expression_in_prose, expression_stated
 from cotdistill.grading.extract.letter import letter_in_prose, letter_stated
-from cotdistill.grading.extract.number import NUMBER, NUMBER_WORD, best_number, number_stated
+from cotdistill.grading.extract.number import (
+    NUMBER,
+    NUMBER_WORD,
+    best_number,
+    number_stated,
+    one_number,
+)
 from cotdistill.grading.extract.phrases import phrased
 from cotdistill.grading.extract.region import answer_region, ending_of
 from cotdistill.grading.extract.spans import has_prose, sentences_backwards, trimmed
@@ -142,6 +148,8 @@ def _stated(text: str, mark: Statement, kind: Kind, options: Options | None) -> 
         return None  # a heading
     if delimited_whole and not (kind == "number" and has_prose(text, start, end)):
         return _reading(text, trimmed(text, start, end))
+    if mark.how == "box" and not one_number(text, start, end):
+        return _reading(text, trimmed(text, start, end))  # for the comparison to make sense of
     if kind == "number":
         return _reading(text, number_stated(text, start, end))
     if mark.how == "judged":

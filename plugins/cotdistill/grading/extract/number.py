@@ -20,18 +20,28 @@ _TIMES_TEN = (
 _FRACTION = r"\\[dtc]?frac\s?(?:\{[^{}]{1,40}\}|\d)\s?(?:\{[^{}]{1,40}\}|\d)"
 _MONEY = r"(?:\\?[$€£¥₹])\s?"
 NUMBER = re.compile(
-    rf"(?<![A-Za-z0-9\\])(?<!\w_)(?<!\d\.)(?:[-−–+]\s?)?(?:{_MONEY})?(?:[-−]\s?)?"
+    rf"(?<![A-Za-z0-9\\])(?<!\w_)(?<!\d\.)(?:[-−–+]\s?|\b(?:minus|negative)\s(?=\d))?"
+    rf"(?:{_MONEY})?(?:[-−]\s?)?"
     rf"(?:{_FRACTION}|{_DIGITS}{_TIMES_TEN}?(?:\s?{_FRACTION}|\s\d+\s?/\s?\d+(?!\d)"
     rf"|\s?/\s?\d+(?:\.\d+)?(?!\d))?"
     r"[½⅓⅔¼¾⅕⅛⅜⅝⅞]?|[½⅓⅔¼¾⅕⅛⅜⅝⅞])"
-    r"(?:\s?\\?%|\s?percent\b|\s?°|\^\\?circ|\s(?:thousand|[mb]illion|trillion)\b)?"
+    r"(?:\s?\\?%|\s?percent\b|\s?°|\^\\?circ|\s(?:thousand|[mb]illion|trillion)\b"
+    r"|(?:[kKMB]|bn|mn)(?![A-Za-z\d])|\sdozen\b)?"
 )
 _WORD = (
     r"zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen"
     r"|sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
     r"|hundred|thousand|million|none"
 )
-NUMBER_WORD = re.compile(rf"\b(?:{_WORD})(?:[\s-](?:and\s)?(?:{_WORD}))*\b", re.IGNORECASE)
+_PART = (
+    r"(?:(?:third|fourth|quarter|fifth|sixth|seventh|eighth|ninth|tenth|hundredth|thousandth)s?"
+    r"|half|halves)"
+)
+NUMBER_WORD = re.compile(
+    rf"\b(?:(?:minus|negative)\s)?(?:{_WORD})(?:[\s-](?:and\s)?(?:{_WORD}))*"
+    rf"(?:\sand\s(?:a|an|{_WORD})\s{_PART}|[\s-]{_PART})?\b",
+    re.IGNORECASE,
+)
 _LEAD = re.compile(
     r"(?:[\s*_`\"“(\[]|US(?=\s?\$)|Rs\.?|USD|EUR|\\(?:text|mathrm|mathbf|textbf)\{|\\[,;! ]"
     r"|a total of|a|an|only|just|about"
@@ -110,6 +120,26 @@ def number_stated(text: str, start: int, end: int) -> Span | None:
         return (first.start(), more.end()) if more else first.span()
     inner = _mathematics_in(text, begin, end)
     return inner or best_number(text, start, end)
+
+
+# What makes the number of a sentence not its answer: a denial, a bound, a second case.
+_CHANGES_MEANING = re.compile(
+    r"\bnot\b|n['’]t\b|\bnever\b|\b(?:more|less|fewer|greater) than\b"
+    r"|\bat (?:least|most)\b|\botherwise\b",
+    re.IGNORECASE,
+)
+
+
+def one_number(text: str, start: int, end: int) -> bool:
+    """Whether the words in a box are about one number: worked out, or the only one there is.
+
+    >>> one_number("9 pens are left", 0, 15), one_number("9 pens and 4 books", 0, 18)
+    (True, False)
+    """
+    if _CHANGES_MEANING.search(text, start, end):
+        return False
+    found = {text[slice(*number.span())].strip() for number in NUMBER.finditer(text, start, end)}
+    return len(found) < 2 or _EQUALS.search(text, start, end) is not None
 
 
 def best_number(text: str, start: int, end: int) -> Span | None:

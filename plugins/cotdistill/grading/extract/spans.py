@@ -27,6 +27,7 @@ _OPENED = re.compile(r"\\\[|\$\$|\\\(|\$")
 _WORDS = re.compile(r"(?<![\\{A-Za-z])[A-Za-z]{2,}[ ,][ ]?[A-Za-z]{2,}")
 # A factorial keeps its sign, behind a number, a bracket or a lone letter; an exclamation does not.
 _FACTORIAL = re.compile(r"(?:[\d)\]}]|(?<![A-Za-z])[A-Za-z])\s?!{1,2}$")
+_ENDLESS = re.compile(r"\.\d+\.{3}$")
 _BOX = re.compile(r"\\*(?:f?boxed|fbox|framebox)\s{0,3}\{")
 
 
@@ -101,6 +102,8 @@ def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     ):
         start += 1
     while start < end and text[end - 1] in ' \t\r\n*_`"“”.。,;；:!！~\u200b':
+        if text[end - 1] == "." and _ENDLESS.search(text, max(start, end - 8), end):
+            break
         if text[end - 1] == "!" and _FACTORIAL.search(text, max(start, end - 6), end):
             break
         if text[end - 1] in ",;:! " and end - 2 >= start and text[end - 2] == "\\":
