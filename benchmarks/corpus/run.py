@@ -2,8 +2,9 @@
 
     python benchmarks/corpus/run.py [--rows 1000000] [--peer-rows 20000] [--datatrove PYTHON]
 
-`filter` lints every row, removes exact, normalised and near duplicates, and compares with all
-benchmarks that are prepared (`cotdistill prepare NAME`); `mix` draws half of the kept rows. Rows a
+`filter` lints every row, removes exact, normalised and near duplicates, checks the written
+arithmetic, and compares with all benchmarks that are prepared (`cotdistill prepare NAME`), if any
+is; `mix` draws half of the kept rows. Rows a
 second are rows over CPU seconds (user + system, all processes) times two: what two free cores do.
 datatrove needs an environment of its own, with "datatrove[io,processing]==0.10.1", "xxhash<4" and
 spacy: name its interpreter, or it is left out.
@@ -19,6 +20,8 @@ from pathlib import Path
 from rows import write_rows
 from tree import Cost, measured
 
+from cotdistill.benchmarks.packaged import benchmark_names
+from cotdistill.benchmarks.store import prepared_splits
 from cotdistill.corpus.filtering.held_out import PACKAGED, held_out_questions
 from cotdistill.files.jsonl import write_rows as write_jsonl
 
@@ -38,7 +41,7 @@ def ours(path: Path, rows: int, folder: Path) -> None:
     cotdistill = [sys.executable, "-m", "cotdistill"]
     kept = folder / f"kept-{rows}.jsonl"
     first = measured(
-        [*cotdistill, "filter", str(path), "-o", str(kept), "--against", "packaged", "--sound",
+        [*cotdistill, "filter", str(path), "-o", str(kept), *_test_sets(), "--sound",
          "--workers", "2"]
     )  # fmt: skip
     show("cotdistill filter", rows, first)
@@ -53,6 +56,12 @@ def ours(path: Path, rows: int, folder: Path) -> None:
         max(first.peak_mib, second.peak_mib),
     )
     show("cotdistill filter and mix", rows, both)
+
+
+def _test_sets() -> list[str]:
+    """Return the options that compare with test sets, where any is prepared."""
+    prepared = any("test" in prepared_splits(name) for name in benchmark_names())
+    return ["--against", "packaged"] if prepared else []
 
 
 def ours_only(path: Path, rows: int, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -535,3 +536,55 @@ def test_a_file_of_which_no_row_can_be_imported_fails(
     written = capsys.readouterr().err
     assert "no row could be read; rows.jsonl:1: no column of a question (instruction, " in written
     assert written.rstrip().endswith("; the row has first, second")
+
+
+HOSTILE: list[Any] = [
+    {"options": {"A": 5, "B": None}, "kind": "letter"},
+    {"provenance": {"tokens": 10**30}},
+    {"provenance": {"tokens": -1}},
+    {"provenance": {"finish_reason": ["length"], "source": {"a": 1}}},
+    {"meta": {"solution": 5, "big": 10**25, "nan": float("nan")}},
+    {"rationale": "half \ud800 of a character. " * 400 + "The answer is 8"},
+    {"question": "\ud800" * 50, "gold": "\udfff"},
+    {"rationale": "\x00\x01\x1b[2J The answer is 8"},
+    {"rationale": "<think>" * 5000 + "</think>" * 5000},
+    {"rationale": "1 = " * 20_000, "gold": ""},
+    {"rationale": "(" * 30_000, "gold": "9" * 5000},
+    {"id": "", "question": "", "rationale": "", "gold": ""},
+]
+
+
+def test_hostile_rows_are_kept_or_rejected_and_never_crash(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [trace_dict(4, **{"id": str(number), **row}) for number, row in enumerate(HOSTILE)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    test = write_jsonl(tmp_path / "test.jsonl", [trace_dict(5)])
+    filters = Filters(sound=True, fix=True, against=(str(test),))
+    ledger = filter_traces([path], filters, tmp_path / "kept.jsonl", FilterOptions(skip_bad=True))
+    assert sum(ledger.counts.values()) == len(HOSTILE)
+    assert len(read_jsonl(tmp_path / "kept.rejected.jsonl")) == len(HOSTILE) - ledger.counts["kept"]
+    assert main(["lint", str(path), "--workers", "1", "--against", str(test)]) == 1
+    capsys.readouterr()
+
+
+def test_whole_numbers_of_any_size_survive_a_filter(tmp_path: Path) -> None:
+    rows = [trace_dict(2, meta={"n": 10**30}), trace_dict(3, meta={"n": 10**30}, gold="9")]
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
+    filter_traces([path], Filters(), tmp_path / "kept.jsonl")
+    (kept,), (rejected,) = (
+        read_jsonl(tmp_path / name) for name in ("kept.jsonl", "kept.rejected.jsonl")
+    )
+    assert kept["meta"] == rejected["row"]["meta"] == {"n": 10**30}
+
+
+def test_a_file_name_that_is_not_utf_8_is_filtered(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.jsonl")
+    try:
+        write_jsonl(path, [trace_dict(2), trace_dict(3, gold="9")])
+    except OSError:
+        pytest.skip("this file system takes only UTF-8 names")
+    ledger = filter_traces([path], Filters(), tmp_path / "kept.jsonl")
+    assert ledger.counts["kept"] == 1
+    assert read_ledger(tmp_path / "kept.jsonl") == ledger

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cotdistill.benchmarks.question import without_label
-from cotdistill.corpus.text.contamination import RULES, HeldOut, index_of, overlaps
+from cotdistill.corpus.text.contamination import RULES, HeldOut, bare, index_of, overlaps
 from cotdistill.corpus.text.minhash import (
     BANDS,
     band_keys,
@@ -100,7 +100,8 @@ def test_likeness_is_jaccards_share_of_runs_of_three() -> None:
     left = [prose(rng, 30) for _ in range(20)]
     right = [text.replace("ba", "zz") for text in left]
     expected = [jaccard(one, two) for one, two in zip(left, right, strict=True)]
-    assert likeness(left, right).tolist() == pytest.approx(expected)
+    pairs = np.stack([np.arange(20), np.arange(20, 40)], axis=1)
+    assert likeness(words_of(left + right), pairs).tolist() == pytest.approx(expected)
 
 
 def test_candidates_and_groups_point_to_the_first_row() -> None:
@@ -148,5 +149,72 @@ def test_runs_that_stand_in_more_than_ten_tests_are_boilerplate() -> None:
     tests = [HeldOut("toy", str(n), f"{intro} {word} or not?", "A") for n, word in enumerate(WORDS)]
     question = f"{intro} something else?"
     asked = words_of([question])
-    assert len(overlaps(index_of(tests[:10]), [question], asked, words_of([""])).row) == 1
+    assert set(overlaps(index_of(tests[:10]), [question], asked, words_of([""])).row) == {0}
     assert len(overlaps(index_of(tests[:11]), [question], asked, words_of([""])).row) == 0
+
+
+SHORT = HeldOut("short", "s1", "What is 7 times 8?", "56")
+SUM = HeldOut("short", "s2", "What is 2 + 2?", "4")
+CHINESE = HeldOut(
+    "zh", "z1", "小明有三个苹果，又买了五个苹果，然后给了妹妹两个，请问他现在还有多少个苹果？", "6"
+)
+SHORT_CHINESE = HeldOut("zh", "z2", "三十的一半再加七等于几？", "22")
+THAI = HeldOut("th", "t1", "มานีมีส้มอยู่เจ็ดผลและซื้อเพิ่มอีกห้าผลตอนนี้เธอมีส้มทั้งหมดกี่ผล", "12")
+
+
+@pytest.mark.parametrize(
+    ("question", "test"),
+    [
+        ("Please answer the following question. What is 7 times 8? Think step by step.", SHORT),
+        ("Question: What is 7 times 8?\nAnswer:", SHORT),
+        ("<|im_start|>user\nWhat is 7 times 8?<|im_end|>", SHORT),
+        ("<p>What is <b>7</b> times 8?</p>", SHORT),
+        ("What is **7** times 8?\nThink.", SHORT),
+        ("Now: what is 7 ti\u200bmes 8?", SHORT),
+        ("First say: what is 2+2? Then stop.", SUM),
+        (f"请一步一步思考：{CHINESE.question}请给出答案。", CHINESE),
+        (f"题目{SHORT_CHINESE.question}请回答", SHORT_CHINESE),
+        (f"ตอบคำถามนี้ {THAI.question} ขอบคุณ", THAI),
+        (f"Read with care and answer: {TEST.question} Show your work.", TEST),
+    ],
+)
+def test_a_test_question_inside_a_wrapper_is_recognised(question: str, test: HeldOut) -> None:
+    index = index_of([TEST, CHOICE, SHORT, SUM, CHINESE, SHORT_CHINESE, THAI])
+    hits = overlaps(index, [question], words_of([bare(question)]), words_of([""]))
+    strict = [RULES[rule] in ("same_question", "most_of_question") for rule in hits.rule]
+    assert [index.questions[owner] for owner in hits.owner[strict]] == [test]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What is 2 - 2? Think first.",
+        "What is 7 divided by 8? Think.",
+        "小明有三本书，又借了五本书，现在他一共有多少本书可以看呢？",
+        "มานีมีแมวอยู่สามตัวและสุนัขสองตัว",
+    ],
+)
+def test_a_likeness_of_a_few_words_is_no_test_question(question: str) -> None:
+    index = index_of([TEST, CHOICE, SHORT, SUM, CHINESE, SHORT_CHINESE, THAI])
+    hits = overlaps(index, [question], words_of([bare(question)]), words_of([""]))
+    assert "most_of_question" not in {RULES[rule] for rule in hits.rule}
+
+
+def test_a_question_of_the_same_template_is_not_most_of_another() -> None:
+    tests = [
+        HeldOut("dates", str(n), f"Today is {word} 9, 1909. What is the date one week from today "
+                f"in MM/DD/YYYY? Answer choices: (A) 0{n % 9}/16/1909, (B) 09/{n}/1909", "A")
+        for n, word in enumerate(WORDS)
+    ]  # fmt: skip
+    question = (
+        "Yesterday was April 30, 2021. What is the date one week from today in MM/DD/YYYY? "
+        "Answer choices: (A) 05/08/2021, (B) 05/09/2021"
+    )
+    hits = overlaps(index_of(tests), [question], words_of([question]), words_of([""]))
+    assert "most_of_question" not in {RULES[rule] for rule in hits.rule}
+
+
+def test_a_script_without_spaces_has_a_word_for_each_character() -> None:
+    assert spelled("買三个りんご。ส้ม 한국어 in\u200bside") == [
+        "買", "三", "个", "り", "ん", "ご", "ส", "้", "ม", "한국어", "inside",
+    ]  # fmt: skip

@@ -21,7 +21,7 @@ from cotdistill.cli.options import (
 )
 from cotdistill.cli.tables import say, show_table
 from cotdistill.errors import MisuseError
-from cotdistill.tables import Table
+from cotdistill.tables import Table, printable
 
 
 def import_traces(
@@ -63,7 +63,7 @@ def import_traces(
     columns = ("name", "shape", "rows", "traces", "questions", "with gold", "refused")
     show_table(Table(columns, tuple(rows)))
     for message in [*fields, *(message for _, message in messages)]:
-        sys.stderr.write(message)
+        sys.stderr.write(printable(message))
     if not all(read for read, _ in messages):
         raise typer.Exit(1)
 

@@ -50,7 +50,7 @@ class FilterOptions:
     ] = None
     against: Against = None
     overlap: Annotated[str, typer.Option(help="contamination rules")] = (
-        "same_question,same_stem,thirteen_words"
+        "same_question,same_stem,most_of_question"
     )
     paired: Annotated[
         bool, typer.Option(help="keep only questions that have a trace left in every file")

@@ -76,7 +76,12 @@ def whole_line(stream: IO[bytes]) -> bytes | BadRow:
     length = len(line)
     while (more := stream.readline(LONGEST)) and not more.endswith(b"\n"):
         length += len(more)
-    return BadRow(f"a line of {(length + len(more)) >> 20} MiB, expected at most 32", _shown(line))
+    return too_long(length + len(more), line)
+
+
+def too_long(length: int, line: bytes) -> BadRow:
+    """Return the bad row of a line that is longer than any trace, given its first bytes."""
+    return BadRow(f"a line of {length >> 20} MiB, expected at most {LONGEST >> 20}", _shown(line))
 
 
 def _lines(stream: IO[bytes]) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:

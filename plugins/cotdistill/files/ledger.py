@@ -7,6 +7,7 @@ depend on what was done, never on when or in how many pieces.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 from cotdistill import __version__
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.atomic import sha256_of, write_text
+
+_HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,14 @@ def ledger_text(ledger: Ledger) -> str:
     {
       "made_by": "mix
     """
-    return json.dumps(asdict(ledger), ensure_ascii=False, indent=2) + "\n"
+    text = json.dumps(asdict(ledger), ensure_ascii=False, indent=2)
+    if not text.isascii() and _HALF_A_CHARACTER.search(text):
+        text = json.dumps(asdict(ledger), indent=2)  # a file name that is not UTF-8
+    return text + "\n"
 
 
 def write_ledger(path: Path, ledger: Ledger) -> Path:
-    """Write the ledger of the finished file `path` and return where it lies.
+    """Write the ledger of the finished file `path` and return its path.
 
     Raises:
         FaultsError: the folder cannot be written.
@@ -88,14 +94,14 @@ def read_ledger(path: Path) -> Ledger:
     Raises:
         DataError: there is none, or it is not a ledger.
     """
-    place = ledger_path(path)
+    ledger = ledger_path(path)
     try:
-        values = json.loads(place.read_text(encoding="utf-8"))
+        values = json.loads(ledger.read_text(encoding="utf-8"))
         for side in ("inputs", "outputs"):
             values[side] = tuple(LedgerFile(**entry) for entry in values[side])
         return Ledger(**values)
     except FileNotFoundError as error:
         remedy = "make the file again: it was not finished"
-        raise DataError(Fault(str(place), "no such ledger", "", remedy)) from error
+        raise DataError(Fault(str(ledger), "no such ledger", "", remedy)) from error
     except (ValueError, TypeError, KeyError) as error:
-        raise DataError(Fault(str(place), f"not a ledger ({error})")) from error
+        raise DataError(Fault(str(ledger), f"not a ledger ({error})")) from error

@@ -7,20 +7,23 @@ file: what is in it is done, and an interrupted job resumes with the rest.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 from cotdistill.errors import DataError
+from cotdistill.files import any_rows
 from cotdistill.files.any_rows import BadRow, whole_line
 from cotdistill.files.atomic import write_text
 from cotdistill.files.inputs import changed_fault
 
 SHARD_BYTES = 8 << 20
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,21 @@ def shards_of(paths: Sequence[Path], shard_bytes: int = SHARD_BYTES) -> list[Sha
     return shards
 
 
-def lines_of(shard: Shard) -> Iterator[tuple[int, int, bytes | BadRow]]:
-    """Yield place in the file, length in bytes, and the line without its end; blank ones too.
+class Line(NamedTuple):
+    """One line: its place in the file, its length in bytes, and its text without the line end."""
+
+    start: int
+    length: int
+    text: bytes | BadRow
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether there is nothing but white space in it."""
+        return isinstance(self.text, bytes) and (not self.text or self.text.isspace())
+
+
+def lines_of(shard: Shard) -> Iterator[Line]:
+    """Yield the lines that begin in a shard, blank ones too.
 
     Raises:
         DataError: the file became shorter after the shard was cut.
@@ -55,19 +71,40 @@ def lines_of(shard: Shard) -> Iterator[tuple[int, int, bytes | BadRow]]:
         if shard.start:
             stream.seek(shard.start - 1)
             whole_line(stream)  # the line that begins in the shard before, or just its end
-        place = stream.tell()
-        while place < shard.end:
-            line = whole_line(stream)
-            if not line:
+        start = stream.tell()
+        rest = b""  # the beginning of a line whose end is not read yet
+        while start + len(rest) < shard.end:
+            block = stream.read(min(_BLOCK, shard.end - start - len(rest)))
+            if not block:
                 raise DataError(changed_fault(shard.path))
-            if isinstance(line, BadRow):
-                after = stream.tell()
-                yield place, after - place, line
-                place = after
-                continue
-            text = line.removeprefix(b"\xef\xbb\xbf") if place == 0 else line
-            yield place + len(line) - len(text), len(text), text.rstrip(b"\r\n")
-            place += len(line)
+            *lines, rest = (rest + block).split(b"\n")
+            for text in lines:
+                yield _line(start, len(text) + 1, text)
+                start += len(text) + 1
+            if len(rest) >= any_rows.LONGEST:
+                yield _line_from(stream, start, shard)
+                start, rest = stream.tell(), b""
+        if rest:  # the last line may end behind the shard
+            yield _line_from(stream, start, shard)
+
+
+def _line_from(stream: IO[bytes], start: int, shard: Shard) -> Line:
+    stream.seek(start)
+    text = whole_line(stream)
+    if not text:
+        raise DataError(changed_fault(shard.path))
+    return _line(start, stream.tell() - start, text)
+
+
+def _line(start: int, length: int, text: bytes | BadRow) -> Line:
+    if isinstance(text, BadRow):
+        return Line(start, length, text)
+    if length > any_rows.LONGEST:
+        return Line(start, length, any_rows.too_long(length, text))
+    if start == 0 and text.startswith(codecs.BOM_UTF8):
+        mark = len(codecs.BOM_UTF8)
+        start, length, text = start + mark, length - mark, text[mark:]
+    return Line(start, length, text.rstrip(b"\r\n"))
 
 
 LOCK = ".lock"

@@ -33,7 +33,7 @@ def loops(text: str, *, copies: int = 4, shortest: int = 120) -> bool:
 
 
 def _shrinks(stretch: str) -> bool:
-    data = stretch.encode()
+    data = stretch.encode("utf-8", "surrogatepass")
     return len(data) > _SHRINKS_TO * len(zlib.compress(data, 6))
 
 

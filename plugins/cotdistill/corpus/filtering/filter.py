@@ -39,6 +39,7 @@ from cotdistill.corpus.filtering.write import (
 )
 from cotdistill.corpus.records.parquet import write_parquet_copy
 from cotdistill.corpus.records.sources import gold_files_beside
+from cotdistill.corpus.rules.rules import FIXABLE, RuleSet
 from cotdistill.corpus.text.contamination import HeldOut
 from cotdistill.corpus.text.groups import Mask, balance
 from cotdistill.errors import DataError, Fault, MisuseError
@@ -197,7 +198,7 @@ def _surveyed(
         write_held_out(held_out, questions)
     settings = ScanSettings(
         held_out=str(held_out) if questions else None,
-        grade=filters.grade != "off",
+        rules=rules_for_rows(filters) | (FIXABLE if filters.fix else RuleSet()),
         strict=filters.grade == "strict",
         shortest=filters.min_tokens,
         longest=filters.max_tokens,
@@ -218,19 +219,19 @@ def _surveyed(
 def _write_tasks(
     surveyed: Survey, files: Sequence[TraceFile], filters: Filters, work: WorkFolder
 ) -> list[WriteTask]:
-    first_rows = np.concatenate([[0], np.cumsum(surveyed.rows_of_shard)])
+    first_rows = np.concatenate([[0], np.cumsum(surveyed.rows_of_shard)]).tolist()
     return [
         WriteTask(
-            shard=shard,
-            label=files[shard.file].input.name,
+            scanned=task,
+            label=files[task.shard.file].input.name,
             reasons=str(work.piece("reasons.npy")),
-            first_row=int(first_rows[shard.number]),
-            lines_before=surveyed.first_lines[shard.number],
+            first_row=first_rows[task.shard.number],
+            lines_before=surveyed.first_lines[task.shard.number],
             fix=filters.fix,
-            kept=str(work.piece(f"kept-{shard.number:06d}.jsonl")),
-            rejected=str(work.piece(f"rejected-{shard.number:06d}.jsonl")),
+            kept=str(work.piece(f"kept-{task.shard.number:06d}.jsonl")),
+            rejected=str(work.piece(f"rejected-{task.shard.number:06d}.jsonl")),
         )
-        for shard in surveyed.shards
+        for task in surveyed.tasks
     ]
 
 

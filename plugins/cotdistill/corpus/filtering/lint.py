@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from cotdistill.benchmarks.question import without_label
 from cotdistill.corpus.filtering.held_out import held_out_files, held_out_questions
 from cotdistill.corpus.filtering.inputs import TraceFile, input_files, trace_files
 from cotdistill.corpus.filtering.scan import ScanSettings, held_out_index, key_of, write_held_out
@@ -22,12 +22,14 @@ from cotdistill.corpus.records.sources import gold_files_beside
 from cotdistill.corpus.records.trace import Trace
 from cotdistill.corpus.rules.rules import RULE_BY_NAME, RULES, RuleSet, detail_of
 from cotdistill.corpus.text.contamination import RULES as OVERLAPS
-from cotdistill.corpus.text.contamination import overlaps, shared_run
+from cotdistill.corpus.text.contamination import bare, overlaps, shared_run
 from cotdistill.corpus.text.words import words_of
 from cotdistill.files.atomic import written_whole
 from cotdistill.files.inputs import refuse_overwriting
 from cotdistill.files.jsonl import row_line
 from cotdistill.files.shards import WorkFolder
+
+_HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -220,8 +222,8 @@ class _Look:
     def _overlap(self, row: int, rule: str, trace: Trace) -> RowFinding:
         assert self.settings.held_out is not None
         index = held_out_index(self.settings.held_out)
-        asked, said = words_of([without_label(trace.question)]), words_of([trace.rationale])
-        hits = overlaps(index, [trace.question], asked, said)
+        asked, answered = words_of([bare(trace.question)]), words_of([trace.rationale])
+        hits = overlaps(index, [trace.question], asked, answered)
         owner = next(
             owner
             for owner, found in zip(hits.owner.tolist(), hits.rule.tolist(), strict=True)
@@ -260,4 +262,7 @@ def ranges(numbers: Sequence[int]) -> str:
 
 def report_json(report: LintReport) -> str:
     """Return a lint report as JSON."""
-    return json.dumps(asdict(report), ensure_ascii=False, indent=2) + "\n"
+    text = json.dumps(asdict(report), ensure_ascii=False, indent=2)
+    if not text.isascii() and _HALF_A_CHARACTER.search(text):
+        text = json.dumps(asdict(report), indent=2)  # it has no UTF-8, only an escape
+    return text + "\n"

@@ -38,7 +38,7 @@ def reasons_of(survey: Survey, filters: Filters, work: WorkFolder, progress: Pro
     written = work.piece("reasons.npy")
     if written.is_file():
         return np.asarray(np.load(written))
-    reasons = np.full(len(survey.bits), KEPT, dtype=np.uint8)
+    reasons = np.full(len(survey), KEPT, dtype=np.uint8)
 
     def reject(rows: Mask, rule: str) -> None:
         reasons[rows & (reasons == KEPT)] = REASONS.index(rule)

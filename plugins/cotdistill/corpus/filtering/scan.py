@@ -1,14 +1,13 @@
 """First pass over traces: what each row shows by itself, and the keys by which rows are joined.
 
-A shard's rows become arrays of a few numbers a row, kept in one file of the journal. Whatever the
-number of rows, a process holds one shard's text at a time.
+A shard's rows become an array of a few numbers a row, kept in a file of the work folder. Whatever
+the number of rows, a process holds one batch of text at a time.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,43 +15,49 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
-from cotdistill.benchmarks.question import without_label
 from cotdistill.corpus.records.trace import Trace
 from cotdistill.corpus.records.trace_row import trace_of
-from cotdistill.corpus.rules.rules import OVERLAP_RULES, RuleSet, defects_in
-from cotdistill.corpus.text.contamination import HeldOut, HeldOutIndex, index_of, overlaps
+from cotdistill.corpus.rules.plain_equations import plainly_true
+from cotdistill.corpus.rules.rules import ALL_RULES, OVERLAP_RULES, RuleSet, defects_in
+from cotdistill.corpus.text.contamination import HeldOut, HeldOutIndex, bare, index_of, overlaps
 from cotdistill.corpus.text.minhash import BANDS, band_keys, run_hashes, sketches
 from cotdistill.corpus.text.words import Words, scrambled, text_keys, words_of
+from cotdistill.errors import DataError
 from cotdistill.files.any_rows import BadRow, parsed
-from cotdistill.files.atomic import written_bytes
-from cotdistill.files.shards import Shard, lines_of
+from cotdistill.files.atomic import write_text, written_bytes
+from cotdistill.files.inputs import changed_fault
+from cotdistill.files.shards import Line, Shard, lines_of
 
 _BATCH = 400
 _UNREADABLE = RuleSet.of("unreadable_row").bits
 _TOO_SHORT = RuleSet.of("too_short").bits
 _TOO_LONG = RuleSet.of("too_long").bits
 _FINISH_REASON = RuleSet.of("finish_reason").bits
+_FALSE_STEP = RuleSet.of("false_step")
 _OVERLAPS = [RuleSet.of(name).bits for name in OVERLAP_RULES]
-_COLUMNS = {
-    "place": np.int64, "length": np.int32, "line": np.int32, "bits": np.uint64,
-    "id": np.uint64, "exact": np.uint64, "normal": np.uint64, "question": np.uint64,
-    "gold": np.uint64, "tokens": np.int32,
-}  # fmt: skip
+ROW = np.dtype([
+    ("place", np.int64), ("length", np.int64), ("line", np.int64), ("bits", np.uint64),
+    ("id", np.uint64), ("exact", np.uint64), ("normal", np.uint64), ("question", np.uint64),
+    ("gold", np.uint64), ("tokens", np.int64),
+])  # fmt: skip
+"""What is known of a row: where it is, its rules as bits, its keys, and its length in tokens."""
 
 
 @dataclass(frozen=True)
 class ScanSettings:
     """What the first pass looks for.
 
-    Lengths are counted in tokens of `tokenizer` (a folder or `tokenizer.json`); without one in the
-    tokens that provenance tells, else in words.
+    `rules` are those that are checked; which of the others it finds is not said. Lengths are
+    counted in tokens of `tokenizer` (a folder or `tokenizer.json`); without one in the tokens that
+    provenance states, else in words.
     """
 
-    held_out: str | None = None
-    grade: bool = True
+    rules: RuleSet = ALL_RULES
     strict: bool = False
+    held_out: str | None = None
     shortest: int | None = None
     longest: int | None = None
     tokenizer: str | None = None
@@ -67,62 +72,38 @@ class ScanSettings:
 
 @dataclass(frozen=True)
 class ScanTask:
-    """One shard to scan, and where its arrays go."""
+    """One shard to scan, and where its arrays go: rows and bands, and then the number of lines."""
 
     shard: Shard
     settings: ScanSettings
-    written: str
+    rows: str
+    bands: str
+    lines: str
 
 
 def scan(task: ScanTask) -> None:
-    """Write the arrays of one shard, unless they are there."""
-    written = Path(task.written)
-    if written.is_file():
+    """Write the arrays of one shard, unless they are written already."""
+    if Path(task.lines).is_file():  # it is written last
         return
-    rows: dict[str, list[int]] = {name: [] for name in ("place", "length", "line", "bits")}
-    measures = _Measures()
-    batch: list[Trace] = []
-    line = 0
-    for line, (place, length, raw) in enumerate(lines_of(task.shard), start=1):
-        if not isinstance(raw, BadRow) and not raw.strip():
-            continue
-        rows["place"].append(place)
-        rows["length"].append(length)
-        rows["line"].append(line)
-        trace = traced(raw)
-        if isinstance(trace, BadRow):
-            rows["bits"].append(_UNREADABLE)
-            continue
-        defects = defects_in(trace, grade=task.settings.grade, strict=task.settings.strict)
-        rows["bits"].append(defects.bits)
-        batch.append(trace)
-        if len(batch) == _BATCH:
-            measures.add(batch, task.settings)
-            batch = []
-    if batch:
-        measures.add(batch, task.settings)
-    arrays: dict[str, Any] = {
-        name: np.array(values, dtype=_COLUMNS[name]) for name, values in rows.items()
-    }
-    readable = np.flatnonzero(arrays["bits"] & np.uint64(_UNREADABLE) == 0)
-    for name, values in measures.columns.items():
-        arrays[name] = np.zeros(len(arrays["bits"]), dtype=_COLUMNS[name])
-        arrays[name][readable] = values
-    arrays["bits"][readable] |= np.array(measures.bits, dtype=np.uint64)
+    lines = list(lines_of(task.shard))
+    numbered = [(number, line) for number, line in enumerate(lines, start=1) if not line.is_blank]
+    bands: list[NDArray[np.uint32]] = []
+    with written_bytes(Path(task.rows)) as stream:
+        for start in range(0, len(numbered), _BATCH):
+            rows, bands_of_rows = _scanned(numbered[start : start + _BATCH], task.settings)
+            stream.write(rows.tobytes())
+            bands.append(bands_of_rows)
     if task.settings.near:
-        arrays["bands"] = np.zeros((BANDS, len(arrays["bits"])), dtype=np.uint32)
-        if measures.bands:
-            arrays["bands"][:, readable] = np.concatenate(measures.bands).T
-    arrays["lines"] = np.array([line])
-    packed = io.BytesIO()
-    np.savez(packed, **arrays)
-    with written_bytes(written) as stream:
-        stream.write(packed.getbuffer())
+        with written_bytes(Path(task.bands)) as stream:
+            for band in range(BANDS):
+                for part in bands:
+                    stream.write(part[:, band].tobytes())
+    write_text(Path(task.lines), f"{len(lines)}\n")
 
 
-def traced(raw: bytes | BadRow) -> Trace | BadRow:
+def traced(text: bytes | BadRow) -> Trace | BadRow:
     """Return the trace of a line, or why it is none."""
-    row = raw if isinstance(raw, BadRow) else parsed(raw)
+    row = text if isinstance(text, BadRow) else parsed(text)
     if isinstance(row, BadRow):
         return row
     try:
@@ -131,14 +112,34 @@ def traced(raw: bytes | BadRow) -> Trace | BadRow:
         return BadRow(f"not a trace ({error})", str(row)[:80])
 
 
-def load_column(pieces: Sequence[Path], name: str) -> NDArray[Any]:
-    """Return one column of all shards in order."""
-    return np.concatenate([_column(piece, name) for piece in pieces])
+def quickly_traced(text: bytes | BadRow) -> Trace | BadRow:
+    """Return what `traced` does, but for whole numbers of 20 digits and more, which become floats.
+
+    Such numbers do not matter to any rule, so that this is for reading, and `traced` for writing.
+    """
+    if isinstance(text, bytes):
+        try:
+            row = orjson.loads(text)
+            if isinstance(row, dict):
+                return trace_of(row)
+        except ValueError:  # no trace, or only for this reader: it takes no NaN
+            pass
+    return traced(text)
 
 
-def load_band(pieces: Sequence[Path], band: int) -> NDArray[np.uint32]:
-    """Return the keys of one band of all shards in order."""
-    return np.concatenate([_column(piece, "bands")[band] for piece in pieces])
+def load_rows(task: ScanTask) -> NDArray[Any]:
+    """Return the rows of a scanned shard."""
+    return np.fromfile(task.rows, ROW)
+
+
+def load_band(tasks: Sequence[ScanTask], rows: Sequence[int], band: int) -> NDArray[np.uint32]:
+    """Return the keys of one band of all shards in order; `rows` counts the rows of each."""
+    return np.concatenate(
+        [
+            np.fromfile(task.bands, np.uint32, count, offset=band * count * 4)
+            for task, count in zip(tasks, rows, strict=True)
+        ]
+    )
 
 
 def write_held_out(path: Path, questions: Sequence[HeldOut]) -> None:
@@ -146,7 +147,7 @@ def write_held_out(path: Path, questions: Sequence[HeldOut]) -> None:
     with written_bytes(path) as stream:
         for entry in questions:
             fields = [entry.benchmark, entry.id, entry.question, entry.gold, entry.rationale]
-            stream.write(json.dumps(fields, ensure_ascii=False).encode() + b"\n")
+            stream.write(json.dumps(fields).encode() + b"\n")
 
 
 @functools.lru_cache(maxsize=1)
@@ -156,71 +157,98 @@ def held_out_index(path: str) -> HeldOutIndex:
         return index_of([HeldOut(*json.loads(line)) for line in stream])
 
 
-def _column(piece: Path, name: str) -> NDArray[Any]:
-    with np.load(piece) as arrays:
-        return np.asarray(arrays[name])
+def _scanned(
+    lines: Sequence[tuple[int, Line]], settings: ScanSettings
+) -> tuple[NDArray[Any], NDArray[np.uint32]]:
+    """Return what is known of some numbered lines, and their bands; nothing of unreadable ones.
 
-
-class _Measures:
-    """The keys, lengths, bits and bands of the readable rows, a batch at a time."""
-
-    def __init__(self) -> None:
-        names = ("id", "exact", "normal", "question", "gold", "tokens")
-        self.columns: dict[str, list[int]] = {name: [] for name in names}
-        self.bits: list[int] = []
-        self.bands: list[NDArray[np.uint32]] = []
-
-    def add(self, batch: list[Trace], settings: ScanSettings) -> None:
-        """Measure some more traces."""
-        questions = [trace.question for trace in batch]
-        asked = words_of([without_label(question) for question in questions])
-        said = words_of([trace.rationale for trace in batch])
-        asked_keys, said_keys = text_keys(asked), text_keys(said)
-        with np.errstate(over="ignore"):
-            both = scrambled(asked_keys * np.uint64(3) + said_keys)
-        tokens = _tokens(batch, said, settings.tokenizer)
-        self.columns["id"] += [key_of(trace.id) for trace in batch]
-        self.columns["exact"] += [key_of(f"{trace.question}\0{trace.rationale}") for trace in batch]
-        self.columns["gold"] += [_gold_key(trace.gold) for trace in batch]
-        self.columns["normal"] += both.tolist()
-        self.columns["question"] += asked_keys.tolist()
-        self.columns["tokens"] += tokens
-        bits = [0] * len(batch)
-        if settings.limited:
-            bits = [
-                _limits(trace, count, settings) for trace, count in zip(batch, tokens, strict=True)
-            ]
-        if settings.held_out:
-            hits = overlaps(held_out_index(settings.held_out), questions, asked, said)
-            for row, rule in zip(hits.row.tolist(), hits.rule.tolist(), strict=True):
-                bits[row] |= _OVERLAPS[rule]
-        self.bits += bits
+    Shapes: [lines], and [lines, BANDS], or [0, BANDS] if near duplicates are not looked for.
+    """
+    found = [quickly_traced(line.text) for _, line in lines]
+    readable = [place for place, trace in enumerate(found) if isinstance(trace, Trace)]
+    traces = [trace for trace in found if isinstance(trace, Trace)]
+    rows = np.zeros(len(lines), ROW)
+    bands = np.zeros((len(lines) if settings.near else 0, BANDS), np.uint32)
+    if traces:
+        rows[readable], bands_of_traces = _measured(traces, settings)
         if settings.near:
-            of_asked, of_said = run_hashes(asked), run_hashes(said)
-            hashes, owner = (np.concatenate(pair) for pair in zip(of_asked, of_said, strict=True))
-            self.bands.append(band_keys(sketches(hashes, owner, len(batch))))
+            bands[readable] = bands_of_traces
+    unreadable = np.ones(len(lines), dtype=bool)
+    unreadable[readable] = False
+    rows["bits"][unreadable] = _UNREADABLE
+    rows["place"] = [line.start for _, line in lines]
+    rows["length"] = [line.length for _, line in lines]
+    rows["line"] = [number for number, _ in lines]
+    return rows, bands
 
 
-def _limits(trace: Trace, tokens: int, settings: ScanSettings) -> int:
-    bits = 0
-    if settings.shortest is not None and tokens < settings.shortest:
-        bits |= _TOO_SHORT
-    if settings.longest is not None and tokens > settings.longest:
-        bits |= _TOO_LONG
-    if settings.finish_reasons and trace.provenance.finish_reason not in settings.finish_reasons:
-        bits |= _FINISH_REASON
+def _measured(
+    traces: Sequence[Trace], settings: ScanSettings
+) -> tuple[NDArray[Any], NDArray[np.uint32]]:
+    questions = [trace.question for trace in traces]
+    rationales = [trace.rationale for trace in traces]
+    asked, answered = words_of([bare(question) for question in questions]), words_of(rationales)
+    rows = np.zeros(len(traces), ROW)
+    rows["bits"] = _defects(traces, rationales, settings)
+    rows["id"] = [key_of(trace.id) for trace in traces]
+    rows["exact"] = [
+        key_of(f"{question}\0{rationale}")
+        for question, rationale in zip(questions, rationales, strict=True)
+    ]
+    rows["gold"] = [_gold_key(trace.gold) for trace in traces]
+    rows["question"] = text_keys(asked)
+    with np.errstate(over="ignore"):
+        rows["normal"] = scrambled(rows["question"] * np.uint64(3) + text_keys(answered))
+    rows["tokens"] = _tokens(traces, answered, settings.tokenizer)
+    if settings.limited:
+        rows["bits"] |= _limits(traces, rows["tokens"], settings)
+    if settings.held_out:
+        hits = overlaps(held_out_index(settings.held_out), questions, asked, answered)
+        bits = np.array(_OVERLAPS, dtype=np.uint64)[hits.rule]
+        np.bitwise_or.at(rows["bits"], hits.row, bits)
+    if not settings.near:
+        return rows, np.zeros((0, BANDS), np.uint32)
+    runs = (run_hashes(asked), run_hashes(answered))
+    hashes, owner = (np.concatenate(pair) for pair in zip(*runs, strict=True))
+    return rows, band_keys(sketches(hashes, owner, len(traces)))
+
+
+def _defects(
+    traces: Sequence[Trace], rationales: Sequence[str], settings: ScanSettings
+) -> list[int]:
+    """Return the bits of the rules that each trace breaks by itself."""
+    rules, strict = settings.rules, settings.strict
+    if not rules & _FALSE_STEP:
+        return [defects_in(trace, rules, strict=strict).bits for trace in traces]
+    sound = RuleSet(rules.bits & ~_FALSE_STEP.bits)
+    return [
+        defects_in(trace, sound if is_true else rules, strict=strict).bits
+        for trace, is_true in zip(traces, plainly_true(rationales).tolist(), strict=True)
+    ]
+
+
+def _limits(
+    traces: Sequence[Trace], tokens: NDArray[np.int64], settings: ScanSettings
+) -> NDArray[np.uint64]:
+    bits = np.zeros(len(traces), dtype=np.uint64)
+    if settings.shortest is not None:
+        bits[tokens < settings.shortest] |= np.uint64(_TOO_SHORT)
+    if settings.longest is not None:
+        bits[tokens > settings.longest] |= np.uint64(_TOO_LONG)
+    if settings.finish_reasons:
+        other = [trace.provenance.finish_reason not in settings.finish_reasons for trace in traces]
+        bits[other] |= np.uint64(_FINISH_REASON)
     return bits
 
 
-def _tokens(batch: list[Trace], said: Words, tokenizer: str | None) -> list[int]:
+def _tokens(traces: Sequence[Trace], answered: Words, tokenizer: str | None) -> list[int]:
     if tokenizer:
         from cotdistill.hosts.tokenizer import token_counts
 
-        return token_counts(tokenizer, [trace.rationale for trace in batch])
-    words = said.counts.tolist()
+        return token_counts(tokenizer, [trace.rationale for trace in traces])
     return [
         count if trace.provenance.tokens is None else trace.provenance.tokens
-        for trace, count in zip(batch, words, strict=True)
+        for trace, count in zip(traces, answered.counts.tolist(), strict=True)
     ]
 
 
@@ -230,19 +258,24 @@ def _gold_key(gold: str) -> int:
 
 
 def key_of(text: str) -> int:
-    """Return 64 bits that depend on every sign of a text."""
+    """Return 64 bits that depend on every character of a text."""
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "little")
 
 
 def readable_rows(paths: Sequence[Path], places: Sequence[tuple[int, int, int]]) -> Iterator[Trace]:
-    """Yield the traces at (file, start, length), which a scan has read before."""
+    """Yield the traces at (file, start, length), which a scan has read before.
+
+    Raises:
+        DataError: a file changed after the scan.
+    """
     streams = [path.open("rb") for path in paths]
     try:
         for file, start, length in places:
             streams[file].seek(start)
-            trace = traced(streams[file].read(length).rstrip(b"\r\n"))
-            assert isinstance(trace, Trace), "the file changed while it was read"
+            trace = quickly_traced(streams[file].read(length).rstrip(b"\r\n"))
+            if not isinstance(trace, Trace):
+                raise DataError(changed_fault(paths[file]))
             yield trace
     finally:
         for stream in streams:

@@ -8,13 +8,17 @@ from pydantic import AliasChoices, Field, model_validator
 
 from cotdistill.schema import Shape
 
-Overlap = Literal["same_question", "same_stem", "same_but_numbers", "thirteen_words", "eight_words"]
+Overlap = Literal[
+    "same_question", "same_stem", "same_but_numbers", "most_of_question", "thirteen_words",
+    "eight_words",
+]  # fmt: skip
 Duplicate = Literal["exact", "normalised", "near"]
 Droppable = Literal[
     "missing_column", "empty_rationale", "cut_off", "forced_label", "loop", "no_answer_marker",
     "answer_only", "leaked_tag", "control_character", "glued_list_number", "truncated_gold",
     "unreadable_gold", "gold_against_box", "wrong_option", "mentions_given_answer", "other_gold",
-    "separator_inside", "leading_space", "duplicate_id",
+    "separator_inside", "leading_space", "duplicate_id", "placeholder_answer", "broken_text",
+    "broken_thought",
 ]  # fmt: skip
 
 
@@ -38,9 +42,11 @@ class Filters(Shape):
     finish_reasons: tuple[str, ...] = ()
     duplicates: tuple[Duplicate, ...] = ("exact", "normalised", "near")
     duplicates_within: Literal["all", "source"] | None = None
-    drop: tuple[Droppable, ...] = ("missing_column", "empty_rationale", "cut_off", "loop")
+    drop: tuple[Droppable, ...] = (
+        "missing_column", "empty_rationale", "cut_off", "loop", "placeholder_answer",
+    )  # fmt: skip
     against: tuple[str, ...] = ()
-    overlap: tuple[Overlap, ...] = ("same_question", "same_stem", "thirteen_words")
+    overlap: tuple[Overlap, ...] = ("same_question", "same_stem", "most_of_question")
     paired: bool = False
     at_least: int | None = Field(default=None, ge=1)
     per_question: int | None = Field(default=None, ge=1)

@@ -1,4 +1,4 @@
-"""A survey of trace files: the first pass over all shards, and what rows show beside others."""
+"""A survey of trace files: the first pass over all shards, and what rows show among others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cotdistill.corpus.filtering.scan import (
     ScanTask,
     key_of,
     load_band,
-    load_column,
+    load_rows,
     readable_rows,
     scan,
     traced,
@@ -27,7 +27,7 @@ from cotdistill.corpus.text.groups import Mask, repeated, two_golds
 from cotdistill.corpus.text.minhash import BANDS, candidates, first_alike, likeness
 from cotdistill.corpus.text.words import number_keys, words_of
 from cotdistill.files.any_rows import BadRow
-from cotdistill.files.shards import Shard, WorkFolder, lines_of, shards_of
+from cotdistill.files.shards import WorkFolder, lines_of, shards_of
 from cotdistill.grading.equivalence.equivalent import equivalent
 
 ALIKE = 0.8
@@ -38,44 +38,55 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Survey:
-    """The rows of some trace files: where each lies, and what the first pass found.
+    """The rows of some trace files: where each is, and what the first pass found.
 
-    Shapes: all arrays [rows], in the order of files and lines; file is a place in `paths`.
+    Shapes: all arrays [rows], in the order of files and lines. file is a place in `paths`; line
+        numbers the lines of each file from 1. first_lines [shards] counts the lines of its file
+        before each shard.
     """
 
     paths: tuple[Path, ...]
-    shards: tuple[Shard, ...]
-    pieces: tuple[Path, ...]
+    tasks: tuple[ScanTask, ...]
+    rows: NDArray[Any]
     rows_of_shard: NDArray[np.int64]
     file: NDArray[np.int32]
     line: NDArray[np.int64]
     first_lines: tuple[int, ...]
-    bits: NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def bits(self) -> NDArray[np.uint64]:
+        """The rules that each row breaks by itself, as bits of a RuleSet."""
+        return self.column("bits")
 
     def column(self, name: str) -> NDArray[Any]:
         """Return one of the scan's columns for all rows."""
-        return load_column(self.pieces, name)
+        return np.ascontiguousarray(self.rows[name])
 
     def has(self, rule: str) -> Mask:
         """Mark the rows in which a rule found something."""
-        return np.asarray((self.bits & np.uint64(RuleSet.of(rule).bits)) != 0)
+        return np.asarray((self.rows["bits"] & np.uint64(RuleSet.of(rule).bits)) != 0)
 
-    def traces(self, rows: Sequence[int]) -> list[Trace]:
+    def band(self, number: int) -> NDArray[np.uint32]:
+        """Return the keys of one band of all rows."""
+        return load_band(self.tasks, self.rows_of_shard.tolist(), number)
+
+    def traces(self, rows: Sequence[int] | NDArray[np.int64]) -> list[Trace]:
         """Read some rows, which must be readable."""
-        return list(readable_rows(self.paths, self.places(rows)))
+        places = self.rows[["place", "length"]][rows].tolist()
+        files = self.file[rows].tolist()
+        wanted = [(file, *place) for file, place in zip(files, places, strict=True)]
+        return list(readable_rows(self.paths, wanted))
 
     def why_unreadable(self, row: int) -> str:
         """Return why a row's line could not be read."""
-        shard = self.shards[int(np.searchsorted(np.cumsum(self.rows_of_shard), row, side="right"))]
-        start = int(self.column("place")[row])
-        bad = next(traced(raw) for place, _, raw in lines_of(shard) if place == start)
+        ends = np.cumsum(self.rows_of_shard)
+        shard = self.tasks[int(np.searchsorted(ends, row, side="right"))].shard
+        start = int(self.rows["place"][row])
+        bad = next(traced(line.text) for line in lines_of(shard) if line.start == start)
         return bad.why if isinstance(bad, BadRow) else ""
-
-    def places(self, rows: Sequence[int]) -> list[tuple[int, int, int]]:
-        """Return file, start and length of some rows."""
-        wanted = np.asarray(rows, dtype=np.int64)
-        start, length = self.column("place")[wanted], self.column("length")[wanted]
-        return list(zip(self.file[wanted].tolist(), start.tolist(), length.tolist(), strict=True))
 
 
 def survey(
@@ -88,30 +99,35 @@ def survey(
     progress: Progress = lambda _: None,
 ) -> Survey:
     """Scan trace files shard by shard, except shards whose arrays are in the work folder."""
-    shards = shards_of(paths)
-    tasks = [
-        ScanTask(shard, settings, str(work.piece(f"scan-{shard.number:06d}.npz")))
-        for shard in shards
-    ]
+    tasks = tuple(
+        ScanTask(
+            shard,
+            settings,
+            rows=str(work.piece(f"rows-{shard.number:06d}.bin")),
+            bands=str(work.piece(f"bands-{shard.number:06d}.bin")),
+            lines=str(work.piece(f"lines-{shard.number:06d}.txt")),
+        )
+        for shard in shards_of(paths)
+    )
     for done, _ in enumerate(run_tasks(scan, tasks, workers=workers, engine=engine), start=1):
         progress(f"scanned {done} of {len(tasks)} pieces")
-    pieces = tuple(Path(task.written) for task in tasks)
-    local_lines = [load_column([piece], "line") for piece in pieces]
-    rows = np.array([len(lines) for lines in local_lines], dtype=np.int64)
-    before, bases = 0, []
-    for shard, piece in zip(shards, pieces, strict=True):
-        before = 0 if shard.start == 0 else before
-        bases.append(before)
-        before += int(load_column([piece], "lines")[0])
+    rows_of_tasks = [load_rows(task) for task in tasks]
+    rows_of_shard = np.array([len(rows) for rows in rows_of_tasks], dtype=np.int64)
+    first_lines, before = [], 0
+    for task in tasks:
+        before = 0 if task.shard.start == 0 else before
+        first_lines.append(before)
+        before += int(Path(task.lines).read_text(encoding="utf-8"))
+    rows = np.concatenate(rows_of_tasks)
+    files = np.array([task.shard.file for task in tasks], dtype=np.int32)
     return Survey(
         tuple(paths),
-        tuple(shards),
-        pieces,
+        tasks,
         rows,
-        np.repeat(np.array([shard.file for shard in shards], dtype=np.int32), rows),
-        np.concatenate(local_lines).astype(np.int64) + np.repeat(np.array(bases), rows),
-        tuple(bases),
-        load_column(pieces, "bits"),
+        rows_of_shard,
+        np.repeat(files, rows_of_shard),
+        rows["line"] + np.repeat(np.array(first_lines, dtype=np.int64), rows_of_shard),
+        tuple(first_lines),
     )
 
 
@@ -121,25 +137,28 @@ def near_duplicates(survey: Survey, alive: Mask, scope: NDArray[np.int32]) -> Ma
     Candidates agree in a band of their sketches. They are near duplicates if question and
     rationale are each at least 0.8 alike (share of runs of three words in common) and both rows
     hold the same numbers: in mathematics another number is another problem.
+
+    So of the living rows 10, 11, 12 and 13, let rows 10 and 12 have equal keys in one band, 12 and
+    13 in another. The candidates are (10, 12) and (12, 13); 11 meets nobody. If both pairs are
+    alike they are one group, and all of it but its first row is marked: 12 and 13. If 12 and 13
+    have other numbers, 13 stays.
     """
     rows = np.flatnonzero(alive)
-    found: list[NDArray[np.int64]] = []
+    candidates_of_band = []
     for band in range(BANDS):
         with np.errstate(over="ignore"):
-            keys = load_band(survey.pieces, band)[rows] + scope[rows].astype(np.uint32) * np.uint32(
-                0x9E3779B1
-            )
-        found.append(candidates(keys, rows))
-    pairs = np.unique(np.concatenate(found), axis=0)
+            keys = survey.band(band)[rows] + scope[rows].astype(np.uint32) * np.uint32(0x9E3779B1)
+        candidates_of_band.append(candidates(keys, rows))
+    pairs = np.unique(np.concatenate(candidates_of_band), axis=0)
     alike = np.zeros(len(pairs), dtype=bool)
     for start in range(0, len(pairs), _CONFIRMED_AT_ONCE):
         part = slice(start, start + _CONFIRMED_AT_ONCE)
         alike[part] = _alike(survey, pairs[part])
+    confirmed = pairs[alike]
+    members = np.unique(confirmed)
+    groups = first_alike(np.searchsorted(members, confirmed), len(members))
     marked = np.zeros(len(alive), dtype=bool)
-    joined = pairs[alike]
-    members = np.unique(joined)
-    local = np.searchsorted(members, joined)
-    marked[members[first_alike(local, len(members)) != np.arange(len(members))]] = True
+    marked[members[groups != np.arange(len(members))]] = True
     return marked
 
 
@@ -150,7 +169,7 @@ def other_golds(survey: Survey) -> Mask:
     known = readable & (golds != np.uint64(key_of("")))
     marked = np.zeros(len(known), dtype=bool)
     for group in two_golds(survey.column("question"), golds, known):
-        traces = survey.traces(group.tolist())
+        traces = survey.traces(group)
         first = traces[0]
         for row, trace in zip(group.tolist(), traces, strict=True):
             same = equivalent(trace.gold, first.gold, kind=first.kind, options=first.options)
@@ -180,11 +199,13 @@ def joined_bits(survey: Survey, *, near: bool) -> NDArray[np.uint64]:
 
 def _alike(survey: Survey, pairs: NDArray[np.int64]) -> Mask:
     members = np.unique(pairs)
-    traces = survey.traces(members.tolist())
-    at = np.searchsorted(members, pairs)
-    numbers = number_keys(words_of([f"{trace.question}\n{trace.rationale}" for trace in traces]))
-    same = numbers[at[:, 0]] == numbers[at[:, 1]]
-    left, right = ([traces[place] for place in at[:, side]] for side in (0, 1))
-    said = likeness([trace.rationale for trace in left], [trace.rationale for trace in right])
-    asked = likeness([trace.question for trace in left], [trace.question for trace in right])
-    return np.asarray(same & (said >= ALIKE) & (asked >= ALIKE))
+    traces = survey.traces(members)
+    pairs = np.searchsorted(members, pairs)
+    asked = words_of([trace.question for trace in traces])
+    answered = words_of([trace.rationale for trace in traces])
+    with np.errstate(over="ignore"):
+        numbers = number_keys(asked) + number_keys(answered)
+    alike: Mask = np.asarray(numbers[pairs[:, 0]] == numbers[pairs[:, 1]])
+    alike[alike] = likeness(answered, pairs[alike]) >= ALIKE
+    alike[alike] = likeness(asked, pairs[alike]) >= ALIKE
+    return alike

@@ -11,15 +11,15 @@ import numpy as np
 
 from cotdistill.corpus.filtering.inputs import TraceFile
 from cotdistill.corpus.filtering.reasons import KEPT, REASONS
-from cotdistill.corpus.filtering.scan import traced
+from cotdistill.corpus.filtering.scan import ScanTask, load_rows, traced
 from cotdistill.corpus.records.trace import Trace
 from cotdistill.corpus.records.trace_row import trace_row
-from cotdistill.corpus.rules.rules import detail_of, fixed
+from cotdistill.corpus.rules.rules import FIXABLE, detail_of, fixed
 from cotdistill.files.any_rows import BadRow
 from cotdistill.files.atomic import written_bytes
 from cotdistill.files.jsonl import row_line
 from cotdistill.files.ledger import LedgerFile
-from cotdistill.files.shards import Shard, lines_of
+from cotdistill.files.shards import lines_of
 
 _COPIED_AT_ONCE = 4 << 20
 
@@ -32,7 +32,7 @@ class WriteTask:
     all rows and its lines within its file.
     """
 
-    shard: Shard
+    scanned: ScanTask
     label: str
     reasons: str
     first_row: int
@@ -47,19 +47,21 @@ def write_shard(task: WriteTask) -> None:
     kept_path, rejected_path = Path(task.kept), Path(task.rejected)
     if kept_path.is_file():  # it is written last
         return
-    reasons = np.load(task.reasons, mmap_mode="r")[task.first_row :]
+    rows = load_rows(task.scanned)
+    reasons = np.load(task.reasons, mmap_mode="r")[task.first_row :][: len(rows)].tolist()
+    fix = (rows["bits"] & np.uint64(FIXABLE.bits if task.fix else 0)) != 0
+    fates = zip(reasons, fix.tolist(), strict=True)
     with written_bytes(kept_path) as kept, written_bytes(rejected_path) as rejected:
-        row = 0
-        for line, (_, _, raw) in enumerate(lines_of(task.shard), start=1):
-            if not isinstance(raw, BadRow) and not raw.strip():
+        for number, line in enumerate(lines_of(task.scanned.shard), start=1):
+            if line.is_blank:
                 continue
-            reason = int(reasons[row])
-            row += 1
+            reason, has_fix = next(fates)
             if reason == KEPT:
-                kept.write(_fixed_line(raw) if task.fix else bytes(raw) + b"\n")  # type: ignore[arg-type]
-                continue
-            place = f"{task.label}:{task.lines_before + line}"
-            rejected.write(row_line(_rejected(raw, REASONS[reason], place)).encode())
+                assert isinstance(line.text, bytes)
+                kept.write(_fixed_line(line.text) if has_fix else line.text + b"\n")
+            else:
+                place = f"{task.label}:{task.lines_before + number}"
+                rejected.write(row_line(_rejected(line.text, REASONS[reason], place)).encode())
 
 
 def rejected_path(out: Path) -> Path:
@@ -89,7 +91,9 @@ def join_kept(
     """Join the kept pieces into one file, or with `split` into one for each input."""
     outputs = []
     for place, path in enumerate(kept_paths(files, out, split=split)):
-        pieces = [Path(task.kept) for task in tasks if not split or task.shard.file == place]
+        pieces = [
+            Path(task.kept) for task in tasks if not split or task.scanned.shard.file == place
+        ]
         outputs.append(LedgerFile.of(path, join_pieces(pieces, path), name=path.name))
     return outputs
 

@@ -17,6 +17,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 _TEXTS = ("id", "dataset", "split", "question", "gold", "rationale")
 _FIELDS = tuple(each.name for each in fields(Trace))
 _KNOWN = frozenset(_FIELDS)
+_LARGEST = 2**31 - 1
 _PROVENANCE = tuple(each.name for each in fields(Provenance))
 _KNOWN_PROVENANCE = frozenset(_PROVENANCE)
 
@@ -48,8 +49,12 @@ def trace_of(row: Mapping[str, Any]) -> Trace:
     if answer is not None and not isinstance(answer, str):
         raise ValueError(_wrong(row, "answer", "text or null"))
     options = row.get("options")
-    if options is not None and not isinstance(options, dict):
-        raise ValueError(_wrong(row, "options", "an object of letters or null"))
+    if options is not None:
+        if not isinstance(options, dict):
+            raise ValueError(_wrong(row, "options", "an object of letters or null"))
+        for letter, text in options.items():
+            if not isinstance(text, str):
+                raise ValueError(_wrong(options, letter, "the text of an option"))
     meta = row.get("meta") or {}
     if not isinstance(meta, dict):
         raise ValueError(_wrong(row, "meta", "an object"))
@@ -92,8 +97,8 @@ def _provenance(row: Any) -> Provenance:
         raise ValueError(_unknown(row, _PROVENANCE, "provenance."))
     for name in ("level", "tokens"):
         value = row.get(name)
-        if value is not None and not isinstance(value, int):
-            raise ValueError(_wrong(row, name, "a whole number"))
+        if value is not None and not (isinstance(value, int) and 0 <= value <= _LARGEST):
+            raise ValueError(_wrong(row, name, f"a whole number from 0 to {_LARGEST}"))
     return Provenance(**row)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from cotdistill.corpus.records.trace import Trace, target
 from cotdistill.grading.arithmetic.soundness import step_soundness
@@ -17,9 +18,30 @@ _SENTENCE_END = re.compile(r"[.!?](?:\s|$)|\n")
 _OPENING_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _STATED_OPTION = re.compile(r"\(?\b([A-J])[).:]\s*([^\n,;]{2,60})")
 # One complete equation in whole numbers, such as `3 + 4 - 2 = 5` or `$3 * 4 = $12`.
+# It begins with a digit, which a search finds fast; what is before it is looked at from there: a
+# space or bracket, perhaps a dollar sign, and no sign of arithmetic before the space.
 _PLAIN = re.compile(
-    r"[\s(](?<![/%)+*×÷=-][\s(])\$?(\d{1,9}) ?([-+*/x×÷]) ?\$?(\d{1,9})"
-    r"((?: ?[+-] ?\$?\d{1,9})*) ?= ?\$?(\d{1,12})(?![\d%/]|[.,:]\d| ?[-+*/x×÷=(^])"
+    r"([0-9](?:(?<=[\s(][0-9])(?<![/%)+*×÷=-][\s(][0-9])"
+    r"|(?<=[\s(]\$[0-9])(?<![/%)+*×÷=-][\s(]\$[0-9]))[0-9]{0,8})"
+    r" ?([-+*/x×÷]) ?\$?([0-9]{1,9})((?: ?[+-] ?\$?[0-9]{1,9})*)"
+    r" ?= ?\$?([0-9]{1,12})(?![\d%/]|[.,:]\d| ?[-+*/x×÷=(^])"
+)
+_STATEMENTS_TRIED = 20
+_ENDING = 300  # characters in which an answer is stated
+_TEXT_COMMAND = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\b")
+_AROUND = " .,:;?…*~#$\\{}[]<>()\"'"
+_BRACKETED = re.compile(
+    r"(?:answer(?: is)?|####)[^\w\n<\[{(]{0,6}[<\[{(]\s*([^<>\[\]{}()\n]{1,60})[>\]})]",
+    re.IGNORECASE,
+)
+_PLACEHOLDER = re.compile(
+    r"|x{3,}|tbd|todo|n/a"
+    r"|(?:insert|put|write|enter|state|fill in|type) (?:.{1,40} )?"
+    r"(?:answer|number|result|solution|value|option|letter|choice|here)"
+    r"|(?:(?:the|your|my|final|correct|numerical|numeric|actual|own) ?)+"
+    r"(?:answer|number|result|solution|value|option|letter|choice|expression|integer)"
+    r"(?: (?:goes )?here| choice| letter| value)?"
+    r"|(?:answer|number|result|option|letter)(?: (?:goes )?here)?"
 )
 _YES_NO = frozenset({"yes", "no", "true", "false"})
 
@@ -27,7 +49,9 @@ _YES_NO = frozenset({"yes", "no", "true", "false"})
 def outcome(trace: Trace, *, strict: bool = False) -> Outcome | None:
     """Return how the trace's answer compares with its gold; None without a gold.
 
-    An answer that is given separately (`answer`) and not stated in the text is what is graded.
+    An answer that is given separately (`answer`) and not stated in the text is what is graded. A
+    text without its last full stop is not cut off if it ends in the gold answer: many a solution
+    written by hand does.
 
     >>> outcome(Trace("1", "toy", "train", "8 / 2?", "4", "Half of 8. The answer is 4."))
     'correct'
@@ -39,9 +63,14 @@ def outcome(trace: Trace, *, strict: bool = False) -> Outcome | None:
     response = target(trace)
     if _ends_exactly_in(response, trace.gold):
         return "correct"
-    return grade(
-        response, trace.gold, kind=trace.kind, options=trace.options, strict=strict
-    ).outcome
+    graded = grade(response, trace.gold, kind=trace.kind, options=trace.options, strict=strict)
+    if graded.outcome == "cut_off":
+        complete = f"{response.rstrip()}."
+        if grade(complete, trace.gold, kind=trace.kind, options=trace.options).correct:
+            graded = grade(
+                complete, trace.gold, kind=trace.kind, options=trace.options, strict=strict
+            )
+    return graded.outcome
 
 
 def answer_read(trace: Trace) -> str:
@@ -72,15 +101,47 @@ def forced_label(trace: Trace) -> str | None:
     """
     if trace.rationale.count(_PHRASE) < 2:
         return None
-    answers = [
-        read.answer
-        for piece in _STATED.split(trace.rationale)[1:]
-        if (read := extract(_statement(piece), kind=trace.kind, options=trace.options)).answer
-    ]
-    if len(answers) < 2 or answers[0] is None or answers[-1] is None:
+    pieces = _STATED.split(trace.rationale)[1:]
+    places = range(len(pieces))
+    first = _first_answer(trace, pieces, places)
+    last = _first_answer(trace, pieces, places[::-1])
+    if first is None or last is None or first[0] == last[0]:
         return None
-    same = equivalent(answers[0], answers[-1], kind=trace.kind, options=trace.options)
-    return f"first {answers[0]}, at last {answers[-1]}" if same.equal is False else None
+    same = equivalent(first[1], last[1], kind=trace.kind, options=trace.options)
+    return f"first {first[1]}, at last {last[1]}" if same.equal is False else None
+
+
+def _first_answer(
+    trace: Trace, pieces: Sequence[str], places: Sequence[int]
+) -> tuple[int, str] | None:
+    """Return the first of some statements that holds an answer, and the answer; try a few only."""
+    for place in places[:_STATEMENTS_TRIED]:
+        read = extract(_statement(pieces[place]), kind=trace.kind, options=trace.options)
+        if read.answer:
+            return place, read.answer
+    return None
+
+
+def placeholder_answer(trace: Trace) -> str | None:
+    r"""The prompt's placeholder is given for an answer, or the box is empty.
+
+    >>> placeholder_answer(Trace("1", "toy", "train", "?", "", r"So \boxed{your answer here}."))
+    "the box says 'your answer here'"
+    """
+    text = trace.rationale
+    if "boxed" in text or "fbox" in text:
+        box = last_box(text)
+        if box is not None and _is_placeholder(box, trace.gold):
+            return f"the box says {box!r}" if box.strip() else "the box is empty"
+    stated = _BRACKETED.search(text, max(len(text) - _ENDING, 0)) if "nswer" in text else None
+    if stated and _is_placeholder(stated[1], trace.gold):
+        return f"says {stated[0]!r}"
+    return None
+
+
+def _is_placeholder(answer: str, gold: str) -> bool:
+    bare = " ".join(_TEXT_COMMAND.sub("", answer).replace("_", " ").strip(_AROUND).lower().split())
+    return bare != gold.lower() and _PLACEHOLDER.fullmatch(bare) is not None
 
 
 def truncated_gold(trace: Trace) -> str | None:

@@ -7,12 +7,15 @@ drops a row for the first of its chosen rules that applies: every dropped row ha
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from cotdistill.corpus.records.trace import Trace
 from cotdistill.corpus.rules import answer_defects, text_defects
 from cotdistill.errors import Fault, MisuseError, did_you_mean
+
+Finder = Callable[[Trace], str | None]
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Rule:
 
     name: str
     about: str
-    find: Callable[[Trace], str | None] | None = None
+    find: Finder | None = None
     fix: Callable[[str], str] | None = None
 
 
@@ -70,12 +73,21 @@ RULES: tuple[Rule, ...] = (
         text_defects.cut_off,
     ),
     Rule(
+        "placeholder_answer",
+        "the prompt's placeholder is given for an answer, or the box is empty",
+        answer_defects.placeholder_answer,
+    ),
+    Rule(
         "forced_label",
         "two answers are stated, and the last differs from the first",
         answer_defects.forced_label,
     ),
     Rule("false_step", "an equation in the rationale does not hold", answer_defects.false_step),
-    Rule("loop", "the rationale ends in endless repetition", text_defects.loop),
+    Rule(
+        "loop",
+        "the rationale repeats itself endlessly, or one piece hundreds of times",
+        text_defects.loop,
+    ),
     Rule(
         "no_answer_marker",
         "the rationale does not say which answer it gives, and the source does not either",
@@ -93,6 +105,17 @@ RULES: tuple[Rule, ...] = (
         r"a control character, mostly LaTeX that a JSON reader damaged: `\f` + `rac`",
         text_defects.control_character,
         text_defects.with_latex_restored,
+    ),
+    Rule(
+        "broken_text",
+        "damaged by a wrong encoding: lost characters, mojibake, HTML entities",
+        text_defects.broken_text,
+    ),
+    Rule(
+        "broken_thought",
+        "the thought is not marked by one opening and one closing tag, in this order",
+        text_defects.broken_thought,
+        text_defects.with_thought_opened,
     ),
     Rule(
         "glued_list_number",
@@ -122,6 +145,7 @@ RULES: tuple[Rule, ...] = (
     Rule("same_question", "a test set has this question"),
     Rule("same_stem", "a test set has this question with other choices"),
     Rule("same_but_numbers", "a test set has this question with other numbers"),
+    Rule("most_of_question", "most of a test question is in this row"),
     Rule("thirteen_words", "13 words in a row in common with a test question"),
     Rule("eight_words", "8 words in a row in common with a test question"),
     Rule("exact_duplicate", "an earlier row is the same, character by character"),
@@ -187,7 +211,8 @@ class RuleSet:
 ALL_RULES = RuleSet.of(*NAMES)
 FIXABLE = RuleSet.of(*(rule.name for rule in RULES if rule.fix is not None))
 OVERLAP_RULES = (
-    "same_question", "same_stem", "same_but_numbers", "thirteen_words", "eight_words",
+    "same_question", "same_stem", "same_but_numbers", "most_of_question", "thirteen_words",
+    "eight_words",
 )  # fmt: skip
 OUTCOME_RULES = {
     "wrong": "wrong_answer",
@@ -196,23 +221,36 @@ OUTCOME_RULES = {
     "timeout": "undecided_answer",
     "cut_off": "cut_off",
 }
-_ROW_RULES = tuple((_BIT[rule.name], rule.find) for rule in RULES if rule.find is not None)
+_OUTCOME_BITS = {outcome: _BIT[name] for outcome, name in OUTCOME_RULES.items()}
 
 
-def defects_in(trace: Trace, *, grade: bool = True, strict: bool = False) -> RuleSet:
-    """Return all rules that one trace breaks by itself.
+def defects_in(trace: Trace, rules: RuleSet = ALL_RULES, *, strict: bool = False) -> RuleSet:
+    """Return those of some rules that one trace breaks by itself; `strict` is the grader's.
 
     >>> defects_in(Trace("1", "toy", "train", "8 / 2?", "5", " It is 4. The answer is 4")).names
     ['wrong_answer', 'leading_space']
     """
     bits = 0
-    for bit, find in _ROW_RULES:
+    finders, graded = _checks(rules.bits)
+    for bit, find in finders:
         if find(trace) is not None:
             bits |= bit
-    if grade and not bits & _BIT["empty_rationale"]:
+    if graded and trace.rationale.strip():
         outcome = answer_defects.outcome(trace, strict=strict)
-        bits |= _BIT.get(OUTCOME_RULES.get(outcome or "", ""), 0)
+        if outcome in _OUTCOME_BITS:
+            bits |= _OUTCOME_BITS[outcome]
     return RuleSet(bits)
+
+
+@functools.cache
+def _checks(bits: int) -> tuple[tuple[tuple[int, Finder], ...], bool]:
+    """Return the finders of some rules, and whether one of the rules needs the answer graded."""
+    finders = tuple(
+        (_BIT[rule.name], rule.find)
+        for rule in RULES
+        if rule.find is not None and bits & _BIT[rule.name]
+    )
+    return finders, any(bits & bit for bit in _OUTCOME_BITS.values())
 
 
 def detail_of(trace: Trace, name: str) -> str:

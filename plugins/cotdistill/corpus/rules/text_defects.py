@@ -14,9 +14,32 @@ from cotdistill.grading.repetition import loops
 
 _TAG = re.compile(
     r"</?(?:solution[ _]?path|solution|answer|br|explanation|reasoning|rationale|instruction"
-    r"|question|response|output|step)\b[^<>]{0,20}>|<\|[A-Za-z_]{2,24}\|>|\[/?INST\]",
+    r"|question|response|output|step)\b[^<>]{0,20}>"
+    r"|<[|｜][^<>|｜\s]{2,40}[|｜]>|\[/?INST\]|<</?SYS>>|</s>|^<s>|<(?:bos|eos|pad|unk)>"
+    r"|<(?:start|end)_of_turn>",
     re.IGNORECASE,
 )
+_THOUGHT = re.compile(
+    r"<(?P<close>/?)(?:think|thinking|thought|thoughts)>|\[(?P<close2>/?)THINK\]"
+    r"|<\|(?:begin|(?P<close3>end))_of_thought\|>|(?P<close4>◁/)think▷|◁think▷",
+    re.IGNORECASE,
+)
+
+# UTF-8 that was read as Latin-1 or Windows-1252: the first byte of a sequence became one of these
+# letters, the others a character that has a code from 0x80 to 0xBF there. Sequences that good text
+# may hold, such as É before a quotation mark, count only if two of them follow each other.
+_AFTER = "\x80-\xbf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"
+_MOJIBAKE = re.compile(
+    rf"â[{_AFTER}]{{2}}|ï[»¼½¬][{_AFTER}]|ð[{_AFTER}]{{3}}|(?:[à-ï][{_AFTER}]{{2}}){{2}}"
+    rf"|[ÂÃ][{_AFTER}]|(?:[Ä-ß][{_AFTER}]){{2}}|â€"
+    rf"|(?:[РС][{_AFTER}ЃѓЉЊЌЋЏђљњќћџЎўЈҐЁЄЇІіґёєјЅѕї№]){{2}}|锟斤拷"
+)
+_ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{2,5}|#x[0-9a-f]{2,5});", re.IGNORECASE)
+_LOST = re.compile("[\ufffd\ud800-\udfff]")
+
+_RUN_OF_ONE = 150  # the same visible character so often in a row is no line, no number, no word
+_RUN_OF_PIECE = 480  # characters of copies of one short piece, wherever they are
+_STRIDE = 48  # a run of a piece whose length divides this repeats itself at this distance
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 
 # A backslash and one letter that a JSON reader took for a control character, then the rest of the
@@ -30,16 +53,20 @@ _LATEX_RESTS = {
     "\a": ("a", "lpha|ngle|pprox|rcsin|rccos|rctan|ligned|st"),
 }
 _DAMAGE = {
-    sign: re.compile(rf"{re.escape(sign)}(?=(?:{rests})(?![a-z]))")
-    for sign, (_, rests) in _LATEX_RESTS.items()
+    character: re.compile(rf"{re.escape(character)}(?=(?:{rests})(?![a-z]))")
+    for character, (_, rests) in _LATEX_RESTS.items()
 }
 _WELL_SET = 3  # a list whose second and third items start on new lines is taken to be fine
 _NEVER_MEANT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROLS = bytes([*range(10), *range(11, 32), 127])  # all but the line end
 _GIVEN = re.compile(
     r"\b(?:provided|given|expected|reference|stated) (?:correct )?answer\b"
     r"|\banswer (?:key|provided|given)\b",
     re.IGNORECASE,
 )
+# How the words before and after " answer" end and begin where _GIVEN can match.
+_BEFORE_ANSWER = frozenset({"ed", "en", "ce", "ct"})
+_AFTER_ANSWER = frozenset({" k", " p", " g"})
 
 
 def empty_rationale(trace: Trace) -> str | None:
@@ -66,8 +93,64 @@ def no_answer_marker(trace: Trace) -> str | None:
 def leaked_tag(trace: Trace) -> str | None:
     """Scaffolding of the teacher's prompt was left in."""
     text = trace.rationale
-    found = _TAG.search(text) if "<" in text or "[" in text else None
-    return found[0] if found else None
+    tag = _TAG.search(text) if "<" in text or "[" in text else None
+    return tag[0] if tag else None
+
+
+def broken_thought(trace: Trace) -> str | None:
+    """The thought is not marked by one opening and one closing tag, in this order.
+
+    Trainers add no opening tag where one of the two is in the text, so a lone closing tag is
+    trained on as it is. An empty thought is fine: models with a switch for thoughts write it.
+
+    >>> broken_thought(Trace("1", "toy", "train", "?", "", "4 + 4 = 8</think>The answer is 8"))
+    '</think> without an opening tag'
+    """
+    tags = _thought_tags(trace.rationale)
+    if not tags:
+        return None
+    opened = sum(not closes for _, _, closes in tags)
+    closed = len(tags) - opened
+    if opened > 1 or closed > 1:
+        return f"{max(opened, closed)} thoughts"
+    if not opened:
+        return f"{tags[0][0]} without an opening tag"
+    if not closed:
+        return None  # that is cut_off
+    (first, _, first_closes), (second, end, _) = tags
+    if first_closes:
+        return f"{first} before {second}"
+    return None if trace.rationale[end:].strip() else f"nothing after {second}"
+
+
+def _thought_tags(text: str) -> list[tuple[str, int, bool]]:
+    """Return the tags that open and close thoughts: text, end, and whether it closes."""
+    if "hink" not in text and "HINK" not in text and "hought" not in text:
+        return []
+    return [(tag[0], tag.end(), any(tag.groups())) for tag in _THOUGHT.finditer(text)]
+
+
+def broken_text(trace: Trace) -> str | None:
+    """The text was damaged by a wrong encoding: characters were lost, or became others.
+
+    >>> broken_text(Trace("1", "toy", "train", "?", "", "It\u00e2\u20ac\u2122s 8"))
+    "mojibake 'â€™' in 'Itâ€™s 8'"
+    """
+    for text in (trace.rationale, trace.question, trace.gold):
+        if text.isascii():
+            broken = _ENTITY.search(text) if "&" in text and ";" in text else None
+            kind = "HTML entity"
+        else:
+            kind = "lost character"
+            broken = _LOST.search(text)
+            if broken is None:
+                kind, broken = "mojibake", _MOJIBAKE.search(text)
+            if broken is None and "&" in text:
+                kind, broken = "HTML entity", _ENTITY.search(text)
+        if broken:
+            around = text[max(broken.start() - 12, 0) : broken.end() + 12]
+            return f"{kind} {broken[0]!r} in {around!r}"
+    return None
 
 
 def control_character(trace: Trace) -> str | None:
@@ -77,15 +160,17 @@ def control_character(trace: Trace) -> str | None:
     "'\\x0c' in 'so \\x0crac{1}{2}'"
     """
     for text in (trace.rationale, trace.question, trace.gold):
-        if text.replace("\n", "").isprintable():
-            continue
-        found = _NEVER_MEANT.search(text)
-        for sign in "\t\r":
-            if found is None and sign in text:
-                found = _DAMAGE[sign].search(text)
-        if found:
-            around = text[max(found.start() - 12, 0) : found.end() + 12]
-            return f"{found[0]!r} in {around!r}"
+        if text.isascii():
+            data = text.encode()
+            if len(data.translate(None, _CONTROLS)) == len(data):
+                continue
+        control = _NEVER_MEANT.search(text)
+        for character in "\t\r":
+            if control is None and character in text:
+                control = _DAMAGE[character].search(text)
+        if control:
+            around = text[max(control.start() - 12, 0) : control.end() + 12]
+            return f"{control[0]!r} in {around!r}"
     return None
 
 
@@ -110,34 +195,83 @@ def leading_space(trace: Trace) -> str | None:
 
 def separator_inside(trace: Trace) -> str | None:
     """The separator that some trainers put before the answer is inside the rationale."""
-    return "'-->' in it" if "-->" in trace.rationale else None
+    return "'-->' in it" if ">" in trace.rationale and "-->" in trace.rationale else None
 
 
 def mentions_given_answer(trace: Trace) -> str | None:
     """The teacher was shown the answer and says so."""
     text, place = trace.rationale, -1
     while (place := text.find(" answer", place + 1)) >= 0:
-        found = _GIVEN.search(text[max(place - 18, 0) : place + 18])
-        if found:
-            return repr(found[0])
+        if (
+            text[place - 2 : place].lower() in _BEFORE_ANSWER
+            or text[place + 7 : place + 9].lower() in _AFTER_ANSWER
+        ):
+            mention = _GIVEN.search(text[max(place - 18, 0) : place + 18])
+            if mention:
+                return repr(mention[0])
     return None
 
 
 def loop(trace: Trace) -> str | None:
-    """The rationale ends in endless repetition."""
+    """The rationale ends in endless repetition, or holds one piece over and over.
+
+    >>> loop(Trace("1", "toy", "train", "?", "", "3 + 3 = 6. " + "0" * 3000 + " The answer is 6"))
+    "repeats '0' 3000 times"
+    """
+    repeated = _repeated_piece(trace.rationale)
+    if repeated:
+        return repeated
     if not loops(trace.rationale):
         return None
     return f"ends in {trace.rationale.rstrip()[-60:]!r} again and again"
+
+
+def _repeated_piece(text: str) -> str | None:
+    """Say which short piece a text repeats hundreds of times in a row, if any.
+
+    Only places that are equal at a fixed distance are looked at: a text of 1,200 characters is
+    sampled at 25 of them, and nearly all differ.
+    """
+    sample = text[::_STRIDE]
+    for number in range(len(sample) - 1):
+        if sample[number] != sample[number + 1]:
+            continue
+        start = number * _STRIDE
+        block = text[start : start + _STRIDE]
+        if block != text[start + _STRIDE : start + 2 * _STRIDE] or block.isspace():
+            continue
+        length = (block + block).index(block, 1)
+        piece = block[:length]
+        end = start + _STRIDE
+        while text.startswith(block, end):
+            end += _STRIDE
+        while text[start - 1 : start] == text[start - 1 + length : start + length] and start:
+            start -= 1
+        while text[end : end + 1] == text[end - length : end - length + 1] and end < len(text):
+            end += 1
+        if end - start >= (_RUN_OF_ONE if length == 1 else _RUN_OF_PIECE):
+            return f"repeats {piece!r} {(end - start) // length} times"
+    return None
 
 
 def cut_off(trace: Trace) -> str | None:
     """The teacher was stopped at its token limit, or never closed its thought."""
     if trace.provenance.finish_reason == "length":
         return "finish reason 'length'"
-    text = trace.rationale
-    if "<think>" in text and "</think>" not in text:
-        return "<think> is never closed"
+    tags = _thought_tags(trace.rationale)
+    if tags and not any(closes for _, _, closes in tags):
+        return f"{tags[0][0]} is never closed"
     return None
+
+
+def with_thought_opened(text: str) -> str:
+    r"""Return a text whose lone `</think>` has its opening tag again; others as they are.
+
+    >>> with_thought_opened("4 + 4 = 8\n</think>\nThe answer is 8")
+    '<think>\n4 + 4 = 8\n</think>\nThe answer is 8'
+    """
+    tags = [tag for tag, _, _ in _thought_tags(text)]
+    return f"<think>\n{text}" if tags == ["</think>"] else text
 
 
 def without_tags(text: str) -> str:
@@ -155,9 +289,9 @@ def with_latex_restored(text: str) -> str:
     >>> print(with_latex_restored("\frac{1}{2} \times 4"))
     \frac{1}{2} \times 4
     """
-    for sign, pattern in _DAMAGE.items():
-        if sign in text:
-            text = pattern.sub("\\\\" + _LATEX_RESTS[sign][0], text)
+    for character, pattern in _DAMAGE.items():
+        if character in text:
+            text = pattern.sub("\\\\" + _LATEX_RESTS[character][0], text)
     return _NEVER_MEANT.sub("", text)
 
 

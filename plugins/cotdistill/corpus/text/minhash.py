@@ -11,12 +11,10 @@ Source: Broder 1997 (MinHash); Li, Owen and Zhang 2012 (one permutation); Shriva
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from cotdistill.corpus.text.words import I64, U64, Words, scrambled, shingles, words_of
+from cotdistill.corpus.text.words import I64, U64, Words, scrambled, shingles
 
 RUN = 3
 BANDS = 21
@@ -53,6 +51,7 @@ def sketches(hashes: U64, owner: I64, owners: int) -> U64:
 
     Shapes: hashes, owner [runs]; result [owners, SLOTS]; EMPTY where no run fell.
 
+    >>> from cotdistill.corpus.text.words import words_of
     >>> hashes, owner = run_hashes(words_of(["one two three four", "one two three four"]))
     >>> both = sketches(hashes, owner, 2)
     >>> both.shape, bool((both[0] == both[1]).all()), int((both[0] != EMPTY).sum())
@@ -67,7 +66,22 @@ def sketches(hashes: U64, owner: I64, owners: int) -> U64:
 def band_keys(sketch: U64) -> U32:
     """Return one 32-bit key for each band of each sketch, empty slots filled from the right.
 
+    A short text leaves most slots empty, and two texts with few runs would agree in the empty ones.
+    So an empty slot takes the value of the next filled one to its right, behind the last slot from
+    the first again, plus how far away that is. With five slots and `.` for empty,
+
+        . 7 . . 4    becomes    7+1  7  4+2  4+1  4
+
+    Texts with equal runs have equal sketches, and so equal keys. Texts of which most runs are equal
+    have most slots equal, and so probably all six of at least one band.
+
     Shapes: sketch [texts, SLOTS]; result [texts, BANDS].
+
+    >>> from cotdistill.corpus.text.words import words_of
+    >>> hashes, owner = run_hashes(words_of(["one two three", "One, two, three!", "four"]))
+    >>> keys = band_keys(sketches(hashes, owner, 3))
+    >>> int((keys[0] == keys[1]).sum()), int((keys[0] == keys[2]).sum())
+    (21, 0)
     """
     texts = len(sketch)
     filled = sketch != EMPTY
@@ -75,10 +89,12 @@ def band_keys(sketch: U64) -> U32:
     place = np.where(twice, np.arange(2 * SLOTS), 2 * SLOTS - 1)
     nearest = np.minimum.accumulate(place[:, ::-1], axis=1)[:, ::-1][:, :SLOTS]
     with np.errstate(over="ignore"):
-        lent = np.take_along_axis(sketch, nearest % SLOTS, axis=1)
-        lent = lent + (nearest - np.arange(SLOTS)).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        values = np.take_along_axis(sketch, nearest % SLOTS, axis=1)
+        values = values + (nearest - np.arange(SLOTS)).astype(np.uint64) * np.uint64(
+            0x9E3779B97F4A7C15
+        )
         key = np.zeros((texts, BANDS), dtype=np.uint64)
-        for value in np.moveaxis(lent.reshape(texts, BANDS, ROWS_A_BAND), 2, 0):
+        for value in np.moveaxis(values.reshape(texts, BANDS, ROWS_A_BAND), 2, 0):
             key = scrambled(key * np.uint64(0xD1342543DE82EF95) + value)
     return (key >> np.uint64(32)).astype(np.uint32)
 
@@ -102,19 +118,22 @@ def candidates(keys: U32, rows: I64) -> Pairs:
     return np.unique(found, axis=0) if len(found) else found
 
 
-def likeness(left: Sequence[str], right: Sequence[str]) -> NDArray[np.float64]:
+def likeness(words: Words, pairs: Pairs) -> NDArray[np.float64]:
     """Return, pair by pair, the share of runs of three words that two texts have in common.
 
-    Shapes: left, right [pairs]; a pair of empty texts counts 1.
+    Shapes: words of all texts; pairs [pairs, 2]: numbers of texts. A pair of empty texts counts 1.
     Units: |A and B| / |A or B| over sets (Jaccard), in [0, 1].
 
-    >>> likeness(["a b c d e", "a b"], ["a b c d f", "a b"]).round(2).tolist()
+    >>> from cotdistill.corpus.text.words import words_of
+    >>> words = words_of(["a b c d e", "a b c d f", "a b"])
+    >>> likeness(words, np.array([[0, 1], [2, 2]])).round(2).tolist()
     [0.5, 1.0]
     """
-    one, of_one = _unique_runs(left)
-    two, of_two = _unique_runs(right)
-    common = np.bincount(of_one[np.isin(one, two, assume_unique=True)], minlength=len(left))
-    total = np.bincount(of_one, minlength=len(left)) + np.bincount(of_two, minlength=len(left))
+    runs, first = _unique_runs(words)
+    one, of_one = _runs_of_pairs(runs, first, pairs[:, 0])
+    two, of_two = _runs_of_pairs(runs, first, pairs[:, 1])
+    common = np.bincount(of_one[np.isin(one, two, assume_unique=True)], minlength=len(pairs))
+    total = np.bincount(of_one, minlength=len(pairs)) + np.bincount(of_two, minlength=len(pairs))
     return np.asarray(np.where(total == 0, 1.0, common / np.maximum(total - common, 1)))
 
 
@@ -141,11 +160,23 @@ def first_alike(pairs: Pairs, rows: int) -> I64:
     return parent
 
 
-def _unique_runs(texts: Sequence[str]) -> tuple[U64, I64]:
-    """Return each run of each text once, marked with its text's number, and that number."""
-    hashes, text = run_hashes(words_of(texts))
+def _unique_runs(words: Words) -> tuple[U64, I64]:
+    """Return the runs of each text, each once, and where those of each text begin."""
+    hashes, text = run_hashes(words)
+    _, kept = np.unique(_marked(hashes, text), return_index=True)
+    kept.sort()  # run_hashes returns the texts in order
+    first = np.searchsorted(text[kept], np.arange(len(words.counts) + 1))
+    return hashes[kept], first
+
+
+def _runs_of_pairs(runs: U64, first: I64, texts: I64) -> tuple[U64, I64]:
+    """Return the runs of the texts on one side of pairs, marked with the pair, and the pair."""
+    counts = first[texts + 1] - first[texts]
+    pair = np.repeat(np.arange(len(texts)), counts)
+    within = np.arange(len(pair)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return _marked(runs[first[texts][pair] + within], pair), pair
+
+
+def _marked(hashes: U64, owner: I64) -> U64:
     with np.errstate(over="ignore"):
-        marked, first = np.unique(
-            scrambled(hashes + scrambled(text.astype(np.uint64))), return_index=True
-        )
-    return marked, text[first]
+        return scrambled(hashes + scrambled(owner.astype(np.uint64)))

@@ -1,13 +1,16 @@
 """Many texts become arrays of word hashes at once; all comparing of texts starts here.
 
-A word is a run of letters and digits in lower case. Numbers are written one way: 1,000 is 1000,
-2.50 stays 2.50, 3.0 and 3.00 are 3. Everything else only separates. Hashes are arithmetic on 64-bit
-integers written here, so that they are the same on every machine and in every release.
+A word is a run of letters and digits in lower case. Where a script writes no spaces between words
+(Chinese, Japanese, Thai, Lao, Khmer, Burmese), every character is a word of its own. Numbers are
+written one way: 1,000 is 1000, 2.50 stays 2.50, 3.0 and 3.00 are 3. Characters that cannot be seen
+are left out; everything else only separates. Hashes are arithmetic on 64-bit integers written here,
+so that they are the same on every machine and in every release.
 """
 
 from __future__ import annotations
 
 import functools
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,24 +27,60 @@ _WORD_BASE = np.uint64(0xD1342543DE82EF95)
 _POWERS_AT_HAND = 1 << 20
 _ANY_NUMBER = np.uint64(0x5851F42D4C957F2D)
 
-_LETTERS_AND_DIGITS = bytes(
-    byte if (chr(byte).isalnum() and byte < 128) or byte >= 128 or byte in b"\0.," else 32
+_LETTERS_AND_DIGITS = bytes(  # letters in lower case; what separates words becomes a space
+    ord(chr(byte).lower())
+    if (chr(byte).isalnum() and byte < 128)
+    else (byte if byte >= 128 or byte in b"\0.," else 32)
     for byte in range(256)
 )
 _IN_WORD: NDArray[np.bool_] = np.array([chr(b).isalnum() or b >= 128 for b in range(256)])
-_TYPOGRAPHY = str.maketrans(dict.fromkeys("‘’“”′″«»–—−‐‑…·×÷\u00a0\u2009\u202f", " "))
+_TYPOGRAPHY = re.compile(
+    "[‘’“”′″«»–—−‐‑…·×÷\u00a0\u2009\u202f\u3000-\u3004\u3008-\u3020\u3030\uff61-\uff65]"
+)
+_INVISIBLE = re.compile("[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+_HAN = (
+    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0003ffff"
+)
+_THAI = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # with Lao, Burmese and Khmer
+_NO_SPACES = re.compile(f"([{_HAN}{_THAI}])")
+
+# What a run of 13 words is worth in characters of a script without spaces: a word of Chinese has
+# about 1.5, one of Thai about 3 characters.
+SCRIPTS = ("spaced", "han", "thai")
 
 
 @dataclass(frozen=True)
 class Words:
     """The words of many texts in a row.
 
-    Shapes: hashes, numeric [words]; first [texts + 1]: text t has words first[t] .. first[t+1]-1.
+    Shapes: hashes, numeric, script [words]; first [texts + 1]: text t has words
+        first[t] .. first[t+1]-1. script is a place in SCRIPTS.
     """
 
     hashes: U64
     numeric: NDArray[np.bool_]
+    script: U8
     first: I64
+
+    @functools.cached_property
+    def _running(self) -> U64:
+        """The sum of all words up to each, word n times the n-th power of a base."""
+        powers, _ = _powers(len(self.hashes) + 1, int(_WORD_BASE))
+        running = np.zeros(len(self.hashes) + 1, dtype=np.uint64)
+        with np.errstate(over="ignore"):
+            np.cumsum(self.hashes * powers[: len(self.hashes)], out=running[1:])
+        return running
+
+    def runs(self, starts: I64, ends: I64) -> U64:
+        """Return one hash for each run of words, equal where the words are equal."""
+        _, inverses = _powers(len(self.hashes) + 1, int(_WORD_BASE))
+        with np.errstate(over="ignore"):
+            return scrambled((self._running[ends] - self._running[starts]) * inverses[starts])
+
+    def text_of(self, word: I64) -> I64:
+        """Return the text that each of some words is in."""
+        return np.searchsorted(self.first, word, side="right") - 1
 
     @property
     def counts(self) -> I64:
@@ -59,11 +98,12 @@ class Words:
         kept = np.zeros(len(self.first) - 1, dtype=bool)
         kept[texts] = True
         of_kept = np.repeat(kept, self.counts)
-        return Words(self.hashes[of_kept], self.numeric[of_kept], first)
+        return Words(self.hashes[of_kept], self.numeric[of_kept], self.script[of_kept], first)
 
     def without_numbers(self) -> Words:
         """Return the same words with every number made the same."""
-        return Words(np.where(self.numeric, _ANY_NUMBER, self.hashes), self.numeric, self.first)
+        hashes = np.where(self.numeric, _ANY_NUMBER, self.hashes)
+        return Words(hashes, self.numeric, self.script, self.first)
 
 
 def words_of(texts: Sequence[str]) -> Words:
@@ -72,19 +112,22 @@ def words_of(texts: Sequence[str]) -> Words:
     >>> words = words_of(["It cost $1,000.", "it COST 1000", "Is it 3.0 or 3?"])
     >>> words.first.tolist(), words.numeric.astype(int).tolist()
     ([0, 3, 6, 11], [0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 1])
+    >>> words_of(["三加五", "in\u200bside"]).counts.tolist()
+    [3, 1]
     >>> bool((words.hashes[:3] == words.hashes[3:6]).all())
     True
     """
-    signs, starts, ends, gaps = _cut(texts)
+    characters, starts, ends, gaps = _cut(texts)
     with np.errstate(over="ignore"):
-        powers, inverses = _powers(len(signs) + 1, int(_BYTE_BASE))
-        running = np.zeros(len(signs) + 1, dtype=np.uint64)
-        np.cumsum(signs * powers[: len(signs)], out=running[1:])
+        powers, inverses = _powers(len(characters) + 1, int(_BYTE_BASE))
+        running = np.zeros(len(characters) + 1, dtype=np.uint64)
+        np.cumsum(characters * powers[: len(characters)], out=running[1:])
         hashes = scrambled((running[ends] - running[starts]) * inverses[starts])
     first = np.zeros(len(texts) + 1, dtype=np.int64)
     first[1:-1] = np.searchsorted(starts, gaps)
     first[-1] = len(starts)
-    return Words(hashes, (signs[starts] - np.uint8(48)) < 10, first)
+    numeric = (characters[starts] - np.uint8(48)) < 10
+    return Words(hashes, numeric, _scripts(characters, starts), first)
 
 
 def spelled(text: str) -> list[str]:
@@ -93,29 +136,25 @@ def spelled(text: str) -> list[str]:
     >>> spelled("Janet’s ducks lay 1,600.00 eggs, 2.5 a day.")
     ['janet', 's', 'ducks', 'lay', '1600', 'eggs', '2.5', 'a', 'day']
     """
-    signs, starts, ends, _ = _cut([text])
+    characters, starts, ends, _ = _cut([text])
     return [
-        signs[start:end].tobytes().decode(errors="replace")
+        characters[start:end].tobytes().decode(errors="replace")
         for start, end in zip(starts, ends, strict=True)
     ]
 
 
-def shingles(words: Words, length: int) -> tuple[U64, I64]:
+def shingles(words: Words, length: int | I64) -> tuple[U64, I64]:
     """Hash every run of `length` words within a text; return hashes and the first word of each.
+
+    Shapes: length is one for all runs, or [words]: the length of the run that begins there.
 
     >>> hashes, at = shingles(words_of(["a b c a b", "a b"]), 2)
     >>> at.tolist(), bool(hashes[0] == hashes[3] == hashes[4]), bool(hashes[0] == hashes[1])
     ([0, 1, 2, 3, 5], True, False)
     """
-    total = len(words.hashes)
-    if total < length:
-        return np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64)
-    inside = np.ones(total - length + 1, dtype=bool)
-    for back in range(1, length):  # a run must not begin within `length` words of a text's end
-        ends = words.first[1:] - back
-        inside[ends[(ends >= 0) & (ends < len(inside))]] = False
-    at = np.flatnonzero(inside)
-    return _runs(words, at, at + length), at
+    ends = np.arange(len(words.hashes)) + length
+    at = np.flatnonzero(ends <= np.repeat(words.first[1:], words.counts))
+    return words.runs(at, ends[at]), at
 
 
 def text_keys(words: Words) -> U64:
@@ -125,7 +164,7 @@ def text_keys(words: Words) -> U64:
     >>> bool(keys[0] == keys[1]), bool(keys[1] == keys[2]), int(keys[3])
     (True, False, 0)
     """
-    return _runs(words, words.first[:-1], words.first[1:])
+    return words.runs(words.first[:-1], words.first[1:])
 
 
 def number_keys(words: Words) -> U64:
@@ -153,55 +192,89 @@ def scrambled(values: U64) -> U64:
 
 
 def _cut(texts: Sequence[str]) -> tuple[U8, I64, I64, I64]:
-    """Return the signs of all texts, where words start and end in them, and the gaps between."""
+    """Return the bytes of all texts, where words start and end in them, and the gaps between."""
     joined = "\0".join(texts)
     if joined.count("\0") != max(len(texts) - 1, 0):
         joined = "\0".join(text.replace("\0", " ") for text in texts)
-    joined = joined.lower()
-    if not joined.isascii():
-        joined = unicodedata.normalize("NFKC", joined.translate(_TYPOGRAPHY)).lower()
-    signs = np.frombuffer(
-        joined.encode("utf-8", "replace").translate(_LETTERS_AND_DIGITS), np.uint8
-    )
-    digit = (signs - np.uint8(48)) < 10
-    points = np.flatnonzero((signs == 46) | (signs == 44))
-    points = points[(points > 0) & (points < len(signs) - 1)]
+    data = joined.encode("utf-8", "replace")
+    if len(data) != len(joined):
+        data = _normalized(data)
+    characters = np.frombuffer(data.translate(_LETTERS_AND_DIGITS), np.uint8)
+    digit = (characters - np.uint8(48)) < 10
+    points = np.flatnonzero((characters == 46) | (characters == 44))
+    points = points[(points > 0) & (points < len(characters) - 1)]
     points = points[digit[points - 1] & digit[points + 1]]
-    in_word = _IN_WORD[signs]
+    in_word = _IN_WORD[characters]
     if len(points):
         in_word[points] = True
-        keep = np.ones(len(signs), dtype=bool)
-        for place in _silent(signs, digit, points):
+        keep = np.ones(len(characters), dtype=bool)
+        for place in _left_out(characters, digit, points):
             keep[place] = False
-        signs, in_word = signs[keep], in_word[keep]
-    before = np.zeros(len(signs), dtype=bool)
+        characters, in_word = characters[keep], in_word[keep]
+    before = np.zeros(len(characters), dtype=bool)
     before[1:] = in_word[:-1]
     changes = in_word != before
     starts = np.flatnonzero(changes & in_word)
     ends = np.flatnonzero(changes & before)
-    if len(signs) and in_word[-1]:
-        ends = np.append(ends, len(signs))
-    return signs, starts, ends, np.flatnonzero(signs == 0)
+    if len(characters) and in_word[-1]:
+        ends = np.append(ends, len(characters))
+    return characters, starts, ends, np.flatnonzero(characters == 0)
 
 
-def _silent(signs: U8, digit: NDArray[np.bool_], points: I64) -> list[I64]:
+def _normalized(data: bytes) -> bytes:
+    """Return UTF-8 in which everything beyond ASCII is normalised, run by run.
+
+    An accent that is a character of its own joins the letter before it.
+    """
+    beyond = np.frombuffer(data, np.uint8) >= 0x80
+    edges = np.flatnonzero(np.diff(beyond, prepend=False, append=False)).tolist()
+    parts: list[bytes] = []
+    done = 0
+    for start, end in zip(edges[::2], edges[1::2], strict=True):
+        if _begins_with_accent(data[start:end]) and start > done:
+            start -= 1
+        parts += [data[done:start], _normalized_run(data[start:end])]
+        done = end
+    return b"".join([*parts, data[done:]])
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _normalized_run(data: bytes) -> bytes:
+    run = _INVISIBLE.sub("", _TYPOGRAPHY.sub(" ", data.decode().lower()))
+    return _NO_SPACES.sub(r" \1 ", unicodedata.normalize("NFKC", run).lower()).encode()
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _begins_with_accent(data: bytes) -> bool:
+    return unicodedata.combining(data.decode()[0]) != 0
+
+
+def _scripts(characters: U8, starts: I64) -> U8:
+    """Return the script of each word by the first two bytes of its first character in UTF-8."""
+    scripts = np.zeros(len(starts), dtype=np.uint8)
+    lead = characters[starts]
+    if not (lead >= 0xE0).any():
+        return scripts
+    second = characters[np.minimum(starts + 1, len(characters) - 1)]
+    han = ((lead >= 0xE3) & (lead <= 0xE9)) | ((lead == 0xF0) & (second >= 0xA0))
+    han |= (lead == 0xEF) & (second <= 0xAB)
+    thai = (lead == 0xE0) & (second >= 0xB8)
+    thai |= (lead == 0xE1) & ((second <= 0x82) | (second == 0x9E) | (second == 0x9F))
+    scripts[han] = SCRIPTS.index("han")
+    scripts[thai] = SCRIPTS.index("thai")
+    return scripts
+
+
+def _left_out(characters: U8, digit: NDArray[np.bool_], points: I64) -> list[I64]:
     """Return the places that a number is read without: thousands commas, `.0` and `.00`."""
-    padded = np.append(signs, np.zeros(3, dtype=np.uint8))
+    padded = np.append(characters, np.zeros(3, dtype=np.uint8))
     digits = np.append(digit, np.zeros(3, dtype=bool))
-    commas = points[signs[points] == 44]
-    dots = points[signs[points] == 46]
+    commas = points[characters[points] == 44]
+    dots = points[characters[points] == 46]
     zero = padded[dots + 1] == 48
     one = dots[zero & ~digits[dots + 2]]
     two = dots[zero & (padded[dots + 2] == 48) & ~digits[dots + 3]]
     return [commas, one, one + 1, two, two + 1, two + 2]
-
-
-def _runs(words: Words, starts: I64, ends: I64) -> U64:
-    with np.errstate(over="ignore"):
-        powers, inverses = _powers(len(words.hashes) + 1, int(_WORD_BASE))
-        running = np.zeros(len(words.hashes) + 1, dtype=np.uint64)
-        np.cumsum(words.hashes * powers[: len(words.hashes)], out=running[1:])
-        return scrambled((running[ends] - running[starts]) * inverses[starts])
 
 
 def _powers(size: int, base: int) -> tuple[U64, U64]:
