@@ -129,8 +129,8 @@ def test_every_way_of_breaking_a_task_is_found_at_once(tmp_path: Path) -> None:
     for name, (text, _) in BROKEN.items():
         (folder / name).write_text(text, encoding="utf-8")
     found = "\n".join(map(str, check_tasks(folder, golds=False)))
-    for name, (_, said) in BROKEN.items():
-        assert said in found, f"{name}: {said}\n{found}"
+    for name, (_, message) in BROKEN.items():
+        assert message in found, f"{name}: {message}\n{found}"
 
 
 def test_settings_that_are_left_to_the_host_are_faults() -> None:

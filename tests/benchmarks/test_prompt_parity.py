@@ -151,7 +151,7 @@ def test_every_run_of_a_run_folder_is_compared(tiny_model: Path, tmp_path: Path)
     assert [fault.place for fault in found.faults] == [str(tmp_path / "eval" / "bad.yaml")]
     assert found.unchecked == ()
     (note,) = found.notes
-    assert note.startswith("cot_gsm8k asks 'Work it out step by step")
+    assert note.startswith("cot_gsm8k adds the instruction 'Work it out step by step")
     assert note.endswith("no row of data/a.jsonl has it")
 
 
