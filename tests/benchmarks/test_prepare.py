@@ -68,6 +68,8 @@ def test_a_number_of_rows_that_is_not_known_stops_and_leaves_nothing(
         (["gsm8k", "--from", "rows.jsonl", "--split", "dev"], 2, "no split 'dev'; known: train"),
         (["gsm8k", "--from", "no-test.jsonl"], 1, "no-test.jsonl: no such file"),
         (["gsm8k", "--from", "other-test.jsonl"], 1, "its columns (text) are in no shape known"),
+        (["gsm8k", "--from", "amc-test.jsonl"], 1, "question+answer where '####' in answer"),
+        (["gsm8k", "--from", "broken-test.parquet"], 1, "not Parquet"),
     ],
 )
 def test_misuse_is_one_line(
@@ -77,6 +79,8 @@ def test_misuse_is_one_line(
     monkeypatch.chdir(tmp_path)
     written(tmp_path, "rows.jsonl", ROWS)
     written(tmp_path, "other-test.jsonl", [{"text": "x"}])
+    written(tmp_path, "amc-test.jsonl", [{"question": "What is 20 + 7?", "answer": 27.0}])
+    written(tmp_path, "broken-test.parquet", ROWS)
     assert main(["prepare", *arguments]) == code
     error = capsys.readouterr().err
     assert said in error

@@ -56,6 +56,7 @@ def test_usual_training_files_have_no_faults(arguments: dict[str, Any]) -> None:
         ("save_strategy", False, "boolean False; expected text; quote it: \"no\""),
         ("bf16", "yes", "text 'yes'; expected boolean; write true without quotes"),
         ("seed", None, "null None; expected integer"),
+        ("template", "qwenn", "'qwenn'; expected one of 121 choices; did you mean 'qwen'?"),
         ("finetuning_type", "lorra", "'lorra'; expected one of 4 choices; did you mean 'lora'?"),
         ("lr_scheduler_type", "cosin", "did you mean 'cosine'?"),
         ("mix_strategy", "foo", "known: concat, interleave_under"),

@@ -54,6 +54,20 @@ def test_an_interrupted_first_generation_goes_on(
     assert all(run.seed == 7 for run in read_manifest(folder))
 
 
+def test_the_run_folder_of_another_study_keeps_its_files(
+    small_study: Study, study_file: WriteStudy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    generate(str(study_file(small_study)), folder)
+    before = (folder / "study.yaml").read_bytes()
+    first, small_study["name"] = small_study["name"], "another"
+    again = ["generate", str(study_file(small_study)), "-o", str(folder)]
+    assert main(again) == 1
+    assert f"the study '{first}', and this study is 'another'" in capsys.readouterr().err
+    assert (folder / "study.yaml").read_bytes() == before
+    assert main([*again, "--set", f"name={first}"]) == 0
+
+
 def test_a_broken_manifest_is_fixed_by_generating_again(
     small_study: Study, study_file: WriteStudy, tmp_path: Path
 ) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from cotdistill.cli.main import main
 from cotdistill.errors import DataError, FaultsError, MisuseError
 from cotdistill.hosts.machine.program import program_fault
 from cotdistill.runfolder.generate import generate
 from cotdistill.runs.jobs import JobId, read_jobs
-from cotdistill.runs.options import RunOptions
+from cotdistill.runs.options import RunOptions, check_run
 from cotdistill.runs.plan import make_plan, retire
 from cotdistill.runs.records import Attempt, JobRecord, made_from, write_attempt, write_record
 from cotdistill.runs.run import planned
@@ -218,6 +219,12 @@ def test_a_missing_training_file_is_named(folder: Path) -> None:
         planned(folder, RunOptions())
 
 
+def start(folder: Path, options: RunOptions | None = None) -> None:
+    """Do what `run` does before it starts anything."""
+    jobs = read_jobs(folder)
+    check_run(folder, jobs, make_plan(folder, jobs), options or RunOptions())
+
+
 def _with_command(folder: Path, old: str, new: str) -> None:
     path = folder / "manifest.jsonl"
     path.write_text(path.read_text().replace(old, new))
@@ -226,10 +233,10 @@ def _with_command(folder: Path, old: str, new: str) -> None:
 def test_a_missing_host_names_the_extra_to_install(folder: Path) -> None:
     _with_command(folder, f'"{sys.executable}", "-S"', '"torchrun-of-nowhere", "-S"')
     with pytest.raises(FaultsError, match="no command 'torchrun-of-nowhere' on PATH"):
-        planned(folder, RunOptions())
+        start(folder)
     _with_command(folder, '"torchrun-of-nowhere"', '"/nowhere/bin/lm-eval"')
     with pytest.raises(FaultsError, match=r"no such environment \(/nowhere/bin\)"):
-        planned(folder, RunOptions())
+        start(folder)
 
 
 def test_an_uninstalled_host_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,9 +265,31 @@ def test_more_gpus_than_there_are_is_refused(study: Any, monkeypatch: pytest.Mon
     study.write()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     with pytest.raises(FaultsError, match="train wide needs 4 GPUs, and 2 are to be used"):
-        planned(study.folder, RunOptions())
+        start(study.folder)
     with pytest.raises(FaultsError, match="--gpus 3: 2 are visible here"):
-        planned(study.folder, RunOptions(gpus=3))
+        start(study.folder, RunOptions(gpus=3))
+
+
+def test_a_dry_run_needs_neither_gpus_nor_hosts_and_names_what_is_lacking(
+    study: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study.add("wide", gpus=4)
+    study.write()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    _with_command(study.folder, f'"{sys.executable}", "-S"', '"/nowhere/bin/lm-eval"')
+    assert main(["run", str(study.folder), "--dry-run"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("train wide")
+    assert "not on this machine: cotdistill run: train wide needs 4 GPUs, and 0 are to be" in err
+    assert "no such environment (/nowhere/bin)" in err
+    assert "3 jobs to run, 0 finished" in err
+
+
+def test_only_takes_names_and_stages_in_any_case(folder: Path) -> None:
+    assert list(reasons(folder, "LONG", "Train")) == ["train long"]
+    assert list(reasons(folder, "S*")) == ["train short", "evaluate short"]
+    with pytest.raises(MisuseError, match=r"--only Xyz\*: matches no stage and no run"):
+        reasons(folder, "Xyz*")
 
 
 def test_a_prepare_environment_starts_cotdistill_there(

@@ -52,7 +52,14 @@ class Shape(_Declared):
         """Whether a row has the columns of this shape, not empty, and meets its condition."""
         if any(row.get(column) is None for column in self.has):
             return False
-        return self.where is None or bool(_value(self.where, row))
+        try:
+            return self.where is None or bool(_value(self.where, row))
+        except TypeError:  # a number where the condition speaks of a text
+            return False
+
+    def __str__(self) -> str:
+        columns = "+".join(self.has)
+        return f"{columns} where {self.where}" if self.where else columns
 
 
 class Benchmark(_Declared):

@@ -67,7 +67,7 @@ def _each(
         try:
             yield declared.question(row, split)
         except LookupError as error:
-            shapes = " | ".join(dict.fromkeys("+".join(shape.has) for shape in declared.shapes))
+            shapes = " | ".join(dict.fromkeys(str(shape) for shape in declared.shapes))
             wrong = f"its columns ({error}) are in no shape known for {declared.name}"
             remedy = f"declare the shape in dataset_info/benchmarks/{declared.name}.yaml"
             counts.faults.append(Fault(f"{place}: row {number}", wrong, shapes, remedy))

@@ -14,6 +14,7 @@ from cotdistill.benchmarks.store import split_file, write_split
 from cotdistill.errors import DataError, Fault, MisuseError
 from cotdistill.files.atomic import sha256_of
 from cotdistill.files.jsonl import Row, read_rows
+from cotdistill.files.parquet import parquet_rows
 from cotdistill.hosts.hub import UnreachableError, current_revision, split_rows
 
 
@@ -105,7 +106,4 @@ def _file_rows(source: Path) -> Iterator[Row]:
     if source.suffix != ".parquet":
         yield from read_rows(source)
         return
-    import pyarrow.parquet
-
-    for batch in pyarrow.parquet.ParquetFile(source).iter_batches():
-        yield from batch.to_pylist()
+    yield from parquet_rows(source)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cotdistill.cli.tables import counted
 from cotdistill.errors import MisuseError
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ def run(
         width = max((len(" ".join(job)) for job in plan.pending), default=0)
         for job, reason in plan.pending.items():
             sys.stdout.write(f"{' '.join(job):<{width}}  {reason}\n")
-        _say(f"{len(plan.pending)} jobs to run, {len(plan.finished)} finished")
+        for obstacle in plan.obstacles:
+            _say(f"not on this machine: {obstacle}")
+        _say(f"{counted(len(plan.pending), 'job')} to run, {len(plan.finished)} finished")
         return
     try:
         ran = _with_progress(lambda tell: run_all(folder, options, tell))
@@ -93,7 +96,7 @@ def _summarise(ran: Ran) -> None:
             f"outdated results were moved aside: {', '.join(ran.moved[:3])}"
             + (f" and {len(ran.moved) - 3} more" if len(ran.moved) > 3 else "")
         )
-    parts = [f"{len(ran.done)} jobs finished in {ran.seconds:.1f} s"]
+    parts = [f"{counted(len(ran.done), 'job')} finished in {ran.seconds:.1f} s"]
     parts += [f"{len(ran.before)} already finished"] if ran.before else []
     parts += [f"{len(ran.failures)} failed"] if ran.failures else []
     parts += [f"{len(ran.left)} left to do"] if ran.left else []

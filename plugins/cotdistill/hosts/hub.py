@@ -24,9 +24,6 @@ def hub_rows(
     options = {"name": subset, "split": split, "data_dir": folder, "streaming": True}
     try:
         yield from _rows(place, options)
-    except ImportError as error:
-        remedy = "pip install 'cotdistill[train]'"
-        raise DataError(Fault(place, "needs the datasets library", "", remedy)) from error
     except UnreachableError as error:
         raise DataError(
             Fault(
@@ -44,6 +41,7 @@ def split_rows(
     """Yield the rows of one split, all configurations after one another, at the pinned revision.
 
     Raises:
+        DataError: the library is missing.
         UnreachableError: no connection, no such repository, revision, configuration or split.
     """
     for config in configs:
@@ -51,8 +49,13 @@ def split_rows(
 
 
 def _rows(place: str, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    import datasets
-
+    try:
+        import datasets
+    except ModuleNotFoundError as error:
+        if error.name != "datasets":  # it is installed and something that it needs is not
+            raise
+        remedy = "pip install 'cotdistill[eval]' (or [train]), or give a local file"
+        raise DataError(Fault(place, "needs the datasets library", "", remedy)) from error
     hub_log = logging.getLogger("huggingface_hub")
     level = hub_log.level
     hub_log.setLevel(logging.ERROR)  # it prints every retry, with pages of addresses
@@ -74,8 +77,10 @@ def _refusals() -> tuple[type[Exception], ...]:
 
 def current_revision(place: str) -> str | None:
     """Return the commit that the hub now serves of a dataset; None for a local folder."""
-    import huggingface_hub
-
+    try:
+        import huggingface_hub
+    except ModuleNotFoundError:  # comes with `datasets`, whose absence is reported with the rows
+        return None
     try:
         return huggingface_hub.HfApi().dataset_info(place).sha
     except (OSError, ValueError):  # a folder that stands for the hub has no commit

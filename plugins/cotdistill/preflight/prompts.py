@@ -60,7 +60,12 @@ def check_prompts(folder: Path) -> PromptCheck:
         if tokenizer is None:
             unchecked.append(place)
             continue
-        if fault := parity_fault(f"{folder / files.eval}", tokenizer, trained, evaluated):
+        try:
+            fault = parity_fault(f"{folder / files.eval}", tokenizer, trained, evaluated)
+        except ValueError as error:  # LLaMA-Factory does not know the template
+            wrong = f"its template cannot be used ({error})"
+            fault = Fault(f"{folder / files.train}:template", wrong)
+        if fault:
             faults.append(fault)
     notes = _untrained_instructions(folder, list(tasks))
     return PromptCheck(tuple(faults), tuple(notes), tuple(dict.fromkeys(unchecked)))

@@ -76,7 +76,7 @@ def generate(name_or_path: str, folder: Path | None = None, sets: Sequence[str] 
     root = (folder or Path("runs") / study.name).resolve()
     with only_bundles(study.bundles):
         checked = check_study_files(study, place, root)
-        if taken := taken_fault(root):
+        if taken := taken_fault(root, study.name):
             raise FaultsError(taken)
         before = _manifest_before(root)
         manifest = _write(checked, root)

@@ -37,17 +37,30 @@ def moved_fault(root: Path, commands: Iterable[tuple[Sequence[str], str]]) -> Fa
     return None
 
 
-def taken_fault(root: Path) -> Fault | None:
-    """Return a fault if generating into a folder would replace or remove files of somebody else.
+def taken_fault(root: Path, study: str) -> Fault | None:
+    """Return a fault if generating a study into a folder would replace files of somebody else.
 
     A folder with a manifest is a run folder, and so is one that has nothing yet but the resolved
-    study and what follows it: its first generation was interrupted.
+    study and what follows it: its first generation was interrupted. It belongs to the study that it
+    names; the runs of another study would take the place of its own.
     """
     there = [name for name in _WRITTEN if (root / name).exists()]
     if not there or (root / MANIFEST).is_file() or _is_resolved(root / "study.yaml"):
-        return None
+        return _other_study_fault(root, study)
     wrong = f"is not a run folder and holds {', '.join(there)} already"
     return Fault(str(root), wrong, "a new or empty folder", "name another with -o")
+
+
+def _other_study_fault(root: Path, study: str) -> Fault | None:
+    try:
+        owner = read_yaml(root / "study.yaml").get("name")
+    except (FaultsError, AttributeError):  # a broken one is fixed by generating again
+        return None
+    if owner in (None, study):
+        return None
+    wrong = f"is the run folder of the study '{owner}', and this study is '{study}'"
+    remedy = f"name another with -o; if the study was renamed, --set name={owner} keeps its runs"
+    return Fault(str(root), wrong, "a new folder, or that of the same study", remedy)
 
 
 def _is_resolved(path: Path) -> bool:

@@ -55,7 +55,13 @@ def check_run(folder: Path, jobs: Jobs, plan: Plan, options: RunOptions) -> None
     Raises:
         FaultsError: all of it at once.
     """
-    faults = [fault for fault in [snakemake_fault()] if fault]
+    if faults := [*folder_faults(folder, jobs, plan), *machine_faults(jobs, plan, options)]:
+        raise FaultsError(faults)
+
+
+def folder_faults(folder: Path, jobs: Jobs, plan: Plan) -> list[Fault]:
+    """Return what in a run folder would keep its jobs from running, on whatever machine."""
+    faults = []
     if not (folder / "Snakefile").is_file():
         faults.append(Fault(str(folder / "Snakefile"), "no such file", "", "generate it again"))
     todo = [jobs[job] for job in plan.pending]
@@ -67,13 +73,18 @@ def check_run(folder: Path, jobs: Jobs, plan: Plan, options: RunOptions) -> None
     if " " in str(folder) and (split := [job for job in todo if _uses_torchrun(job)]):
         wrong = f"the path holds a blank, at which torchrun breaks ({split[0]})"
         faults.append(Fault(str(folder), wrong, "a folder without blanks", "generate it elsewhere"))
+    return faults
+
+
+def machine_faults(jobs: Jobs, plan: Plan, options: RunOptions) -> list[Fault]:
+    """Return what this machine lacks for the jobs: programs and GPUs; a cluster has its own."""
+    faults = [fault for fault in [snakemake_fault()] if fault]
     if not is_cluster(options.snakemake):
-        faults += _machine_faults(todo, options)
-    if faults:
-        raise FaultsError(faults)
+        faults += _lacking([jobs[job] for job in plan.pending], options)
+    return faults
 
 
-def _machine_faults(todo: Sequence[Job], options: RunOptions) -> Iterator[Fault]:
+def _lacking(todo: Sequence[Job], options: RunOptions) -> Iterator[Fault]:
     programs: dict[tuple[str, str], Job] = {}
     for job in todo:
         if command := job.command or job.own:
@@ -87,7 +98,8 @@ def _machine_faults(todo: Sequence[Job], options: RunOptions) -> Iterator[Fault]
     devices = len(devices_to_use(options))
     if short := [job for job in todo if job.gpus > devices]:
         most = max(short, key=lambda job: job.gpus)
-        wrong = f"{most} needs {most.gpus} GPUs, and {devices} are to be used here"
+        needed = f"{most.gpus} GPU{'s' * (most.gpus != 1)}"
+        wrong = f"{most} needs {needed}, and {devices} are to be used here"
         remedy = "generate with --set hardware.gpus=" + str(devices)
         yield Fault("cotdistill run", wrong, "", f"{remedy}, or run on a machine that has them")
 

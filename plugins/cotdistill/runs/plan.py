@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cotdistill.errors import MisuseError, did_you_mean
+from cotdistill.errors import Fault, MisuseError, did_you_mean
 from cotdistill.runs.jobs import STAGES, Job, JobId, Jobs, marker_of
 from cotdistill.runs.records import made_from, move_to_stale, read_attempt, read_record
 
@@ -21,20 +21,24 @@ REMAKES = ("train", "export", "evaluate")
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to run, each with its reason; what stays; whose results no longer hold."""
+    """What is to run, each with its reason; what stays; whose results no longer hold.
+
+    `obstacles` are what would keep this machine, but not another one, from running it.
+    """
 
     pending: dict[JobId, str]
     finished: tuple[JobId, ...]
     outdated: tuple[JobId, ...]
     targets: tuple[JobId, ...]
+    obstacles: tuple[Fault, ...] = ()
 
 
 def make_plan(folder: Path, jobs: Jobs, only: Sequence[str] = ()) -> Plan:
     """Return what would run now; reads the folder and changes nothing.
 
-    `only` holds stage names and patterns of run names (as in a shell); a job is wanted if it
-    matches a stage, where stages are named, and a pattern, where patterns are. What a wanted job
-    waits for is run as well.
+    `only` holds stage names and patterns of run names (as in a shell, in upper or lower case); a
+    job is wanted if it matches a stage, where stages are named, and a pattern, where patterns are.
+    What a wanted job waits for is run as well.
 
     Raises:
         MisuseError: a pattern matches nothing.
@@ -74,19 +78,24 @@ def has_own_folder(job: Job) -> bool:
 
 
 def _wanted(jobs: Jobs, only: Sequence[str]) -> list[JobId]:
-    stages = [word for word in only if word in STAGES]
-    patterns = [word for word in only if word not in STAGES]
+    stages = [word.lower() for word in only if word.lower() in STAGES]
+    patterns = [word for word in only if word.lower() not in STAGES]
     names = list(dict.fromkeys(name for _, name in jobs))
     for pattern in patterns:
-        if not fnmatch.filter(names, pattern):
+        if not any(_matches(name, pattern) for name in names):
             known = did_you_mean(pattern, [*STAGES, *names])
             raise MisuseError(f"--only {pattern}: matches no stage and no run; {known}")
     return [
         (stage, name)
         for stage, name in jobs
         if (not stages or stage in stages)
-        and (not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns))
+        and (not patterns or any(_matches(name, pattern) for pattern in patterns))
     ]
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Whether a name matches a shell's pattern; the names of runs never differ by case alone."""
+    return fnmatch.fnmatchcase(name.lower(), pattern.lower())
 
 
 def _with_needs(jobs: Jobs, targets: Sequence[JobId]) -> set[JobId]:

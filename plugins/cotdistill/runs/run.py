@@ -15,7 +15,7 @@ import time
 import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -38,7 +38,9 @@ from cotdistill.runs.options import (
     check_run,
     cores_here,
     devices_to_use,
+    folder_faults,
     jobs_at_once,
+    machine_faults,
 )
 from cotdistill.runs.plan import Plan, make_plan, retire
 from cotdistill.runs.records import PRIVATE
@@ -83,14 +85,17 @@ Tell = Callable[[list[Event], str], None]
 def planned(folder: Path, options: RunOptions) -> Plan:
     """Return what `run` would do, and why; changes nothing and needs no lock.
 
+    What this machine lacks (GPUs, programs) is named in the plan, for it may be run on another.
+
     Raises:
-        FaultsError: everything that would keep it from starting.
+        FaultsError: everything in the folder that would keep it from starting.
     """
     folder = folder.resolve()
     jobs = read_jobs(folder)
     plan = make_plan(folder, jobs, options.only)
-    check_run(folder, jobs, plan, options)
-    return plan
+    if faults := folder_faults(folder, jobs, plan):
+        raise FaultsError(faults)
+    return replace(plan, obstacles=tuple(machine_faults(jobs, plan, options)))
 
 
 @in_recorded_bundles

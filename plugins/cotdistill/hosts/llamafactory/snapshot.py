@@ -54,6 +54,7 @@ def read_arguments() -> dict[str, Any]:
     """Return every training argument of the LLaMA-Factory that this interpreter can import."""
     import importlib.metadata
 
+    from llamafactory.data.template import TEMPLATES
     from llamafactory.hparams import parser
     from transformers import HfArgumentParser
 
@@ -73,6 +74,7 @@ def read_arguments() -> dict[str, Any]:
                 "choices": [_plain(choice) for choice in choices] if choices else None,
                 "default": _plain(_default(field)),
             }
+    arguments["template"]["choices"] = sorted(TEMPLATES)  # it declares no choices, but has them
     versions = {name: importlib.metadata.version(name) for name in ("llamafactory", "transformers")}
     return {"versions": versions, "arguments": arguments}
 

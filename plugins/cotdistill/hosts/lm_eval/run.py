@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from cotdistill.errors import MisuseError
 from cotdistill.files.journal import Journal
 from cotdistill.hosts.replaced import replaced
 
@@ -51,9 +52,16 @@ def run_lm_eval(
     """Run `lm_eval ARGUMENTS` with the tasks of our folders.
 
     Raises:
+        MisuseError: lm-eval is not installed.
         SystemExit: lm-eval's own argument parser ends this way.
     """
-    import lm_eval  # type: ignore[import-untyped]
+    try:
+        import lm_eval  # type: ignore[import-untyped]
+    except ModuleNotFoundError as error:
+        if error.name != "lm_eval":  # it is installed and something that it needs is not
+            raise
+        wrong = "cotdistill eval: lm-eval is not installed here"
+        raise MisuseError(f"{wrong}; type: pip install 'cotdistill[eval]'") from error
     import lm_eval.__main__  # type: ignore[import-untyped]
     import lm_eval.evaluator  # type: ignore[import-untyped]
     import lm_eval.tasks  # type: ignore[import-untyped]
