@@ -110,8 +110,8 @@ def test_rows_that_are_no_targets_stop_everything_or_are_dropped_and_counted(
     ]
     status, folder, study = generated(rows)
     assert status == 1
-    said = capsys.readouterr().err.splitlines()
-    assert [line.partition("pens.jsonl: ")[2].partition(";")[0] for line in said] == [
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition("pens.jsonl: ")[2].partition(";")[0] for line in lines] == [
         "row 2: 'label' is false: marked as undesirable",
         "row 3: earlier turns in 'history'",
         "row 4: no text in column 'output'",
