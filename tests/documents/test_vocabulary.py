@@ -51,14 +51,12 @@ KEPT = {
 
 UNFINISHED: frozenset[str] = frozenset(
     {
-        "plugins/cotdistill/arms",
         "plugins/cotdistill/benchmarks",
         "plugins/cotdistill/corpus",
         "plugins/cotdistill/grading",
         "plugins/cotdistill/results",
         "plugins/cotdistill/runs",
         "plugins/cotdistill/stats",
-        "plugins/cotdistill/studies",
         "tests/benchmarks",
         "tests/corpus",
         "tests/results",

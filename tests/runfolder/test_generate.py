@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from cotdistill.cli.main import main
 from cotdistill.errors import FaultsError
 from cotdistill.files import atomic as whole
 from cotdistill.hosts.llamafactory.arguments import accepted_by_llamafactory
-from cotdistill.runfolder.generate import Generated, generate
+from cotdistill.runfolder.config_files import argument_faults
+from cotdistill.runfolder.generate import Generated, check_study_files, generate
 from cotdistill.runfolder.manifest import read_manifest
 from cotdistill.studies.load import load_study, shipped_studies
 
@@ -409,6 +411,19 @@ def test_rendered_files_are_as_they_were_agreed_on(
     if os.environ.get("COTDISTILL_GOLDEN") == "write":
         golden.write_text(text)
     assert text == golden.read_text()
+
+
+def test_a_key_that_an_export_does_not_know_is_named(
+    small_study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    small_study["recipes"] = {"r": {**small_study["recipes"]["full"], "template": "lora"}}
+    study, place = load_study(str(study_file(small_study)))
+    run, layout, made = check_study_files(study, place, tmp_path / "run").files[0]
+    assert made.export is not None
+    assert argument_faults(made, layout, "s.yaml") == []
+    wrong = replace(made.export, values={**made.export.values, "learning_rate": 1e-4})
+    (fault,) = argument_faults(replace(made, export=wrong), layout, "s.yaml")
+    assert fault.place == f"s.yaml: export/{run.name}.yaml:learning_rate"
 
 
 @pytest.mark.parametrize("name", sorted(shipped_studies()))

@@ -63,11 +63,11 @@ def test_a_file_becomes_a_benchmark_that_reads_its_rows(
     source = written(tmp_path / "rows.jsonl", ROWS[name])
     bundle = tmp_path / "mine"
     assert main(["new", "benchmark", "mine", "--from", str(source), "-o", str(bundle)]) == 0
-    told = capsys.readouterr()
+    printed = capsys.readouterr()
     path = bundle / "dataset_info" / "benchmarks" / "mine.yaml"
-    assert told.out == f"{path}\n"
+    assert printed.out == f"{path}\n"
     kind, gold = GOLDS[name]
-    assert f"kind: {kind}; the first reference answer is {gold!r}" in told.err
+    assert f"kind: {kind}; the first reference answer is {gold!r}" in printed.err
     with more_bundles([bundle]):
         declared = benchmark("mine")
         assert declared.kind == kind
@@ -103,8 +103,8 @@ def test_later_rows_that_the_guess_does_not_fit_are_counted(
     rows += [{"question": "What?", "answer": "Paris"}] * 2
     source = written(tmp_path / "test.jsonl", rows)
     assert main(["new", "benchmark", "mine", "--from", str(source), "-o", str(tmp_path)]) == 0
-    told = capsys.readouterr().err
-    assert f"look at {source}: row 61: gold: 'Paris' is not a number (and 1 more)" in told
+    printed = capsys.readouterr().err
+    assert f"look at {source}: row 61: gold: 'Paris' is not a number (and 1 more)" in printed
 
 
 def test_a_task_has_the_settings_of_ours(tmp_path: Path) -> None:
@@ -175,9 +175,9 @@ def test_a_study_trains_on_the_rows_and_asks_the_tasks_of_its_bundle(tmp_path: P
 def test_a_prompt_is_shown_filled_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = written(tmp_path / "rows.jsonl", ROWS["hashes"])
     assert main(["new", "prompt", "strict", "--from", str(source), "-o", str(tmp_path)]) == 0
-    told = capsys.readouterr().err
-    assert "0 + 1?" in told
-    assert "One more." in told
+    printed = capsys.readouterr().err
+    assert "0 + 1?" in printed
+    assert "One more." in printed
     values = {"question": "q", "gold": "g", "response": "r", "shortened": False, "mark": "-"}
     with more_bundles([tmp_path]):
         assert render("prompts/strict.j2", values) == render("prompts/judge.j2", values)

@@ -7,7 +7,10 @@ from typing import Any
 
 from cotdistill.errors import Fault
 from cotdistill.files.bundle import bundle_folders
-from cotdistill.hosts.llamafactory.arguments import training_argument_faults
+from cotdistill.hosts.llamafactory.arguments import (
+    export_argument_faults,
+    training_argument_faults,
+)
 from cotdistill.runfolder.commands import (
     evaluate_command,
     export_command,
@@ -66,8 +69,11 @@ def run_files(study: Study, run: Run, layout: Layout) -> RunFiles:
 
 
 def argument_faults(files: RunFiles, layout: Layout, place: str) -> list[Fault]:
-    """Return what LLaMA-Factory's own parser would refuse in a run's training file."""
-    return training_argument_faults(files.train.values, f"{place}: {layout.run}.yaml")
+    """Return what LLaMA-Factory's own parser would refuse in a run's training and export files."""
+    faults = training_argument_faults(files.train.values, f"{place}: {layout.run}.yaml")
+    if files.export:
+        faults += export_argument_faults(files.export.values, f"{place}: {layout.export_file}")
+    return faults
 
 
 def _train_file(study: Study, run: Run, layout: Layout, command: Command) -> ConfigFile:

@@ -47,7 +47,7 @@ class FileColumns(Columns):
 class FileArm(_Source):
     """A local `.jsonl`, `.json` or `.parquet` file.
 
-    `reasoning` says what becomes of reasoning that rows keep apart from their response: between
+    `reasoning` says what becomes of reasoning that rows store outside their response: between
     `<think>` tags before it (`think`), before it as text (`plain`), or left out (`drop`).
     """
 
@@ -78,10 +78,10 @@ class MixedArm(_Source):
         try:
             self.mixing()
         except ValidationError as invalid:
-            said = (
+            complaints = (
                 item["ctx"]["error"] if "ctx" in item else item["msg"] for item in invalid.errors()
             )
-            raise ValueError("; ".join(str(error) for error in said)) from invalid
+            raise ValueError("; ".join(str(error) for error in complaints)) from invalid
         return self
 
     def mixing(self) -> Mixing:

@@ -17,7 +17,7 @@ from cotdistill.catalogue.packaged import datasets
 from cotdistill.catalogue.registration import Registration
 from cotdistill.corpus.mixing.settings import Mixing
 from cotdistill.corpus.records.shape import ReadColumns, SourceInfo
-from cotdistill.corpus.records.sources import gold_files_beside
+from cotdistill.corpus.records.sources import neighbouring_gold_files
 from cotdistill.errors import Fault, StudyError, did_you_mean
 from cotdistill.files.hashes import FileHashes
 from cotdistill.studies.arm import Arm, ArmFilters, DatasetArm, FileArm, MixedArm, PuzzleArm
@@ -301,5 +301,5 @@ def _columns(registration: Registration) -> ReadColumns:
 def _golds(sources: list[Source], filters: ArmFilters) -> Iterator[Path]:
     for source in sources:
         if source.path is not None and source.path.is_file():
-            yield from gold_files_beside(source.path)
+            yield from neighbouring_gold_files(source.path)
     yield from map(Path, filters.golds)

@@ -38,7 +38,7 @@ from cotdistill.corpus.filtering.write import (
     write_shard,
 )
 from cotdistill.corpus.records.parquet import write_parquet_copy
-from cotdistill.corpus.records.sources import gold_files_beside
+from cotdistill.corpus.records.sources import neighbouring_gold_files
 from cotdistill.corpus.rules.rules import FIXABLE, RuleSet
 from cotdistill.corpus.text.contamination import HeldOut
 from cotdistill.corpus.text.groups import Mask, balance
@@ -140,7 +140,7 @@ def filter_traces(
 
 
 def _files_read(paths: Sequence[Path], filters: Filters, options: FilterOptions) -> list[Path]:
-    beside = [gold for path in paths for gold in gold_files_beside(path)]
+    beside = [gold for path in paths for gold in neighbouring_gold_files(path)]
     named = [Path(filters.tokenizer)] if filters.tokenizer else []
     return [*paths, *options.golds, *beside, *held_out_files(filters.against), *named]
 

@@ -18,7 +18,7 @@ from cotdistill.corpus.filtering.scan import ScanSettings, held_out_index, key_o
 from cotdistill.corpus.filtering.survey import Progress, Survey, joined_bits, survey
 from cotdistill.corpus.filtering.workers import Engine
 from cotdistill.corpus.records.row_reader import field_lines
-from cotdistill.corpus.records.sources import gold_files_beside
+from cotdistill.corpus.records.sources import neighbouring_gold_files
 from cotdistill.corpus.records.trace import Trace
 from cotdistill.corpus.rules.rules import RULE_BY_NAME, RULES, RuleSet, detail_of
 from cotdistill.corpus.text.contamination import RULES as OVERLAPS
@@ -138,7 +138,7 @@ def lint(
 
 
 def _files_read(paths: Sequence[Path], options: LintOptions) -> list[Path]:
-    beside = [gold for path in paths for gold in gold_files_beside(path)]
+    beside = [gold for path in paths for gold in neighbouring_gold_files(path)]
     return [*paths, *options.golds, *beside, *held_out_files(options.against)]
 
 

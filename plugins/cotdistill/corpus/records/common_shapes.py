@@ -44,9 +44,9 @@ def common_shape_of(row: Row, columns: ReadColumns) -> RowShape | None:
     """Return the shape of a row of turns, or of columns that are named; None if it has neither."""
     if columns.prompt is None and columns.response is None:
         named = (columns.messages,) if columns.messages else _TURNS
-        held = next((name for name in named if isinstance(row.get(name), list)), None)
-        if held is not None:
-            return _turns_shape(held)
+        column = next((name for name in named if isinstance(row.get(name), list)), None)
+        if column is not None:
+            return _turns_shape(column)
         if isinstance(row.get("prompt"), list) and isinstance(row.get("completion"), list):
             return _SPLIT_TURNS
         return None

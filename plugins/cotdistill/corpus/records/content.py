@@ -1,6 +1,6 @@
 """Content that a row holds besides question and response: kept, or a reason to refuse the row.
 
-Reasoning that a row keeps apart from its response is joined to it. A row is refused if it has more
+Reasoning that a row stores outside its response is joined to it. A row is refused if it has more
 than one question and answer, is marked as not to be trained on, or holds more than text.
 """
 

@@ -81,9 +81,9 @@ def _pairs(
         return
     found = list(_of_shape(row, strength)) if strength == "words" else []
     asked = asked_alone(row)
-    held = next((text for name in _GOLDS if (text := text_at(row, name)) is not None), None)
-    if not found and asked and held is not None:
-        found = [(question_key(row if strength == "text" else asked, strength), held)]
+    answer = next((text for name in _GOLDS if (text := text_at(row, name)) is not None), None)
+    if not found and asked and answer is not None:
+        found = [(question_key(row if strength == "text" else asked, strength), answer)]
     found = found or list(_of_shape(row, strength))
     if not found:
         raise DataError(Fault(place, "a row without question and gold", "question and gold"))

@@ -116,7 +116,7 @@ class RowReader:
         shape = self._shape(row)
         traces = _read(shape, row, self.info)
         if shape is not TRACE_SHAPE:
-            more = self._columns_beside(row, shape)
+            more = self._other_columns(row, shape)
             if more or shape.is_turns:
                 refuse_by_fields(row, shape.columns, turns=shape.is_turns)
             apart = self._apart(row, shape, more) if more else _NOTHING
@@ -145,7 +145,7 @@ class RowReader:
         why = f"keys {', '.join(map(str, row))}; not of the file's shape ({first.name})"
         raise RefusedRowError("missing_column", why[:200])
 
-    def _columns_beside(self, row: Row, shape: RowShape) -> tuple[str, ...]:
+    def _other_columns(self, row: Row, shape: RowShape) -> tuple[str, ...]:
         """Return the columns of a row that its shape does not read."""
         keys = (shape.name, *row)
         if keys not in self._more:

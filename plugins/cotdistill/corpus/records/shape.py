@@ -14,7 +14,7 @@ from cotdistill.grading.kinds import Kind
 
 Row = Mapping[str, Any]
 Reasoning = Literal["think", "plain", "drop"]
-"""How reasoning that a row keeps apart from its response is trained on.
+"""How reasoning that a row stores outside its response is trained on.
 
 `think` writes it between `<think>` tags before the response, `plain` as text before it, `drop`
 leaves it out and counts it.

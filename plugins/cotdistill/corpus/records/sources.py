@@ -57,7 +57,7 @@ def find_sources(paths: Sequence[Path], golds: Sequence[Path] = ()) -> list[Sour
 
     A file that a registration names is read by its columns, once for each registration; Mentor-KD's
     files are known by their names; of others the rows tell their shape. Rows without a gold get the
-    one that a file of `golds`, or an answer-only or human file beside, has for their question.
+    one that a file of `golds`, or an answer-only or human file next to it, has for their question.
 
     Raises:
         DataError: a path is missing, or there is no file to read.
@@ -139,7 +139,7 @@ def _with_kind(source: Source) -> Source:
 def _with_golds(
     source: Source, registered: Mapping[str, list[Registration]], given: Mapping[str, str]
 ) -> Source:
-    """Give a file without golds those that are given, or those of a file beside it."""
+    """Give a file without golds those that are given, or those of a file next to it."""
     info = source.info
     if info.answer_only or info.columns.prompt == "problem":
         return source
@@ -149,7 +149,7 @@ def _with_golds(
     return replace(source, info=replace(info, golds=golds)) if golds else source
 
 
-def gold_files_beside(path: Path) -> list[Path]:
+def neighbouring_gold_files(path: Path) -> list[Path]:
     """Return the answer-only and human files that a registered file's golds come from."""
     return list(dict.fromkeys(file for file, _ in _gold_files(path, _registered_by_file())))
 
@@ -159,13 +159,13 @@ def _gold_files(
 ) -> Iterator[tuple[Path, str]]:
     cells = registered.get(path.name, [])
     mine = cells[0].about.cell if cells else None
-    for beside in sorted(path.parent.iterdir()) if mine else []:
-        for registration in registered.get(beside.name, []):
+    for neighbour in sorted(path.parent.iterdir()) if mine else []:
+        for registration in registered.get(neighbour.name, []):
             cell = registration.about.cell
             if cell is None or mine is None or cell.questions != mine.questions:
                 continue
             if cell.format == "answer-only" or cell.teacher == "human":
-                yield beside, cell.format
+                yield neighbour, cell.format
 
 
 def _golds_in(path: Path) -> dict[str, str]:
@@ -174,7 +174,9 @@ def _golds_in(path: Path) -> dict[str, str]:
     for _, row in numbered_rows(path):
         if isinstance(row, BadRow) or not isinstance(row.get("output"), str):
             continue
-        _, _, said = row["output"].rpartition("nswer is ")
-        if len(said) < 40:
-            golds[question_key(str(row.get("instruction", "")), "words")] = said.strip().rstrip(".")
+        _, _, answer = row["output"].rpartition("nswer is ")
+        if len(answer) < 40:
+            golds[question_key(str(row.get("instruction", "")), "words")] = answer.strip().rstrip(
+                "."
+            )
     return golds

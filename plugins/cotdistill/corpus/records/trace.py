@@ -42,7 +42,7 @@ class Trace:
     """One question with one rationale.
 
     `gold` is empty where it is unknown; `answer` is what the source says that the rationale
-    concludes, None where it says nothing beside the rationale itself.
+    concludes, None where it says nothing besides the rationale itself.
     """
 
     id: str
@@ -85,8 +85,9 @@ def target(trace: Trace) -> str:
     'It is half of 8.\nThe answer is 4'
     """
     if trace.answer and not states_an_answer(trace.rationale):
-        said = trace.rationale.rstrip()
-        return f"{said}\nThe answer is {trace.answer}" if said else f"The answer is {trace.answer}"
+        conclusion = f"The answer is {trace.answer}"
+        rationale = trace.rationale.rstrip()
+        return f"{rationale}\n{conclusion}" if rationale else conclusion
     return trace.rationale
 
 
