@@ -10,7 +10,7 @@ import reprlib
 import types
 from typing import Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from cotdistill.errors import Fault, FaultsError, did_you_mean
 
@@ -19,6 +19,26 @@ class Shape(BaseModel):
     """A declared shape: unknown keys are faults and a value never changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_boolean_is_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML reads yes, no, on and off as booleans, and pydantic would read these as 1 and 0."""
+        kinds = _kinds_in(cls.model_fields[str(info.field_name)].annotation)
+        values = value if isinstance(value, list) else [value]
+        if (
+            kinds & {int, float}
+            and not kinds & {bool, Any}
+            and any(isinstance(one, bool) for one in values)
+        ):
+            raise ValueError(f"{value!r} (YAML's yes, no, true, false) is not a number")
+        return value
+
+
+def _kinds_in(annotation: Any) -> set[Any]:
+    """Return the plain types that an annotation is made of, as {int, NoneType} of `int | None`."""
+    parts = get_args(annotation)
+    return {kind for part in parts for kind in _kinds_in(part)} if parts else {annotation}
 
 
 ShapeT = TypeVar("ShapeT", bound=Shape)

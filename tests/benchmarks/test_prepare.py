@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from cotdistill.benchmarks.benchmark import question_hash
 from cotdistill.benchmarks.hooks import documents
 from cotdistill.benchmarks.packaged import benchmark
 from cotdistill.benchmarks.store import NotPreparedError, prepared_splits, read_ledger, read_split
 from cotdistill.cli.main import main
+from cotdistill.files.bundle import bundle_folder
 
 ROWS = [
     {"question": f"Ada has {n} pens and buys 1. How many?", "answer": f"{n}+1\n#### {n + 1}"}
@@ -39,6 +42,38 @@ def test_a_file_becomes_a_split_with_a_ledger(
     facts = read_ledger("gsm8k")["test"]
     assert (facts["rows"], facts["read"], facts["dropped"]) == (3, 3, {})
     assert facts["source"]["file"] == "test.jsonl"
+
+
+@pytest.mark.parametrize(("name", "other"), [("aime24", "2025"), ("aime25", "2024")])
+def test_a_competition_of_another_year_is_refused(
+    name: str, other: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"problem": f"Add 1 to {n}.", "answer": str(n + 1), "year": other} for n in range(30)]
+    source = written(tmp_path, "test.jsonl", rows)
+    assert main(["prepare", name, "--from", str(source)]) == 1
+    assert f"expected problem+answer where '{other}' not in" in capsys.readouterr().err
+    for row in rows:
+        del row["year"]
+    written(tmp_path, "test.jsonl", rows)
+    assert main(["prepare", name, "--from", str(source)]) == 0
+
+
+def test_the_questions_of_another_benchmark_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, source = tmp_path / "mine", tmp_path / "test.jsonl"
+    declared = yaml.safe_load(
+        (bundle_folder("dataset_info") / "benchmarks/aime25.yaml").read_text()
+    )
+    hashes = [question_hash(row["question"]) for row in ROWS[:2]]
+    declared |= {"name": "mine", "question_hashes": hashes}
+    (bundle / "dataset_info/benchmarks").mkdir(parents=True)
+    (bundle / "dataset_info/benchmarks/mine.yaml").write_text(yaml.safe_dump(declared))
+    written(tmp_path, "test.jsonl", ROWS)
+    again = ["prepare", "gsm8k", "--from", str(source), "--any-size"]
+    assert main([*again, "--bundle", str(bundle)]) == 1
+    assert "holds the questions of mine; expected those of gsm8k" in capsys.readouterr().err
+    assert main(again) == 0
 
 
 def test_preparing_twice_writes_the_same_bytes(tmp_path: Path) -> None:

@@ -103,3 +103,24 @@ def test_rows_are_seen_as_llamafactory_trains_on_them(
         "tiny--fine--short--s42: 40 of 40 rows lose the end of the response, including the "
         "end-of-text token at cutoff_len 24; the longest row has"
     )
+
+
+def test_the_environment_of_a_stage_must_exist(
+    small_study: dict[str, Any], study_file: Any, tmp_path: Path, capsys: Any
+) -> None:
+    (tmp_path / "venv/bin").mkdir(parents=True)
+    (tmp_path / "venv/bin/python").write_text("")
+    small_study["environments"] = {
+        "train": str(tmp_path / "venv"),
+        "export": "/nowhere/venv",
+        "evaluate": "env -u DISPLAY",
+        "prepare": "command-of-nowhere run",
+    }
+    path = study_file(small_study)
+    assert main(["check", str(path)]) == 1
+    out = capsys.readouterr().out
+    missing = f"{tmp_path}/venv/bin/llamafactory-cli"
+    assert f"{path}:environments.train: no such program: {missing}; expected a virtual" in out
+    assert "environments.export: no such environment or command: /nowhere/venv; expected" in out
+    assert "environments.prepare: no such environment or command: command-of-nowhere;" in out
+    assert "environments.evaluate" not in out

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cotdistill.errors import FaultsError, StudyError
-from cotdistill.studies.load import with_settings
+from cotdistill.studies.load import load_study, with_settings
 from cotdistill.studies.study import Hardware, Recipe, Study, batch_steps, read_study
 
 
@@ -180,3 +180,13 @@ def test_a_value_that_aliases_make_huge_is_shown_short(small_study: dict[str, An
     with pytest.raises(StudyError) as found:
         read_study({**small_study, "name": huge}, "s")
     assert len(str(found.value)) < 200
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["recipes.full.learning_rate=yes", "recipes.full.max_steps=on", "seeds=[1, no]",
+     "hardware.gpus=true", "evaluation.batch_size=yes", "evaluation.limit=off"],
+)  # fmt: skip
+def test_a_boolean_is_not_a_number(setting: str) -> None:
+    with pytest.raises(StudyError, match=r"\(YAML's yes, no, true, false\) is not a number"):
+        load_study("quickstart", [setting])

@@ -11,6 +11,8 @@ They run in Jinja's sandbox; a column is data and is never itself taken for an e
 from __future__ import annotations
 
 import functools
+import hashlib
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -68,7 +70,8 @@ class Benchmark(_Declared):
     `rows` are the known sizes of each split, the hub's first; `kind` is how its golds compare.
     `inline` says that its questions carry their choices in the text, to be taken apart; `gold` is
     the last reading of every shape's gold. `examples` are made-up rows in the hub's shape, on which
-    the tasks are checked where the data is not at hand.
+    the tasks are checked where the data is not at hand. `question_hashes` are those of its
+    questions (`question_hash`) where another benchmark's files look the same.
     """
 
     name: str
@@ -81,6 +84,7 @@ class Benchmark(_Declared):
     shapes: tuple[Shape, ...]
     gold: str = "gold"
     examples: tuple[dict[str, Any], ...] = pydantic.Field(min_length=1)
+    question_hashes: frozenset[str] = frozenset()
 
     def question(self, row: Mapping[str, Any], split: str) -> dict[str, Any]:
         """Return one source row as a question record without its id.
@@ -115,6 +119,16 @@ class Benchmark(_Declared):
         }
         Question.model_validate({"id": "unnamed", **record})
         return record
+
+
+def question_hash(question: str) -> str:
+    r"""Return a hash of how a question begins, whatever its markup.
+
+    >>> question_hash("Find $x$.") == question_hash(r"Find \\(x\\)")
+    True
+    """
+    plain = re.sub(r"[^a-z0-9]", "", question.lower())[:60]
+    return hashlib.sha256(plain.encode()).hexdigest()[:12]
 
 
 @functools.cache

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cotdistill.benchmarks.benchmark import Benchmark
+from cotdistill.benchmarks.benchmark import Benchmark, question_hash
 from cotdistill.benchmarks.convert import questions_of
-from cotdistill.benchmarks.packaged import benchmark
+from cotdistill.benchmarks.packaged import benchmark, benchmark_names
 from cotdistill.benchmarks.store import split_file, write_split
 from cotdistill.errors import DataError, Fault, MisuseError
 from cotdistill.files.atomic import sha256_of
@@ -76,10 +76,23 @@ def _write(
     any_size: bool,
 ) -> Prepared:
     questions = questions_of(declared, split, rows, place, any_size=any_size)
+    if fault := _another_benchmark_fault(declared, questions.rows, place):
+        raise DataError(fault)
     facts = {**facts, "read": questions.read, "dropped": questions.dropped}
     count = write_split(declared.name, split, questions.rows, facts)
     path = split_file(declared.name, split)
     return Prepared(declared.name, split, path, count, questions.dropped)
+
+
+def _another_benchmark_fault(declared: Benchmark, rows: list[Row], place: str) -> Fault | None:
+    """Return a fault if most questions are known to be those of another benchmark."""
+    hashes = {question_hash(row["question"]) for row in rows}
+    for name in benchmark_names():
+        if name != declared.name and 2 * len(hashes & benchmark(name).question_hashes) > len(rows):
+            wrong = f"holds the questions of {name}"
+            remedy = f"type: cotdistill prepare {name} --from FILE"
+            return Fault(place, wrong, f"those of {declared.name}", remedy)
+    return None
 
 
 def _split_of(source: Path) -> str:

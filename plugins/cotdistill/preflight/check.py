@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,16 +30,25 @@ from cotdistill.files.templates import parse_template
 from cotdistill.files.yamls import read_yaml
 from cotdistill.hosts.llamafactory.arguments import accepted_by_llamafactory, registrations_as_read
 from cotdistill.hosts.lm_eval.task_files import packaged_tasks
+from cotdistill.hosts.machine.program import program_fault
 from cotdistill.preflight.prompts import check_prompts
 from cotdistill.preflight.rows import RowReport, row_reports
 from cotdistill.runfolder.bundles import in_recorded_bundles
+from cotdistill.runfolder.commands import prefixed
 from cotdistill.runfolder.generate import check_study_files, unequal_arms
 from cotdistill.runfolder.manifest import ManifestRun, read_manifest
 from cotdistill.runfolder.moved import moved_fault
 from cotdistill.studies.learning_rates import unusual_learning_rates
 from cotdistill.studies.load import load_study, shipped_studies, study_of
 from cotdistill.studies.resolved_arm import ResolvedArm, resolve_arms
-from cotdistill.studies.study import read_study
+from cotdistill.studies.study import Stage, Study, read_study
+
+_PROGRAMS: dict[Stage, str] = {
+    "prepare": "cotdistill",
+    "train": "llamafactory-cli",
+    "export": "llamafactory-cli",
+    "evaluate": "lm-eval",
+}
 
 
 @dataclass(frozen=True)
@@ -178,19 +188,20 @@ def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> C
         study, place = load_study(name_or_path, sets)
         with only_bundles(study.bundles):
             checked = check_study_files(study, place, Path("runs").resolve() / study.name)
+            missing = tuple(environment_faults(study, place))
     except FaultsError as error:
         return Checked((f"study {name_or_path}",), error.faults)
     looked_at = f"study {study.name}: {len(checked.files)} runs"
     notes = (*checked.notes, *unusual_learning_rates(study))
     if not deep:
-        return Checked((looked_at,), (), notes=notes)
+        return Checked((looked_at,), missing, notes=notes)
     configs = []
     for _, layout, made in checked.files:
         configs.append((f"{layout.run}.yaml", "train", made.train.values))
         if made.export:
             configs.append((f"{layout.run}.yaml", "export", made.export.values))
     looked_at += ", by LLaMA-Factory's own parser"
-    return Checked((looked_at,), tuple(_accepted(configs)), notes=notes)
+    return Checked((looked_at,), (*missing, *_accepted(configs)), notes=notes)
 
 
 @in_recorded_bundles
@@ -206,6 +217,7 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
     commands = [(run.stages.train.command, run.files.train) for run in manifest]
     moved = moved_fault(root, commands)
     faults = [*([moved] if moved else []), *_altered(root, manifest)]
+    faults += environment_faults(study, str(root / "study.yaml"))
     looked_at = [f"run folder of {study.name}: {len(manifest)} runs"]
     rows: list[RowReport] = []
     notes: list[str] = []
@@ -238,6 +250,17 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
         notes.insert(0, unequal)
     notes += unusual_learning_rates(study)
     return Checked(tuple(looked_at), tuple(faults), tuple(rows), tuple(notes))
+
+
+def environment_faults(study: Study, place: str) -> Iterator[Fault]:
+    """Yield a fault for each stage whose environment, or its program there, does not exist here."""
+    for stage in study.environments:
+        words = prefixed(study, stage, [_PROGRAMS[stage]])
+        if program_fault(stage, words, os.environ):
+            inside = Path(words[0]).name == _PROGRAMS[stage]
+            wrong = "no such program" if inside else "no such environment or command"
+            expected = "a virtual environment's folder, or a command prefix like conda run -n NAME"
+            yield Fault(f"{place}:environments.{stage}", f"{wrong}: {words[0]}", expected)
 
 
 def _accepted(configs: list[tuple[str, str, dict[str, object]]]) -> list[Fault]:
