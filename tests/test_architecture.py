@@ -27,7 +27,7 @@ INSIDE = {
     "grading": "grade, batch > extract > equivalence, repetition > kinds",
     "results": "report, judge > collect, compare, matrix, rescore",
 }
-ENTRY_POINTS = ("__main__", "snakefile", "task_hooks", "work")
+ENTRY_POINTS = ("__main__", "api", "snakefile", "task_hooks", "work")
 """What hosts and users load by name; each only passes on what the packages hold."""
 
 PURE = ("grading", "stats", "corpus.text", "corpus.rules")

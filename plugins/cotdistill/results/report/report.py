@@ -143,18 +143,24 @@ def comparisons_title(scores: Matrix) -> str:
 
 
 def as_csv(results: Results) -> str:
-    """Return every number unrounded, one row a run × task, unfinished runs with their state."""
-    rows: list[dict[str, Any]] = []
-    for run in results.runs:
-        verdicts = {"verdicts": results.source}
-        rows += [_who(run) | _reached(score) | verdicts | _spent(run) for score in run.scores]
-        rows += [] if run.scores else [_who(run) | _spent(run)]
+    """Return the rows of `result_rows` as CSV."""
+    rows = result_rows(results)
     columns = list(dict.fromkeys(name for row in rows for name in row))
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
     return stream.getvalue()
+
+
+def result_rows(results: Results) -> list[dict[str, Any]]:
+    """Return every number unrounded, one row a run × task, unfinished runs with their state."""
+    rows: list[dict[str, Any]] = []
+    for run in results.runs:
+        verdicts = {"verdicts": results.source}
+        rows += [_who(run) | _reached(score) | verdicts | _spent(run) for score in run.scores]
+        rows += [] if run.scores else [_who(run) | _spent(run)]
+    return rows
 
 
 def _who(run: RunResult) -> dict[str, Any]:
