@@ -93,8 +93,8 @@ def test_it_runs_to_its_report_and_then_there_is_nothing_to_do(
         (hosts / name).write_text(f"#!{sys.executable}\n{code}")
         (hosts / name).chmod(stat.S_IRWXU)
     env = os.environ | {"PATH": f"{hosts}{os.pathsep}{os.environ['PATH']}"}
-    said = run(folder, env)
-    assert "6 jobs finished" in said
+    output = run(folder, env)
+    assert "6 jobs finished" in output
     assert "cot_puzzles_ball" in (folder / "report" / "report.md").read_text()
     assert "0 jobs finished" in run(folder, env)
 

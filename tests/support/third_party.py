@@ -88,7 +88,7 @@ QUESTIONS = "".join(json.dumps({"a": n, "b": 1, "sum": n + 1}) + "\n" for n in r
 
 
 def write_bundle(root: Path, *without: str) -> Path:
-    """Write the bundle into a folder, without the files whose names begin as said."""
+    """Write the bundle into a folder, without the files whose names begin with a prefix given."""
     for name, text in FILES.items():
         if not name.startswith(without):
             path = root / name
