@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from cotdistill.grading.extract.number import NUMBER, best_number
+from cotdistill.grading.extract.number import NUMBER, best_number, quantity_at
 from cotdistill.grading.extract.spans import (
     has_prose,
     mathematics_at,
@@ -39,6 +39,8 @@ def expression_stated(text: str, start: int, end: int) -> Span | None:
     """
     blank = _BALANCED_START.match(text, start, end)
     start = blank.end() if blank else start
+    if quantity := quantity_at(text, start, end):
+        return quantity
     first = mathematics_at(text, start, end)
     if first is not None:
         return _joined(text, start, first, end)

@@ -34,6 +34,11 @@ from cotdistill.grading.extract.text import (
     text_in_prose,
     text_stated,
 )
+from cotdistill.grading.extract.verdicts import (
+    letter_of_clause,
+    letter_of_verdicts,
+    lists_verdicts,
+)
 from cotdistill.grading.kinds import Kind
 
 Outcome = Literal["found", "no_answer", "cut_off"]
@@ -102,6 +107,13 @@ def extract(
     for mark in phrases:
         if found := _stated(text, mark, kind, options):
             return _found(found, mark)
+    if kind == "letter":
+        if letter := letter_of_verdicts(text, start, end, options):
+            return Extraction("found", letter[0], "verdicts", letter[1:])
+        if letter := letter_of_clause(text, start, end, options):
+            return Extraction("found", letter[0], "clause", letter[1:])
+        if lists_verdicts(text, start, end, options):
+            return Extraction("no_answer", None, "several verdicts", None)
     if bare := _bare(text, start, end, kind, options):
         return Extraction("found", bare.answer, "bare", bare.span)
     if region.thinking_open:

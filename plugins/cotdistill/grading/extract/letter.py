@@ -69,6 +69,25 @@ _ANOTHER = re.compile(
     rf"|$)(?!\s(?:is|are|was|has|can)\b)(?!['’]))"
 )
 _EITHER = re.compile(r"\b(?:either|both|neither|between|any of|all of|one of)\b", re.IGNORECASE)
+# What a text says and denies, or says of others: "not the bank", "people think it is seven".
+_DENIED = re.compile(
+    r"\b(?:not|neither|nor|never|instead of|rather than|other than|except|unlike|without)\b"
+    r"|n['’]t\b",
+    re.IGNORECASE,
+)
+_TURNS = re.compile(r"[,;.:—–]|\bbut\b|\bso\b", re.IGNORECASE)
+_SAID_BY_OTHERS = re.compile(
+    r"\b(?:people|some|many|others|one|you|they|students)\s(?:(?:might|may|could|would|often|also)\s)?"
+    r"(?:think|say|believe|guess|assume|argue|claim|suppose)\b",
+    re.IGNORECASE,
+)
+# A label of a dialogue, and how working begins behind it: "A: Let's think step by step."
+_LEAD_IN = re.compile(
+    r"\s*:\s*(?:let|first|firstly|we|to|i|the|step|okay|ok|sure|this|in|if|since|given|there|it|well"
+    r"|here|a|an|so|now|start|by|from|for|looking|consider)\b",
+    re.IGNORECASE,
+)
+_ARTICLES = re.compile(r"\b(?:the|a|an)\s")
 _WORDY = re.compile(r"\s+[a-z(]")
 _STILL_A_CHOICE = re.compile(
     r"\s+(?:is|was|because|since|as|and|due|given|based|for|which|option|choice|\(|—|-)(?:\b"
@@ -146,7 +165,7 @@ def letter_in_prose(
         said = letters_said(text, begin, stop, options)
         if said:
             return _only(said)
-        if options:
+        if options and not _SAID_BY_OTHERS.search(text, begin, stop):
             found = _by_option_value(
                 text, begin, stop, best_number(text, begin, stop), options
             ) or by_option_text(text, begin, stop, options)
@@ -172,16 +191,35 @@ def by_option_text(
     """
     if not options:
         return None
-    said = _plain(text[start:end])
-    held = {letter: f" {_plain(option)} " for letter, option in options.items()}
-    hits = [letter for letter, option in held.items() if option.strip() and option in f" {said} "]
+    plain = {letter: f" {_plain(option)} " for letter, option in options.items()}
+    stretch = _affirmed(text[start:end], any(map(_DENIED.search, options.values())))
+    response = f" {_plain(stretch)} "
+    hits = [letter for letter, option in plain.items() if option.strip() and option in response]
     # An option that is part of a longer option that was said does not count.
     hits = [
         letter
         for letter in hits
-        if not any(held[letter] != held[other] and held[letter] in held[other] for other in hits)
+        if not any(
+            plain[letter] != plain[other] and plain[letter] in plain[other] for other in hits
+        )
     ]
     return (hits[0].upper(), start, end) if len(hits) == 1 else None
+
+
+def _affirmed(stretch: str, options_deny: bool) -> str:
+    """Cut out what a stretch denies, up to the next comma or "but"; unless an option is a denial.
+
+    >>> _affirmed("I would go to the library, not the bank.", False)
+    'I would go to the library, .'
+    """
+    if options_deny:
+        return stretch
+    kept, at = [], 0
+    while denied := _DENIED.search(stretch, at):
+        kept.append(stretch[at : denied.start()])
+        turn = _TURNS.search(stretch, denied.end())
+        at = turn.start() if turn else len(stretch)
+    return "".join([*kept, stretch[at:]])
 
 
 def _by_option_value(
@@ -237,6 +275,9 @@ def _opens_as_choice(
     if found["close"] and len(rest) < 200:
         return True
     after = text[found.end("letter") : found.end("letter") + 1] if after.isalnum() else after
+    if _LEAD_IN.match(text, found.end("letter"), end):
+        option = _plain((options or {}).get(found["letter"], ""))
+        return bool(option) and option in _plain(rest)
     return after in ".:,。，：\n" or _REASON.match(text, found.end("letter"), end) is not None
 
 
@@ -254,8 +295,8 @@ def _only(said: list[Reading]) -> Reading | None:
 
 @lru_cache(maxsize=4096)
 def _plain(text: str) -> str:
-    return " ".join(
-        re.sub(
-            r"\\(?:text|mathrm|textbf)|[^\w%./\-+]|(?<!\d)\.|\.(?!\d)", " ", text[:2_000].lower()
-        ).split()
+    flat = re.sub(
+        r"\\(?:text|mathrm|textbf)|[^\w%./\-+]|(?<!\d)\.|\.(?!\d)", " ", text[:2_000].lower()
     )
+    words = " ".join(flat.split())
+    return _ARTICLES.sub("", words) or words

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from cotdistill.grading.equivalence.units import parts_of_one
 from cotdistill.grading.extract.spans import mathematics_at, trimmed
 
 Span = tuple[int, int]
@@ -116,12 +117,34 @@ def number_stated(text: str, start: int, end: int) -> Span | None:
             return None
         if _is_longer_expression(text, first.end(), end):
             return _whole_expression(text, begin, end)
+        if quantity := quantity_at(text, begin, end):
+            return quantity
         more = _MORE.match(text, first.end(), end)
-        return (first.start(), more.end()) if more else first.span()
+        if more is None:
+            return _with_operator(text, first.span(), end)
+        return first.start(), more.end()
     inner = _mathematics_in(text, begin, end)
     return inner or best_number(text, start, end)
 
 
+# A remark in brackets that ends a sentence, with words or working in it: "$70 (after tax of $5)".
+_ASIDE = re.compile(
+    r"\s([(\[](?=[^()\[\]]*(?:[A-Za-z]{2}|[=+*/×÷x]\s?[\d$]|\d\s?[-–−]))[^()\[\]]*[)\]])[^\d()\[\]=]*$"
+)
+_WORKED_OUT = re.compile(r"\d[^=]*=\s?[$]?\d")  # (6 - 3 = 3): the result is in the brackets
+_SPOKEN_OPERATOR = re.compile(
+    rf"\s(?:{_PART}|squared|cubed|factorial|dozen"
+    rf"|(?:more|less|fewer) than\s\$?[b-hj-z]\b(?!\s[a-z]{{2}}))"
+)
+_UNIT = (
+    r"(?:hours?|hrs?|h|minutes?|mins?|min|seconds?|secs?|days?|weeks?|months?|years?|feet|foot|ft"
+    r"|inch(?:es)?|in|yards?|miles?|meters?|metres?|m|cm|km|kilograms?|kg|grams?|g|pounds?|lbs?"
+    r"|ounces?|oz|dollars?|cents?|gallons?|quarts?|pints?|cups?|liters?|litres?|ml)"
+)
+_QUANTITY = re.compile(
+    rf"{_DIGITS}\s?(?P<larger>{_UNIT})(?P<rest>,?\s(?:and\s)?{_DIGITS}\s?(?P<smaller>{_UNIT}))"
+    rf"(?:,?\s(?:and\s)?{_DIGITS}\s?(?P<smallest>{_UNIT}))?(?![A-Za-z])"
+)
 # What makes the number of a sentence not its answer: a denial, a bound, a second case.
 _CHANGES_MEANING = re.compile(
     r"\bnot\b|n['’]t\b|\bnever\b|\b(?:more|less|fewer|greater) than\b"
@@ -142,6 +165,22 @@ def one_number(text: str, start: int, end: int) -> bool:
     return len(found) < 2 or _EQUALS.search(text, start, end) is not None
 
 
+def quantity_at(text: str, start: int, end: int) -> Span | None:
+    """Read one quantity in two or three units at a place: 5 feet 6 inches.
+
+    >>> quantity_at("3 hours and 20 minutes", 0, 22), quantity_at("8 cm, 9 cm", 0, 10)
+    ((0, 22), None)
+    """
+    found = _QUANTITY.match(text, start, end)
+    return found.span() if found and _is_one_quantity(found) else None
+
+
+def _is_one_quantity(found: re.Match[str]) -> bool:
+    """Whether the units get smaller, so that the numbers are parts of one quantity."""
+    units = [found[name] for name in ("larger", "smaller", "smallest") if found[name]]
+    return all(map(parts_of_one, units, units[1:]))
+
+
 def best_number(text: str, start: int, end: int) -> Span | None:
     """Choose the number that a sentence finds among those it was told; None if it has none.
 
@@ -150,6 +189,10 @@ def best_number(text: str, start: int, end: int) -> Span | None:
     >>> text[begin:stop]
     '$26'
     """
+    end = _before_aside(text, start, end)
+    quantities = [at for at in _QUANTITY.finditer(text, start, end) if _is_one_quantity(at)]
+    if quantities:
+        return quantities[-1].span()
     for turn in _TURN.finditer(text, start, end):
         start = turn.end()  # "6 x 2 = 12 So she has ...": a new sentence without a full stop
     reason = _BECAUSE.search(text, start, end)
@@ -174,7 +217,26 @@ def best_number(text: str, start: int, end: int) -> Span | None:
         return None
     if _EITHER_BEFORE.search(text, max(start, chosen[0] - 40), chosen[0]):
         return None
-    return chosen
+    return _with_operator(text, chosen, end)
+
+
+def _before_aside(text: str, start: int, end: int) -> int:
+    """Where a sentence ends without the remark in brackets that follows its number.
+
+    >>> text = "She made $70 (after costs of $50)"
+    >>> text[: _before_aside(text, 0, len(text))]
+    'She made $70 '
+    """
+    aside = _ASIDE.search(text, start, end)
+    if aside is None or _WORKED_OUT.search(text, aside.start(1), end):
+        return end
+    return aside.start(1) if NUMBER.search(text, start, aside.start(1)) else end
+
+
+def _with_operator(text: str, span: Span, end: int) -> Span:
+    """Extend a number over the words that change its value: 5 halves, 5 squared, 5 more than x."""
+    spoken = _SPOKEN_OPERATOR.match(text, span[1], end)
+    return (span[0], spoken.end()) if spoken else span
 
 
 def _concluded(text: str, start: int, end: int) -> Span | None:

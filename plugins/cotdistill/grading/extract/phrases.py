@@ -59,6 +59,10 @@ _FOREIGN_STEMS = (
     "відповідь", "dpowied", "dpověď", "evap", "awaban", "svar", "ntwoord", "áp án", "âu trả lời",
     "उत्तर", "जवाब", "الجواب", "الإجابة", "คำตอบ", "πάντηση", "astaus", "ăspuns",
 )  # fmt: skip
+_LAST_LINE = 200  # characters
+_BLANK = re.compile(r"\s{0,4}")
+# points to a number, a choice or a value, and not to the right side of p => q
+_ARROW = re.compile(r"(?:=>|→|⇒|⟹)(?=\s?(?:[-(\d]|[A-J](?:[.\s)]|$)|\(?[A-J]\)|[a-z]\s?=))")
 _A_LINE = re.compile(
     r"(?:^|\n)[ \t]{0,4}\**(?:A|Ans|ANS|ans)\.?\**[ \t]?[:：=]\**[ \t]{0,4}(?=\S)(?![A-J]\s?[:：=])"
 )
@@ -141,11 +145,16 @@ def _lines(text: str, start: int, end: int) -> list[Statement]:
 
 
 def _arrows(text: str, start: int, end: int) -> list[Statement]:
-    at = text.rfind("-->", start, end)
-    if at < 0:
-        return []
-    mark = re.compile(r">\s{0,4}").match(text, at + 2, end)
-    begin = mark.end() if mark else at + 3
+    """Read what the last `-->` points to, and what an arrow in the last line does."""
+    begin = text.rfind("-->", start, end) + 3
+    if begin < 3:
+        last = max(start, text.rstrip().rfind("\n", start, end) + 1, end - _LAST_LINE)
+        pointed = [*_ARROW.finditer(text, last, end)]
+        if not pointed or "$" in text[last:end]:
+            return []
+        begin = pointed[-1].end()
+    blank = _BLANK.match(text, begin, end)
+    begin = blank.end() if blank else begin
     stop = _stated_until(text, begin, end)
     return [Statement(begin, stop, "arrow")] if begin < stop else []
 
