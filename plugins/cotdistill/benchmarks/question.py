@@ -129,7 +129,7 @@ def question_text(document: Mapping[str, Any]) -> str:
     >>> question_text({"question": "Which?", "choices": ["a cat", "a dog"], "prompt": "Think."})
     'Which?\n\nA. a cat\nB. a dog'
     """
-    return "\n\n".join(_parts(document))
+    return "\n\n".join(_parts(document, _names(tuple(document))[0]))
 
 
 def asked_alone(document: Mapping[str, Any]) -> str:
@@ -154,7 +154,7 @@ def question_key(question: str | Mapping[str, Any], strength: Strength = "text")
     """
     if isinstance(question, str) and strength == "text":
         return _digest(" ".join(question.split()))
-    parts = [question] if isinstance(question, str) else _parts(question)
+    parts = [question if isinstance(question, str) else question_text(question)]
     if strength == "words":
         parts = [word for part in parts for word in _WORD.findall(without_label(part).lower())]
     return _digest(" ".join(" ".join(parts).split()))
@@ -183,10 +183,11 @@ def identity_of(document: Mapping[str, Any]) -> Identity:
     >>> other.content == first.content, other.document == first.document
     (True, False)
     """
-    text = question_text(document)
-    names = _names(tuple(document))[1]
+    groups, names = _names(tuple(document))
+    text = "\n\n".join(_parts(document, groups))
     whole = ascii([document[name] for name in names]).encode()  # one text in every Python
-    return Identity(text, question_key(text), hashlib.sha256(whole).hexdigest()[:KEY_DIGITS])
+    digest = hashlib.blake2b(whole, digest_size=KEY_DIGITS // 2).hexdigest()
+    return Identity(text, _digest(" ".join(text.split())), digest)
 
 
 def without_label(question: str) -> str:
@@ -237,8 +238,8 @@ def _names(names: tuple[str, ...]) -> tuple[tuple[tuple[str, ...], ...], tuple[s
     return groups, tuple(sorted(kept))
 
 
-def _parts(document: Mapping[str, Any]) -> list[str]:
-    (context, asked, choices, may_ask), _ = _names(tuple(document))
+def _parts(document: Mapping[str, Any], groups: tuple[tuple[str, ...], ...]) -> list[str]:
+    context, asked, choices, may_ask = groups
     if len(asked) == 1 and not context and not choices and (text := _text(document[asked[0]])):
         return [text]  # most benchmarks
     parts = [text for name in context if (text := _text(document[name]))]

@@ -35,13 +35,13 @@ from cotdistill.results.question_scores import (
 )
 from cotdistill.results.questions import QuestionId
 from cotdistill.results.run_settings import RunSettings, settings_of
-from cotdistill.results.verdict_files import Verdict, VerdictSource
+from cotdistill.results.verdict_files import GradedResponses, VerdictSource
 from cotdistill.runfolder.manifest import ManifestRun, read_manifest
 from cotdistill.stats.confidence import Interval, score_interval
 
 _LOGGED = ("lm_eval_version", "transformers_version", "git_hash")
 
-KeepSample = Callable[[str, str, QuestionId, Sample, Verdict, str], None]
+KeepSample = Callable[[str, str, QuestionId, Sample, Callable[[], GradedResponses], str], None]
 """Takes every question of every run while it is read: run and task first, then as `Keep`."""
 
 
@@ -203,7 +203,8 @@ def evaluation_of(
     folder: Path,
     model: Path | None,
     source: VerdictSource,
-    keep: Callable[[str, QuestionId, Sample, Verdict, str], None] | None = None,
+    keep: Callable[[str, QuestionId, Sample, Callable[[], GradedResponses], str], None]
+    | None = None,
 ) -> Evaluated:
     """Return the newest score of every task that an evaluation left in a folder.
 

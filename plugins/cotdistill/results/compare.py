@@ -22,7 +22,7 @@ from cotdistill.results.question_scores import QuestionScores, no_score, questio
 from cotdistill.results.questions import QuestionId, by_name, joined, repeated_contents
 from cotdistill.results.run_names import short_names
 from cotdistill.results.run_settings import unequal_settings
-from cotdistill.results.verdict_files import Verdict, VerdictSource
+from cotdistill.results.verdict_files import VerdictSource
 from cotdistill.stats.run_variance import Stratum
 from cotdistill.tables import Table
 
@@ -177,7 +177,7 @@ def _runs_of(place: Path) -> list[Path]:
 def _table(run: str, file: SampleFile, source: VerdictSource) -> _Table:
     asked: dict[QuestionId, _Asked] = {}
 
-    def keep(question: QuestionId, sample: Sample, _: Verdict, text: str) -> None:
+    def keep(question: QuestionId, sample: Sample, _: object, text: str) -> None:
         title = " ".join(text[: 4 * _TITLE].split())[:_TITLE]
         asked[question] = _Asked(sample.prompt_hash, title)
 

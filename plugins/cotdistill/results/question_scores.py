@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +23,12 @@ from cotdistill.hosts.lm_eval.samples import (
 )
 from cotdistill.results.questions import QuestionId, identified
 from cotdistill.results.run_settings import NOT_LOGGED, RunSettings, settings_of
-from cotdistill.results.verdict_files import Verdict, VerdictSource, read_verdicts
+from cotdistill.results.verdict_files import (
+    GradedResponses,
+    Verdict,
+    VerdictSource,
+    read_verdicts,
+)
 
 METRICS = ("exact_match", "correct", "score", "acc", "math_verify", "acc_norm")
 TEXTS_KEPT = 500
@@ -74,8 +81,9 @@ class QuestionScores:
         ]
 
 
-Keep = Callable[[QuestionId, Sample, Verdict, str], None]
-"""Takes every question while the file is read: its row, what was said of it, what it asks."""
+Keep = Callable[[QuestionId, Sample, Callable[[], GradedResponses], str], None]
+"""Takes every question while the file is read: its row, how to get what its responses were graded
+as, and what it asks."""
 
 
 def main_metric(numbers: Mapping[str, Any]) -> MainMetric | None:
@@ -127,26 +135,28 @@ def question_scores(
         results = read_results(file.results)
     metric = main_metric(results["results"].get(file.task) or {}) if results else None
     verdicts = read_verdicts(file, source)
-    reading = _Reading(metric.metric if metric and verdicts is None else source)
-    for question, sample, repeated, text in identified(read_samples(file)):
-        if metric is None:
-            metric = main_metric(sample.numbers()) or MainMetric(METRICS[0], sample.filter)
-        if sample.filter != metric.filter:
-            continue
+    samples = read_samples(file)
+    if metric is None:
+        first = next(samples)  # a file without rows is refused by then
+        metric = main_metric(first.numbers()) or MainMetric(METRICS[0], first.filter)
+        samples = chain([first], samples)
+    reading = _Reading(metric.metric if verdicts is None else source)
+    wanted = (sample for sample in samples if sample.filter == metric.filter)
+    for question, sample, repeated, text in identified(wanted):
         if repeated:
             reading.repeated_rows += 1
             continue
         if verdicts is None:
-            verdict = logged_verdict(sample, metric)
+            score = as_number(sample.metric(metric.metric))
+            graded = partial(logged_grades, sample, metric)
+        elif given := verdicts.of(question, sample):
+            score, graded = given.score, partial(_of_verdict, given)
         else:
-            given = verdicts.of(question, sample)
-            if given is None:
-                reading.not_in_verdicts += 1
-                continue
-            verdict = given
-        reading.take(question, sample, verdict.score)
+            reading.not_in_verdicts += 1
+            continue
+        reading.take(question, sample, score)
         if keep is not None:
-            keep(question, sample, verdict, text or sample.prompt)
+            keep(question, sample, graded, text or sample.prompt)
     if verdicts is not None and reading.not_in_verdicts:
         raise verdicts.missing(reading.not_in_verdicts, file.path)
     if reading.faults:
@@ -154,7 +164,7 @@ def question_scores(
     count = reading.responses
     return QuestionScores(
         file=file,
-        metric=metric or MainMetric(METRICS[0], "none"),
+        metric=metric,
         settings=settings_of(results, file.task) if results else NOT_LOGGED,
         values=reading.values,
         repeats=reading.repeats,
@@ -172,18 +182,21 @@ def no_score(path: Path) -> DataError:
     return DataError(Fault(str(path), "no question has a score", "a metric in every row", remedy))
 
 
-def logged_verdict(sample: Sample, metric: MainMetric) -> Verdict:
-    """Return what the run itself logged of a question: by response where it did, else alike."""
-    value = as_number(sample.metric(metric.metric))
+def logged_grades(sample: Sample, metric: MainMetric) -> GradedResponses:
+    """Return what the run itself logged of each response, or all alike by the question's score."""
     logged = sample.metric("answered")
     if isinstance(logged, list) and all(isinstance(one, dict) for one in logged):
-        said = tuple(
+        return tuple(
             (str(one.get("outcome")), str(one.get("rule") or ""), str(one.get("answer") or ""))
             for one in logged
         )
-        return Verdict(value, said)
+    value = as_number(sample.metric(metric.metric))
     outcome = "not graded" if value is None else "correct" if value >= 1 else "wrong"
-    return Verdict(value, ((outcome, "as logged", ""),) * len(sample.responses))
+    return ((outcome, "as logged", ""),) * len(sample.responses)
+
+
+def _of_verdict(verdict: Verdict) -> GradedResponses:
+    return verdict.responses
 
 
 class _Reading:

@@ -16,17 +16,17 @@ from cotdistill.results.questions import QuestionId
 VerdictSource = Literal["run", "rescored", "judged"]
 """Whose verdicts scores are made of: those that a run logged, or what `rescore` or `judge` made."""
 
+GradedResponses = tuple[tuple[str, str, str], ...]
+"""Outcome, rule and answer of each response to a question."""
+
 _VERBS = {"rescored": "rescore", "judged": "judge"}
 
 
 class Verdict(NamedTuple):
-    """What was said of the responses to one question; without a score it was not graded.
-
-    `responses` are (outcome, rule, answer), one a response.
-    """
+    """The verdict on the responses to one question; without a score it was not graded."""
 
     score: float | None
-    responses: tuple[tuple[str, str, str], ...]
+    responses: GradedResponses
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,22 @@ same ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from cotdistill.files.jsonl import Row
 from cotdistill.hosts.lm_eval.golds import gold_of
 from cotdistill.hosts.lm_eval.samples import Sample
 from cotdistill.results.collect import Results, RunResult, Score
 from cotdistill.results.questions import QuestionId, by_name, content_of, repeated_contents
-from cotdistill.results.verdict_files import Verdict
+from cotdistill.results.verdict_files import GradedResponses
 
 CHARACTERS = 4_000_000  # of responses on a page, and so about as many bytes
 FEWEST = 60  # questions a task that are always shown, shortened if need be
 MOST = 1_000
-_KEPT = 8  # times as many characters as a page shows are kept while files are read
+_KEPT = 4  # times as many characters as a page shows are kept while files are read
 _LONGEST = 4_000
 _SHORTEST = 400
 _RESPONSES = 4
@@ -57,18 +59,12 @@ class _Text(NamedTuple):
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What a question asks, and the document that holds its reference answer."""
-
-    text: _Text
-    sample: Sample
-
-
-# What one run said to one question: ends of the text, length, outcome, rule, answer of the first
-# few responses. Plain tuples of text, because there are hundreds of thousands of them and objects
-# slow the collector of garbage.
-_Answers = tuple[tuple[str, int, str, str, str], ...]
+# What is kept, as plain tuples: there are hundreds of thousands, and objects slow the collector of
+# garbage. Of a question the ends of its text, their length, and its first sample's document and
+# target; of what a run said, five fields a response: ends, length, outcome, rule, answer.
+_Asked = tuple[str, int, Row, Any]
+_Answers = tuple[Any, ...]
+_FIELDS = 5
 
 
 class SampleKeeper:
@@ -89,7 +85,7 @@ class SampleKeeper:
         task: str,
         question: QuestionId,
         sample: Sample,
-        verdict: Verdict,
+        graded: Callable[[], GradedResponses],
         text: str,
     ) -> None:
         """Take what a run said to a question; what it asks too, from the first run that has it."""
@@ -98,7 +94,7 @@ class SampleKeeper:
             kept = self._tasks[task] = _TaskSamples()
         if not kept.takes(question):
             return
-        self._used += kept.add(run, question, sample, verdict, text)
+        self._used += kept.add(run, question, sample, graded(), text)
         while self._used > _KEPT * self.characters:
             largest = max(self._tasks.values(), key=lambda one: one.used)
             if len(largest.asked) <= 8 * FEWEST:
@@ -132,7 +128,7 @@ class _TaskSamples:
         return self._last is None or question[: len(self._last)] <= self._last
 
     def add(
-        self, run: str, question: QuestionId, sample: Sample, verdict: Verdict, text: str
+        self, run: str, question: QuestionId, sample: Sample, graded: GradedResponses, text: str
     ) -> int:
         """Keep a question and return how many characters that takes."""
         if run not in self.by_run:
@@ -140,11 +136,11 @@ class _TaskSamples:
             self._contents_of_run = set()
         self._ask(question, sample, text)
         used = _AROUND
-        answers = []
-        for response, said in zip(sample.responses[:_RESPONSES], verdict.responses, strict=False):
-            ends, length = _ends(response)
+        answers: list[Any] = []
+        for response, grade in zip(sample.responses[:_RESPONSES], graded, strict=False):
+            ends = _ends(response)
             used += len(ends)
-            answers.append((ends, length, *said))
+            answers += (ends, len(response), *grade)
         self.by_run[run][question] = tuple(answers)
         self.used += used
         return used
@@ -153,7 +149,8 @@ class _TaskSamples:
         """Keep what a question asks, once for all runs, but for each document of one run."""
         content = content_of(question)
         if content not in self._contents or content in self._contents_of_run:
-            self.asked.setdefault(question, _Asked(_ends(text), _without_responses(sample)))
+            asked = (_ends(text), len(text), sample.doc, sample.row.get("target", ""))
+            self.asked.setdefault(question, asked)
             self._contents.add(content)
         self._contents_of_run.add(content)
 
@@ -174,19 +171,13 @@ class _TaskSamples:
 
 
 def _characters(answers: _Answers) -> int:
-    return _AROUND + sum(len(answer[0]) for answer in answers)
+    return _AROUND + sum(map(len, answers[::_FIELDS]))
 
 
-def _without_responses(sample: Sample) -> Sample:
-    row = {name: sample.row[name] for name in ("doc", "target") if name in sample.row}
-    return Sample(sample.path, sample.line, sample.task, row)
-
-
-def _ends(text: str) -> _Text:
-    if len(text) <= _LONGEST:
-        return _Text(text, len(text))
+def _ends(text: str) -> str:
+    """Return as much of a text as a page could show: all, or its beginning and its end."""
     head = _LONGEST // 4
-    return _Text(text[:head] + text[head - _LONGEST :], len(text))
+    return text if len(text) <= _LONGEST else text[:head] + text[head - _LONGEST :]
 
 
 def browse(results: Results, kept: SampleKeeper) -> Browsed:
@@ -205,21 +196,16 @@ def browse(results: Results, kept: SampleKeeper) -> Browsed:
     for one in chosen:
         numbers = {name: len(questions) + place for place, name in enumerate(one.names)}
         for name in one.names:
-            asked = one.asked[name]
-            gold = gold_of(asked.sample) or ""
-            questions.append([one.task, shorten(asked.text, longest), gold])
+            ends, length, doc, target = one.asked[name]
+            gold = gold_of(Sample(Path(), 0, one.task, {"doc": doc, "target": target})) or ""
+            questions.append([one.task, shorten(_Text(ends, length), longest), gold])
         for run, said in one.by_run.items():
             for name, number in numbers.items():
-                answers += [
-                    [
-                        number,
-                        runs.index(run),
-                        place,
-                        *verdict,
-                        shorten(_Text(ends, length), longest),
-                    ]
-                    for place, (ends, length, *verdict) in enumerate(said.get(name, ()))
-                ]
+                fields = said.get(name, ())
+                for start in range(0, len(fields), _FIELDS):
+                    ends, length, *grade = fields[start : start + _FIELDS]
+                    text = shorten(_Text(ends, length), longest)
+                    answers.append([number, runs.index(run), start // _FIELDS, *grade, text])
     return Browsed(
         runs=runs,
         arms=[named[run].arm for run in runs],
@@ -234,7 +220,7 @@ def browse(results: Results, kept: SampleKeeper) -> Browsed:
 def shorten(text: _Text, longest: int) -> str:
     """Return a text without its middle where it is too long; the end holds the answer.
 
-    >>> shorten(_ends("abcdefghij" * 10), 20).splitlines()[0], shorten(_ends("short"), 20)
+    >>> shorten(_Text("abcdefghij" * 10, 100), 20).splitlines()[0], shorten(_Text("short", 5), 20)
     ('abcde', 'short')
     """
     if text.length <= longest:
