@@ -21,7 +21,7 @@ from cotdistill.corpus.granularity import measure_granularity, picture
 from cotdistill.corpus.mixing.mix import mix
 from cotdistill.corpus.mixing.settings import Mixing
 from cotdistill.errors import DataError, FaultsError, MisuseError
-from cotdistill.files import any_rows as any_rows_module
+from cotdistill.files import jsonl as jsonl_module
 from cotdistill.files.ledger import read_ledger
 from cotdistill.files.locks import only_writer
 from cotdistill.files.shards import LOCK, shards_of
@@ -401,7 +401,7 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(
 
 
 def test_a_huge_line_is_a_broken_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(any_rows_module, "LONGEST", 2000)
+    monkeypatch.setattr(jsonl_module, "LONGEST", 2000)
     path = write_jsonl(
         tmp_path / "rows.jsonl",
         [trace_dict(2), trace_dict(3, meta={"x": "y" * 9000}), trace_dict(4)],

@@ -289,7 +289,7 @@ def test_what_cannot_be_meant_gets_a_clear_line_and_writes_nothing(
             '{"question": "q", "answer": 3}\n',
             "d.jsonl: row 1: no text in column 'answer'",
         ),
-        ("d.jsonl", b'{"question": "\xff"}\n', "d.jsonl: not UTF-8 (byte 0xff)"),
+        ("d.jsonl", b'{"question": "\xff"}\n', "d.jsonl:1: not UTF-8 (byte 0xff)"),
     ],
 )
 def test_a_bad_data_file_gets_a_clear_line_and_writes_nothing(

@@ -17,8 +17,7 @@ from cotdistill.corpus.records.row_reader import FieldCounts, RowReader
 from cotdistill.corpus.records.shape import RefusedRowError
 from cotdistill.corpus.records.trace import Trace, target
 from cotdistill.errors import DataError, Fault
-from cotdistill.files.any_rows import BadRow, numbered_rows, parsed
-from cotdistill.files.jsonl import Row, read_rows
+from cotdistill.files.jsonl import BadRow, Row, numbered_rows, parsed, read_rows
 from cotdistill.files.ledger import LedgerFile
 from cotdistill.studies.arm import PuzzleArm
 from cotdistill.studies.resolved_arm import ResolvedArm, Source

@@ -1,7 +1,6 @@
 """Files as such, whatever they hold: atomic writes, JSON Lines, Parquet, locks, ledgers."""
 
 PUBLIC_MODULES = (
-    "any_rows",
     "atomic",
     "bundle",
     "hashes",

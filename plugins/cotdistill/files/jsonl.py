@@ -1,38 +1,130 @@
-"""Rows of data in and out: JSON Lines streamed, JSON arrays read, files written whole."""
+"""Rows of data in and out: JSON Lines streamed, JSON arrays and Parquet read, files written whole.
+
+There is one reader with two manners. `read_rows` is strict: the first broken row stops it.
+`numbered_rows` yields a `BadRow` in its place, so that a caller can name all of them, or leave them
+out and count them. Both word what is wrong alike, and neither holds a huge line or a row that is
+nested without end.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.atomic import written_whole
+from cotdistill.files.inputs import changed_fault
 
 Row = dict[str, Any]
 
-_HALF_A_SIGN = re.compile("[\ud800-\udfff]")
+LONGEST = 32 << 20  # bytes of one line; a longer one is a broken file, not a trace
+_LONGEST_STRICT = 256 << 20  # a row of samples holds every repeat of a question
+_DEEPEST = 200
+_BOM = b"\xef\xbb\xbf"
+_HALF_SURROGATE = re.compile("[\ud800-\udfff]")
 _encoded = json.JSONEncoder(ensure_ascii=False).encode  # `dumps` would make one for every row
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be read: why, and its beginning."""
+
+    why: str
+    text: str = ""
 
 
 def read_rows(path: Path) -> Iterator[Row]:
     """Yield the rows of a `.jsonl` file (streamed) or of a `.json` array, in file order.
 
     Raises:
-        DataError: the file is missing, empty, not UTF-8, not JSON, or a row is not an object;
-            the place names the line (JSON Lines) or the row (array), both counted from 1.
+        DataError: the file is missing, empty, not UTF-8, not JSON, changes while it is read, or a
+            row is not an object; the place names the line (JSON Lines) or the row (array), both
+            counted from 1.
     """
     if not path.is_file():
         raise DataError(Fault(str(path), "no such file", "a .jsonl or .json file"))
-    found = False
-    rows = _array_rows(path) if path.suffix == ".json" else _lines(path)
-    for row in rows:
-        found = True
-        yield row
-    if not found:
+    is_array = path.suffix == ".json"
+    is_empty = True
+    with path.open("rb") as stream:
+        rows = _array(path, stream) if is_array else _lines(path, stream, _LONGEST_STRICT)
+        for number, row in rows:
+            if isinstance(row, BadRow):
+                place = f"{path}: row {number}" if is_array else f"{path}:{number}"
+                raise DataError(Fault(place, row.why))
+            is_empty = False
+            yield row
+    if is_empty:
         raise DataError(Fault(str(path), "the file is empty", "at least one row"))
+
+
+def numbered_rows(path: Path) -> Iterator[tuple[int, Row | BadRow]]:
+    """Yield line number (from 1) and row; of a JSON array or Parquet file, the row's number.
+
+    JSON Lines are streamed. An array in a `.jsonl` file, or lines in a `.json` file, are read for
+    what they are.
+
+    Raises:
+        DataError: the file is missing, empty, changes while it is read, or is an array that is not
+            JSON as a whole.
+    """
+    if not path.is_file():
+        raise DataError(Fault(str(path), "no such file", "a .jsonl, .json or .parquet file"))
+    if path.suffix == ".parquet":
+        from cotdistill.files.parquet import parquet_rows
+
+        yield from enumerate(parquet_rows(path), start=1)
+        return
+    with path.open("rb") as stream:
+        opening = stream.read(4096).removeprefix(_BOM).lstrip()[:1]
+        stream.seek(0)
+        if not opening:
+            raise DataError(Fault(str(path), "the file is empty", "at least one row"))
+        yield from _array(path, stream) if opening == b"[" else _lines(path, stream, LONGEST)
+
+
+def parsed(line: bytes) -> Row | BadRow:
+    r"""Return one line as a row, or why it is none.
+
+    >>> parsed(b'{"a": 1}'), parsed(b"[1]").why, parsed(b'{"a": 1').why
+    ({'a': 1}, 'a list; expected one JSON object a line', "not JSON (Expecting ',' delimiter)")
+    >>> parsed(b'{"a": "\xe9"}').why
+    'not UTF-8 (byte 0xe9); convert it: iconv -t UTF-8'
+    >>> parsed(b'{"a": ' + b"[" * 300 + b"]" * 300 + b"}").why
+    'not JSON (nested more than 200 deep)'
+    """
+    try:
+        row = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        return BadRow(_fault_of(error), _shown(line))
+    if not isinstance(row, dict):
+        return BadRow(f"a {_kind(row)}; expected one JSON object a line", _shown(line))
+    # few rows have so many brackets, and in most of those they are text
+    if line.count(b"[") + line.count(b"{") > _DEEPEST and _is_deep(row):
+        return BadRow(_TOO_DEEP, _shown(line))
+    return row
+
+
+def whole_line(stream: IO[bytes], longest: int | None = None) -> bytes | BadRow:
+    """Return the next line, b"" at the end of the file; never hold a huge one."""
+    longest = longest or LONGEST
+    line = stream.readline(longest)
+    if len(line) < longest or line.endswith(b"\n"):
+        return line
+    length = len(line)
+    while (more := stream.readline(longest)) and not more.endswith(b"\n"):
+        length += len(more)
+    return too_long(length + len(more), line, longest)
+
+
+def too_long(length: int, line: bytes, longest: int | None = None) -> BadRow:
+    """Return the bad row of a line that is longer than allowed, given its first bytes."""
+    most = (longest or LONGEST) >> 20
+    return BadRow(f"a line of {length >> 20} MiB, expected at most {most}", _shown(line))
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> int:
@@ -46,13 +138,13 @@ def write_rows(path: Path, rows: Iterable[Row]) -> int:
 
 
 def row_line(row: Row) -> str:
-    r"""Return one row as a JSON line; the keys keep their order, signs are not escaped.
+    r"""Return one row as a JSON line; the keys keep their order, characters are not escaped.
 
     >>> row_line({"question": "π?", "answer": 3})
     '{"question": "π?", "answer": 3}\n'
     """
     line = _encoded(row)
-    if not line.isascii() and _HALF_A_SIGN.search(line):
+    if not line.isascii() and _HALF_SURROGATE.search(line):
         line = json.dumps(row)  # half of a surrogate pair has no UTF-8, only an escape
     return line + "\n"
 
@@ -64,51 +156,87 @@ def json_text(value: Any, indent: int | None = None) -> str:
     {"reason": "half \ud83d"} "π"
     """
     text = json.dumps(value, ensure_ascii=False, indent=indent)
-    if not text.isascii() and _HALF_A_SIGN.search(text):
+    if not text.isascii() and _HALF_SURROGATE.search(text):
         text = json.dumps(value, indent=indent)
     return text
 
 
-def _lines(path: Path) -> Iterator[Row]:
-    try:
-        with path.open(encoding="utf-8-sig") as stream:
-            for number, line in enumerate(stream, start=1):
-                if line.strip():
-                    yield _row(line, f"{path}:{number}")
-    except UnicodeDecodeError as error:
-        raise DataError(_encoding_fault(path, error)) from error
+_TOO_DEEP = f"not JSON (nested more than {_DEEPEST} deep)"
 
 
-def _array_rows(path: Path) -> Iterator[Row]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(_encoding_fault(path, error)) from error
-    if not text.strip():
+def _lines(path: Path, stream: IO[bytes], longest: int) -> Iterator[tuple[int, Row | BadRow]]:
+    before = os.fstat(stream.fileno())
+    number = 0
+    while line := whole_line(stream, longest):
+        number += 1
+        text = line
+        if number == 1 and isinstance(text, bytes):
+            text = text.removeprefix(_BOM)
+        if isinstance(text, bytes) and (not text or text.isspace()):
+            continue
+        row = parsed(text) if isinstance(text, bytes) else text
+        if isinstance(row, BadRow):  # it may be half of an old line and half of a new one
+            _refuse_change(path, stream, before)
+        yield number, row
+    _refuse_change(path, stream, before)
+
+
+def _array(path: Path, stream: IO[bytes]) -> Iterator[tuple[int, Row | BadRow]]:
+    before = os.fstat(stream.fileno())
+    text = stream.read().removeprefix(_BOM)
+    _refuse_change(path, stream, before)
+    if not text or text.isspace():
         return
+    expected = "a JSON array of objects"
     try:
-        rows = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+        rows = json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", 1)
-        wrong = f"not JSON ({getattr(error, 'msg', 'nested too deeply')})"
-        raise DataError(Fault(f"{path}:{line}", wrong, "a JSON array of objects")) from error
+        if isinstance(error, UnicodeDecodeError):
+            line = text.count(b"\n", 0, error.start) + 1
+        raise DataError(Fault(f"{path}:{line}", _fault_of(error), expected)) from error
     if not isinstance(rows, list):
-        raise DataError(Fault(str(path), f"a JSON {_kind(rows)}", "a JSON array of objects"))
+        raise DataError(Fault(str(path), f"a JSON {_kind(rows)}", expected))
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
-            raise DataError(Fault(f"{path}: row {number}", f"a {_kind(row)}", "an object"))
-        yield row
+            yield number, BadRow(f"a {_kind(row)}; expected an object", str(row)[:80])
+        elif _is_deep(row):
+            yield number, BadRow(_TOO_DEEP, str(row)[:80])
+        else:
+            yield number, row
 
 
-def _row(line: str, place: str) -> Row:
-    try:
-        row = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        wrong = f"not JSON ({getattr(error, 'msg', 'nested too deeply')})"
-        raise DataError(Fault(place, wrong, "one JSON object a line")) from error
-    if not isinstance(row, dict):
-        raise DataError(Fault(place, f"a {_kind(row)}", "one JSON object a line"))
-    return row
+def _refuse_change(path: Path, stream: IO[bytes], before: os.stat_result) -> None:
+    now = os.fstat(stream.fileno())
+    if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        raise DataError(changed_fault(path))
+
+
+def _fault_of(error: ValueError | RecursionError) -> str:
+    """Say what is wrong with bytes that are no JSON."""
+    if isinstance(error, UnicodeDecodeError):
+        byte = error.object[error.start]
+        return f"not UTF-8 (byte {byte:#04x}); convert it: iconv -t UTF-8"
+    if isinstance(error, RecursionError):
+        return _TOO_DEEP
+    if isinstance(error, json.JSONDecodeError):
+        return f"not JSON ({error.msg})"
+    return "not JSON (a number of more than 4,300 digits)"
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether a value is nested deeper than what reads it can be expected to follow."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _kind(value: object) -> str:
@@ -116,6 +244,5 @@ def _kind(value: object) -> str:
     return names.get(type(value), "number")
 
 
-def _encoding_fault(path: Path, error: UnicodeDecodeError) -> Fault:
-    wrong = f"not UTF-8 (byte {error.object[error.start]:#04x})"
-    return Fault(str(path), wrong, "UTF-8", f"convert it: iconv -t UTF-8 {path.name}")
+def _shown(line: bytes) -> str:
+    return line[:80].decode("utf-8", "replace")

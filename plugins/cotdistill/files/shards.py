@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from cotdistill.errors import DataError
-from cotdistill.files import any_rows
-from cotdistill.files.any_rows import BadRow, whole_line
+from cotdistill.files import jsonl
 from cotdistill.files.atomic import write_text
 from cotdistill.files.inputs import changed_fault
+from cotdistill.files.jsonl import BadRow, whole_line
 
 SHARD_BYTES = 8 << 20
 _BLOCK = 1 << 20
@@ -81,7 +81,7 @@ def lines_of(shard: Shard) -> Iterator[Line]:
             for text in lines:
                 yield _line(start, len(text) + 1, text)
                 start += len(text) + 1
-            if len(rest) >= any_rows.LONGEST:
+            if len(rest) >= jsonl.LONGEST:
                 yield _line_from(stream, start, shard)
                 start, rest = stream.tell(), b""
         if rest:  # the last line may end behind the shard
@@ -99,8 +99,8 @@ def _line_from(stream: IO[bytes], start: int, shard: Shard) -> Line:
 def _line(start: int, length: int, text: bytes | BadRow) -> Line:
     if isinstance(text, BadRow):
         return Line(start, length, text)
-    if length > any_rows.LONGEST:
-        return Line(start, length, any_rows.too_long(length, text))
+    if length > jsonl.LONGEST:
+        return Line(start, length, jsonl.too_long(length, text))
     if start == 0 and text.startswith(codecs.BOM_UTF8):
         mark = len(codecs.BOM_UTF8)
         start, length, text = start + mark, length - mark, text[mark:]

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill.errors import DataError, Fault
-from cotdistill.files.any_rows import BadRow, numbered_rows
 from cotdistill.files.atomic import write_if_changed
-from cotdistill.files.jsonl import Row, row_line
+from cotdistill.files.jsonl import BadRow, Row, numbered_rows, row_line
 
 MANIFEST = "manifest.jsonl"
 _MADE_OF = ("files.", "stages.", "sha256.")

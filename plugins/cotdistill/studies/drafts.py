@@ -19,9 +19,9 @@ from cotdistill.benchmarks.convert import questions_of
 from cotdistill.benchmarks.guess import Guess, guess_shape
 from cotdistill.benchmarks.packaged import benchmark, benchmark_files
 from cotdistill.errors import BundleError, DataError, Fault, FaultsError, MisuseError, did_you_mean
-from cotdistill.files.any_rows import BadRow, numbered_rows
 from cotdistill.files.atomic import write_text
 from cotdistill.files.bundle import bundle_file, bundle_folder, more_bundles, parts_of
+from cotdistill.files.jsonl import BadRow, numbered_rows
 from cotdistill.files.templates import parse_template, render
 from cotdistill.files.yamls import read_yaml
 from cotdistill.grading.kinds import Kind

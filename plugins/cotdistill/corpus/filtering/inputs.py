@@ -13,8 +13,7 @@ from cotdistill.corpus.records.import_traces import Refusal, import_source
 from cotdistill.corpus.records.sources import find_sources
 from cotdistill.corpus.records.trace_row import is_trace_row
 from cotdistill.errors import DataError, Fault
-from cotdistill.files.any_rows import BadRow, numbered_rows
-from cotdistill.files.jsonl import read_rows
+from cotdistill.files.jsonl import BadRow, numbered_rows, read_rows
 
 
 @dataclass(frozen=True)

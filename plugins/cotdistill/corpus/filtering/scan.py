@@ -26,9 +26,9 @@ from cotdistill.corpus.text.contamination import HeldOut, HeldOutIndex, bare, in
 from cotdistill.corpus.text.minhash import BANDS, band_keys, run_hashes, sketches
 from cotdistill.corpus.text.words import Words, scrambled, text_keys, words_of
 from cotdistill.errors import DataError
-from cotdistill.files.any_rows import BadRow, parsed
 from cotdistill.files.atomic import write_text, written_bytes
 from cotdistill.files.inputs import changed_fault
+from cotdistill.files.jsonl import BadRow, parsed
 from cotdistill.files.shards import Line, Shard, lines_of
 
 _BATCH = 400

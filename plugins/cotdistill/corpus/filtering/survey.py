@@ -26,7 +26,7 @@ from cotdistill.corpus.rules.rules import RuleSet
 from cotdistill.corpus.text.groups import Mask, repeated, two_golds
 from cotdistill.corpus.text.minhash import BANDS, candidates, first_alike, likeness
 from cotdistill.corpus.text.words import number_keys, words_of
-from cotdistill.files.any_rows import BadRow
+from cotdistill.files.jsonl import BadRow
 from cotdistill.files.shards import WorkFolder, lines_of, shards_of
 from cotdistill.grading.equivalence.equivalent import equivalent
 

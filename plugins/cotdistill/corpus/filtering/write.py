@@ -15,9 +15,8 @@ from cotdistill.corpus.filtering.scan import ScanTask, load_rows, traced
 from cotdistill.corpus.records.trace import Trace
 from cotdistill.corpus.records.trace_row import trace_row
 from cotdistill.corpus.rules.rules import FIXABLE, detail_of, fixed
-from cotdistill.files.any_rows import BadRow
 from cotdistill.files.atomic import written_bytes
-from cotdistill.files.jsonl import row_line
+from cotdistill.files.jsonl import BadRow, row_line
 from cotdistill.files.ledger import LedgerFile
 from cotdistill.files.shards import lines_of
 

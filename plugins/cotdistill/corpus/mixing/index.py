@@ -15,7 +15,7 @@ from cotdistill.corpus.filtering.scan import traced
 from cotdistill.corpus.records.trace import Trace, target
 from cotdistill.corpus.text.words import text_keys, words_of
 from cotdistill.errors import DataError, Fault
-from cotdistill.files.any_rows import BadRow
+from cotdistill.files.jsonl import BadRow
 from cotdistill.files.shards import Shard, lines_of
 
 LineReader = Callable[[bytes | BadRow], Trace | BadRow]

@@ -12,7 +12,7 @@ from cotdistill.corpus.records.columns import has_column, text_at
 from cotdistill.corpus.records.row_reader import RowReader
 from cotdistill.corpus.records.shape import RefusedRowError, SourceInfo
 from cotdistill.errors import DataError, Fault, did_you_mean
-from cotdistill.files.any_rows import BadRow, numbered_rows
+from cotdistill.files.jsonl import BadRow, numbered_rows
 
 _MOST_FAULTS = 20
 _GOLDS = ("gold", "answer")

@@ -16,9 +16,8 @@ from cotdistill.corpus.records.sources import Source
 from cotdistill.corpus.records.trace import Trace
 from cotdistill.corpus.records.trace_row import trace_row
 from cotdistill.errors import DataError, Fault
-from cotdistill.files.any_rows import BadRow, numbered_rows
 from cotdistill.files.atomic import written_whole
-from cotdistill.files.jsonl import row_line
+from cotdistill.files.jsonl import BadRow, numbered_rows, row_line
 from cotdistill.files.ledger import Ledger, LedgerFile, ledger_path, write_ledger
 from cotdistill.files.parquet import parquet_copy, require_parquet
 

@@ -15,7 +15,7 @@ from cotdistill.corpus.records.gold_files import read_golds
 from cotdistill.corpus.records.shape import ReadColumns, SourceInfo
 from cotdistill.corpus.records.trace import Provenance
 from cotdistill.errors import DataError, Fault
-from cotdistill.files.any_rows import BadRow, numbered_rows
+from cotdistill.files.jsonl import BadRow, numbered_rows
 
 SUFFIXES = (".json", ".jsonl", ".parquet")
 _NOT_ROWS = ("dataset_info.json", ".ledger.json")
