@@ -30,10 +30,10 @@ from trace_rows import read_jsonl, trace_dict, write_jsonl
 LONG = "She counts {n} pens in the first row of the box and {n} in the second row of the box. "
 
 
-def varied(number: int, said: str, **changes: Any) -> dict[str, Any]:
+def varied(number: int, prefix: str, **changes: Any) -> dict[str, Any]:
     """A right trace whose text is its own."""
-    rationale = f"{said} {number} + {number} = {2 * number}. The answer is {2 * number}"
-    return trace_dict(number, id=f"pens-{number}-{len(said)}", rationale=rationale, **changes)
+    rationale = f"{prefix} {number} + {number} = {2 * number}. The answer is {2 * number}"
+    return trace_dict(number, id=f"pens-{number}-{len(prefix)}", rationale=rationale, **changes)
 
 
 @pytest.fixture
@@ -141,11 +141,11 @@ def test_an_interrupted_job_goes_on_without_losing_or_doubling_a_row(
     filters = Filters(at_least=2)
     monkeypatch.setattr(survey_module, "shards_of", lambda paths: shards_of(paths, 20_000))
     filter_traces([path], filters, tmp_path / "whole.jsonl")
-    told: list[str] = []
+    lines: list[str] = []
 
     def stop(line: str) -> None:
-        told.append(line)
-        if len(told) == steps:
+        lines.append(line)
+        if len(lines) == steps:
             raise StoppedError
 
     with pytest.raises(StoppedError):
@@ -517,8 +517,8 @@ def test_rows_that_granularity_cannot_measure_are_counted(
         [trace_dict(2), trace_dict(3, rationale=" "), trace_dict(4, gold=5)],
     )
     assert main(["granularity", str(path)]) == 1
-    told = "rows: 1 of 3 rows measured; left out: 1 empty_rationale, 1 missing_column"
-    assert told in capsys.readouterr().err
+    message = "rows: 1 of 3 rows measured; left out: 1 empty_rationale, 1 missing_column"
+    assert message in capsys.readouterr().err
     other = write_jsonl(tmp_path / "other.jsonl", [trace_dict(9, question="What else is there?")])
     assert main(["granularity", str(other), str(path)]) == 1
     assert "no question in common: not compared" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""`cotdistill grade`: verdicts beside rows, golds from two files, faults all at once."""
+"""`cotdistill grade`: a verdict for each row, golds from two files, faults all at once."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cotdistill.cli.main import main
-from cotdistill.corpus.grade_file import Columns, How, checked_kind, grade_file
+from cotdistill.corpus.grade_file import GradeColumns, GradeSettings, checked_kind, grade_file
 from cotdistill.errors import DataError, MisuseError
 
 ROWS = [
@@ -32,7 +32,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def test_every_row_gets_a_verdict_and_keeps_its_columns(tmp_path: Path) -> None:
     source = written(tmp_path / "traces.jsonl", ROWS)
-    tally = grade_file(source, tmp_path / "out.jsonl", how=How(steps=True))
+    tally = grade_file(source, tmp_path / "out.jsonl", settings=GradeSettings(steps=True))
     rows = read(tmp_path / "out.jsonl")
     assert [row["grade"]["outcome"] for row in rows] == ["correct", "wrong", "cut_off", "correct"]
     assert [{key: row[key] for key in row if key != "grade"} for row in rows] == ROWS
@@ -43,13 +43,13 @@ def test_every_row_gets_a_verdict_and_keeps_its_columns(tmp_path: Path) -> None:
 
 
 def test_golds_come_from_a_second_file_by_the_question(tmp_path: Path) -> None:
-    bare = [{"question": row["question"], "said": row["rationale"]} for row in ROWS[:3]]
+    bare = [{"question": row["question"], "text": row["rationale"]} for row in ROWS[:3]]
     source = written(tmp_path / "traces.jsonl", bare)
     golds = written(
         tmp_path / "golds.jsonl",
         [{"question": f" {row['question']}\n", "answer": row["gold"]} for row in ROWS],
     )
-    columns = Columns(prediction="said", gold="answer", on="question")
+    columns = GradeColumns(prediction="text", gold="answer", on="question")
     tally = grade_file(source, tmp_path / "out.jsonl", columns=columns, gold_file=golds)
     assert [tally.count(which) for which in ("correct", "wrong", "cut_off")] == [1, 1, 1]
 
@@ -58,7 +58,7 @@ def test_columns_lead_inside_a_row_by_dots(tmp_path: Path) -> None:
     source = written(
         tmp_path / "samples.jsonl", [{"doc": {"answer": 7}, "resps": [["The answer is 7."]]}]
     )
-    columns = Columns(prediction="resps.0.0", gold="doc.answer")
+    columns = GradeColumns(prediction="resps.0.0", gold="doc.answer")
     assert grade_file(source, tmp_path / "out.jsonl", columns=columns).count("correct") == 1
 
 
@@ -67,7 +67,7 @@ def test_processes_write_the_same_bytes(tmp_path: Path) -> None:
     source = written(tmp_path / "traces.jsonl", rows)
     heard: list[int] = []
     grade_file(source, tmp_path / "one.jsonl", advance=heard.append)
-    grade_file(source, tmp_path / "two.jsonl", how=How(workers=2))
+    grade_file(source, tmp_path / "two.jsonl", settings=GradeSettings(workers=2))
     assert (tmp_path / "one.jsonl").read_bytes() == (tmp_path / "two.jsonl").read_bytes()
     assert heard == list(range(1, 701))
 
@@ -76,9 +76,9 @@ def test_all_faults_are_told_at_once_and_nothing_is_written(tmp_path: Path) -> N
     source = written(
         tmp_path / "traces.jsonl", [{"rational": "4", "gold": "4"}, {"rationale": "4"}]
     )
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as raised:
         grade_file(source, tmp_path / "out.jsonl")
-    assert str(told.value).splitlines() == [
+    assert str(raised.value).splitlines() == [
         f"{source}: row 1: 'rationale' is missing; expected a column named by --prediction;"
         " did you mean 'rational'?",
         f"{source}: row 2: 'gold' is missing; expected a column named by --gold; known: rationale",

@@ -108,12 +108,14 @@ def test_a_token_budget_is_filled_to_within_a_row_and_nested() -> None:
 
 def test_matched_mixtures_hold_the_same_questions_whatever_the_weights() -> None:
     questions = {"long": list("abcdefghij"), "short": list("jihgfedcbaxyz")}
-    held = []
+    drawn_questions = []
     for weight in (0.0, 0.2, 0.5, 1.0):
         drawn = matched_mixture(questions, {"long": weight, "short": 1 - weight}, 5, seed=1)
-        held.append(sorted(questions[s][row] for s, rows in drawn.items() for row in rows))
+        drawn_questions.append(
+            sorted(questions[s][row] for s, rows in drawn.items() for row in rows)
+        )
         assert len(drawn["long"]) == round(5 * weight + 1e-9)
-    assert held[0] == held[1] == held[2] == held[3]
+    assert drawn_questions[0] == drawn_questions[1] == drawn_questions[2] == drawn_questions[3]
     with pytest.raises(DataError, match="at most 10 rows"):
         matched_mixture(questions, {"long": 1, "short": 1}, 11, seed=1)
 

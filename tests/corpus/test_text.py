@@ -16,8 +16,8 @@ from cotdistill.corpus.text.minhash import (
     band_keys,
     candidates,
     first_alike,
-    likeness,
     run_hashes,
+    similarity,
     sketches,
 )
 from cotdistill.corpus.text.words import shingles, spelled, text_keys, words_of
@@ -88,7 +88,7 @@ def test_similar_texts_meet_in_a_band_and_different_ones_do_not() -> None:
     assert apart == 0
 
 
-def test_likeness_is_jaccards_share_of_runs_of_three() -> None:
+def test_similarity_is_jaccards_share_of_runs_of_three() -> None:
     def jaccard(one: str, two: str) -> float:
         sets = [
             {tuple(cut[place : place + 3]) for place in range(len(cut) - 2)}
@@ -101,7 +101,7 @@ def test_likeness_is_jaccards_share_of_runs_of_three() -> None:
     right = [text.replace("ba", "zz") for text in left]
     expected = [jaccard(one, two) for one, two in zip(left, right, strict=True)]
     pairs = np.stack([np.arange(20), np.arange(20, 40)], axis=1)
-    assert likeness(words_of(left + right), pairs).tolist() == pytest.approx(expected)
+    assert similarity(words_of(left + right), pairs).tolist() == pytest.approx(expected)
 
 
 def test_candidates_and_groups_point_to_the_first_row() -> None:
@@ -194,7 +194,7 @@ def test_a_test_question_inside_a_wrapper_is_recognised(question: str, test: Hel
         "มานีมีแมวอยู่สามตัวและสุนัขสองตัว",
     ],
 )
-def test_a_likeness_of_a_few_words_is_no_test_question(question: str) -> None:
+def test_a_few_words_in_common_is_no_test_question(question: str) -> None:
     index = index_of([TEST, CHOICE, SHORT, SUM, CHINESE, SHORT_CHINESE, THAI])
     hits = overlaps(index, [question], words_of([bare(question)]), words_of([""]))
     assert "most_of_question" not in {RULES[rule] for rule in hits.rule}

@@ -56,15 +56,15 @@ def grade(options: GradeOptions) -> None:
         cotdistill grade traces.jsonl --gold-file gsm8k.jsonl --on question
     """
     from cotdistill.corpus.grade_file import (
-        Columns,
-        How,
+        GradeColumns,
+        GradeSettings,
         checked_kind,
         checked_tolerance,
         grade_file,
     )
 
-    columns = Columns(prediction=options.prediction, gold=options.gold, on=options.on)
-    how = How(
+    columns = GradeColumns(prediction=options.prediction, gold=options.gold, on=options.on)
+    settings = GradeSettings(
         checked_kind(options.kind),
         options.strict,
         checked_tolerance(options.tolerance),
@@ -73,16 +73,16 @@ def grade(options: GradeOptions) -> None:
     )
     target = options.output or options.file.with_name(f"{options.file.stem}.graded.jsonl")
     with _progress() as advance:
-        tally = grade_file(
+        counts = grade_file(
             options.file,
             target,
             columns=columns,
             gold_file=options.gold_file,
-            how=how,
+            settings=settings,
             advance=advance,
         )
-    show_table(tally.table)
-    talk(f"wrote {tally.rows} rows: {tally.written}")
+    show_table(counts.table)
+    talk(f"wrote {counts.rows} rows: {counts.written}")
 
 
 @contextlib.contextmanager

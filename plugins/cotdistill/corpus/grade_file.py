@@ -1,4 +1,4 @@
-"""Grade a file of traces: a verdict beside every row, streamed, and a table of outcomes by rule."""
+"""Grade a file of traces: a verdict for every row, streamed, and a table of outcomes by rule."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST_FAULTS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class GradeColumns:
     """Where a row says what; a name may lead inside with dots: `resps.0.0`, `doc.answer`.
 
     `on` joins a second file's golds; `kind`, `options` and `meta.tolerance` are read only where a
@@ -42,7 +42,7 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True)
-class How:
+class GradeSettings:
     """How to grade: see `cotdistill.grade`; `steps` also counts the equations of each rationale."""
 
     kind: Kind | None = None
@@ -52,12 +52,12 @@ class How:
     workers: int = 1
 
 
-_COLUMNS = Columns()
-_HOW = How()
+_COLUMNS = GradeColumns()
+_SETTINGS = GradeSettings()
 
 
 @dataclass(slots=True)
-class Tally:
+class GradeCounts:
     """What came of it: rows by outcome and rule, and rows whose rationale has a false equation."""
 
     written: Path
@@ -97,14 +97,14 @@ def grade_file(
     source: Path,
     output: Path,
     *,
-    columns: Columns = _COLUMNS,
+    columns: GradeColumns = _COLUMNS,
     gold_file: Path | None = None,
-    how: How = _HOW,
+    settings: GradeSettings = _SETTINGS,
     advance: Callable[[int], None] = lambda _: None,
-) -> Tally:
-    """Write the rows of a file with a verdict each, whole or not at all, and tally them.
+) -> GradeCounts:
+    """Write the rows of a file with a verdict each, whole or not at all, and count them.
 
-    `gold_file` holds the golds instead, joined by the column `columns.on`. `advance` hears how
+    `gold_file` holds the golds instead, joined by the column `columns.on`. `advance` hears settings
     many rows are done.
 
     Raises:
@@ -114,23 +114,23 @@ def grade_file(
     golds = (
         read_golds(gold_file, columns=GoldColumns(columns.on, columns.gold)) if gold_file else None
     )
-    tally = Tally(output)
+    counts = GradeCounts(output)
     waiting: deque[Row] = deque()
     faults: list[Fault] = []
-    judged = _judged(source, columns, golds, how, waiting, faults)
+    judged = _judged(source, columns, golds, settings, waiting, faults)
     with written_whole(output) as stream:
         for found in grade_many(
-            judged, strict=how.strict, tolerance=how.tolerance, workers=how.workers
+            judged, strict=settings.strict, tolerance=settings.tolerance, workers=settings.workers
         ):
             row = waiting.popleft()
             stream.write(
-                row_line({**row, columns.verdict: _verdict(row, found, columns, how, tally)})
+                row_line({**row, columns.verdict: _verdict(row, found, columns, settings, counts)})
             )
-            tally.rows += 1
-            advance(tally.rows)
+            counts.rows += 1
+            advance(counts.rows)
         if faults:
             raise DataError(faults)
-    return tally
+    return counts
 
 
 def checked_kind(kind: str | None) -> Kind | None:
@@ -153,9 +153,9 @@ def checked_tolerance(tolerance: float | None) -> float | None:
 
 def _judged(
     source: Path,
-    columns: Columns,
+    columns: GradeColumns,
     golds: Mapping[str, str] | None,
-    how: How,
+    settings: GradeSettings,
     waiting: deque[Row],
     faults: list[Fault],
 ) -> Iterator[Judged]:
@@ -183,19 +183,21 @@ def _judged(
             return
         if not faults and gold is not None:
             waiting.append(row)
-            kind = how.kind or _kind_of(row.get(columns.kind))
+            kind = settings.kind or _kind_of(row.get(columns.kind))
             options = options_of(row.get(columns.options))
             yield Judged(text or "", gold, kind, options, tolerance)
 
 
-def _verdict(row: Row, found: Grade, columns: Columns, how: How, tally: Tally) -> dict[str, Any]:
-    tally.by_rule[found.outcome, found.rule] += 1
+def _verdict(
+    row: Row, found: Grade, columns: GradeColumns, settings: GradeSettings, counts: GradeCounts
+) -> dict[str, Any]:
+    counts.by_rule[found.outcome, found.rule] += 1
     verdict = asdict(found)
-    if how.steps:
+    if settings.steps:
         steps = step_soundness(text_at(row, columns.prediction) or "")
         verdict["equations"] = {"stated": steps.stated, "false": steps.false}
-        tally.with_equation += steps.stated > 0
-        tally.with_false_equation += steps.false > 0
+        counts.with_equation += steps.stated > 0
+        counts.with_false_equation += steps.false > 0
     return verdict
 
 
@@ -204,10 +206,10 @@ def _joined(row: Row, on: str, golds: Mapping[str, str]) -> str | None:
     return None if key is None else golds.get(question_key(key))
 
 
-def _kind_of(held: Any) -> Kind:
-    return next((kind for kind in get_args(Kind) if kind == held), "auto")
+def _kind_of(value: Any) -> Kind:
+    return next((kind for kind in get_args(Kind) if kind == value), "auto")
 
 
 def _tolerance_of(row: Row) -> float | None:
-    held = value_at(row, "meta.tolerance")
-    return float(held) if isinstance(held, int | float) and not isinstance(held, bool) else None
+    value = value_at(row, "meta.tolerance")
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -25,7 +25,7 @@ _JSON_COLUMNS = b"cotdistill.json_columns"
 
 
 @dataclass(frozen=True)
-class Layout:
+class ParquetLayout:
     """A schema that does not depend on a file's first rows.
 
     `schema` makes the Arrow schema, given the module `pyarrow`. `json_columns` are stored as JSON
@@ -54,7 +54,7 @@ def parquet_copy(path: Path) -> Path:
     return path.with_suffix(".parquet")
 
 
-def write_parquet_copy(path: Path, layout: Layout | None = None) -> LedgerFile:
+def write_parquet_copy(path: Path, layout: ParquetLayout | None = None) -> LedgerFile:
     """Write the rows of a `.jsonl` file as Parquet next to it, and return its entry for a ledger.
 
     Raises:
@@ -131,7 +131,7 @@ def _chained(first: Sequence[Row], rest: Iterable[Sequence[Row]]) -> Iterator[Se
     yield from rest
 
 
-def _schema(arrow: Any, layout: Layout | None, first: Sequence[Row]) -> Any:
+def _schema(arrow: Any, layout: ParquetLayout | None, first: Sequence[Row]) -> Any:
     if layout is None:
         return arrow.Table.from_pylist(first).schema
     marked = {_JSON_COLUMNS: " ".join(layout.json_columns).encode()}

@@ -140,9 +140,9 @@ def filter_traces(
 
 
 def _files_read(paths: Sequence[Path], filters: Filters, options: FilterOptions) -> list[Path]:
-    beside = [gold for path in paths for gold in neighbouring_gold_files(path)]
+    gold_files = [gold for path in paths for gold in neighbouring_gold_files(path)]
     named = [Path(filters.tokenizer)] if filters.tokenizer else []
-    return [*paths, *options.golds, *beside, *held_out_files(filters.against), *named]
+    return [*paths, *options.golds, *gold_files, *held_out_files(filters.against), *named]
 
 
 def _named_outputs(out: Path, options: FilterOptions) -> list[Path]:

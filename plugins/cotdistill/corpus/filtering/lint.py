@@ -138,8 +138,8 @@ def lint(
 
 
 def _files_read(paths: Sequence[Path], options: LintOptions) -> list[Path]:
-    beside = [gold for path in paths for gold in neighbouring_gold_files(path)]
-    return [*paths, *options.golds, *beside, *held_out_files(options.against)]
+    gold_files = [gold for path in paths for gold in neighbouring_gold_files(path)]
+    return [*paths, *options.golds, *gold_files, *held_out_files(options.against)]
 
 
 class _Look:

@@ -50,7 +50,7 @@ ROW = np.dtype([
 class ScanSettings:
     """What the first pass looks for.
 
-    `rules` are those that are checked; which of the others it finds is not said. Lengths are
+    `rules` are those that are checked; others may be missing from the result. Lengths are
     counted in tokens of `tokenizer` (a folder or `tokenizer.json`); without one in the tokens that
     provenance states, else in words.
     """

@@ -24,7 +24,7 @@ from cotdistill.corpus.filtering.workers import Engine, run_tasks
 from cotdistill.corpus.records.trace import Trace
 from cotdistill.corpus.rules.rules import RuleSet
 from cotdistill.corpus.text.groups import Mask, repeated, two_golds
-from cotdistill.corpus.text.minhash import BANDS, candidates, first_alike, likeness
+from cotdistill.corpus.text.minhash import BANDS, candidates, first_alike, similarity
 from cotdistill.corpus.text.words import number_keys, words_of
 from cotdistill.files.jsonl import BadRow
 from cotdistill.files.shards import WorkFolder, lines_of, shards_of
@@ -206,6 +206,6 @@ def _alike(survey: Survey, pairs: NDArray[np.int64]) -> Mask:
     with np.errstate(over="ignore"):
         numbers = number_keys(asked) + number_keys(answered)
     alike: Mask = np.asarray(numbers[pairs[:, 0]] == numbers[pairs[:, 1]])
-    alike[alike] = likeness(answered, pairs[alike]) >= ALIKE
-    alike[alike] = likeness(asked, pairs[alike]) >= ALIKE
+    alike[alike] = similarity(answered, pairs[alike]) >= ALIKE
+    alike[alike] = similarity(asked, pairs[alike]) >= ALIKE
     return alike

@@ -45,5 +45,5 @@ def _schema(arrow: Any) -> Any:
     return arrow.schema([*fields, arrow.field("provenance", provenance)])
 
 
-TRACES = parquet.Layout(_schema, (*_OBJECTS, "provenance.decoding"))
+TRACES = parquet.ParquetLayout(_schema, (*_OBJECTS, "provenance.decoding"))
 """How traces are laid out in a Parquet file."""

@@ -19,7 +19,7 @@ _OPENING_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _STATED_OPTION = re.compile(r"\(?\b([A-J])[).:]\s*([^\n,;]{2,60})")
 # One complete equation in whole numbers, such as `3 + 4 - 2 = 5` or `$3 * 4 = $12`.
 # It begins with a digit, which a search finds fast; what is before it is looked at from there: a
-# space or bracket, perhaps a dollar sign, and no sign of arithmetic before the space.
+# space or bracket, perhaps a dollar operator, and no operator before the space.
 _PLAIN = re.compile(
     r"([0-9](?:(?<=[\s(][0-9])(?<![/%)+*×÷=-][\s(][0-9])"
     r"|(?<=[\s(]\$[0-9])(?<![/%)+*×÷=-][\s(]\$[0-9]))[0-9]{0,8})"
@@ -233,13 +233,13 @@ def _plainly_true(text: str) -> bool:
 
 
 def _holds(equation: tuple[str, str, str, str, str]) -> bool:
-    left, sign, right, more, result = equation
+    left, operator, right, more, result = equation
     first, second = int(left), int(right)
-    if sign == "+":
+    if operator == "+":
         total = first + second
-    elif sign == "-":
+    elif operator == "-":
         total = first - second
-    elif sign in "/÷":
+    elif operator in "/÷":
         if second == 0 or first % second:
             return False
         total = first // second

@@ -121,9 +121,9 @@ def _holds(data: NDArray[np.uint8], numbers: _Numbers, equals: I64, result: I64)
         second = numbers.values[run]
         before = numbers.starts[run] - 1
         before = before - (data[before] == ord("$"))
-        sign = before - (data[before] == ord(" "))
-        operator = data[sign]
-        end = sign - (data[sign - 1] == ord(" "))
+        place = before - (data[before] == ord(" "))
+        operator = data[place]
+        end = place - (data[place - 1] == ord(" "))
         run = numbers.ending_at(end)
         keep = _OPERATOR[operator] & (numbers.ends[run] == end)
         keep &= end - numbers.starts[run] <= _MOST_DIGITS
@@ -141,7 +141,7 @@ def _holds(data: NDArray[np.uint8], numbers: _Numbers, equals: I64, result: I64)
 
 
 def _equation_begins(data: NDArray[np.uint8], start: I64) -> Mask:
-    """Mark the numbers before which there is a space or a bracket, and no sign of arithmetic."""
+    """Mark the numbers before which there is a space or a bracket, and no operator."""
     before = start - 1
     before = before - (data[before] == ord("$"))
     return np.asarray(_SPACE_OR_BRACKET[data[before]] & ~_GOES_ON_BEFORE[data[before - 1]])

@@ -1,6 +1,6 @@
 """Whether training rows hold questions of a test set: six rules, from strict to loose.
 
-    same_question     all words equal; how numbers and signs are written does not matter
+    same_question     all words equal; number formats and punctuation do not matter
     same_stem         a multiple-choice question with the same words before its choices
     same_but_numbers  all words equal once every number is made the same
     most_of_question  half of the runs of 8 words of a test question, or of its stem; a question of
@@ -318,7 +318,7 @@ def _short_in(index: HeldOutIndex, questions: Sequence[str], asked: Words) -> tu
 
 
 def _has_operators(question: str, short: str) -> bool:
-    """Whether the arithmetic signs of a short question follow each other in a longer one.
+    """Whether the arithmetic operators of a short question follow each other in a longer one.
 
     Words leave them out, so that `2 + 2` and `2 / 2` have the same words.
     """

@@ -1,7 +1,7 @@
-"""What rows show only beside other rows: repeated keys, questions that lack a source, balance.
+"""What rows show only among other rows: repeated keys, questions that lack a source, balance.
 
 Rows come as arrays of keys. `alive` marks the rows that still count: a row that was dropped for
-another reason is no reason to drop its twin.
+another reason is no reason to drop its copy.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A sketch holds, for each of 126 slots, the smallest hash of the text's runs of three words that fall
 into the slot (one-permutation hashing: one hash a run instead of 126). Sketches cut into 21 bands
 of 6 collide in at least one band for 99.8 % of the pairs that are 0.8 alike. Collisions are only
-candidates; `likeness` decides.
+candidates; `similarity` decides.
 
 Source: Broder 1997 (MinHash); Li, Owen and Zhang 2012 (one permutation); Shrivastava and Li 2014
 (filling of empty slots); Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, 3.4 (bands).
@@ -118,7 +118,7 @@ def candidates(keys: U32, rows: I64) -> Pairs:
     return np.unique(found, axis=0) if len(found) else found
 
 
-def likeness(words: Words, pairs: Pairs) -> NDArray[np.float64]:
+def similarity(words: Words, pairs: Pairs) -> NDArray[np.float64]:
     """Return, pair by pair, the share of runs of three words that two texts have in common.
 
     Shapes: words of all texts; pairs [pairs, 2]: numbers of texts. A pair of empty texts counts 1.
@@ -126,7 +126,7 @@ def likeness(words: Words, pairs: Pairs) -> NDArray[np.float64]:
 
     >>> from cotdistill.corpus.text.words import words_of
     >>> words = words_of(["a b c d e", "a b c d f", "a b"])
-    >>> likeness(words, np.array([[0, 1], [2, 2]])).round(2).tolist()
+    >>> similarity(words, np.array([[0, 1], [2, 2]])).round(2).tolist()
     [0.5, 1.0]
     """
     runs, first = _unique_runs(words)
