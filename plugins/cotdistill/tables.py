@@ -43,6 +43,15 @@ def escaped_markdown(text: str) -> str:
     return _MARKDOWN.sub(lambda found: entities.get(found[0], f"\\{found[0]}"), line)
 
 
+def counted(count: int, what: str) -> str:
+    """Return a number of things in words.
+
+    >>> counted(1, "run"), counted(1200, "run")
+    ('1 run', '1,200 runs')
+    """
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
 def markdown_of(table: Table) -> str:
     """Return a table as Markdown, without its notes.
 

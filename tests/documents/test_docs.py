@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -58,7 +59,11 @@ def test_the_generated_pages_are_current() -> None:
     assert done.returncode == 0, f"{done.stderr}run: .venv/bin/python tools/reference_pages.py"
 
 
-def test_the_example_study_has_no_fault(tmp_path: Path) -> None:
+def test_the_example_study_has_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    conda = tmp_path / "bin/conda"  # its evaluation environment; `check` looks for the command
+    conda.parent.mkdir()
+    conda.touch(mode=0o755)
+    monkeypatch.setenv("PATH", f"{conda.parent}{os.pathsep}{os.environ['PATH']}")
     text = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     assert yaml.safe_load(example)["name"] == "mine"

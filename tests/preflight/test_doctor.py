@@ -9,8 +9,9 @@ import pytest
 
 from cotdistill.cli.main import main
 from cotdistill.errors import MisuseError
-from cotdistill.hosts.environments.look_into import python_of
+from cotdistill.hosts.environments.look_into import Environment, python_of
 from cotdistill.preflight.doctor import Examined, examine
+from cotdistill.preflight.doctor_rules import Needs, environment_findings
 
 TRAINING = {
     "llamafactory": "0.9.5", "transformers": "4.57.6", "deepspeed": "0.18.4",
@@ -195,3 +196,26 @@ def test_the_deep_examination_finds_a_host_that_does_not_import(tmp_path: Path) 
     (examined,) = examine(None, ["train"], {"train": venv}, deep=True)
     assert examined.state == "broken"
     assert "import fails: ModuleNotFoundError" in stops(examined)[0]
+
+
+def test_vllm_is_installed_into_an_environment_of_its_own() -> None:
+    shared = Environment(("python",), versions={"llamafactory": "0.9.5"})
+    (finding,) = environment_findings("serve", shared, Needs())
+    assert finding.grade == "absent"
+    assert finding.remedy.startswith("python3 -m venv with-vllm && with-vllm/bin/pip install")
+
+
+def test_a_torchvision_that_fails_at_import_is_found(tmp_path: Path) -> None:
+    (tmp_path / "torchvision").mkdir()
+    failing = 'raise RuntimeError("operator torchvision::nms does not exist")'
+    (tmp_path / "torchvision/__init__.py").write_text(failing)
+    (tmp_path / "torchvision-0.1.dist-info").mkdir()
+    about = "Metadata-Version: 2.1\nName: torchvision\nVersion: 0.1\n"
+    (tmp_path / "torchvision-0.1.dist-info/METADATA").write_text(about)
+    folder = Path(sys.executable).parent
+    prefix = f"env PYTHONPATH={tmp_path} PATH={folder}"
+    (serve,) = examine(stages=["serve"], prefixes={"serve": prefix}, deep=True)
+    found = [str(finding) for finding in serve.findings if "torchvision fails" in finding.wrong]
+    assert len(found) == 1
+    assert "operator torchvision::nms does not exist" in found[0]
+    assert "--force-reinstall torch torchvision" in found[0]

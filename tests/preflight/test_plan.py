@@ -3,9 +3,11 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cotdistill.cli.main import main
 from cotdistill.errors import StudyError
 from cotdistill.hosts.lm_eval.task_files import task_key
 from cotdistill.preflight.cost import Machine, training_memory, training_seconds, training_steps
@@ -150,3 +152,15 @@ def test_a_finished_run_shows_how_fast_the_machine_is(tmp_path: Path) -> None:
     machine = calibrated(tmp_path, Assumed()).machine
     # six operations a weight and token: a billion weights, a thousand tokens, ten seconds
     assert training_seconds(1.0, 1000, "full", machine) == pytest.approx(10.0)
+
+
+def test_a_run_folder_is_planned_like_its_study(
+    small_study: dict[str, Any], study_file: Any, tmp_path: Path, capsys: Any
+) -> None:
+    path = study_file(small_study)
+    assert main(["generate", str(path), "-o", str(tmp_path / "run")]) == 0
+    capsys.readouterr()
+    assert main(["plan", str(path)]) == 0
+    of_study = capsys.readouterr().out
+    assert main(["plan", str(tmp_path / "run")]) == 0
+    assert capsys.readouterr().out == of_study

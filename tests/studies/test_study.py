@@ -190,3 +190,19 @@ def test_a_value_that_aliases_make_huge_is_shown_short(small_study: dict[str, An
 def test_a_boolean_is_not_a_number(setting: str) -> None:
     with pytest.raises(StudyError, match=r"\(YAML's yes, no, true, false\) is not a number"):
         load_study("quickstart", [setting])
+
+
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [
+        ("recipes.ful.learning_rate=1", "--set recipes.ful: no recipe 'ful'; did you mean 'full'?"),
+        ("arms.answers.rows=1", "--set arms.answers: no arm 'answers'; "),
+    ],
+)
+def test_a_setting_of_an_unknown_arm_or_recipe_names_the_right_word(
+    setting: str, line: str
+) -> None:
+    with pytest.raises(FaultsError) as caught:
+        load_study("quickstart", [setting])
+    assert str(caught.value).startswith(line)
+    assert "a new one is given whole" in str(caught.value)

@@ -16,7 +16,7 @@ from cotdistill.cli.tables import show_table
 class PlanOptions:
     """The study to plan, and what is assumed of the machine and its prices."""
 
-    study: Annotated[str, typer.Argument(help="packaged study or study file")]
+    study: Annotated[str, typer.Argument(help="packaged study, study file or run folder")]
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="override a study value; repeatable"),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cotdistill.cli.tables import counted
 from cotdistill.errors import MisuseError
+from cotdistill.tables import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -47,15 +47,6 @@ def talk(line: str) -> None:
     sys.stderr.write(printable(line) + "\n")
 
 
-def counted(count: int, what: str) -> str:
-    """Return a number of things in words.
-
-    >>> counted(1, "run"), counted(1200, "run")
-    ('1 run', '1,200 runs')
-    """
-    return f"{count:,} {what}{'s' * (count != 1)}"
-
-
 def warn(words: str) -> None:
     """Print a warning on stderr."""
     talk(f"warning: {words}")

@@ -42,6 +42,7 @@ from cotdistill.studies.learning_rates import unusual_learning_rates
 from cotdistill.studies.load import load_study, shipped_studies, study_of
 from cotdistill.studies.resolved_arm import ResolvedArm, resolve_arms
 from cotdistill.studies.study import Stage, Study, read_study
+from cotdistill.tables import counted
 
 _PROGRAMS: dict[Stage, str] = {
     "prepare": "cotdistill",
@@ -191,7 +192,7 @@ def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> C
             missing = tuple(environment_faults(study, place))
     except FaultsError as error:
         return Checked((f"study {name_or_path}",), error.faults)
-    looked_at = f"study {study.name}: {len(checked.files)} runs"
+    looked_at = f"study {study.name}: {counted(len(checked.files), 'run')}"
     notes = (*checked.notes, *unusual_learning_rates(study))
     if not deep:
         return Checked((looked_at,), missing, notes=notes)
@@ -218,7 +219,7 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
     moved = moved_fault(root, commands)
     faults = [*([moved] if moved else []), *_altered(root, manifest)]
     faults += environment_faults(study, str(root / "study.yaml"))
-    looked_at = [f"run folder of {study.name}: {len(manifest)} runs"]
+    looked_at = [f"run folder of {study.name}: {counted(len(manifest), 'run')}"]
     rows: list[RowReport] = []
     notes: list[str] = []
     if deep or show:

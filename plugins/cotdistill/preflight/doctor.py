@@ -33,6 +33,13 @@ _DEEP = {
 }
 
 
+_TORCHVISION = """
+import importlib.util
+if importlib.util.find_spec("torchvision"):  # the stand-in next to a CPU torch has no module
+    import torchvision
+"""
+
+
 @dataclass(frozen=True)
 class Examined:
     """One stage: the contents of its environment, and the findings."""
@@ -82,6 +89,9 @@ def examine(
             continue
         environments[stage] = environment
         found[stage] = environment_findings(stage, environment, needs)
+        if deep and stage != "run" and (fault := _torchvision_fault(environment)):
+            remedy = f"{environment.pip} --force-reinstall torch torchvision"
+            found[stage].append(Finding("broken", f"torchvision fails: {fault}", remedy))
         if deep and not any(finding.grade == "absent" for finding in found[stage]):
             fault = import_fault(environment.python, _DEEP[stage])
             if fault:
@@ -93,6 +103,12 @@ def examine(
         Examined(stage, _state(found[stage]), _holds(environments.get(stage)), tuple(found[stage]))
         for stage in chosen
     ]
+
+
+def _torchvision_fault(environment: Environment) -> str | None:
+    if "torchvision" not in environment.versions:
+        return None
+    return import_fault(environment.python, _TORCHVISION)
 
 
 def _study(what: str | None, sets: Sequence[str]) -> Study | None:

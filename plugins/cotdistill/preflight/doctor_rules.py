@@ -70,7 +70,11 @@ def environment_findings(stage: str, here: Environment, needs: Needs) -> list[Fi
     findings = list(_interpreter(here))
     if host not in here.versions:
         absent = f"{host.replace('_', '-')} is not installed"
-        return [*findings, Finding("absent", absent, f"{here.pip} {EXTRAS[stage]}")]
+        remedy = f"{here.pip} {EXTRAS[stage]}"
+        if stage == "serve" and "llamafactory" in here.versions:
+            # vLLM needs a newer transformers than LLaMA-Factory allows
+            remedy = "python3 -m venv with-vllm && with-vllm/bin/pip install 'cotdistill[serve]'"
+        return [*findings, Finding("absent", absent, remedy)]
     findings += _version(host, here, EXTRAS[stage])
     findings += _unmet(stage, here)
     if stage in ("train", "export", "evaluate"):

@@ -122,11 +122,14 @@ class Plan:
 
 
 def plan(name_or_path: str, settings: list[str], assumed: Assumed) -> Plan:
-    """Return what a study costs.
+    """Return what a study costs, by its name, its file or a run folder of it.
 
     Raises:
         StudyError: the study has faults.
     """
+    resolved = Path(name_or_path) / "study.yaml"
+    if resolved.is_file():
+        name_or_path = str(resolved)
     study, place = load_study(name_or_path, settings)
     with only_bundles(study.bundles):
         return _plan(study, resolve(study, place), assumed)

@@ -111,6 +111,10 @@ def _step_into(place: Any, key: str, where: str) -> Any:
         raise FaultsError(Fault(where, "no such entry", f"a number below {len(place)}"))
     if not isinstance(place, dict):
         raise FaultsError(Fault(where, "is inside a plain value, not a mapping"))
+    if place.get(key) is None and where in (f"--set arms.{key}", f"--set recipes.{key}"):
+        wrong = f"no {where.split()[1].split('s.')[0]} '{key}'"
+        remedy = f"a new one is given whole, as in {where}='{{...}}'"
+        raise FaultsError(Fault(where, f"{wrong}; {did_you_mean(key, list(place))}", "", remedy))
     if place.get(key) is None:
         place[key] = {}
     return place[key]
