@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import site
 import subprocess
 import sys
 import tarfile
+import venv
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import cotdistill
 from cotdistill.files.bundle import FOLDERS, bundle_folder
+from third_party import write_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -95,3 +100,96 @@ def test_a_checkout_finds_its_folders() -> None:
 @pytest.mark.host
 def test_the_wheel_has_the_version_of_the_package(wheel: Path) -> None:
     assert wheel.name.startswith(f"cotdistill-{cotdistill.__version__}-")
+
+
+THIRD_PARTY = """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "their-tasks"
+version = "1.0"
+
+[project.entry-points."cotdistill.bundles"]
+their-tasks = "their_tasks"
+
+[tool.hatch.build.targets.wheel]
+only-include = ["their_tasks"]
+"""
+
+
+@pytest.fixture
+def installed(wheel: Path, tmp_path: Path) -> Callable[..., str]:
+    """A clean environment with our wheel and that of a tiny third-party bundle, but no sources.
+
+    What both need comes from the tests' own environment by PYTHONPATH, which reads no `.pth` file:
+    the editable install of the checkout is not in it.
+    """
+    theirs = tmp_path / "their-project"
+    write_bundle(theirs / "their_tasks")
+    (theirs / "their_tasks" / "__init__.py").write_text("raise RuntimeError('was imported')\n")
+    (theirs / "pyproject.toml").write_text(THIRD_PARTY)
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation"]
+    subprocess.run(
+        [*build, "--outdir", str(tmp_path), str(theirs)], check=True, capture_output=True
+    )
+    (their_wheel,) = tmp_path.glob("their_tasks-*.whl")
+    venv.create(tmp_path / "clean", with_pip=False, symlinks=True)
+    python = str(tmp_path / "clean" / "bin" / "python")
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index"]
+    subprocess.run([*pip, str(wheel), str(their_wheel)], check=True, capture_output=True)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("COTDISTILL_")
+    }
+    environment |= {
+        "PYTHONPATH": os.pathsep.join(site.getsitepackages()),
+        "COTDISTILL_DATA": str(tmp_path / "data"),
+    }
+
+    def run(*words: str) -> str:
+        done = subprocess.run(
+            [python, *words], cwd=elsewhere, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.mark.host
+def test_a_bundle_from_a_wheel_is_found_in_an_environment_without_our_sources(
+    installed: Callable[..., str], tmp_path: Path
+) -> None:
+    clean = tmp_path / "clean"
+    code = "import cotdistill; print(cotdistill.__file__)"
+    assert installed("-c", code).startswith(str(clean))
+    verb = ("-m", "cotdistill")
+    (row,) = [r for r in installed(*verb, "list", "tasks").splitlines() if r.startswith("their_")]
+    about = "Sums of two small numbers."
+    assert " ".join(row.split()) == f"their_sums {about} package their-tasks"
+    assert "Their-1B" in installed(*verb, "list", "students")
+    folder = installed(*verb, "generate", "theirs", "-o", "run").strip()
+    (bundle,) = clean.rglob("site-packages/their_tasks")
+    study = (tmp_path / "elsewhere" / folder / "study.yaml").read_text()
+    assert study.count(str(bundle)) == 1
+    assert "no faults" not in installed(*verb, "check", "theirs")  # results only on stdout
+    grid = installed("-c", "import cotdistill; print(len(cotdistill.load_study('theirs').arms))")
+    assert grid == "1\n"
+
+
+@pytest.mark.slow
+def test_the_stock_harness_loads_the_task_of_an_installed_bundle(
+    installed: Callable[..., str], tmp_path: Path
+) -> None:
+    pytest.importorskip("lm_eval")
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text('{"a": 1, "b": 2, "sum": 3}\n')
+    verb = ("-m", "cotdistill")
+    prepared = installed(
+        *verb, "prepare", "sums", "--from", str(questions), "--split", "test", "--any-size"
+    )
+    assert prepared.startswith("sums test: 1 questions")
+    assert installed(*verb, "check") == ""
