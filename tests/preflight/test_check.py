@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,3 +125,14 @@ def test_the_environment_of_a_stage_must_exist(
     assert "environments.export: no such environment or command: /nowhere/venv; expected" in out
     assert "environments.prepare: no such environment or command: command-of-nowhere;" in out
     assert "environments.evaluate" not in out
+
+
+def test_faults_are_printed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "quickstart", "--set", "hardware.gpu=1", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == {"looked_at", "faults", "rows", "notes"}
+    (fault,) = found["faults"]
+    assert set(fault) == {"place", "wrong", "expected", "remedy"}
+    assert fault["remedy"] == "did you mean 'gpus'?"
+    assert main(["check", "quickstart", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["faults"] == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -25,8 +27,12 @@ def check(
     show_mask: Annotated[
         int, typer.Option("--show-mask", help="print N rows of each arm with their loss mask")
     ] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="print the report as JSON")] = False,
 ) -> None:
     """Check a study, a run folder, or the package itself, and report all errors at once.
+
+    With --json: an object with `looked_at`, `faults` (each with `place`, `wrong`, `expected` and
+    `remedy`), `rows` and `notes`.
 
     Example:
         cotdistill check runs/gap --deep --show-mask 2
@@ -34,6 +40,11 @@ def check(
     from cotdistill.preflight.check import check as find_faults
 
     found = find_faults(what, sets or [], deep, show_mask)
+    if as_json:
+        sys.stdout.write(json.dumps(asdict(found), indent=2, ensure_ascii=False) + "\n")
+        if found.faults:
+            raise typer.Exit(1)
+        return
     for report in found.rows:
         sys.stdout.write(
             f"{report.run}: {report.rows:,} rows, {report.tokens:,} tokens, "
