@@ -54,12 +54,10 @@ UNFINISHED: frozenset[str] = frozenset(
         "plugins/cotdistill/benchmarks",
         "plugins/cotdistill/corpus",
         "plugins/cotdistill/grading",
-        "plugins/cotdistill/results",
         "plugins/cotdistill/runs",
         "plugins/cotdistill/stats",
         "tests/benchmarks",
         "tests/corpus",
-        "tests/results",
         "tests/runs",
         "tests/stats",
     }

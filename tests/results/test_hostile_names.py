@@ -84,17 +84,17 @@ def test_markdown_shows_names_as_they_are(folder: Path) -> None:
 @contextmanager
 def served(folder: Path) -> Iterator[int]:
     """Serve a folder for as long as the block runs, and give its port."""
-    told: list[str] = []
+    addresses: list[str] = []
     ready = threading.Event()
 
     def tell(address: str) -> None:
-        told.append(address)
+        addresses.append(address)
         ready.set()
 
     server = threading.Thread(target=serve_page, args=(folder, 0, 1.0, tell))
     server.start()
     assert ready.wait(30)
-    yield int(told[0].split(":")[2].split("/")[0])
+    yield int(addresses[0].split(":")[2].split("/")[0])
     server.join(timeout=60)
     assert not server.is_alive()
 

@@ -53,15 +53,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_seeds_are_pooled_and_arms_marked_against_the_baseline(folder: Path) -> None:
-    held = matrix(collect(folder))
-    assert held.baseline == "answer-only"
-    marks = {group[1]: held.cells[group, "digits"].mark for group in held.groups}
+    table = matrix(collect(folder))
+    assert table.baseline == "answer-only"
+    marks = {group[1]: table.cells[group, "digits"].mark for group in table.groups}
     assert marks == {"answer-only": "", "level2": "▲", "level3": "▲", "level6": "▲"}
-    cell = held.cells[("tiny", "level2", "full"), "digits"]
+    cell = table.cells[("tiny", "level2", "full"), "digits"]
     assert (cell.seeds, cell.questions, cell.score.value) == (2, 80, 0.25)
 
 
-def test_the_latex_twin_has_a_row_an_arm_and_escapes_names(folder: Path) -> None:
+def test_the_latex_table_has_a_row_an_arm_and_escapes_names(folder: Path) -> None:
     text = as_latex(matrix(collect(folder), baseline="level3"), "50% of_it")
     assert text.count(r"\\") == 5
     assert r"50\% of\_it" in text
@@ -133,7 +133,7 @@ def test_two_reports_of_one_folder_are_the_same_bytes(folder: Path) -> None:
     assert pages[0] == pages[1]
 
 
-def test_ledgers_and_lint_reports_beside_the_arms_are_summed_up(folder: Path) -> None:
+def test_ledgers_and_lint_reports_next_to_the_arms_are_summed_up(folder: Path) -> None:
     (folder / "data").mkdir()
     ledger = '{"made_by": "mix", "counts": {"kept": 7, "duplicate": 2}, "outputs": []}'
     (folder / "data" / "level2.ledger.json").write_text(ledger, encoding="utf-8")
@@ -148,10 +148,10 @@ def test_ledgers_and_lint_reports_beside_the_arms_are_summed_up(folder: Path) ->
 
 def test_runs_of_another_engine_are_warned_of_in_the_table_and_on_the_page(folder: Path) -> None:
     path = next((folder / "scores" / "tiny--level2--full--s1").rglob("results_*.json"))
-    held = json.loads(path.read_text())
-    path.write_text(json.dumps(held | {"config": {"model": "vllm"}}))
+    logged = json.loads(path.read_text())
+    path.write_text(json.dumps(logged | {"config": {"model": "vllm"}}))
     other = next((folder / "scores" / "tiny--level3--full--s1").rglob("results_*.json"))
-    other.write_text(json.dumps(held | {"config": {"model": "hf"}}))
+    other.write_text(json.dumps(logged | {"config": {"model": "hf"}}))
     table = report(folder).table
     assert "digits: engine differs between runs" in table.notes[-1]
     page = (folder / "report" / "report.html").read_text(encoding="utf-8")
@@ -179,17 +179,17 @@ def test_the_learnability_gap_is_drawn_with_the_interval_of_the_paired_differenc
             add_run(tmp_path, run, arm, student)
             add_training(tmp_path, run)
             add_scores(tmp_path, run, [number < right for number in range(40)])
-    held = matrix(collect(tmp_path))
-    (figure,) = gap_figures(held)
+    table = matrix(collect(tmp_path))
+    (figure,) = gap_figures(table)
     assert figure.name == "gap-mix-long-mix-short"
     assert figure.svg.count('stroke-width="2" opacity=".5"') == 2  # a bar a student
-    assert figure.svg.count('stroke-width="2.5"') == 1  # nought stands out
+    assert figure.svg.count('stroke-width="2.5"') == 1  # zero stands out
     long, short = (("Qwen2.5-7B-Instruct", f"mix-{arm}", "full") for arm in ("long", "short"))
-    gap = held.between(short, long, "digits")
+    gap = table.between(short, long, "digits")
     assert gap is not None
     assert gap.difference.value == pytest.approx(0.2)
     assert 0.0 < gap.difference.low < 0.2 < gap.difference.high < 0.4
-    unknown = replace(held, runs={})
+    unknown = replace(table, runs={})
     assert unknown.between(short, long, "digits") is None
     (figure,) = gap_figures(unknown)
     assert 'stroke-width="2" opacity=".5"' not in figure.svg  # no bar without samples

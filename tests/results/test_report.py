@@ -44,7 +44,7 @@ def test_a_score_comes_with_its_interval_and_costs(folder: Path) -> None:
     }
     assert table.notes == (
         "digits: the intervals of the best (tiny--level1--full--s42 95.0) and the worst "
-        "(tiny--answers--full--s42 10.0) keep apart; 1 of 1 pairs keep apart",
+        "(tiny--answers--full--s42 10.0) do not overlap; 1 of 1 pairs of intervals do not overlap",
     )
 
 
@@ -107,7 +107,7 @@ def test_several_answers_a_question_are_one_question(folder: Path) -> None:
     assert (score.questions, score.repeats, score.score.value) == (3, 4, 0.25)
 
 
-def test_a_folder_that_is_none_and_one_without_results_are_told_apart(tmp_path: Path) -> None:
+def test_a_folder_that_is_none_and_one_without_results_are_distinguished(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"not a run folder \(it has no manifest\.jsonl\)"):
         report(tmp_path)
     add_run(tmp_path, "r", "a")

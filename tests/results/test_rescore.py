@@ -1,4 +1,4 @@
-"""Old samples are graded again beside the old result, once a question, with what changed."""
+"""Old samples are graded again next to the old result, once a question, with what changed."""
 
 import json
 import subprocess
@@ -52,16 +52,16 @@ def test_what_changed_is_counted_and_the_old_files_stay(tmp_path: Path) -> None:
     (done,) = rescore([tmp_path], workers=1)
     assert path.read_bytes() == before
     assert (done.before, done.score.value, done.up, done.down) == ({"none": 0.5}, 0.5, 1, 1)
-    held = json.loads(done.written[0].read_text(encoding="utf-8"))
-    assert held["results"]["toy"]["exact_match,rescored"] == 0.5
-    assert held["rescored"]["from"] == path.name
+    results = json.loads(done.written[0].read_text(encoding="utf-8"))
+    assert results["results"]["toy"]["exact_match,rescored"] == 0.5
+    assert results["rescored"]["from"] == path.name
     verdicts = [json.loads(line) for line in done.written[1].read_text().splitlines()]
     assert [row["score"] for row in verdicts] == [1.0, 1.0, 0.0, 0.0]
     assert score_changes([done]).rows[0][2:6] == ("none", "4", "50.0", "50.0")
     assert sum(int(row[4]) for row in rule_table([done]).rows) == 4
 
 
-def test_a_second_time_writes_beside_the_first(tmp_path: Path) -> None:
+def test_a_second_time_writes_next_to_the_first(tmp_path: Path) -> None:
     written(tmp_path, [sample(0, r"\boxed{1}", "1", 0.0)])
     first, second = (rescore([tmp_path], workers=1)[0].written for _ in range(2))
     assert first[1].name == f"verdicts_toy_{STAMP}.rescored.jsonl"
@@ -139,11 +139,11 @@ def test_likelihoods_of_choices_are_left_out_by_name(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds likelihoods of choices, no text"):
         rescore([tmp_path], workers=1)
     written(tmp_path, [sample(0, r"\boxed{1}", "1", 0.0)])
-    told: list[str] = []
-    (done,) = rescore([tmp_path], workers=1, tell=told.append)
+    lines: list[str] = []
+    (done,) = rescore([tmp_path], workers=1, tell=lines.append)
     assert done.file.task == "toy"
-    assert "samples_choices" in told[0]
-    assert told[0].endswith("likelihoods of choices, no text to grade; left out")
+    assert "samples_choices" in lines[0]
+    assert lines[0].endswith("likelihoods of choices, no text to grade; left out")
 
 
 def test_upstreams_aime_is_read_with_its_capital_letters(tmp_path: Path) -> None:

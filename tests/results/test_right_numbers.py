@@ -81,8 +81,8 @@ def test_verdicts_are_joined_by_question_where_ids_are_shared(tmp_path: Path) ->
 def test_older_verdicts_with_a_shared_id_are_refused_and_others_read(tmp_path: Path) -> None:
     study(tmp_path, {"a": [question(n, n < 2) for n in range(4)]})
     path = tmp_path / "scores" / "a" / "model" / f"verdicts_t_{STAMP}.judged.jsonl"
-    said = [{"outcome": "correct", "rule": "", "answer": "1"}]
-    rows = [{"key": f"q{n}", "score": 1.0, "verdicts": said} for n in range(4)]
+    verdicts = [{"outcome": "correct", "rule": "", "answer": "1"}]
+    rows = [{"key": f"q{n}", "score": 1.0, "verdicts": verdicts} for n in range(4)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     ((_, score),) = collect(tmp_path, "judged").rows()
     assert score.score.value == 1.0
@@ -154,7 +154,7 @@ def test_seeds_and_arms_that_answered_other_questions_are_said_to(tmp_path: Path
     assert "base on t: its seeds answered 100, 20 questions; pooled over the 20" in notes
     assert "new on t: answered other questions than the baseline (50 and 20, 20 in both)" in notes
     assert "t: the runs did not all answer the same questions, so the intervals" in notes
-    assert "keep apart" not in notes
+    assert "do not overlap" not in notes
 
 
 def test_a_mean_takes_no_group_with_its_members(tmp_path: Path) -> None:
@@ -240,9 +240,9 @@ def test_all_runs_that_cannot_be_read_are_named_at_once(tmp_path: Path) -> None:
     study(tmp_path, {"a": [question(0, True)], "b": [question(0, True)]})
     for run in "ab":
         (tmp_path / "scores" / run / "model" / f"results_{STAMP}.json").write_text("{")
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as raised:
         collect(tmp_path)
-    assert [fault.wrong[:20] for fault in told.value.faults] == ["not readable as JSON"] * 2
+    assert [fault.wrong[:20] for fault in raised.value.faults] == ["not readable as JSON"] * 2
 
 
 def test_several_results_files_of_a_folder_are_named(tmp_path: Path) -> None:
@@ -266,9 +266,9 @@ def test_several_samples_files_of_a_task_are_named_by_compare_and_rescore(tmp_pa
     _, warnings = compare([tmp_path / "scores" / run for run in "ab"], anyway=True)
     named = f"2 samples files of t in model; read: samples_t_{LATER}.jsonl, the newest by its name"
     assert named in warnings[0]
-    told: list[str] = []
-    rescore([tmp_path], workers=1, tell=told.append)
-    assert named in told[0]
+    lines: list[str] = []
+    rescore([tmp_path], workers=1, tell=lines.append)
+    assert named in lines[0]
 
 
 def test_a_report_opens_each_samples_file_once(

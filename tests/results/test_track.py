@@ -1,4 +1,4 @@
-"""Scores and curves reach the trackers that are installed; the others are asked for by name."""
+"""Scores and curves reach the trackers that are installed; a missing one is named."""
 
 import importlib.util
 import subprocess
@@ -96,18 +96,18 @@ def test_trackio_keeps_scores_in_a_local_folder(folder: Path) -> None:
 
 def test_the_page_is_served_on_loopback_and_the_server_stops_by_itself(tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text("<p>here</p>", encoding="utf-8")
-    told: list[str] = []
+    addresses: list[str] = []
     ready = threading.Event()
 
     def tell(address: str) -> None:
-        told.append(address)
+        addresses.append(address)
         ready.set()
 
     server = threading.Thread(target=serve_page, args=(tmp_path, 0, 0.5, tell))
     server.start()
     assert ready.wait(5)
-    assert told[0].startswith("http://127.0.0.1:")
-    with urllib.request.urlopen(told[0]) as response:
+    assert addresses[0].startswith("http://127.0.0.1:")
+    with urllib.request.urlopen(addresses[0]) as response:
         assert response.read() == b"<p>here</p>"
     server.join(timeout=5)
     assert not server.is_alive()

@@ -17,49 +17,54 @@ def mean_tokens(texts: Sequence[str], model: Path) -> float | None:
     """Return the mean number of tokens of texts, or None without a tokenizer to count with.
 
     The first `SAMPLE` texts are counted. `model` is a folder with a `tokenizer.json`.
+
+    Raises:
+        FaultsError: the file is not a tokenizer.
     """
     path = model / "tokenizer.json"
     if not texts or not path.is_file() or importlib.util.find_spec("tokenizers") is None:
         return None
-    from tokenizers import Tokenizer
-
-    chosen = [text.encode("utf-8", "replace").decode() for text in texts[:SAMPLE]]
-    reader = Tokenizer.from_file(str(path))
-    counted = reader.encode_batch(chosen, add_special_tokens=False)
-    return sum(len(one.ids) for one in counted) / len(counted)
+    counts = token_counts(str(path), texts[:SAMPLE])
+    return sum(counts) / len(counts)
 
 
 def token_counts(tokenizer: str, texts: Sequence[str]) -> list[int]:
     """Return how many tokens each text has, without the special ones around it.
 
-    `tokenizer` is a `tokenizer.json`, a folder that holds one, or a hub id.
+    `tokenizer` is a `tokenizer.json`, a folder that holds one, or a hub id. Half of a surrogate
+    pair is counted as a question mark.
 
     Raises:
         FaultsError: there is no such tokenizer, or the library is not installed.
     """
-    return [
-        len(encoded.ids)
-        for encoded in _loaded(tokenizer).encode_batch_fast(list(texts), add_special_tokens=False)
-    ]
+    chosen = [text.encode("utf-8", "replace").decode() for text in texts]
+    encoded = _loaded(tokenizer).encode_batch_fast(chosen, add_special_tokens=False)
+    return [len(one.ids) for one in encoded]
+
+
+def _loaded(tokenizer: str) -> Any:
+    path = Path(tokenizer)
+    path = path / "tokenizer.json" if path.is_dir() else path
+    remedy = "name a tokenizer.json, a model folder or a hub id"
+    try:
+        return _of_text(path.read_text(encoding="utf-8")) if path.is_file() else _of_hub(tokenizer)
+    except ImportError as error:
+        wrong = "the tokenizers library is not installed"
+        raise FaultsError(Fault(tokenizer, wrong, "", "pip install tokenizers")) from error
+    except Exception as error:  # the library raises bare Exception for a broken or missing file
+        raise FaultsError(Fault(tokenizer, f"no tokenizer ({error})"[:200], "", remedy)) from error
 
 
 @functools.lru_cache(maxsize=1)
-def _loaded(tokenizer: str) -> Any:
-    remedy = "name a tokenizer.json, a model folder or a hub id"
-    try:
-        from tokenizers import Tokenizer
-    except ImportError as error:
-        fault = Fault(
-            tokenizer, "the tokenizers library is not installed", "", "pip install tokenizers"
-        )
-        raise FaultsError(fault) from error
-    path = Path(tokenizer)
-    path = path / "tokenizer.json" if path.is_dir() else path
-    try:
-        return (
-            Tokenizer.from_file(str(path))
-            if path.is_file()
-            else Tokenizer.from_pretrained(tokenizer)
-        )
-    except Exception as error:  # the library raises bare Exception for a broken or missing file
-        raise FaultsError(Fault(tokenizer, f"no tokenizer ({error})"[:200], "", remedy)) from error
+def _of_text(text: str) -> Any:
+    """Load a tokenizer by what its file holds: all runs of a student have a copy of the same."""
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_str(text)
+
+
+@functools.lru_cache(maxsize=1)
+def _of_hub(name: str) -> Any:
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_pretrained(name)

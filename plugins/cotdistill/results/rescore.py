@@ -69,7 +69,7 @@ def rescore(
     workers: int | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> list[Rescored]:
-    """Grade every sample below the places again and write the results beside the old ones.
+    """Grade every sample below the places again and write the results next to the old ones.
 
     A question is graded once, whatever the number of filters; a row that repeats a question is
     counted and left out. Questions without a gold answer are named and left out of the score.

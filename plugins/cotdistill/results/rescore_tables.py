@@ -55,7 +55,7 @@ def rule_table(done: Sequence[Rescored]) -> Table:
         )
         for run, one in zip(run_names([one.file for one in done]), done, strict=True)
         for (outcome, rule), change in sorted(
-            one.rules.items(), key=lambda held: (-held[1].responses, held[0])
+            one.rules.items(), key=lambda rule: (-rule[1].responses, rule[0])
         )
     ]
     columns = ("run", "task", "outcome", "rule", "responses", "up", "down")

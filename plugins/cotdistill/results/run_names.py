@@ -15,11 +15,11 @@ def short_names(places: Sequence[Path]) -> list[str]:
     ['a', 'b']
     """
     parts = [list(place.parts) for place in places]
-    while min(map(len, parts)) > 1 and len({held[-1] for held in parts}) < len(parts):
-        if len({tuple(held[:-1]) for held in parts}) == 1:
+    while min(map(len, parts)) > 1 and len({path[-1] for path in parts}) < len(parts):
+        if len({tuple(path[:-1]) for path in parts}) == 1:
             break
-        parts = [held[:-1] for held in parts]
-    return [held[-1] for held in parts]
+        parts = [path[:-1] for path in parts]
+    return [path[-1] for path in parts]
 
 
 def run_names(files: Sequence[SampleFile]) -> list[str]:

@@ -105,8 +105,8 @@ def _verdict(row: Row, place: str) -> Verdict:
     rows = row.get("verdicts")
     if (score is not None and value is None) or not isinstance(rows, list):
         raise DataError(Fault(place, "no score or no verdicts", "a row of rescore or judge"))
-    return Verdict(value, tuple(_said(one) for one in rows if isinstance(one, dict)))
+    return Verdict(value, tuple(_response(one) for one in rows if isinstance(one, dict)))
 
 
-def _said(one: Mapping[str, Any]) -> tuple[str, str, str]:
+def _response(one: Mapping[str, Any]) -> tuple[str, str, str]:
     return str(one.get("outcome")), str(one.get("rule") or ""), str(one.get("answer") or "")

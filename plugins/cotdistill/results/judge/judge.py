@@ -49,7 +49,7 @@ def judge(
     """Grade every response, ask the judge about those that need it, and write what both say.
 
     `asker` sends the requests (see `hosts.endpoint` and `hosts.vllm`). Answers are kept in
-    `cache`, by default beside the samples; `tell` gets a line on every file that is left out.
+    `cache`, by default next to the samples; `tell` gets a line on every file that is left out.
 
     Raises:
         DataError: there are no samples, or no reference answers; the cache is no cache.

@@ -82,7 +82,7 @@ def curves(
     name: str,
     title: str,
     about: str,
-    held: Sequence[Curve],
+    lines: Sequence[Curve],
     *,
     x_label: str,
     y_label: str,
@@ -92,10 +92,10 @@ def curves(
 ) -> Figure:
     """Return curves with their intervals as bars, and a legend below."""
     left, right, top, bottom = 64, _WIDTH - 16, 16, 276
-    xs = [point.x for curve in held for point in curve.points]
+    xs = [point.x for curve in lines for point in curve.points]
     x_low, x_high = min(xs), max(xs)
     x_span = (x_high - x_low) or 1.0
-    y_low, y_high = _reach(held, log_y, percent)
+    y_low, y_high = _reach(lines, log_y, percent)
 
     def place(x: float, y: float) -> tuple[float, float]:
         y = math.log10(max(y, 1e-9)) if log_y else y
@@ -114,8 +114,8 @@ def curves(
     parts.append(_text((left + right) / 2, bottom + 38, x_label, "ink small", "middle"))
     turned = f'transform="rotate(-90 14 {(top + bottom) / 2})"'
     parts.append(_text(14, (top + bottom) / 2, y_label, "ink small", "middle", turned))
-    names = list(dict.fromkeys(curve.name for curve in held))  # curves of one name share a colour
-    for curve in held:
+    names = list(dict.fromkeys(curve.name for curve in lines))  # curves of one name share a colour
+    for curve in lines:
         parts += _curve(curve, COLOURS[names.index(curve.name) % len(COLOURS)], place)
     legend, height = _legend(names, bottom + 58)
     return Figure(name, title, about, _svg(title, height, [*parts, *legend]))
@@ -138,10 +138,10 @@ def _curve(
     return parts
 
 
-def _reach(held: Sequence[Curve], log_y: bool, percent: bool) -> tuple[float, float]:
+def _reach(lines: Sequence[Curve], log_y: bool, percent: bool) -> tuple[float, float]:
     values = [
         value
-        for curve in held
+        for curve in lines
         for point in curve.points
         for value in (point.y.low, point.y.value, point.y.high)
         if not math.isnan(value)
@@ -160,7 +160,7 @@ def _reach(held: Sequence[Curve], log_y: bool, percent: bool) -> tuple[float, fl
 def _y_ticks(low: float, high: float, percent: bool, log_y: bool) -> list[tuple[float, str]]:
     if log_y:
         return [(float(power), f"{10.0**power:g}") for power in range(int(low), int(high) + 1)]
-    steps = 4 if low < 0 else 5  # four steps put nought on a line
+    steps = 4 if low < 0 else 5  # four steps put zero on a line
     values = [low + (high - low) * part / steps for part in range(steps + 1)]
     if percent:
         return [(value, f"{100 * value:.0f} %") for value in values]

@@ -141,7 +141,7 @@ def _ledgers(folder: Path) -> list[dict[str, str]]:
 
 
 def _lints(folder: Path) -> list[dict[str, str]]:
-    """What `cotdistill lint data/ARM.jsonl --json > data/ARM.lint.json` left beside the arms."""
+    """What `cotdistill lint data/ARM.jsonl --json > data/ARM.lint.json` left next to the arms."""
     found = []
     for path in sorted((folder / "data").glob("*.lint.json")):
         report = json.loads(path.read_text(encoding="utf-8"))

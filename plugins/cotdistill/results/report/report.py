@@ -269,7 +269,7 @@ def _verdicts(results: Results) -> list[str]:
 
 
 def _separations(results: Results, scores: Matrix) -> list[str]:
-    """Say of the best and the worst run of each task whether their intervals keep apart."""
+    """Say of the best and the worst run of each task whether their intervals overlap."""
     lines = []
     for task in sorted(scores.tasks):
         rows = [(run, score) for run, score in results.rows() if score.task == task]
@@ -285,10 +285,10 @@ def _separations(results: Results, scores: Matrix) -> list[str]:
         apart = [not one.score.overlaps(two.score) for (_, one), (_, two) in pairs]
         best = max(rows, key=lambda pair: pair[1].score.value)
         worst = min(rows, key=lambda pair: pair[1].score.value)
-        keep = "keep apart" if not best[1].score.overlaps(worst[1].score) else "overlap"
+        overlap = "overlap" if best[1].score.overlaps(worst[1].score) else "do not overlap"
         lines.append(
             f"{task}: the intervals of the best ({_name(best)}) and the worst ({_name(worst)}) "
-            f"{keep}; {sum(apart)} of {len(pairs)} pairs keep apart"
+            f"{overlap}; {sum(apart)} of {len(pairs)} pairs of intervals do not overlap"
         )
     return lines
 

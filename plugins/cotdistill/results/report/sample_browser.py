@@ -30,7 +30,7 @@ _KEPT = 4  # times as many characters as a page shows are kept while files are r
 _LONGEST = 4_000
 _SHORTEST = 400
 _RESPONSES = 4
-_AROUND = 60  # characters that a response takes beside its text
+_AROUND = 60  # characters that a response takes besides its text
 
 
 @dataclass(frozen=True)
@@ -199,9 +199,9 @@ def browse(results: Results, kept: SampleKeeper) -> Browsed:
             ends, length, doc, target = one.asked[name]
             gold = gold_of(Sample(Path(), 0, one.task, {"doc": doc, "target": target})) or ""
             questions.append([one.task, shorten(_Text(ends, length), longest), gold])
-        for run, said in one.by_run.items():
+        for run, of_run in one.by_run.items():
             for name, number in numbers.items():
-                fields = said.get(name, ())
+                fields = of_run.get(name, ())
                 for start in range(0, len(fields), _FIELDS):
                     ends, length, *grade = fields[start : start + _FIELDS]
                     text = shorten(_Text(ends, length), longest)

@@ -62,8 +62,8 @@ def _is_ours(host: str | None, port: int) -> bool:
     """
     if host is None:
         return False
-    name, _, said = host.partition(":")
-    return name.lower() in _HOSTS and (said == str(port) or (not said and port == 80))
+    name, _, given = host.partition(":")
+    return name.lower() in _HOSTS and (given == str(port) or (not given and port == 80))
 
 
 def serve_page(folder: Path, port: int, idle: float, tell: Callable[[str], None]) -> None:

@@ -26,7 +26,7 @@ _MOST_LOSSES = 64
 
 
 def study_figures(
-    results: Results, held: Matrix, teachers: Sequence[tuple[str, Score]] = ()
+    results: Results, table: Matrix, teachers: Sequence[tuple[str, Score]] = ()
 ) -> list[Figure]:
     """Return every picture that the study's arms and files allow.
 
@@ -34,33 +34,33 @@ def study_figures(
     """
     study = study_if_any(results.folder)
     arms = arms_and_faults(study, "study.yaml")[0] if study else {}
-    made = [*_score_figures(held)]
-    made += _level_figures(held, arms)
-    made += _mix_figures(held, arms)
-    made += gap_figures(held)
-    made += teacher_figures(held, arms)
-    made += teacher_student_figures(held, teachers)
+    made = [*_score_figures(table)]
+    made += _level_figures(table, arms)
+    made += _mix_figures(table, arms)
+    made += gap_figures(table)
+    made += teacher_figures(table, arms)
+    made += teacher_student_figures(table, teachers)
     made += _loss_figure(results)
     return made
 
 
-def _score_figures(held: Matrix) -> Iterator[Figure]:
-    for task in held.tasks:
+def _score_figures(table: Matrix) -> Iterator[Figure]:
+    for task in table.tasks:
         rows = [
-            (group_name(held, group), group[1], cell.score)
-            for group in held.groups
-            if (cell := held.cells.get((group, task))) is not None
+            (group_name(table, group), group[1], cell.score)
+            for group in table.groups
+            if (cell := table.cells.get((group, task))) is not None
         ]
         about = (
             "Each dot is a score, each bar its 95 % interval over questions. Two dots whose bars "
-            "keep apart differ; two whose bars overlap may still differ in the paired test."
+            "do not overlap differ; two whose bars overlap may still differ in the paired test."
         )
         yield dots(f"scores-{file_name(task)}", f"Scores on {task}", about, rows)
 
 
-def _level_figures(held: Matrix, arms: Mapping[str, ResolvedArm]) -> Iterator[Figure]:
+def _level_figures(table: Matrix, arms: Mapping[str, ResolvedArm]) -> Iterator[Figure]:
     levels: dict[str, float] = {}
-    for _, arm, _ in held.groups:
+    for _, arm, _ in table.groups:
         source = arms[arm].source if arm in arms else None
         named = _LEVEL.search(arm)
         if "answer-only" in arm:
@@ -73,10 +73,10 @@ def _level_figures(held: Matrix, arms: Mapping[str, ResolvedArm]) -> Iterator[Fi
     if len(set(levels.values())) < 3:
         return
     drawn = []
-    for student, recipe, task in _lines(held):
-        points = _points(held, student, recipe, task, levels)
+    for student, recipe, task in _lines(table):
+        points = _points(table, student, recipe, task, levels)
         if len(points) >= 3:
-            drawn.append(Curve(_line_name(held, student, recipe, task), tuple(points)))
+            drawn.append(Curve(_line_name(table, student, recipe, task), tuple(points)))
     ticks = [(v, "answer only" if v == 0 else f"{v:g}") for v in sorted(set(levels.values()))]
     about = "How much finer rationales help: the score by the granularity level that was taught."
     if drawn:
@@ -86,19 +86,19 @@ def _level_figures(held: Matrix, arms: Mapping[str, ResolvedArm]) -> Iterator[Fi
         )  # fmt: skip
 
 
-def _mix_figures(held: Matrix, arms: Mapping[str, ResolvedArm]) -> Iterator[Figure]:
+def _mix_figures(table: Matrix, arms: Mapping[str, ResolvedArm]) -> Iterator[Figure]:
     pairs: dict[tuple[str, str], dict[str, float]] = {}
-    for _, arm, _ in held.groups:
+    for _, arm, _ in table.groups:
         mixing = arms[arm].mixing if arm in arms else None
         if mixing and len(mixing.weights) == 2:
             (first, one), (second, two) = mixing.weights.items()
             pairs.setdefault((first, second), {first: 1.0, second: 0.0})[arm] = one / (one + two)
     for (first, second), shares in pairs.items():
         drawn = []
-        for student, recipe, task in _lines(held):
-            points = _points(held, student, recipe, task, shares)
+        for student, recipe, task in _lines(table):
+            points = _points(table, student, recipe, task, shares)
             if len(points) >= 2:
-                drawn.append(Curve(_line_name(held, student, recipe, task), tuple(points)))
+                drawn.append(Curve(_line_name(table, student, recipe, task), tuple(points)))
         about = f"Mix Distillation: the score by the share of {first} among {first} and {second}."
         if drawn:
             yield curves(
@@ -133,23 +133,23 @@ def _thinned(curve: tuple[tuple[int, float], ...], most: int = 200) -> list[tupl
     return [(piece[-1][0], statistics.fmean(loss for _, loss in piece)) for piece in pieces]
 
 
-def _lines(held: Matrix) -> list[tuple[str, str, str]]:
-    found = dict.fromkeys((student, recipe) for student, _, recipe in held.groups)
-    return [(student, recipe, task) for student, recipe in found for task in held.tasks]
+def _lines(table: Matrix) -> list[tuple[str, str, str]]:
+    found = dict.fromkeys((student, recipe) for student, _, recipe in table.groups)
+    return [(student, recipe, task) for student, recipe in found for task in table.tasks]
 
 
-def _line_name(held: Matrix, student: str, recipe: str, task: str) -> str:
-    several = [len({one[place] for one in held.groups}) > 1 for place in (0, 2)]
+def _line_name(table: Matrix, student: str, recipe: str, task: str) -> str:
+    several = [len({one[place] for one in table.groups}) > 1 for place in (0, 2)]
     parts = [part for part, wanted in zip((student, recipe), several, strict=True) if wanted]
-    return " · ".join([*parts, *([task] if len(held.tasks) > 1 or not parts else [])])
+    return " · ".join([*parts, *([task] if len(table.tasks) > 1 or not parts else [])])
 
 
 def _points(
-    held: Matrix, student: str, recipe: str, task: str, places: dict[str, float]
+    table: Matrix, student: str, recipe: str, task: str, places: dict[str, float]
 ) -> list[Point]:
     found = [
         Point(x, cell.score)
         for arm, x in places.items()
-        if (cell := held.cells.get(((student, arm, recipe), task))) is not None
+        if (cell := table.cells.get(((student, arm, recipe), task))) is not None
     ]
     return sorted(found, key=lambda point: point.x)
