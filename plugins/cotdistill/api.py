@@ -122,7 +122,7 @@ def read_results(folder: str | Path, *, verdicts: Verdicts = "run") -> list[dict
         UserError: it is not a run folder, or its files are broken.
     """
     from cotdistill.results.collect import collect
-    from cotdistill.results.report.report import result_rows
+    from cotdistill.results.report.tables import result_rows
 
     return result_rows(collect(Path(folder), verdicts))
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from cotdistill.results.report.report import as_markdown, report
+from cotdistill.results.report.report import report
 from cotdistill.results.report.serve import serve_page
+from cotdistill.results.report.tables import as_markdown
 from cotdistill.tables import Table, escaped_markdown, printable
 from run_folder import STAMP, add_run, add_scores, add_training
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from cotdistill.results.collect import collect
 from cotdistill.results.matrix import Matrix, matrix
-from cotdistill.results.report.report import comparison_table, report
+from cotdistill.results.report.report import report
+from cotdistill.results.report.tables import comparison_table
 from run_folder import STAMP, add_run, add_scores, add_training, write_study
 
 ANSWERS, LEVEL = ("tiny", "answer-only", "full"), ("tiny", "level6", "full")

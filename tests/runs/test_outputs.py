@@ -12,11 +12,8 @@ import pytest
 
 from cotdistill.errors import FaultsError
 from cotdistill.hosts.llamafactory.end_token import end_at_the_trained_token
-from cotdistill.hosts.llamafactory.outputs import (
-    last_whole_checkpoint,
-    training_fault,
-    training_now,
-)
+from cotdistill.hosts.llamafactory.outputs import training_fault, training_now
+from cotdistill.hosts.llamafactory.resume import last_whole_checkpoint
 from cotdistill.hosts.lm_eval.outputs import evaluation_fault
 from cotdistill.runs.jobs import Job
 from cotdistill.runs.output_folder import StartingPoint, prepare_output_folder

@@ -8,6 +8,7 @@ PUBLIC_MODULES = (
     "llamafactory.arguments",
     "llamafactory.end_token",
     "llamafactory.outputs",
+    "llamafactory.resume",
     "llamafactory.rows",
     "llamafactory.snapshot",
     "lm_eval.generated",

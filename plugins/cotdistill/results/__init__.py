@@ -7,6 +7,7 @@ PUBLIC_MODULES = (
     "judge.options",
     "report.report",
     "report.serve",
+    "report.tables",
     "report.track",
     "rescore",
     "rescore_tables",

@@ -17,7 +17,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from cotdistill.hosts.llamafactory.outputs import checkpoints, last_whole_checkpoint, training_fault
+from cotdistill.hosts.llamafactory.outputs import training_fault
+from cotdistill.hosts.llamafactory.resume import checkpoints, last_whole_checkpoint
 from cotdistill.hosts.lm_eval.kept_responses import LOCK, kept_responses
 from cotdistill.runs.jobs import Job
 from cotdistill.runs.plan import has_own_folder
