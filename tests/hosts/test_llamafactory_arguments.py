@@ -1,13 +1,14 @@
 """Training and export files are checked against the snapshot, and the snapshot against the host."""
 
 import json
-import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cotdistill.hosts.llamafactory import arguments as llamafactory
+from cotdistill.errors import FaultsError
+from cotdistill.hosts.environments.ask_python import ask_python
 from cotdistill.hosts.llamafactory import snapshot as llamafactory_snapshot
 from cotdistill.hosts.llamafactory.arguments import (
     accepted_by_llamafactory,
@@ -98,9 +99,7 @@ def test_a_number_key_that_is_whole_in_transformers_4_must_be_whole() -> None:
 
 @pytest.mark.host
 def test_the_snapshot_is_what_the_installed_llamafactory_says() -> None:
-    command = [sys.executable, "-P", llamafactory_snapshot.__file__, "--read"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    reading = json.loads(done.stdout.splitlines()[-1])
+    reading = ask_python([sys.executable], Path(llamafactory_snapshot.__file__))
     major = int(reading["versions"]["transformers"].split(".")[0])
     snapshot = json.loads(llamafactory_snapshot.SNAPSHOT.read_text(encoding="utf-8"))
     assert snapshot["llamafactory"] == reading["versions"]["llamafactory"]
@@ -141,5 +140,5 @@ def test_llamafactory_itself_accepts_what_is_accepted_here_and_names_what_it_ref
 
 
 def test_a_python_without_llamafactory_is_one_clear_line() -> None:
-    with pytest.raises(llamafactory.FaultsError, match=r"cannot be asked .*cotdistill doctor"):
+    with pytest.raises(FaultsError, match=r"cannot be asked .*cotdistill doctor"):
         accepted_by_llamafactory([("x", "train", FULL)], [sys.executable, "-S", "-I"])

@@ -2,6 +2,7 @@
 
 PUBLIC_MODULES = (
     "endpoint",
+    "environments.ask_python",
     "environments.cpu_torch",
     "environments.look_into",
     "hub",

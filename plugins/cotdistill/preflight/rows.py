@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cotdistill.errors import Fault
+from cotdistill.errors import Fault, FaultsError
 from cotdistill.files.yamls import read_yaml
+from cotdistill.hosts.environments.ask_python import ask_python
 from cotdistill.hosts.llamafactory import rows as training_rows
 from cotdistill.runfolder.commands import prefixed
 from cotdistill.runfolder.manifest import ManifestRun
@@ -72,27 +70,19 @@ def row_reports(
     One process handles all of them: importing the host takes longer than reading most arms.
     """
     arguments = [read_yaml(root / run.files.train) for run in runs]
-    # -P keeps the script's folder, which has a llamafactory.py of its own, out of the search path
-    command = prefixed(study, "train", ["python", "-P", str(_SCRIPT)])
-    if command[0] == "python":
-        command[0] = sys.executable
-    done = subprocess.run(
-        command,
-        input=json.dumps([{"arguments": config, "show": show} for config in arguments]),
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "LLAMAFACTORY_VERBOSITY": "ERROR", "CUDA_VISIBLE_DEVICES": ""},
-    )
-    answers = [
-        json.loads(text.removeprefix(training_rows.MARK))
-        for text in done.stdout.splitlines()
-        if text.startswith(training_rows.MARK)
-    ]
-    if done.returncode or len(answers) != len(runs):
-        last = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
-        wrong = f"LLaMA-Factory could not read the training rows ({last[:300]})"
-        return [], [Fault(str(root), wrong, "", "see cotdistill doctor")]
+    python = prefixed(study, "train", ["python"])
+    if python == ["python"]:
+        python = [sys.executable]
+    try:
+        answers = ask_python(
+            python,
+            _SCRIPT,
+            [{"arguments": config, "show": show} for config in arguments],
+            env={"LLAMAFACTORY_VERBOSITY": "ERROR", "CUDA_VISIBLE_DEVICES": ""},
+            failure="LLaMA-Factory could not read the training rows ({})",
+        )
+    except FaultsError as error:
+        return [], list(error.faults)
     reports, faults = [], []
     for run, config, counts in zip(runs, arguments, answers, strict=True):
         if "error" in counts:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import functools
-import json
 import shlex
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cotdistill.errors import Fault, FaultsError
+from cotdistill.errors import FaultsError
+from cotdistill.hosts.environments import check_import, probe
+from cotdistill.hosts.environments.ask_python import ask_python
 
-_PROBE = Path(__file__).with_name("probe.py")
+_PROBE = Path(probe.__file__)
+_IMPORT = Path(check_import.__file__)
+_REMEDY = "check the stage's environment prefix"
 _PROBE_SECONDS = 120
 _IMPORT_SECONDS = 600
 
@@ -61,9 +63,7 @@ def look_into(python: tuple[str, ...]) -> Environment:
     Raises:
         FaultsError: its interpreter cannot be started.
     """
-    facts: dict[str, Any] = json.loads(
-        _output_of(python, _PROBE.read_text("utf-8"), _PROBE_SECONDS)
-    )
+    facts: dict[str, Any] = ask_python(python, _PROBE, seconds=_PROBE_SECONDS, remedy=_REMEDY)
     return Environment(
         python=python,
         version=tuple(facts["python"]),
@@ -83,28 +83,7 @@ def look_into(python: tuple[str, ...]) -> Environment:
 def import_fault(python: tuple[str, ...], statement: str) -> str | None:
     """Return why an import fails in an environment, or None when it works; takes seconds."""
     try:
-        _output_of(python, f"{statement}\nprint('\\nok')", _IMPORT_SECONDS)
+        ask_python(python, _IMPORT, statement, seconds=_IMPORT_SECONDS)
     except FaultsError as error:
         return error.faults[0].wrong
     return None
-
-
-def _output_of(python: tuple[str, ...], code: str, seconds: float) -> str:
-    place = shlex.join(python)
-    remedy = "check the stage's environment prefix"
-    try:
-        done = subprocess.run(
-            [*python, "-c", code], capture_output=True, text=True, check=False, timeout=seconds
-        )
-    except OSError as error:
-        raise FaultsError(
-            Fault(place, f"cannot be started ({error.strerror})", "a Python interpreter", remedy)
-        ) from error
-    except subprocess.TimeoutExpired as error:
-        wrong = f"did not answer within {seconds:.0f} s"
-        raise FaultsError(Fault(place, wrong, "", remedy)) from error
-    lines = done.stdout.strip().splitlines()
-    if done.returncode or not lines:
-        last = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
-        raise FaultsError(Fault(place, last, "", remedy))
-    return lines[-1]

@@ -1,14 +1,13 @@
 """What one Python environment holds, found without importing any of it.
 
-`look_into` runs its text in environments that need not hold cotdistill, so it
-uses the standard library only (and whichever `packaging` is there). It prints one JSON object.
+`ask_python` starts it in environments that need not hold cotdistill, so it uses the standard
+library only (and whichever `packaging` is there).
 """
 
 from __future__ import annotations
 
 import importlib.metadata as metadata
 import importlib.util
-import json
 import os
 import re
 import shutil
@@ -122,7 +121,7 @@ def facts() -> dict[str, Any]:
     }
 
 
-if __name__ == "__main__":
-    if sys.path and sys.path[0] in ("", str(Path.cwd())):
-        del sys.path[0]  # the current folder must not pass for an installed package
-    sys.stdout.write(f"\n{json.dumps(facts())}\n")
+def answer(_question: None) -> dict[str, Any]:
+    """Return the facts; the current folder must not pass for an installed package."""
+    sys.path[:] = [place for place in sys.path if place not in ("", str(Path.cwd()))]
+    return facts()

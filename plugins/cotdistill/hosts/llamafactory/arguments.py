@@ -11,46 +11,21 @@ from __future__ import annotations
 import functools
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cotdistill.errors import Fault, FaultsError, did_you_mean
+from cotdistill.errors import Fault, did_you_mean
 from cotdistill.files.yamls import yaml_scalar
+from cotdistill.hosts.environments.ask_python import ask_python
+from cotdistill.hosts.llamafactory import check_arguments, read_registrations
 from cotdistill.hosts.llamafactory.snapshot import SNAPSHOT
 
 Argument = Mapping[str, Any]
 
-_DEEP_CHECK = """
-import json, sys
-asked = json.load(sys.stdin)
-from llamafactory.hparams import get_train_args, get_infer_args
-import torch
-found = []
-for place, kind, arguments in asked:
-    if kind == "train":
-        arguments.pop("deepspeed", None)
-        if not torch.cuda.is_available():
-            arguments["use_cpu"] = True
-            if arguments.get("fsdp"):
-                arguments.pop("fsdp")
-                arguments.pop("fsdp_config", None)
-    try:
-        (get_train_args if kind == "train" else get_infer_args)(arguments)
-    except Exception as error:
-        found.append([place, type(error).__name__, str(error)])
-print("\\n" + json.dumps(found))
-"""
-
-_READ_ENTRIES = """
-import dataclasses, json, sys
-folder, *names = json.load(sys.stdin)
-from llamafactory.data.parser import get_dataset_list
-read = [dataclasses.asdict(entry) for entry in get_dataset_list(names, folder)]
-print("\\n" + json.dumps(dict(zip(names, read))))
-"""
+_CHECK = Path(check_arguments.__file__)
+_READ = Path(read_registrations.__file__)
 
 
 def training_argument_faults(arguments: Mapping[str, Any], place: str) -> list[Fault]:
@@ -76,7 +51,7 @@ def export_argument_faults(arguments: Mapping[str, Any], place: str) -> list[Fau
 
 
 def accepted_by_llamafactory(
-    asked: Sequence[tuple[str, str, Mapping[str, Any]]],
+    files: Sequence[tuple[str, str, Mapping[str, Any]]],
     python: Sequence[str] = (sys.executable,),
 ) -> list[Fault]:
     """Ask the host's own parser about many files at once: (place, "train" or "export", arguments).
@@ -87,10 +62,10 @@ def accepted_by_llamafactory(
     Raises:
         FaultsError: LLaMA-Factory cannot be run there.
     """
-    answers: list[tuple[str, str, str]] = _answer(python, _DEEP_CHECK, list(asked))
+    refused: list[tuple[str, str, str]] = _answer(python, _CHECK, list(files))
     return [
         Fault(place, f"LLaMA-Factory refuses it ({kind}: {' '.join(text.split())})")
-        for place, kind, text in answers
+        for place, kind, text in refused
     ]
 
 
@@ -99,33 +74,23 @@ def registrations_as_read(
 ) -> dict[str, dict[str, Any]]:
     """Return what LLaMA-Factory's own parser makes of entries of a `dataset_info.json`.
 
-    A column that it was not told of is None; `load_from` is "hf_hub" or "file".
+    A column that is not mapped is None; `load_from` is "hf_hub" or "file".
 
     Raises:
         FaultsError: LLaMA-Factory cannot be run there, or does not know an entry.
     """
-    read: dict[str, dict[str, Any]] = _answer(python, _READ_ENTRIES, [str(dataset_dir), *names])
+    question = {"folder": str(dataset_dir), "names": list(names)}
+    read: dict[str, dict[str, Any]] = _answer(python, _READ, question)
     return read
 
 
-def _answer(python: Sequence[str], code: str, question: Any) -> Any:
-    environment = {
+def _answer(python: Sequence[str], script: Path, question: Any) -> Any:
+    env = {
         "LLAMAFACTORY_VERBOSITY": "ERROR",
         "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0],
     }
-    done = subprocess.run(
-        [*python, "-c", code],
-        input=json.dumps(question),
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **environment},
-    )
-    if done.returncode != 0:
-        last = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
-        wrong = f"LLaMA-Factory cannot be asked ({last})"
-        raise FaultsError(Fault(" ".join(python), wrong, "", "see `cotdistill doctor`"))
-    return json.loads(done.stdout.splitlines()[-1])
+    failure = "LLaMA-Factory cannot be asked ({})"
+    return ask_python(python, script, question, env=env, failure=failure)
 
 
 @functools.cache

@@ -1,23 +1,14 @@
 """What LLaMA-Factory really trains on: its own data code, asked in the training environment.
 
-This file runs on its own as a script in that environment, whose Python may not know cotdistill:
-
-    python -P training_rows.py < asked.json
-
-`asked` is a list of {"arguments": a training file's mapping, "show": rows to show}. For each, the
-answer is one line of JSON behind a mark: counts of rows, truncated prompts and answers, rows
-without loss, lengths, and the trained text of a few rows; or what went wrong. Each row is tokenised
-twice, once at the file's cutoff_len and once without a limit, because LLaMA-Factory truncates in
-silence (infer_seqlen in its data/processor).
+`ask_python` starts this file there. Each row is tokenised twice, once at the file's cutoff_len and
+once without a limit, because LLaMA-Factory truncates in silence (infer_seqlen in its
+data/processor).
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Any
 
-MARK = "training-rows:"
 _NO_LIMIT = 1 << 22
 _NOT_TRAINED = -100
 
@@ -84,16 +75,17 @@ def _shown(row: dict[str, list[int]], tokenizer: Any) -> list[list[Any]]:
     return pieces
 
 
-def main() -> None:
-    """Answer every question on standard input, each on a line of its own."""
-    for asked in json.load(sys.stdin):
+def answer(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a report for each file, or in `error` why there is none.
+
+    A file is {"arguments": a training file's mapping, "show": rows to show}. A report counts rows,
+    truncated prompts and answers, rows without loss and tokens, and shows the trained text.
+    """
+    reports = []
+    for file in files:
         try:
-            answer = report(asked["arguments"], asked["show"])
+            reports.append(report(file["arguments"], file["show"]))
         except Exception as error:  # whatever the host raises is the answer to this one
-            answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
-        sys.stdout.write(f"\n{MARK}{json.dumps(answer)}\n")
-        sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()
+            text = " ".join(str(error).split())[:300]
+            reports.append({"error": f"{type(error).__name__}: {text}"})
+    return reports

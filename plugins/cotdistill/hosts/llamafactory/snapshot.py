@@ -18,7 +18,6 @@ import enum
 import inspect
 import json
 import re
-import subprocess
 import sys
 import types
 import typing
@@ -132,18 +131,19 @@ def _plain(value: Any) -> Any:
 
 
 def _reading(python: str) -> dict[str, Any]:
-    # -P: this folder holds a module called llamafactory, which must not hide the host
-    command = [python, "-P", __file__, "--read"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    reading: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    from cotdistill.hosts.environments.ask_python import ask_python
+
+    reading: dict[str, Any] = ask_python((python,), Path(__file__))
     return reading
+
+
+def answer(_question: None) -> dict[str, Any]:
+    """Return what the LLaMA-Factory of this Python knows; `ask_python` calls this there."""
+    return read_arguments()
 
 
 def main(given: list[str]) -> int:
     """Read with two interpreters and write the snapshot."""
-    if given == ["--read"]:
-        sys.stdout.write(f"{json.dumps(read_arguments())}\n")
-        return 0
     if len(given) not in (2, 3):
         sys.stderr.write(f"{__doc__}\n")
         return 2
