@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -12,42 +11,12 @@ from pathlib import Path
 import pytest
 
 from cotdistill.files.bundle import bundle_folder
+from stand_in_hosts import with_stand_ins
 
 pytestmark = pytest.mark.slow
 
 GENERATED = Path(__file__).with_name("run_folder_of_0.1")
 RUN = "tiny--fine--lora--s42"
-HOSTS = {
-    # export copies the student, whose tokenizer is a real one; training writes what is looked at
-    "llamafactory-cli": """
-import json, pathlib, shutil, sys, yaml
-verb, file, *_ = sys.argv[1:]
-settings = yaml.safe_load(open(file))
-if verb == "export":
-    shutil.copytree(settings["model_name_or_path"], settings["export_dir"], dirs_exist_ok=True)
-else:
-    output = pathlib.Path(settings["output_dir"])
-    output.mkdir(parents=True, exist_ok=True)
-    for weights in pathlib.Path(settings["model_name_or_path"]).glob("*.safetensors"):
-        shutil.copy(weights, output)
-    results = json.dumps({"train_runtime": 1.5, "train_loss": 0.5})
-    (output / "train_results.json").write_text(results)
-""",
-    "lm-eval": """
-import json, pathlib, sys, yaml
-settings = yaml.safe_load(open(sys.argv[sys.argv.index("--config") + 1]))
-output = pathlib.Path(settings["output_path"]) / "model"
-output.mkdir(parents=True)
-(task,) = settings["tasks"]
-stamp = "2026-01-01T00-00-00.000001"
-scores = {"results": {task: {"exact_match,none": 0.5}}}
-(output / f"results_{stamp}.json").write_text(json.dumps(scores))
-row = {"doc": {"question": "q"}, "doc_id": 0, "resps": [["1"]], "filtered_resps": ["1"],
-       "filter": "none", "target": "1", "arguments": {"gen_args_0": {"arg_0": "q"}},
-       "exact_match": 0.5, "metrics": ["exact_match"]}
-(output / f"samples_{task}_{stamp}.jsonl").write_text(json.dumps(row) + "\\n")
-""",
-}
 
 
 @pytest.fixture
@@ -87,12 +56,7 @@ def test_the_folder_is_an_older_one_and_names_no_machine() -> None:
 def test_it_runs_to_its_report_and_then_there_is_nothing_to_do(
     folder: Path, tmp_path: Path
 ) -> None:
-    hosts = tmp_path / "bin"
-    hosts.mkdir()
-    for name, code in HOSTS.items():
-        (hosts / name).write_text(f"#!{sys.executable}\n{code}")
-        (hosts / name).chmod(stat.S_IRWXU)
-    env = os.environ | {"PATH": f"{hosts}{os.pathsep}{os.environ['PATH']}"}
+    env = with_stand_ins(tmp_path / "bin")
     output = run(folder, env)
     assert "6 jobs finished" in output
     assert "cot_puzzles_ball" in (folder / "report" / "report.md").read_text()
