@@ -66,6 +66,7 @@ bench-tasks: setup .venv-bench/tasks/ready
 
 bench-grader: setup .venv-bench/grader/ready
 	@$(BIN)/python benchmarks/grader/bench.py --peers .venv-bench/grader/bin/python $(if $(DATA),--data $(DATA))
+	$(if $(AGAINST),@$(BIN)/python benchmarks/grader/against.py $(AGAINST) --data $(DATA))
 
 bench-corpus: setup .venv-bench/corpus/ready
 	@$(BIN)/python benchmarks/corpus/run.py --datatrove .venv-bench/corpus/bin/python

@@ -2,6 +2,7 @@
 
     make bench-grader DATA=folder      # sets up .venv-bench for the peers, then runs this
     python benchmarks/grader/bench.py --data folder --peers .venv-bench/grader/bin/python
+    make bench-grader DATA=folder AGAINST=tree   # and CPU time against another tree: against.py
 
 The folder may hold grader_dev.jsonl (prediction, gold, label, source) and the test sets
 gsm8k/test.jsonl, math500/test.jsonl, aqua/test.jsonl and lm_eval_samples_aime/; what is not there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import lru_cache
@@ -38,10 +39,22 @@ def _new_context(digits: int) -> Any:
     return ctx
 
 
+_CONTEXTS = threading.local()  # making one takes longer than most evaluations
+_MOST_CONTEXTS = 8
+
+
 def context(digits: int) -> Any:
-    """Make a multi-precision context of one's own: mpmath's shared one is not safe in threads."""
+    """Return this thread's multi-precision context; mpmath's shared one is not safe in threads."""
     _warmed()
-    return _new_context(digits)
+    kept: dict[str, Any] = _CONTEXTS.__dict__
+    name = str(digits)
+    found = kept.get(name)
+    if found is None:
+        if len(kept) >= _MOST_CONTEXTS:
+            kept.clear()
+        found = kept[name] = _new_context(digits)
+    found.dps = digits  # whatever an evaluation that was broken off has left behind
+    return found
 
 
 class Evaluator:

@@ -117,6 +117,8 @@ def number_stated(text: str, start: int, end: int) -> Span | None:
             return None
         if _is_longer_expression(text, first.end(), end):
             return _whole_expression(text, begin, end)
+        if first.end() >= end:
+            return first.span()
         if quantity := quantity_at(text, begin, end):
             return quantity
         more = _MORE.match(text, first.end(), end)

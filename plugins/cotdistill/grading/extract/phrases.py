@@ -62,6 +62,8 @@ _FOREIGN_STEMS = (
 _LAST_LINE = 200  # characters
 _BLANK = re.compile(r"\s{0,4}")
 # points to a number, a choice or a value, and not to the right side of p => q
+_LATIN_STEMS = tuple(stem for stem in _FOREIGN_STEMS if stem.isascii())
+_ARROWS = ("=>", "→", "⇒", "⟹")
 _ARROW = re.compile(r"(?:=>|→|⇒|⟹)(?=\s?(?:[-(\d]|[A-J](?:[.\s)]|$)|\(?[A-J]\)|[a-z]\s?=))")
 _A_LINE = re.compile(
     r"(?:^|\n)[ \t]{0,4}\**(?:A|Ans|ANS|ans)\.?\**[ \t]?[:：=]\**[ \t]{0,4}(?=\S)(?![A-J]\s?[:：=])"
@@ -148,7 +150,10 @@ def _arrows(text: str, start: int, end: int) -> list[Statement]:
     """Read what the last `-->` points to, and what an arrow in the last line does."""
     begin = text.rfind("-->", start, end) + 3
     if begin < 3:
-        last = max(start, text.rstrip().rfind("\n", start, end) + 1, end - _LAST_LINE)
+        tail = text[max(start, end - _LAST_LINE) : end]
+        if not any(arrow in tail for arrow in _ARROWS):
+            return []
+        last = end - len(tail) + tail.rstrip().rfind("\n") + 1
         pointed = [*_ARROW.finditer(text, last, end)]
         if not pointed or "$" in text[last:end]:
             return []
@@ -161,7 +166,9 @@ def _arrows(text: str, start: int, end: int) -> list[Statement]:
 
 def _foreign(text: str, start: int, end: int) -> list[Statement]:
     start = max(start, end - 2_000)
-    if not any(stem in text[start:end] for stem in _FOREIGN_STEMS):
+    tail = text[start:end]
+    stems = _LATIN_STEMS if tail.isascii() else _FOREIGN_STEMS
+    if not any(stem in tail for stem in stems):
         return []
     found: list[Statement] = []
     for mark in _FOREIGN.finditer(text, start, end):

@@ -27,6 +27,9 @@ _ITEM = re.compile(
     rf"(?:(?P<wrong>{_WRONG})|(?P<right>{_RIGHT}))(?![A-Za-z])",
     re.IGNORECASE | re.MULTILINE,
 )
+_TWO_LETTERS = re.compile(
+    r"(?<![A-Za-z])([A-J])(?![A-Za-z]).*?(?<![A-Za-z])(?!\1)[A-J](?![A-Za-z])", re.DOTALL
+)
 _LETTER = r"[*\"'(\[$]{0,3}(?P<letter>[A-J])(?![A-Za-z'’])[*\"')\]$]{0,3}"
 _LEFT = re.compile(
     rf"\b(?:leaves?|leaving|left\swith|remains?|remaining|elimination)\b[\s,:]{{1,3}}"
@@ -34,6 +37,8 @@ _LEFT = re.compile(
     rf"|\b(?:only|just)\s(?:option\s|choice\s)?{_LETTER.replace('letter', 'only')}\s"
     r"(?:remains|is\sleft|is\spossible|works|fits|survives|is\scorrect|can\sbe)"
 )
+_ELIMINATES = ("leav", "left", "remain", "eliminat", "only", "just", "rul", "exclud", "discard",
+               "dismiss", "cross", "reject", "cannot", "can't", "can’t")  # fmt: skip
 _EXCLUDING = re.compile(
     r"\b(?:rul(?:e|es|ed|ing)\sout|eliminat\w+|exclud\w+|discard\w*|dismiss\w*|cross(?:ed|ing)?\s(?:out|off)"
     r"|reject\w*|can(?:no|['’])t\sbe)\s(?:both\s|options?\s|choices?\s)?"
@@ -89,13 +94,27 @@ _VERB_BEHIND = re.compile(
 )
 
 
-def _stems(words: str) -> re.Pattern[str]:
-    latin = [word for word in words.split() if re.match(r"[a-z\u00c0-\u024f\u1e00-\u1eff]", word)]
-    others = [word for word in words.split() if word not in latin]
-    return re.compile(rf"(?<![^\W\d_])(?:{'|'.join(latin)})|{'|'.join(others)}", re.IGNORECASE)
+class _Stems:
+    """Beginnings of words in Latin script, and pieces of text in any other."""
+
+    def __init__(self, words: str) -> None:
+        latin = [word for word in words.split() if _LATIN.match(word)]
+        self.latin = frozenset(latin)
+        self.lengths = sorted({len(word) for word in latin})
+        self.others = tuple(word for word in words.split() if not _LATIN.match(word))
+
+    def are_in(self, clause: str) -> bool:
+        """Whether a clause has one of the words."""
+        flat = clause.lower()
+        words = _WORD.findall(flat)
+        if any(word[:length] in self.latin for word in words for length in self.lengths):
+            return True
+        return not flat.isascii() and any(piece in flat for piece in self.others)
 
 
-_ANSWERS, _DENIES = _stems(_ANSWER_STEMS), _stems(_DENIAL_STEMS)
+_LATIN = re.compile(r"[a-z\u00c0-\u024f\u1e00-\u1eff]")
+_WORD = re.compile(r"[a-z\u00c0-\u024f\u1e00-\u1eff']+")
+_ANSWERS, _DENIES = _Stems(_ANSWER_STEMS), _Stems(_DENIAL_STEMS)
 _DENIAL = re.compile(rf"(?<!\w)(?:{'|'.join(_DENIAL_WORDS.split())})(?!\w)|n['’]t\b", re.IGNORECASE)
 
 
@@ -116,6 +135,9 @@ def letter_of_verdicts(
             return next(iter(right.values())) if len(right) == 1 else None
         if options and (remaining := _only_one_left(options, set(wrong), start, end)):
             return remaining
+    tail = text[start:end].lower()
+    if not any(word in tail for word in _ELIMINATES):
+        return None
     for begin, stop in sentences_backwards(text, start, end, most=2):
         for left in reversed([*_LEFT.finditer(text, begin, stop)]):
             group = "letter" if left["letter"] else "only"
@@ -141,6 +163,8 @@ def _verdicts(
 ) -> tuple[dict[str, Reading], dict[str, Reading]]:
     right: dict[str, Reading] = {}
     wrong: dict[str, Reading] = {}
+    if not _TWO_LETTERS.search(text, start, end):
+        return right, wrong
     for item in _ITEM.finditer(text, start, end):
         letter, word = item["letter"], item["right"] or item["wrong"]
         if word.isascii() and not item["link"].strip():
@@ -210,8 +234,8 @@ def _letter_of(
         )
     ]
     clause = text[begin:stop]
-    if len({letter for letter, _, _ in found}) != 1 or not _ANSWERS.search(clause):
+    if len({letter for letter, _, _ in found}) != 1 or not _ANSWERS.are_in(clause):
         return None
-    if _DENIES.search(clause) or _DENIAL.search(clause):
+    if _DENIES.are_in(clause) or _DENIAL.search(clause):
         return None
     return found[-1]
