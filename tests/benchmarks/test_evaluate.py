@@ -124,8 +124,8 @@ def test_repeats_that_are_all_alike_are_said(
 
 
 def test_no_content_and_a_megabyte_are_graded(serve: Callable[..., Any], tmp_path: Path) -> None:
-    said = [None, "hm " * 350_000 + "The answer is \\boxed{2}.", "\\boxed{3}"]
-    server = serve(lambda _, count: (200, chat(said[count - 1])))
+    message = [None, "hm " * 350_000 + "The answer is \\boxed{2}.", "\\boxed{3}"]
+    server = serve(lambda _, count: (200, chat(message[count - 1])))
     assert on_server(server.url, "cot_gsm8k", tmp_path) == 0
     scores = results_of(tmp_path)["results"]["cot_gsm8k"]
     assert scores["exact_match,none"] == pytest.approx(2 / 3)
@@ -166,7 +166,7 @@ def test_the_cache_of_another_model_is_refused(
     serve: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = (
-        serve(lambda *_, said=said: (200, chat(f"\\boxed{{{said}}}"))) for said in (1, 2)
+        serve(lambda *_, text=text: (200, chat(f"\\boxed{{{text}}}"))) for text in (1, 2)
     )
     cache = ("--use_cache", str(tmp_path / "cache"))
     assert on_server(first.url, "cot_gsm8k", tmp_path / "a", *cache) == 0
@@ -244,7 +244,7 @@ def test_two_evaluations_into_one_folder_exclude_each_other(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "nothing to evaluate"),
         (["--tasks", "cot_gsm", "--model", "hf"], "did you mean 'cot_gsm8k'?"),
@@ -252,7 +252,7 @@ def test_two_evaluations_into_one_folder_exclude_each_other(
     ],
 )
 def test_misuse_is_said_before_anything_is_loaded(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["eval", *arguments]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err

@@ -96,7 +96,7 @@ def test_a_number_of_rows_that_is_not_known_stops_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["gsm8"], 2, "did you mean 'gsm8k'?"),
         (["gsm8k", "--from", "rows.jsonl"], 2, "does not tell its split"),
@@ -108,7 +108,7 @@ def test_a_number_of_rows_that_is_not_known_stops_and_leaves_nothing(
     ],
 )
 def test_misuse_is_one_line(
-    arguments: list[str], code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str], code: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
@@ -118,7 +118,7 @@ def test_misuse_is_one_line(
     written(tmp_path, "broken-test.parquet", ROWS)
     assert main(["prepare", *arguments]) == code
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert error.count("\n") == 1
 
 

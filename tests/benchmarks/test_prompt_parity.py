@@ -80,8 +80,8 @@ def test_a_system_prompt_that_only_training_has_is_named(tokenizer: Any) -> None
     fault = parity_fault("eval.yaml", own, trained, Evaluated())
     assert fault is not None
     assert fault.remedy == "set --system_instruction 'Put the answer in \\\\boxed{}.'"
-    mended = Evaluated(system_instruction="Put the answer in \\boxed{}.")
-    assert parity_fault("eval.yaml", own, trained, mended) is None
+    fixed = Evaluated(system_instruction="Put the answer in \\boxed{}.")
+    assert parity_fault("eval.yaml", own, trained, fixed) is None
 
 
 def test_a_system_prompt_with_a_backslash_is_spoilt_by_the_host_s_own_template(

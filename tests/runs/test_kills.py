@@ -46,8 +46,8 @@ def uninterrupted(study: Any, tmp_path: Any) -> bytes:
     other = type(study)(tmp_path / "other")
     other.runs, other.scores = study.runs, study.scores
     other.write()
-    status, said = other.run()
-    assert status == 0, said
+    status, output = other.run()
+    assert status == 0, output
     return other.weights("one")
 
 
@@ -64,9 +64,9 @@ def test_a_kill_during_training_is_made_good_by_the_same_command(
     command.wait(timeout=30)
     if victim in ("the step", "the program", "snakemake"):
         assert command.returncode == 1
-    status, said = study.run()
+    status, output = study.run()
 
-    assert status == 0, said
+    assert status == 0, output
     assert not study.lines("TWO_TRAINERS")
     assert len(study.trained()) == 2
     assert study.trained()[1][1] in ("checkpoint-10", "checkpoint-15")
@@ -92,9 +92,9 @@ def test_a_kill_during_evaluation_trains_nothing_again(
 
     strike(study, command, victim)
     command.wait(timeout=30)
-    status, said = study.run()
+    status, output = study.run()
 
-    assert status == 0, said
+    assert status == 0, output
     assert len(study.trained()) == 1
     assert study.lines("EVALUATED") == ["scores/one"] * 2
     assert len(list((study.folder / "scores/one").rglob("results_*.json"))) == 1
@@ -115,9 +115,9 @@ def test_kills_at_any_moment_repeat_no_finished_job(study: Any) -> None:
         finished = now
         at_the_kill = len(study.trained()), len(study.lines("EVALUATED"))
 
-    status, said = study.run("--jobs", "2")
+    status, output = study.run("--jobs", "2")
 
-    assert status == 0, said
+    assert status == 0, output
     assert not study.lines("TWO_TRAINERS")
     again = sum(name.startswith("done/train") for name in finished)
     assert len(study.trained()) - at_the_kill[0] <= 4 - again
@@ -132,11 +132,11 @@ def test_a_second_run_in_a_folder_is_refused_and_names_the_first(
     first = study.start()
     eventually(study.trained)
 
-    status, said = study.run()
+    status, output = study.run()
 
     assert status == 1
-    assert f"another `cotdistill run` works here (pid {first.pid} on " in said
-    assert f"stop it: kill {first.pid}" in said
+    assert f"another `cotdistill run` works here (pid {first.pid} on " in output
+    assert f"stop it: kill {first.pid}" in output
     first.send_signal(signal.SIGTERM)
     assert first.wait(timeout=30) == 130
     assert not study.processes(), "an asked end leaves nothing running"
@@ -156,9 +156,9 @@ def test_a_living_snakemake_started_by_hand_is_not_robbed_of_its_lock(
     )  # fmt: skip
     try:
         eventually(study.trained)
-        status, said = study.run()
+        status, output = study.run()
         assert status == 1
-        assert f"a snakemake that was started by hand (pid {by_hand.pid}) is working here" in said
+        assert f"a snakemake that was started by hand (pid {by_hand.pid}) is working here" in output
     finally:
         by_hand.kill()
         by_hand.wait()
@@ -168,8 +168,8 @@ def test_a_living_snakemake_started_by_hand_is_not_robbed_of_its_lock(
 
     study.runs["one"]["steps"] = 2
     study.write()
-    status, said = study.run()
-    assert status == 0, said  # its lock is dead now, and cleared
+    status, output = study.run()
+    assert status == 0, output  # its lock is dead now, and cleared
 
 
 def test_processes_of_other_folders_are_left_alone(study: Any, tmp_path: Any) -> None:
@@ -187,8 +187,8 @@ def test_processes_of_other_folders_are_left_alone(study: Any, tmp_path: Any) ->
     try:
         study.add("one")
         study.write()
-        status, said = study.run()
-        assert status == 0, said
+        status, output = study.run()
+        assert status == 0, output
         assert other.poll() is None
         assert left.wait(timeout=5) == -signal.SIGTERM
     finally:

@@ -167,7 +167,7 @@ def trained_whole(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("before", "said"),
+    ("before", "note"),
     [
         (None, "of unknown origin"),
         (Attempt("running", {"settings": "b"}, "m:1:1", "r", "now"), "of other settings"),
@@ -175,12 +175,12 @@ def trained_whole(folder: Path) -> Path:
     ],
 )
 def test_a_used_folder_is_never_trained_into(
-    tmp_path: Path, before: Attempt | None, said: str
+    tmp_path: Path, before: Attempt | None, note: str
 ) -> None:
     output = trained_whole(tmp_path)
     found = start(tmp_path, before)
     assert (found.resume_from, found.complete) == (None, False)
-    assert said in found.note
+    assert note in found.note
     assert not output.exists()
     assert (tmp_path / "stale/001/checkpoints/one/adapter_model.safetensors").exists()
     trained_whole(tmp_path)

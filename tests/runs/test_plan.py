@@ -138,9 +138,7 @@ def test_a_deleted_checkpoint_is_made_again_only_if_something_reads_it(
 @pytest.mark.parametrize(
     ("state", "reason"), [("running", "was interrupted"), ("failed", "failed")]
 )
-def test_an_attempt_without_an_end_is_told_apart_from_none(
-    folder: Path, state: Any, reason: str
-) -> None:
+def test_an_attempt_without_an_end_differs_from_none(folder: Path, state: Any, reason: str) -> None:
     write_attempt(folder, ("train", "long"), Attempt(state, {}, "m:1:1", "r", "now"))
     assert reasons(folder)["train long"] == reason
     assert reasons(folder)["train short"] == "not run yet"

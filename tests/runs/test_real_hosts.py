@@ -67,9 +67,9 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    said, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, said
-    return said
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
 
 
 @pytest.mark.timeout(900)
@@ -79,23 +79,23 @@ def test_kill_9_during_training_ends_with_the_weights_of_a_training_without_it(
     study = written(tmp_path)
     whole = generate(str(study), tmp_path / "whole").folder
     broken = generate(str(study), tmp_path / "broken").folder
-    output = broken / "checkpoints" / RUN
+    checkpoint = broken / "checkpoints" / RUN
     killed = start(broken)
-    while not list(output.glob("checkpoint-*/trainer_state.json")):
+    while not list(checkpoint.glob("checkpoint-*/trainer_state.json")):
         assert killed.poll() is None
         time.sleep(0.01)
     for pid in [killed.pid, *marked("COTDISTILL_FOLDER", str(broken))]:
         os.kill(pid, signal.SIGKILL)
     killed.communicate()
 
-    said = finish(start(broken))
+    output = finish(start(broken))
     finish(start(whole, "--only", "train"))
 
-    assert f"train {RUN} (resuming from checkpoint-" in said
+    assert f"train {RUN} (resuming from checkpoint-" in output
     weights = "adapter_model.safetensors"
     first, second = (f / "checkpoints" / RUN / weights for f in (whole, broken))
     assert first.read_bytes() == second.read_bytes()
-    log = (output / "trainer_log.jsonl").read_text().splitlines()
+    log = (checkpoint / "trainer_log.jsonl").read_text().splitlines()
     steps = [json.loads(line)["current_steps"] for line in log]
     assert steps[:-1] == list(range(1, 301)), "each step stands in the log once"
 
@@ -125,9 +125,9 @@ def test_kill_9_during_evaluation_resumes_after_its_last_response(tmp_path: Path
     count = kept.read_bytes().count(b"\n")
     assert 5 <= count < questions
 
-    said = finish(start(folder))
+    output = finish(start(folder))
 
-    assert f"evaluate {RUN} (resuming after {count} responses)" in said
+    assert f"evaluate {RUN} (resuming after {count} responses)" in output
     log = (folder / "logs" / "evaluate" / f"{RUN}.log").read_text()
     assert f"{count} responses kept from before are used again" in log
     assert not list(scores.glob(".unfinished-*"))

@@ -15,19 +15,19 @@ def test_a_study_runs_to_its_report_and_then_there_is_nothing_to_do(study: Any) 
     study.add("long", seed=1)
     study.add("short", seed=2)
     study.write()
-    status, said = study.run("--dry-run")
-    assert (status, "5 jobs to run, 0 finished" in said) == (0, True)
+    status, output = study.run("--dry-run")
+    assert (status, "5 jobs to run, 0 finished" in output) == (0, True)
     assert not (study.folder / "done").exists()
 
-    status, said = study.run("--jobs", "2")
-    assert status == 0, said
-    assert "finished train long" in said
-    assert str(study.folder / "report" / "report.md") in said
+    status, output = study.run("--jobs", "2")
+    assert status == 0, output
+    assert "finished train long" in output
+    assert str(study.folder / "report" / "report.md") in output
     assert sorted(study.trained()) == [("long", None), ("short", None)]
     assert (study.folder / "logs/train/long.log").read_text().startswith("=== train long, ")
 
-    status, said = study.run()
-    assert (status, "0 jobs finished" in said, "5 already finished" in said) == (0, True, True)
+    status, output = study.run()
+    assert (status, "0 jobs finished" in output, "5 already finished" in output) == (0, True, True)
     assert len(study.trained()) == 2
 
 
@@ -35,15 +35,15 @@ def test_one_changed_knob_trains_one_run_again_in_a_clean_folder(study: Any) -> 
     study.add("long")
     study.add("short")
     study.write()
-    status, said = study.run()
-    assert status == 0, said
+    status, output = study.run()
+    assert status == 0, output
     before = study.weights("long"), study.weights("short")
 
     study.runs["long"]["seed"] = 9
     study.write()
-    status, said = study.run()
+    status, output = study.run()
 
-    assert status == 0, said
+    assert status == 0, output
     assert [run for run, _ in study.trained()] in (
         ["long", "short", "long"],
         ["short", "long", "long"],
@@ -53,7 +53,7 @@ def test_one_changed_knob_trains_one_run_again_in_a_clean_folder(study: Any) -> 
     assert study.weights("short") == before[1]
     kept = study.folder / "stale/001/checkpoints/long/model.safetensors"
     assert kept.read_bytes() == before[0]
-    assert "outdated results were moved aside: stale/001/checkpoints/long" in said
+    assert "outdated results were moved aside: stale/001/checkpoints/long" in output
 
 
 def test_a_failure_names_job_log_and_reason_and_keep_going_does_the_rest(study: Any) -> None:
@@ -61,21 +61,21 @@ def test_a_failure_names_job_log_and_reason_and_keep_going_does_the_rest(study: 
     study.add("good", pause=0.05)
     study.write()
 
-    status, said = study.run("--jobs", "1", "--keep-going")
+    status, output = study.run("--jobs", "1", "--keep-going")
 
     assert status == 1
     log = study.folder / "logs/train/bad.log"
-    assert f"train bad failed; its log: {log}" in said
-    assert "    ValueError: cutoff_len is no number" in said
-    assert "    raise ValueError(settings" in said
+    assert f"train bad failed; its log: {log}" in output
+    assert "    ValueError: cutoff_len is no number" in output
+    assert "    raise ValueError(settings" in output
     assert (study.folder / "done/evaluate/good.json").exists()
     assert not (study.folder / "done/evaluate/bad.json").exists()
-    assert "1 failed, 2 left to do" in said
+    assert "1 failed, 2 left to do" in output
 
     study.runs["bad"].pop("fail")
     study.write()
-    status, said = study.run()
-    assert status == 0, said
+    status, output = study.run()
+    assert status == 0, output
     assert [run for run, _ in study.trained()].count("good") == 1
 
 
@@ -84,24 +84,24 @@ def test_an_exit_status_of_0_is_not_believed(study: Any) -> None:
     study.add("mute")
     study.scores["mute"]["lie"] = "samples"
     study.write()
-    status, said = study.run("--keep-going", "--jobs", "2")
+    status, output = study.run("--keep-going", "--jobs", "2")
     assert status == 1
-    assert "the trainer exited with 0 but wrote no train_results.json" in said
-    assert "lm_eval exited with 0 but wrote no samples_*.jsonl" in said
+    assert "the trainer exited with 0 but wrote no train_results.json" in output
+    assert "lm_eval exited with 0 but wrote no samples_*.jsonl" in output
     assert not (study.folder / "done/evaluate/mute.json").exists()
 
 
 def test_a_checkpoint_trained_by_hand_is_put_aside_not_overwritten(study: Any) -> None:
     study.add("one")
     study.write()
-    output = study.folder / "checkpoints/one"
-    output.mkdir(parents=True)
-    (output / "model.safetensors").write_text("precious")
-    status, said = study.run("--only", "train")
-    assert status == 0, said
+    checkpoint = study.folder / "checkpoints/one"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "model.safetensors").write_text("precious")
+    status, output = study.run("--only", "train")
+    assert status == 0, output
     kept = study.folder / "stale/001/checkpoints/one/model.safetensors"
     assert kept.read_text() == "precious"
-    assert "was of unknown origin; moved to stale/001/checkpoints/one" in said
+    assert "was of unknown origin; moved to stale/001/checkpoints/one" in output
 
 
 def test_gpus_are_dealt_out_so_that_no_two_jobs_share_one(study: Any, tmp_path: Any) -> None:
@@ -111,9 +111,9 @@ def test_gpus_are_dealt_out_so_that_no_two_jobs_share_one(study: Any, tmp_path: 
     study.write()
     visible = {"CUDA_VISIBLE_DEVICES": "5,7", "XDG_RUNTIME_DIR": str(tmp_path)}
 
-    status, said = study.run("--gpus", "2", "--only", "train", **visible)
+    status, output = study.run("--gpus", "2", "--only", "train", **visible)
 
-    assert status == 0, said
+    assert status == 0, output
     spans = {}
     for run in study.runs:
         done = json.loads((study.folder / f"done/train/{run}.json").read_text())
@@ -145,10 +145,10 @@ def test_two_studies_on_one_machine_do_not_meet_on_a_gpu(study: Any, tmp_path: A
 def test_words_after_two_dashes_reach_snakemake(study: Any) -> None:
     study.add("one")
     study.write()
-    status, said = study.run("--only", "train", "--", "--config", "x=1", "--not-an-option")
+    status, output = study.run("--only", "train", "--", "--config", "x=1", "--not-an-option")
     assert status == 1
-    assert "logs/snakemake.log: Snakemake ended with status 2" in said
-    assert "--not-an-option" in said
+    assert "logs/snakemake.log: Snakemake ended with status 2" in output
+    assert "--not-an-option" in output
 
 
 def test_the_rules_ask_a_cluster_for_what_the_manifest_declares(study: Any) -> None:

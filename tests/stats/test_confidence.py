@@ -122,7 +122,7 @@ def test_the_exact_interval_covers_also_near_zero(average: float) -> None:
 def test_coverage_by_simulation(questions: int, repeats: int) -> None:
     """Questions differ in difficulty (Beta), answers to one question do not repeat by chance."""
     generator = np.random.default_rng(questions + repeats)
-    rounds, held = 800, 0
+    rounds, covered = 800, 0
     for number in range(rounds):
         chance = generator.beta(1.5, 1.5, size=questions)
         values = generator.binomial(repeats, chance) / repeats
@@ -131,8 +131,8 @@ def test_coverage_by_simulation(questions: int, repeats: int) -> None:
             if repeats == 1
             else cluster_interval(values.tolist(), seed=number, draws=2_000)
         )
-        held += found.low <= 0.5 <= found.high
-    assert 0.93 <= held / rounds <= 0.975, held / rounds
+        covered += found.low <= 0.5 <= found.high
+    assert 0.93 <= covered / rounds <= 0.975, covered / rounds
 
 
 def test_bounds_are_ordered_for_every_count() -> None:

@@ -28,8 +28,8 @@ def identity_of(model: str, model_args: Mapping[str, Any]) -> str:
                 for path in sorted(folder.iterdir())
                 if path.suffix in _WEIGHTS
             ]
-    told = json.dumps([model, dict(sorted(model_args.items())), files], default=str)
-    return hashlib.sha256(told.encode()).hexdigest()
+    identity = json.dumps([model, dict(sorted(model_args.items())), files], default=str)
+    return hashlib.sha256(identity.encode()).hexdigest()
 
 
 def cache_owner_fault(cache: Path, identity: str) -> Fault | None:
@@ -48,7 +48,7 @@ def cache_owner_fault(cache: Path, identity: str) -> Fault | None:
 
 
 def note_cache_owner(cache: Path, identity: str) -> None:
-    """Note beside a response cache whose it is."""
+    """Record which model a response cache belongs to."""
     write_text(_owner_file(cache), identity + "\n")
 
 

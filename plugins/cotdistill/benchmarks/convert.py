@@ -1,6 +1,6 @@
 """Rows of a source become questions of a benchmark, each one counted.
 
-What cannot be read is never dropped in silence: in a test split one unreadable row stops the whole
+What cannot be read is never dropped silently: in a test split one unreadable row stops the whole
 work, because scores over other questions do not compare; elsewhere it is left out and counted with
 its reason.
 """

@@ -165,8 +165,8 @@ def _rationale(family: _Family, steps: tuple[str, ...], level: int) -> str:
     lines = []
     for number in range(level):
         start, end = STEPS * number // level, STEPS * (number + 1) // level
-        said = family.state(steps[0 if family.running else start : end])
-        lines.append(f"{family.joint.join(steps[start:end])} ={said}")
+        state = family.state(steps[0 if family.running else start : end])
+        lines.append(f"{family.joint.join(steps[start:end])} ={state}")
     return "\n".join([*lines, f"The answer is {family.state(steps)}."])
 
 

@@ -124,10 +124,10 @@ def yes_no(value: Any) -> str:
     >>> yes_no(True), yes_no("False"), yes_no("yes.")
     ('Yes', 'No', 'Yes')
     """
-    said = str(value).strip().rstrip(".").lower()
-    if said not in {"true", "false", "yes", "no"}:
+    word = str(value).strip().rstrip(".").lower()
+    if word not in {"true", "false", "yes", "no"}:
         raise ValueError(f"{str(value)[:40]!r} is neither yes nor no")
-    return "Yes" if said in {"true", "yes"} else "No"
+    return "Yes" if word in {"true", "yes"} else "No"
 
 
 def choices(listed: Sequence[str]) -> dict[str, str]:

@@ -49,10 +49,10 @@ def _error(lines: list[str], most: int) -> list[str]:
         end = next((i for i, line in enumerate(body) if not line.startswith((" ", "\t"))), None)
         if end is None or any(name in body[end] for name in _LAUNCHERS):
             continue
-        said = [line for line in body[end:] if not line.startswith("  File ")]
-        after = (i for i, line in enumerate(said) if i and _ends_the_error(line))
-        stop = next(after, len(said))
-        return [*body[max(0, end - 2) : end], *said[: min(stop, most - 2)]]
+        after_head = [line for line in body[end:] if not line.startswith("  File ")]
+        after = (i for i, line in enumerate(after_head) if i and _ends_the_error(line))
+        stop = next(after, len(after_head))
+        return [*body[max(0, end - 2) : end], *after_head[: min(stop, most - 2)]]
     return []
 
 

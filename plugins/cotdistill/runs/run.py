@@ -249,5 +249,5 @@ def _snakemake_broke(folder: Path, status: int, log: Path, log_from: int) -> Fau
     if status < 0:
         wrong = f"Snakemake was killed by signal {-status}"
         return Fault(str(folder), wrong, "", "the same command goes on from here")
-    said = " | ".join(lines_that_matter(log, log_from))
-    return Fault(str(log), f"Snakemake ended with status {status}: {said}", "", "")
+    reason = " | ".join(lines_that_matter(log, log_from))
+    return Fault(str(log), f"Snakemake ended with status {status}: {reason}", "", "")

@@ -90,13 +90,13 @@ def cluster_interval(
     count = len(values)
     if not count or not all(math.isfinite(value) for value in values):
         raise DataError(Fault("score", f"{count} values", "one finite number a question"))
-    held = sorted(Counter(float(value) for value in values).items())
-    mean = math.fsum(value * times for value, times in held) / count
-    if len(held) == 1:
+    counted = sorted(Counter(float(value) for value in values).items())
+    mean = math.fsum(value * times for value, times in counted) / count
+    if len(counted) == 1:
         half = no_spread_width(count, confidence)
         return Interval(mean, mean - half, mean + half)
-    levels = np.array([value for value, _ in held])
-    shares = np.array([times / count for _, times in held])
+    levels = np.array([value for value, _ in counted])
+    shares = np.array([times / count for _, times in counted])
     generator = np.random.Generator(np.random.PCG64(seed))
     means = _drawn_means(generator, levels, shares, count, draws)
     t = t_quantile((1 + confidence) / 2, count - 1)

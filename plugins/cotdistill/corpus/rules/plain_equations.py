@@ -30,10 +30,10 @@ def _table(characters: str) -> Mask:
 _DIGIT = _table("0123456789")
 _OPERATOR = _table("+-*/x×÷")
 _SPACE_OR_BRACKET = _table(" \t\n\r\x0b\x0c(")
-_GOES_ON_BEFORE = _table("/%)+*×÷=-")  # before the space: the equation began further left
-_GOES_ON = _table("%/?")  # right after the result; "?" may be a character that Latin-1 lacks
+_CONTINUES_BEFORE = _table("/%)+*×÷=-")  # before the space: the equation began further left
+_CONTINUES = _table("%/?")  # right after the result; "?" may be a character that Latin-1 lacks
 _POINT = _table(".,:")
-_GOES_ON_AFTER = _table("-+*/x×÷=(^")  # after the result and perhaps a space
+_CONTINUES_AFTER = _table("-+*/x×÷=(^")  # after the result and perhaps a space
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _results(data: NDArray[np.uint8], numbers: _Numbers, equals: I64) -> tuple[I
     follows = data[end]
     after = data[end + (follows == ord(" "))]
     plain = _DIGIT[data[start]] & (end - start <= _MOST_DIGITS_OF_RESULT)
-    plain &= ~_GOES_ON[follows] & ~_GOES_ON_AFTER[after]
+    plain &= ~_CONTINUES[follows] & ~_CONTINUES_AFTER[after]
     plain &= ~(_POINT[follows] & _DIGIT[data[end + 1]])
     return numbers.values[run], plain
 
@@ -144,7 +144,7 @@ def _equation_begins(data: NDArray[np.uint8], start: I64) -> Mask:
     """Mark the numbers before which there is a space or a bracket, and no operator."""
     before = start - 1
     before = before - (data[before] == ord("$"))
-    return np.asarray(_SPACE_OR_BRACKET[data[before]] & ~_GOES_ON_BEFORE[data[before - 1]])
+    return np.asarray(_SPACE_OR_BRACKET[data[before]] & ~_CONTINUES_BEFORE[data[before - 1]])
 
 
 def _total(first: I64, operator: NDArray[np.uint8], second: I64) -> I64:

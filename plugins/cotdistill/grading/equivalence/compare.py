@@ -169,8 +169,8 @@ class Comparison:
             if is_real_set(a) and is_real_set(b):
                 if unlike_unknowns(a, b):
                     return False
-                said = same_sets(a, b, self._same, self.asked.work)
-                return same_inequality(a, b, self.asked.work) if said is None else said
+                equal = same_sets(a, b, self._same, self.asked.work)
+                return same_inequality(a, b, self.asked.work) if equal is None else equal
         chain, other = (a, b) if a.head == "chain" else (b, a)
         if other.head == "list" and all(part.head == "chain" for part in other.args):
             chain = assigned(chain)
@@ -206,9 +206,9 @@ class Comparison:
             return False
         if any(side.head not in _SET_LIKE for side in (a, b)):
             return False
-        said = same_sets(a, b, self._same, self.asked.work)
-        if said is not None:
-            return said
+        equal = same_sets(a, b, self._same, self.asked.work)
+        if equal is not None:
+            return equal
         if a.head == b.head == "tuple" and a.name != b.name:
             return False
         if a.head != b.head or a.name != b.name or len(a.args) != len(b.args):
@@ -320,6 +320,6 @@ def _number_said(node: Node) -> Node | None:
 def _digits_and_base(node: Node) -> tuple[str, str] | None:
     if node.head == "base":
         digits, _, base = node.name.partition("_")
-        said = number_words(base)
-        return digits.lstrip("0"), str(said) if said is not None else base
+        number = number_words(base)
+        return digits.lstrip("0"), str(number) if number is not None else base
     return (node.name.lstrip("0"), "") if node.head == "num" and node.name else None

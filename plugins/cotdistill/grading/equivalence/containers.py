@@ -121,10 +121,10 @@ def in_order(one: list[Node], two: list[Node], same: Same) -> bool | None:
         return False
     unsure = False
     for left, right in zip(one, two, strict=True):
-        said = same(left, right)
-        if said is False:
+        equal = same(left, right)
+        if equal is False:
             return False
-        unsure |= said is None
+        unsure |= equal is None
     return None if unsure else True
 
 
@@ -142,9 +142,9 @@ def in_any_order(one: list[Node], two: list[Node], same: Same) -> bool | None:
     left = list(waiting.elements())
     for member in rest:
         for at, other in enumerate(left):
-            said = same(member, other)
-            unsure |= said is None
-            if said:
+            equal = same(member, other)
+            unsure |= equal is None
+            if equal:
                 del left[at]
                 break
         else:

@@ -56,10 +56,10 @@ def same_equation(a: Node, b: Node, same: Same, work: Work) -> bool | None:
         return same(one, two)
     (name, value), (other_name, other_value) = split(a), split(b)
     if name and other_name and value and other_value:
-        said = _same_assignment(name, value, other_name, other_value, same)
+        equal = _same_assignment(name, value, other_name, other_value, same)
         moved = symbols(value) or symbols(other_value)  # y = 2x is x = y/2
-        if said is not False or not moved or is_call(name) or is_call(other_name):
-            return said
+        if equal is not False or not moved or is_call(name) or is_call(other_name):
+            return equal
     if a.name == b.name == "=":
         return _scaled(a, b, work, positive=False)
     if a.name == b.name:

@@ -127,8 +127,8 @@ class _Reading:
     @cached_property
     def temperature(self) -> str:
         """The scale of a temperature, C, F or K; nothing where none is said."""
-        said = _TEMPERATURE.search(self.raw)
-        return said[1].upper() if said else ""
+        scale = _TEMPERATURE.search(self.raw)
+        return scale[1].upper() if scale else ""
 
     @cached_property
     def wordy(self) -> bool:
@@ -219,8 +219,8 @@ def _decided(
         return Equivalence(False, "text")
     if answer.text == gold.text or compact(answer.text) == compact(gold.text):
         return Equivalence(True, "text")
-    if gold.range and (said := same_range(answer.raw, gold.range)) is not None:
-        return Equivalence(said, "structure")
+    if gold.range and (equal := same_range(answer.raw, gold.range)) is not None:
+        return Equivalence(equal, "structure")
     verdict = _by_kind(answer, gold, kind) or _by_tree(answer, gold, tolerance)
     if verdict.equal is not True and (answer.qualified or gold.qualified):
         return _without_qualifiers(answer, gold, kind, tolerance) or verdict
@@ -307,8 +307,8 @@ def _choices(
         return Equivalence(read[0] == meant[0].strip("() ").upper(), "choice")
     if meant[1]:
         text = re.sub(r"^\(?[A-Za-z]\)\s*", "", meant[1])
-        said = equivalent(answer.raw, text, kind="expression", tolerance=tolerance)
-        return Equivalence(said.equal is True, "choice")
+        equivalence = equivalent(answer.raw, text, kind="expression", tolerance=tolerance)
+        return Equivalence(equivalence.equal is True, "choice")
     return Equivalence(answer.words == gold.words, "choice")
 
 
@@ -318,8 +318,8 @@ def _by_kind(answer: _Reading, gold: _Reading, kind: Kind) -> Equivalence | None
     right = truth(gold.raw, loose=loose)
     alone = kind == "auto" and " " not in gold.words  # "no solution" is no "no"
     if right is not None and (loose or alone):
-        said = truth(answer.raw, loose=True)
-        return Equivalence(said is right, "choice")
+        truth_value = truth(answer.raw, loose=True)
+        return Equivalence(truth_value is right, "choice")
     if kind in ("auto", "date", "text") and _TEXT_DATE.fullmatch(gold.text):
         day = read_date(gold.text)
         if day is not None:
@@ -344,7 +344,7 @@ def _by_tree(answer: _Reading, gold: _Reading, tolerance: float | None) -> Equiv
         return Equivalence(True, "text")
     prepare(gold.text)
     prepare(answer.text)
-    tier, said = (
+    tier, verdict = (
         "text",
         False if answer.wordy or gold.wordy or _FIGURES.fullmatch(answer.text) else None,
     )
@@ -360,8 +360,8 @@ def _by_tree(answer: _Reading, gold: _Reading, tolerance: float | None) -> Equiv
         for theirs in gold_read:
             comparison = Comparison(tolerance, symbolic)
             found = comparison.same(mine, theirs)
-            if found is True or said is None or tier == "text":
-                tier, said = comparison.asked.tier, found
+            if found is True or verdict is None or tier == "text":
+                tier, verdict = comparison.asked.tier, found
             if found is True:
                 return Equivalence(True, tier)
-    return Equivalence(said, "timeout" if said is None and symbolic.timed_out else tier)
+    return Equivalence(verdict, "timeout" if verdict is None and symbolic.timed_out else tier)

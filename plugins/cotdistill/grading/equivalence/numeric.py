@@ -154,12 +154,12 @@ def _at_points(a: Node, b: Node, test: _Test, work: Work) -> bool | None:
             agreed = 0
             for at in _points(names, stepped):
                 try:
-                    said = test(a, b, at, real, work)
+                    agrees = test(a, b, at, real, work)
                 except UndefinedError:
                     continue
-                if said is False:
+                if agrees is False:
                     return False
-                agreed += said is True
+                agreed += agrees is True
                 if agreed >= (_PLENTY if not stepped else _PLENTY_STEPPED):
                     return True
             if agreed >= (_ENOUGH if names else 1):

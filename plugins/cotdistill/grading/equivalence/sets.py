@@ -79,10 +79,10 @@ def same_sets(a: Node, b: Node, same: Same, work: Work) -> bool | None:
         if (left.low_in, left.high_in) != (right.low_in, right.high_in):
             return False
         for ends in ((left.low, right.low), (left.high, right.high)):
-            said = same(*ends)
-            if said is False:
+            equal = same(*ends)
+            if equal is False:
                 return False
-            unsure |= said is None
+            unsure |= equal is None
     return None if unsure else True
 
 

@@ -32,8 +32,8 @@ def same_statement(a: Node, b: Node, same: Same) -> bool | None:
     """
     if is_formula(a) and is_formula(b):
         return same_formula(a, b)
-    if a.name == b.name and a.name in _FIGURES and (said := _same_figures(a, b)) is not None:
-        return said
+    if a.name == b.name and a.name in _FIGURES and (equal := _same_figures(a, b)) is not None:
+        return equal
     found = False if a.name != b.name else _each(a.args, b.args, same)
     turned = [_turned(name) for name in reversed(b.name.split())]
     if found is True or a.name.split() != turned:

@@ -47,11 +47,11 @@ def same_value(a: Node, b: Node, asked: Asked) -> bool | None:
     if not symbols(a) and not symbols(b) and _constants_agree(a, b, asked):
         return True
     asked.used("numeric")
-    said = identical(a, b, asked.work)
-    if said is None and asked.work.left > 0:
+    equal = identical(a, b, asked.work)
+    if equal is None and asked.work.left > 0:
         asked.used("symbolic")
-        said = proven(a, b, asked.symbolic)
-    return said
+        equal = proven(a, b, asked.symbolic)
+    return equal
 
 
 def _endless(node: Node) -> bool:

@@ -122,8 +122,8 @@ def extract(
     if ending != "natural":
         rule = "repetition loop" if ending == "loop" else "ends in mid-sentence"
         return Extraction("cut_off", None, rule, None)
-    if not strict and (said := _in_prose(text, start, end, kind, options)):
-        return Extraction("found", said.answer, "last sentence", said.span)
+    if not strict and (read := _in_prose(text, start, end, kind, options)):
+        return Extraction("found", read.answer, "last sentence", read.span)
     return Extraction("no_answer", None, "nothing stated", None)
 
 

@@ -115,9 +115,9 @@ def letter_stated(
             return first["letter"].upper(), *first.span("letter")
     if _EITHER.match(text, start, end):
         return None
-    said = _only(letters_said(text, start, end, options))
-    if said or not options:
-        return said
+    named = _only(letters_said(text, start, end, options))
+    if named or not options:
+        return named
     # By its value first: figures of other options may stand in the working.
     return _by_option_value(
         text, start, end, number_stated(text, start, end), options
@@ -162,9 +162,9 @@ def letter_in_prose(
 ) -> Reading | None:
     """Look through the last sentences, from the end, for one that names a single letter."""
     for begin, stop in sentences_backwards(text, start, end):
-        said = letters_said(text, begin, stop, options)
-        if said:
-            return _only(said)
+        named = letters_said(text, begin, stop, options)
+        if named:
+            return _only(named)
         if options and not _SAID_BY_OTHERS.search(text, begin, stop):
             found = _by_option_value(
                 text, begin, stop, best_number(text, begin, stop), options
@@ -195,7 +195,7 @@ def by_option_text(
     stretch = _affirmed(text[start:end], any(map(_DENIED.search, options.values())))
     response = f" {_plain(stretch)} "
     hits = [letter for letter, option in plain.items() if option.strip() and option in response]
-    # An option that is part of a longer option that was said does not count.
+    # An option that is part of a longer option that was named does not count.
     hits = [
         letter
         for letter in hits
@@ -228,11 +228,11 @@ def _by_option_value(
     """Find the one option that is worth the number read: "the answer is 3/4" for "0.75"."""
     if value is None:
         return None
-    said = text[slice(*value)]
+    stated = text[slice(*value)]
     hits = [
         letter
         for letter, option in options.items()
-        if equivalent(said, option, kind="number").equal is True
+        if equivalent(stated, option, kind="number").equal is True
     ]
     return (hits[0].upper(), start, end) if len(hits) == 1 else None
 
@@ -289,8 +289,8 @@ def _reading(found: re.Match[str]) -> Reading:
     return found["letter"].upper(), *found.span("letter")
 
 
-def _only(said: list[Reading]) -> Reading | None:
-    return said[-1] if said and len({letter for letter, _, _ in said}) == 1 else None
+def _only(readings: list[Reading]) -> Reading | None:
+    return readings[-1] if readings and len({letter for letter, _, _ in readings}) == 1 else None
 
 
 @lru_cache(maxsize=4096)

@@ -207,10 +207,10 @@ def best_number(text: str, start: int, end: int) -> Span | None:
     if not found:
         words = [word.span() for word in NUMBER_WORD.finditer(text, start, end)]
         return words[-1] if words else None
-    said = [
+    stated = [
         span for span in found if not _GIVEN_BEFORE.search(text, max(start, span[0] - 40), span[0])
     ]
-    chosen = (said or found)[-1]
+    chosen = (stated or found)[-1]
     sign = 1 if text[chosen[0]] in "+-−–" else 0
     before = max(start, chosen[0] - 12)
     if _UNFINISHED.fullmatch(text, *chosen) or _WORKING.search(text, before, chosen[0] + sign):

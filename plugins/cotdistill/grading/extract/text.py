@@ -71,9 +71,9 @@ def boolean_in_prose(text: str, start: int, end: int) -> Span | None:
         bare = re.compile(
             r"(?:(?:so|thus|therefore|hence),?\s)?(yes|no|true|false)(?=[\s,;:]|$)", re.IGNORECASE
         )
-        said = bare.match(text, begin, stop) or _AT_LAST.search(text, begin, stop)
-        if said is not None and not _NO_OF.match(text, said.start(1), stop):
-            return said.span(1)
+        claim = bare.match(text, begin, stop) or _AT_LAST.search(text, begin, stop)
+        if claim is not None and not _NO_OF.match(text, claim.start(1), stop):
+            return claim.span(1)
     opening = re.compile(
         r"[\s*(\[\"]*(yes|no|true|false)(?=[\s.,;:!*)\]\"]|$)", re.IGNORECASE
     ).match(text, start, end)
@@ -128,5 +128,5 @@ def text_in_prose(text: str, start: int, end: int) -> Span | None:
         break
     if len(text[first:last].split()) <= _FEW and first < last:
         return first, last
-    said = [*_QUOTED.finditer(text, first, last)]
-    return said[-1].span("said") if said else None
+    quotes = [*_QUOTED.finditer(text, first, last)]
+    return quotes[-1].span("said") if quotes else None
