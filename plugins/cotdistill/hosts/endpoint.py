@@ -14,28 +14,18 @@ import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from cotdistill.errors import Fault, FaultsError, MisuseError
 from cotdistill.hosts.http_post import (
-    RawReply,
     TooLongError,
     Transport,
     TransportError,
     transport_for,
 )
 from cotdistill.hosts.request import Asker, Reply, Request, Take, read_reply, shown
+from cotdistill.hosts.retries import FailedAttempt, backoff, failure_of
 
-_RETRIED = frozenset({408, 409, 425, 500, 502, 504})
-_BUSY = frozenset({429, 503, 529})
-_REFUSALS = {
-    401: "give the key in the environment variable named by --key-env",
-    403: "the key may not use this model",
-    404: "check the address (it ends in /v1) and the model's name",
-    405: "check the address (it ends in /v1)",
-}
 _ANNOUNCED_S = 5.0  # a wait that is longer is announced
 _SHORTEST_SECRET = 6  # "EMPTY" and the like are no secrets, and hiding "x" would hide every x
 _SMALLEST_REPLY = 1 << 18
@@ -105,18 +95,6 @@ def _first(group: ExceptionGroup[Exception]) -> Exception:
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-class _Failed(Exception):  # noqa: N818  # an outcome of one attempt, not an error of ours
-    """One attempt brought no reply.
-
-    `kind` says what follows: "lost" is tried again and counted, "busy" is tried again and not
-    counted, "final" fails this request at once, "refused" gives up the server.
-    """
-
-    def __init__(self, kind: str, why: str, wait: float | None = None, remedy: str = "") -> None:
-        super().__init__(why)
-        self.kind, self.why, self.wait, self.remedy = kind, why, wait, remedy
 
 
 @dataclass
@@ -208,7 +186,7 @@ class _Conversation:
             try:
                 reply = await self._attempt(server, request)
                 return reply if rounds == 1 else replace(reply, attempts=rounds)
-            except _Failed as failed:
+            except FailedAttempt as failed:
                 lost += failed.kind == "lost"
                 self._note(server, failed)
                 if failed.kind == "final":
@@ -216,7 +194,8 @@ class _Conversation:
                 if lost >= self._endpoint.attempts:
                     return Reply(failure=f"{failed.why} ({rounds} attempts)", attempts=rounds)
                 if failed.wait is None:
-                    await self._back_off(rounds)
+                    wait = backoff(rounds, self._endpoint.first_wait, self._endpoint.longest_wait)
+                    await asyncio.sleep(wait * self._random.uniform(0.5, 1.0))
 
     async def _attempt(self, server: _Server, request: Request) -> Reply:
         server.under_way += 1
@@ -224,24 +203,24 @@ class _Conversation:
             async with asyncio.timeout(self._endpoint.timeout):
                 raw = await server.transport(request).post(request.encoded, _longest(request))
         except TimeoutError as error:
-            raise _Failed("lost", f"no reply within {self._endpoint.timeout:g} s") from error
+            raise FailedAttempt("lost", f"no reply within {self._endpoint.timeout:g} s") from error
         except TransportError as error:
-            raise _Failed("lost", server.hidden(str(error))) from error
+            raise FailedAttempt("lost", server.hidden(str(error))) from error
         except TooLongError as error:
             most = f"{_longest(request) / (1 << 20):.1f} MiB"
-            raise _Failed("final", f"the reply is longer than {most}") from error
+            raise FailedAttempt("final", f"the reply is longer than {most}") from error
         finally:
             server.under_way -= 1
         if raw.status != 200:
-            raise _failed(server, raw)
+            raise failure_of(raw, server.hidden)
         reply = read_reply(raw.body, request)
         if reply.failure and not reply.choices:
-            raise _Failed("lost", server.hidden(reply.failure))
+            raise FailedAttempt("lost", server.hidden(reply.failure))
         server.last_reply = self._announced = self._now()
         server.failures_in_a_row = 0
         return reply
 
-    def _note(self, server: _Server, failed: _Failed) -> None:
+    def _note(self, server: _Server, failed: FailedAttempt) -> None:
         """Keep in mind what a failed attempt says of the server; give it up if it is gone."""
         server.last_failure = failed.why
         if failed.kind != "busy":
@@ -267,7 +246,7 @@ class _Conversation:
         elif failed.wait is not None:
             self._leave_alone(server, failed)
 
-    def _leave_alone(self, server: _Server, failed: _Failed) -> None:
+    def _leave_alone(self, server: _Server, failed: FailedAttempt) -> None:
         """The server names a time for everybody, so everybody keeps to it."""
         assert failed.wait is not None
         until = self._now() + failed.wait
@@ -291,11 +270,6 @@ class _Conversation:
         if home in others:
             return home
         return min(others, key=lambda one: (one.not_before > self._now(), one.under_way))
-
-    async def _back_off(self, rounds: int) -> None:
-        wait = self._endpoint.first_wait * 2 ** min(rounds - 1, 30)
-        wait = min(wait, self._endpoint.longest_wait)
-        await asyncio.sleep(wait * self._random.uniform(0.5, 1.0))
 
     async def _watch(self) -> None:
         """Say that nothing has come for a while, with the reason where there is one."""
@@ -363,44 +337,6 @@ def _longest(request: Request) -> int:
         token += _BYTES_A_LOGPROB * (1 + request.logprobs)
     tokens = request.n * request.max_tokens
     return min(_SMALLEST_REPLY + len(request.encoded) + token * tokens, _LARGEST_REPLY)
-
-
-def _failed(server: _Server, raw: RawReply) -> _Failed:
-    """What another status than 200 means."""
-    why = server.hidden(f"HTTP {raw.status}: {shown(raw.body)}".rstrip(": "))
-    if raw.status in _REFUSALS:
-        return _Failed("refused", why, remedy=_REFUSALS[raw.status])
-    if 300 <= raw.status < 400:
-        location = raw.headers.get("location", "").partition("?")[0]
-        scheme, mark, rest = location.rpartition("//")
-        target = server.hidden(shown(f"{scheme}{mark}{rest.rpartition('@')[2]}".encode()))
-        remedy = "redirects are not followed; give that address if it is meant"
-        return _Failed("refused", f"HTTP {raw.status}, a redirect to {target}", remedy=remedy)
-    if raw.status in _BUSY:
-        return _Failed("busy", why, _retry_after(raw.headers.get("retry-after")))
-    if raw.status in _RETRIED:
-        return _Failed("lost", why, _retry_after(raw.headers.get("retry-after")))
-    return _Failed("final", why)
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Read a Retry-After header, seconds or a date; None where it says nothing useful.
-
-    >>> _retry_after("2"), _retry_after("nan"), _retry_after("-1"), _retry_after("soon")
-    (2.0, None, None, None)
-    """
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            date = parsedate_to_datetime(value)
-            date = date if date.tzinfo else date.replace(tzinfo=UTC)
-            seconds = (date - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return seconds if seconds > 0 and not math.isnan(seconds) else None
 
 
 def _duration(seconds: float) -> str:
