@@ -126,7 +126,7 @@ def test_a_folder_that_is_no_bundle_is_named_with_what_was_expected(
 ) -> None:
     assert main(["list", "studies", "--bundle", str(tmp_path)]) == 1
     expected = "expected a folder with dataset_info/, task_configs/, templates/ or studies/"
-    line = f"--bundle {tmp_path}: {tmp_path} is no bundle; {expected}\n"
+    line = f"--bundle {tmp_path}: {tmp_path} is not a bundle; {expected}\n"
     assert capsys.readouterr().err == line
     monkeypatch.setenv("COTDISTILL_PATH", f"{tmp_path}/none")
     assert main(["list", "students"]) == 1

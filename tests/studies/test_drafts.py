@@ -84,9 +84,9 @@ def test_a_context_goes_before_its_question_and_the_rest_into_meta() -> None:
 
 
 def test_what_cannot_be_guessed_is_said_with_the_columns_that_there_are(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no column is the question \(there are a, b\)"):
+    with pytest.raises(DataError, match=r"no question column \(columns: a, b\)"):
         guess_shape([{"a": 1, "b": 2}], "x")
-    with pytest.raises(DataError, match=r"no column is the answer \(there are question\)"):
+    with pytest.raises(DataError, match=r"no answer column \(columns: question\)"):
         guess_shape([{"question": "?"}], "x")
     with pytest.raises(DataError, match="no rows in it"):
         guess_shape([], "x")
@@ -104,7 +104,7 @@ def test_later_rows_that_the_guess_does_not_fit_are_counted(
     source = written(tmp_path / "test.jsonl", rows)
     assert main(["new", "benchmark", "mine", "--from", str(source), "-o", str(tmp_path)]) == 0
     printed = capsys.readouterr().err
-    assert f"look at {source}: row 61: gold: 'Paris' is not a number (and 1 more)" in printed
+    assert f"check {source}: row 61: gold: 'Paris' is not a number (and 1 more)" in printed
 
 
 def test_a_task_has_the_settings_of_ours(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Guess how the rows of a file become questions, for the draft of a benchmark.
 
-A guess is only taken if every row that was looked at reads as a question by it; what cannot be
-guessed is said, with the columns that there are.
+A guess is accepted only if every row looked at can be read with it; otherwise the error names the
+columns of the file.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def guess_shape(rows: Sequence[Row], place: str) -> Guess:
     """Return how rows become questions.
 
     Raises:
-        DataError: there is no row, no question or answer among the columns, or none that reads.
+        DataError: there are no rows, or no columns that can be read as question and answer.
 
     >>> rows = [{"id": 1, "problem": "1 + 1?", "answer": "Two is 2. #### 2", "year": 1999}]
     >>> guess = guess_shape(rows, "rows.jsonl")
@@ -89,33 +89,35 @@ def guess_shape(rows: Sequence[Row], place: str) -> Guess:
     if not rows:
         raise DataError(Fault(place, "no rows in it", "rows with a question and its answer"))
     names = _common_columns(rows)
-    asked = _first(names, QUESTIONS)
-    if asked is None:
+    question_column = _first(names, QUESTIONS)
+    if question_column is None:
         raise DataError(_missing(place, "question", QUESTIONS, rows))
     reasons: list[str] = []
-    for options in _option_readings(rows, names, asked):
-        for gold, kind in _gold_readings(rows, names, asked, options):
-            guess = _guess(rows, names, asked, options, gold, kind)
+    for options in _option_readings(rows, names, question_column):
+        for gold, kind in _gold_readings(rows, names, question_column, options):
+            guess = _guess(rows, names, question_column, options, gold, kind)
             wrong = _first_unreadable(guess, rows)
             if wrong is None:
                 return guess
             reasons.append(f"{gold}: {wrong}")
     if reasons:
-        raise DataError(Fault(place, f"no column reads as the answer ({reasons[0]})"))
+        raise DataError(Fault(place, f"no column can be read as the answer ({reasons[0]})"))
     raise DataError(_missing(place, "answer", GOLDS, rows))
 
 
 def _guess(
     rows: Sequence[Row],
     names: Mapping[str, str],
-    asked: str,
+    question_column: str,
     options: str | None,
     gold: str,
     kind: Kind,
 ) -> Guess:
     context = _first(names, CONTEXTS)
     shape: dict[str, Any] = {
-        "question": asked if context is None else f"{context} ~ '\\n\\n' ~ {asked}",
+        "question": question_column
+        if context is None
+        else f"{context} ~ '\\n\\n' ~ {question_column}",
         "gold": gold,
     }
     if options and options != _INLINE:
@@ -155,7 +157,7 @@ def _named_in(expressions: Iterable[Any], names: Mapping[str, str]) -> tuple[str
 
 
 def _option_readings(
-    rows: Sequence[Row], names: Mapping[str, str], asked: str
+    rows: Sequence[Row], names: Mapping[str, str], question_column: str
 ) -> Iterator[str | None]:
     """Yield the ways in which the choices can be read, then none."""
     column = _first(names, OPTIONS)
@@ -172,18 +174,22 @@ def _option_readings(
     letters = [name for name in _LETTERS if names.get(name.lower()) == name]
     if len(letters) >= 2 and letters == list(_LETTERS[: len(letters)]):
         yield "{" + ", ".join(f"'{name}': {name}" for name in letters) + "}"
-    if all(_reads(stem_and_choices, row[asked]) for row in rows if isinstance(row[asked], str)):
+    if all(
+        _reads(stem_and_choices, row[question_column])
+        for row in rows
+        if isinstance(row[question_column], str)
+    ):
         yield _INLINE
     yield None
 
 
 def _gold_readings(
-    rows: Sequence[Row], names: Mapping[str, str], asked: str, options: str | None
+    rows: Sequence[Row], names: Mapping[str, str], question_column: str, options: str | None
 ) -> Iterator[tuple[str, Kind]]:
     """Yield the ways in which the reference answer can be read, the likeliest first."""
     for name in GOLDS:
         column = names.get(name)
-        if column is None or column == asked:
+        if column is None or column == question_column:
             continue
         values = [row[column] for row in rows]
         texts = [str(value) for value in values]
@@ -243,15 +249,15 @@ def _reads(reading: Any, value: Any) -> bool:
 
 def _first_unreadable(guess: Guess, rows: Sequence[Row]) -> str | None:
     declared = guess.benchmark(rows[0])
-    for place, row in enumerate(rows, start=1):
+    for number_, row in enumerate(rows, start=1):
         try:
             declared.question(row, "test")
         except (ValueError, LookupError) as error:
-            return f"row {place}: {' '.join(str(error).split())}"
+            return f"row {number_}: {' '.join(str(error).split())}"
     return None
 
 
 def _missing(place: str, what: str, known: Sequence[str], rows: Sequence[Row]) -> Fault:
     columns = ", ".join(dict.fromkeys(column for row in rows for column in row))
     expected = f"a column such as {', '.join(known[:4])}"
-    return Fault(place, f"no column is the {what} (there are {columns})", expected, "rename one")
+    return Fault(place, f"no {what} column (columns: {columns})", expected, "rename a column")

@@ -29,7 +29,7 @@ def host_folders(folder: Folder) -> list[Path]:
 
 
 def _made(folder: Folder, folders: list[Path], fill: Callable[[list[Path], Path], None]) -> Path:
-    """Fill a folder whose name says what it is made from, unless it is there."""
+    """Make a folder whose name is a hash of what it is made from, unless it exists."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cotdistill"
     files = [path for each in folders for path in sorted(each.rglob("*")) if path.is_file()]
     stamps = [f"{path} {path.stat().st_mtime_ns}" for path in files]

@@ -24,8 +24,8 @@ def new(
 ) -> None:
     """Write the draft of a benchmark, task, study or prompt, from the first rows of a file.
 
-    The columns are guessed. The draft works as it is; what to look at in it is printed, and the
-    commands that check and use it. `new task` with --from also drafts the task's benchmark.
+    The columns are guessed. The draft works as it is; what was guessed is printed for you to check,
+    with the commands to run next. `new task` with --from also drafts the task's benchmark.
 
     Example:
         cotdistill new task my_sums --from questions.jsonl -o my-bundle
@@ -36,6 +36,6 @@ def new(
     for path in draft.written:
         sys.stdout.write(f"{path}\n")
     for line in draft.look_at:
-        sys.stderr.write(f"look at {line}\n")
+        sys.stderr.write(f"check {line}\n")
     for command in draft.next:
         sys.stderr.write(f"next: {command}\n")

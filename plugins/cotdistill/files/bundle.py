@@ -53,7 +53,7 @@ def bundles() -> tuple[Bundle, ...]:
     """Return all bundles in the order in which they are looked up, our own last.
 
     Raises:
-        BundleError: a folder of the search path, or the package of an entry point, is no bundle.
+        BundleError: a folder of the search path, or the package of an entry point, is not a bundle.
     """
     here = os.getcwd()  # noqa: PTH109 -- asked for every template, and only a key of a cache
     return _bundles(os.environ.get(RECORDED), os.environ.get(SEARCH_PATH, ""), here)
@@ -158,12 +158,12 @@ def parts_of(root: Path) -> list[Folder]:
 
 
 def bundle_fault(root: Path, place: str) -> Fault | None:
-    """Return why a folder is no bundle, or None if it is one."""
+    """Return why a folder is not a bundle, or None if it is one."""
     expected = "a folder with dataset_info/, task_configs/, templates/ or studies/"
     if not root.is_dir():
         return Fault(place, f"no such folder {root}", expected)
     if not parts_of(root):
-        return Fault(place, f"{root} is no bundle", expected)
+        return Fault(place, f"{root} is not a bundle", expected)
     if os.pathsep in str(root):
         wrong = f"{root} holds '{os.pathsep}', which separates folders in ${SEARCH_PATH}"
         return Fault(place, wrong, "a folder without it", "rename the folder")
@@ -182,7 +182,7 @@ def more_bundles(roots: Sequence[str | Path]) -> Iterator[None]:
     """Look packaged files up in these bundles first.
 
     Raises:
-        BundleError: one of the folders is no bundle.
+        BundleError: one of the folders is not a bundle.
     """
     faults = [bundle_fault(Path(root).expanduser(), f"--bundle {root}") for root in roots]
     if any(faults):

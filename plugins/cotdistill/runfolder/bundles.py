@@ -1,4 +1,4 @@
-"""The bundles that a run folder was generated with, which it goes on seeing.
+"""The bundles that a run folder was generated with, and that its jobs use.
 
 Every job starts with this, so it loads nothing heavy.
 """

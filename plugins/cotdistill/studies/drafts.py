@@ -1,7 +1,7 @@
 """Drafts of new files for a bundle: a benchmark, a task, a study, a prompt.
 
-A draft works as it is written: it is made from the first rows of a file, read back, and whatever
-was guessed is said, to be looked at. Nothing that exists is written over.
+A draft works as it is written: it is made from the first rows of a file and read back, and what was
+guessed is listed for the user to check. Existing files are never overwritten.
 """
 
 from __future__ import annotations
@@ -236,8 +236,8 @@ def _arm_of(source: Path, folder: Path) -> tuple[dict[str, Any], list[str]]:
     if prompt is None or response is None:
         what = "prompt" if prompt is None else "response"
         known = _PROMPT_COLUMNS if prompt is None else _RESPONSE_COLUMNS
-        wrong = f"no column is the {what} (there are {', '.join(row)})"
-        raise DataError(Fault(str(source), wrong, f"one of {', '.join(known)}", "rename one"))
+        wrong = f"no {what} column (columns: {', '.join(row)})"
+        raise DataError(Fault(str(source), wrong, f"one of {', '.join(known)}", "rename a column"))
     arm = {
         "file": os.path.relpath(source.resolve(), folder),
         "columns": {"prompt": prompt, "response": response},
@@ -310,7 +310,7 @@ def _refuse(path: Path, what: str, taken: Path | None) -> None:
     if taken is not None:
         raise FaultsError(Fault(str(path), f"{what} is already in {taken}", "a new name"))
     if path.exists():
-        raise FaultsError(Fault(str(path), "is already there", "a new name"))
+        raise FaultsError(Fault(str(path), "already exists", "a new name"))
 
 
 def _shown(path: Path) -> Path:

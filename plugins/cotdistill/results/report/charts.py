@@ -42,6 +42,17 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Axes:
+    """What curves are drawn along: the words at both axes, and the scale of the vertical one."""
+
+    x_label: str
+    y_label: str
+    percent: bool = True
+    log_y: bool = False
+    ticks: Sequence[tuple[float, str]] | None = None
+
+
+@dataclass(frozen=True)
 class Figure:
     """A picture with the name of its file, its title, and what it shows in words."""
 
@@ -83,37 +94,32 @@ def curves(
     title: str,
     about: str,
     lines: Sequence[Curve],
-    *,
-    x_label: str,
-    y_label: str,
-    percent: bool = True,
-    log_y: bool = False,
-    ticks: Sequence[tuple[float, str]] | None = None,
+    axes: Axes,
 ) -> Figure:
     """Return curves with their intervals as bars, and a legend below."""
     left, right, top, bottom = 64, _WIDTH - 16, 16, 276
     xs = [point.x for curve in lines for point in curve.points]
     x_low, x_high = min(xs), max(xs)
     x_span = (x_high - x_low) or 1.0
-    y_low, y_high = _reach(lines, log_y, percent)
+    y_low, y_high = _reach(lines, axes.log_y, axes.percent)
 
     def place(x: float, y: float) -> tuple[float, float]:
-        y = math.log10(max(y, 1e-9)) if log_y else y
+        y = math.log10(max(y, 1e-9)) if axes.log_y else y
         across = left + 14 + (right - left - 28) * (x - x_low) / x_span
         return across, bottom - (bottom - top) * (y - y_low) / (y_high - y_low)
 
     parts = []
-    for value, label in _y_ticks(y_low, y_high, percent, log_y):
+    for value, label in _y_ticks(y_low, y_high, axes.percent, axes.log_y):
         y = bottom - (bottom - top) * (value - y_low) / (y_high - y_low)
-        heavy = ' stroke-width="2.5"' if y_low < 0 and not log_y and abs(value) < 1e-9 else ""
+        heavy = ' stroke-width="2.5"' if y_low < 0 and not axes.log_y and abs(value) < 1e-9 else ""
         bar = f'x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"'
         parts.append(f'<line class="grid" {bar}{heavy}/>')
         parts.append(_text(left - 8, y + 4, label, "soft small", "end"))
-    for value, label in ticks or _x_ticks(x_low, x_high):
+    for value, label in axes.ticks or _x_ticks(x_low, x_high):
         parts.append(_text(place(value, 1)[0], bottom + 18, label, "soft small", "middle"))
-    parts.append(_text((left + right) / 2, bottom + 38, x_label, "ink small", "middle"))
+    parts.append(_text((left + right) / 2, bottom + 38, axes.x_label, "ink small", "middle"))
     turned = f'transform="rotate(-90 14 {(top + bottom) / 2})"'
-    parts.append(_text(14, (top + bottom) / 2, y_label, "ink small", "middle", turned))
+    parts.append(_text(14, (top + bottom) / 2, axes.y_label, "ink small", "middle", turned))
     names = list(dict.fromkeys(curve.name for curve in lines))  # curves of one name share a colour
     for curve in lines:
         parts += _curve(curve, COLOURS[names.index(curve.name) % len(COLOURS)], place)

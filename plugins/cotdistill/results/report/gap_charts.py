@@ -10,7 +10,7 @@ from typing import Any
 from cotdistill.catalogue.packaged import students
 from cotdistill.results.collect import Score
 from cotdistill.results.matrix import Matrix, file_name, group_name
-from cotdistill.results.report.charts import Curve, Figure, Point, curves, dots
+from cotdistill.results.report.charts import Axes, Curve, Figure, Point, curves, dots
 from cotdistill.stats.confidence import Interval
 from cotdistill.studies.resolved_arm import ResolvedArm
 
@@ -56,9 +56,7 @@ def gap_figures(table: Matrix) -> Iterator[Figure]:
                 f"{first} minus {second} by student size",
                 about,
                 drawn,
-                x_label="parameters, billions",
-                y_label="difference, percentage points",
-                ticks=ticks,
+                Axes("parameters, billions", "difference, percentage points", ticks=ticks),
             )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from cotdistill.results.collect import Results, Score
 from cotdistill.results.matrix import Matrix, file_name, group_name
-from cotdistill.results.report.charts import Curve, Figure, Point, curves, dots
+from cotdistill.results.report.charts import Axes, Curve, Figure, Point, curves, dots
 from cotdistill.results.report.gap_charts import (
     gap_figures,
     teacher_figures,
@@ -82,7 +82,7 @@ def _level_figures(table: Matrix, arms: Mapping[str, ResolvedArm]) -> Iterator[F
     if drawn:
         yield curves(
             "score-by-level", "Score by granularity level", about, drawn[:_MOST_CURVES],
-            x_label="granularity level", y_label="score", ticks=ticks,
+            Axes("granularity level", "score", ticks=ticks),
         )  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def _mix_figures(table: Matrix, arms: Mapping[str, ResolvedArm]) -> Iterator[Fig
         if drawn:
             yield curves(
                 f"mix-{file_name(first)}-{file_name(second)}", f"Score by share of {first}", about,
-                drawn[:_MOST_CURVES], x_label=f"share of {first}", y_label="score",
+                drawn[:_MOST_CURVES], Axes(f"share of {first}", "score"),
             )  # fmt: skip
 
 
@@ -121,8 +121,8 @@ def _loss_figure(results: Results) -> Iterator[Figure]:
         about += f" The first {_MOST_LOSSES} of {len(drawn)} runs are drawn."
     if drawn:
         yield curves(
-            "training-loss", "Training loss", about, drawn[:_MOST_LOSSES], x_label="step",
-            y_label="loss", percent=False, log_y=True,
+            "training-loss", "Training loss", about, drawn[:_MOST_LOSSES],
+            Axes("step", "loss", percent=False, log_y=True),
         )  # fmt: skip
 
 
