@@ -70,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Draw a report's scores with their intervals.")
     parser.add_argument("report", type=Path, help="RUN/report/report.csv")
     parser.add_argument("svg", type=Path, help="the picture to write")
-    parser.add_argument("--title", default="Right answers, with 95 % intervals")
+    parser.add_argument("--title", default="Correct answers, with 95 % confidence intervals")
     parser.add_argument("--chance", type=float, help="what guessing would reach, a fraction")
     given = parser.parse_args()
     with given.report.open(encoding="utf-8", newline="") as stream:
