@@ -1,7 +1,7 @@
 """What LLaMA-Factory really trains on: its own data code, asked in the training environment.
 
 `ask_python` starts this file there. Each row is tokenised twice, once at the file's cutoff_len and
-once without a limit, because LLaMA-Factory truncates in silence (infer_seqlen in its
+once without a limit, because LLaMA-Factory truncates silently (infer_seqlen in its
 data/processor).
 """
 
