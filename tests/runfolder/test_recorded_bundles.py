@@ -106,7 +106,7 @@ def test_the_whole_bundle_is_checked_by_its_folder(
     assert main(["check", str(theirs)]) == 0
     output = capsys.readouterr().err.splitlines()
     assert output == [
-        "checked study theirs: 1 runs", "checked 1 students", "checked 1 registered datasets",
+        "checked study theirs: 1 run", "checked 1 students", "checked 1 registered datasets",
         "checked 1 benchmarks", "checked 1 templates", "checked 1 tasks, groups and tags",
         "no faults",
     ]  # fmt: skip
