@@ -24,7 +24,7 @@ _BEGINNING = b'{"key": "'
 class Journal:
     """The values kept under each key, oldest first; one writer at a time.
 
-    Only where each value starts is held in memory; values are read from the file when asked for.
+    Only the position of each value is in memory; a value is read from the file when it is needed.
 
     >>> import tempfile; folder = Path(tempfile.mkdtemp())
     >>> with Journal(folder / "responses.jsonl") as journal:
@@ -124,7 +124,7 @@ class Journal:
             self._descriptor = -1
 
     def remove(self) -> None:
-        """Close and delete the file: what it held is kept elsewhere now."""
+        """Close and delete the file: its values are kept elsewhere now."""
         self.path.unlink(missing_ok=True)
         self.close()
 

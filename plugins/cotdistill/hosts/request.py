@@ -203,7 +203,7 @@ def answer_fault(choices: Sequence[Choice], request: Request) -> str:
 
 
 def split_thought(text: str) -> tuple[str, str]:
-    r"""Return the answer and the thought that stands before it in tags.
+    r"""Return the answer and the thought in tags that comes before it.
 
     A chat template may have written the opening tag, so that only the closing one is in the text,
     at the end of a line; a thought that never ends leaves no answer. Tags elsewhere are left alone.
@@ -234,7 +234,7 @@ def shown(data: bytes) -> str:
     '<h1> Busy \ufffd[2J</h1>'
     """
     text = " ".join(data[: 8 * _SHOWN].decode("utf-8", "replace").split())[:_SHOWN]
-    return "".join(sign if sign.isprintable() else "\ufffd" for sign in text)
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def _choice(entry: dict[str, Any]) -> Choice:

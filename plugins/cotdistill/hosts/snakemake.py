@@ -26,7 +26,7 @@ def snakemake_command(
 ) -> list[str]:
     """Return the command line that makes `targets` in a run folder.
 
-    Which records count was decided before (`runs/plan.py`), so Snakemake is told to look at
+    Which records count was decided before (`runs/plan.py`), so Snakemake is made to look at
     missing files only: no time stamps, and no marks of files that a kill left unfinished, because
     ours appear whole or not at all. `gpus` is None on a cluster, which deals out GPUs itself.
     """

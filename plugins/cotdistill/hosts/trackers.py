@@ -25,7 +25,7 @@ _MODULES = {
 
 @dataclass(frozen=True)
 class Tracked:
-    """What a tracker is told of one run."""
+    """What a tracker gets of one run."""
 
     study: str
     run: str

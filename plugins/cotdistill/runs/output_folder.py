@@ -29,7 +29,7 @@ from cotdistill.runs.records import Attempt, move_to_stale
 class StartingPoint:
     """Where an attempt starts: at a checkpoint, at nothing, or with everything there already.
 
-    `note` says what was done with what the output folder held.
+    `note` says what was done with the contents of the output folder.
     """
 
     resume_from: Path | None = None

@@ -1,6 +1,6 @@
 """What a run of the folder would do, and why: by what each job was made from, never by the clock.
 
-Time stamps change when a folder is copied; digests do not. So Snakemake is only told which records
+Time stamps change when a folder is copied; digests do not. So Snakemake only learns which records
 are missing, and this decides which of them no longer count.
 """
 

@@ -1,9 +1,9 @@
-"""What became of each job: the record of a finished one, and of the attempt that goes on or broke.
+"""What became of each job: the record of a finished one, and of its latest attempt.
 
 `done/<stage>/<name>.json` exists exactly while a job counts as finished. It says what the job was
 made from: the digest of its settings and what each job before it made. A job whose record says
 something else than the folder does now is stale. `.cotdistill/attempts/<stage>/<name>.json` is
-written before a job's program starts, so that after a kill the next start knows what is lying in
+written before a job's program starts, so that after a kill the next start knows what is in
 the output folder. Both are written whole, so a kill leaves the old one or the new one.
 """
 
@@ -63,7 +63,7 @@ def write_record(folder: Path, job: JobId, done: JobRecord) -> None:
 
 
 def attempt_path(folder: Path, job: JobId) -> Path:
-    """Return where the record of a job's latest attempt lies."""
+    """Return the path of the record of a job's latest attempt."""
     return folder / PRIVATE / "attempts" / job[0] / f"{job[1]}.json"
 
 
@@ -103,7 +103,7 @@ def made_from(folder: Path, jobs: Jobs, job: Job) -> dict[str, str] | None:
 
 
 def move_to_stale(folder: Path, relative: str) -> str | None:
-    """Move what lies at a relative path to `stale/`; return its new place, or None if none was.
+    """Move what is at a relative path to `stale/`; return its new place, or None if none was.
 
     Nothing that a run made is ever deleted to make room for another.
     """

@@ -102,7 +102,7 @@ def planned(folder: Path, options: RunOptions) -> Plan:
 def run(folder: Path, options: RunOptions, tell: Tell) -> Ran:
     """Run what is to do in a run folder and return what became of it.
 
-    `tell` gets what happened and a line on where everything stands, about twice a second.
+    `tell` gets what happened and a line on overall progress, about twice a second.
 
     Raises:
         FaultsError: it cannot start, another run works in the folder, or Snakemake broke.
@@ -248,6 +248,6 @@ def _failure(folder: Path, job: Job, message: str) -> Failure:
 def _snakemake_broke(folder: Path, status: int, log: Path, log_from: int) -> Fault:
     if status < 0:
         wrong = f"Snakemake was killed by signal {-status}"
-        return Fault(str(folder), wrong, "", "the same command goes on from here")
+        return Fault(str(folder), wrong, "", "run the same command again to resume")
     reason = " | ".join(lines_that_matter(log, log_from))
     return Fault(str(log), f"Snakemake ended with status {status}: {reason}", "", "")

@@ -1,7 +1,7 @@
 """One job of a run folder, from its lock to the record that it is finished.
 
 A workflow rule calls this. The host's exit status is not believed: what it should have written is
-looked at before the job counts as done. A job can be killed at any moment and started again.
+checked before the job counts as done. A job can be killed at any moment and started again.
 """
 
 from __future__ import annotations

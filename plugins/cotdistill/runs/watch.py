@@ -1,6 +1,6 @@
 """What happens in a run folder: jobs that started, ended or failed, read from their records.
 
-Records are looked at rather than Snakemake's output, so that this works the same for jobs on this
+Records are read rather than Snakemake's output, so that this works the same for jobs on this
 machine and for jobs on a cluster that shares the folder.
 """
 
@@ -65,7 +65,7 @@ class Watch:
         return events
 
     def line(self) -> str:
-        """Return one line that says where everything stands."""
+        """Return one line on overall progress."""
         total = len(self.waiting) + len(self.finished) + len(self.failed)
         parts = [f"{len(self.finished)}/{total} jobs"]
         if self.failed:
@@ -74,7 +74,7 @@ class Watch:
         return " · ".join([*parts, *now[:3], *([f"{len(now) - 3} more"] if len(now) > 3 else [])])
 
     def place(self, job: JobId) -> str:
-        """Return where a running job stands; a training with its step, loss and time left."""
+        """Return the progress of a running job; of a training its step, loss and time left."""
         known = self.jobs[job]
         now = (
             training_now(self.folder / known.output) if job[0] == "train" and known.output else None
@@ -110,6 +110,6 @@ class Watch:
 
 
 def _start(notes: dict[str, Any]) -> list[str]:
-    """What an attempt did with what its output folder held; records of 0.1 call it "room"."""
+    """What an attempt did with the contents of its output folder; 0.1 called it "room"."""
     note = notes.get("start") or notes.get("room")
     return [str(note)] if note else []

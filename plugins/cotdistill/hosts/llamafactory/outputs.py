@@ -119,7 +119,7 @@ _TAIL = 4096
 
 @dataclass(frozen=True)
 class TrainingNow:
-    """Where a training stands: steps done and in all, last loss, time left in the host's words."""
+    """The progress of a training: steps done and in all, last loss, the host's own time left."""
 
     step: int
     steps: int
@@ -133,7 +133,7 @@ class TrainingNow:
 
 
 def training_now(output: Path) -> TrainingNow | None:
-    """Return where the training that writes to `output` stands, or None before its first line.
+    """Return the progress of the training that writes to `output`; None before its first line.
 
     Only the end of the log is read; a line that is still being written is passed over.
     """

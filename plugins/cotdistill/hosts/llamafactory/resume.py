@@ -24,12 +24,12 @@ def checkpoints(output: Path) -> list[Path]:
 
 
 def last_whole_checkpoint(output: Path, ranks: int = 1) -> Path | None:
-    """Return the newest checkpoint from which training goes on exactly, or None.
+    """Return the newest checkpoint from which training resumes exactly, or None.
 
     It must hold the weights and everything that the next step depends on: the optimizer, the
     schedule, and the random state of each of `ranks` processes. It must not be the training's last
     one: from there the host would train nothing and overwrite its results with zeros. And it must
-    not lie inside a later epoch, from where the host goes on with other rows.
+    not be inside a later epoch, from where the host continues with other rows.
     """
     for path in reversed(checkpoints(output)):
         if _resumable(path, ranks):
@@ -61,7 +61,7 @@ def _resumable(path: Path, ranks: int) -> bool:
 
 
 def _between_epochs(epoch: float) -> bool:
-    """Whether the host goes on from here with the rows that an uninterrupted training takes.
+    """Whether the host continues from here with the rows that an uninterrupted training takes.
 
     Inside the first epoch and at the end of any it does. Inside a later one it does not: the data
     loader that skips the rows already seen starts to count epochs at 0, and so shuffles like the

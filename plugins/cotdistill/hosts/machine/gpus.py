@@ -1,4 +1,4 @@
-"""Who may use which GPU: one locked file a device, held by the job and by the program it runs.
+"""Who may use which GPU: one locked file per device; the job and its program hold the lock.
 
 The locks lie in a folder of this user on this machine, not in the run folder, so two studies that
 run at once do not meet on one device. A killed job's devices are free the moment its program is

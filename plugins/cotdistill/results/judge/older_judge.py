@@ -17,7 +17,7 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class OlderJudge:
-    """What an older judge said, by the question's own words."""
+    """The verdicts of an older judge, by the question's own words."""
 
     path: Path
     verdicts: Mapping[str, bool]

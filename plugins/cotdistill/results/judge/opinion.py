@@ -29,7 +29,7 @@ _CONTROL = {"b": "\b", "f": "\f", "r": "\r", "t": "\t"}
 
 @dataclass(frozen=True)
 class Opinion:
-    """What a judge said; `undecided` also where its reply could not be read."""
+    """A judge's verdict; `undecided` also where its reply could not be read."""
 
     ruling: Ruling
     reason: str
@@ -73,28 +73,28 @@ class _Object:
     values: dict[str, str] = field(default_factory=dict)
     key: str | None = None
     pending: str | None = None
-    after_sign: bool = True
+    after_punctuation: bool = True
 
     def take_text(self, text: str) -> None:
-        """Take a text; one that does not follow a sign belongs to something that is not JSON."""
-        self.pending = text if self.after_sign else None
-        self.after_sign = False
+        """Take a text; one that follows no punctuation belongs to something that is not JSON."""
+        self.pending = text if self.after_punctuation else None
+        self.after_punctuation = False
 
-    def take_sign(self, sign: str) -> None:
+    def take_punctuation(self, mark: str) -> None:
         """Take a colon, a comma or the end."""
-        if sign != ":":
+        if mark != ":":
             if self.key is not None and self.pending is not None:
                 self.values[self.key] = self.pending
             self.key = None
         elif self.key is None:
             self.key = self.pending
         self.pending = None
-        self.after_sign = True
+        self.after_punctuation = True
 
     def take_other(self) -> None:
-        """Take a number, an inner object, or whatever else stands there."""
+        """Take a number, an inner object, or anything else."""
         self.pending = None
-        self.after_sign = False
+        self.after_punctuation = False
 
 
 def _objects_with_verdict(reply: str) -> list[_Object] | None:
@@ -121,7 +121,7 @@ def _objects_with_verdict(reply: str) -> list[_Object] | None:
         elif token in (":", ",", "}"):
             one = inside[-1] if token != "}" else inside.pop()
             had = "verdict" in one.values
-            one.take_sign(token)
+            one.take_punctuation(token)
             if "verdict" in one.values and not had:
                 found.append(one)
         elif token[0] == '"':
@@ -131,7 +131,7 @@ def _objects_with_verdict(reply: str) -> list[_Object] | None:
             inside[-1].take_other()
     for one in inside:  # the reply was truncated inside of these
         had = "verdict" in one.values
-        one.take_sign("}")
+        one.take_punctuation("}")
         if "verdict" in one.values and not had:
             found.append(one)
     return found

@@ -53,7 +53,7 @@ class Response:
 
     @property
     def correct(self) -> bool:
-        """The final verdict: the grader's "correct" stands, its other verdicts give way."""
+        """The final verdict: the grader's "correct" is final, its other verdicts are not."""
         raised = self.opinion is not None and self.opinion.ruling == "correct"
         return raised or (self.grade is not None and self.grade.correct)
 
