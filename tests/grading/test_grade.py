@@ -141,6 +141,16 @@ HOSTILE = {
     "quotes": '"' * 1_000_000,
     "backslashes": "\\" * 1_000_000,
     "foreign": "答案是" * 300_000,
+    "verdicts": "A. Wrong. B. Right. " * 50_000,
+    "ticks": "(A) ✗ (B) ✓ " * 60_000,
+    "clauses": "La respuesta es A, " * 50_000,
+    "asides": "5 (" * 300_000,
+    "asides in a sentence": "He has 5 " + "(a " * 200 + "= 3)" * 200,
+    "spoken": "minus " * 160_000,
+    "quantities": "5 feet " * 140_000,
+    "exclusions": "We rule out A and " * 60_000,
+    "exclamations": "5" + "!" * 900_000,
+    "thin arrows": "=> " * 300_000,
 }
 
 

@@ -78,7 +78,7 @@ _FIGURES = re.compile(r"[\d\s.,:]+")
 _COMMAS = re.compile(r"\d,\d{3}(?!\d)")
 _RATE = re.compile(r"\d\s[a-zA-Z]/[a-z]")  # 20 m/s
 _COMMA = re.compile(r"[-+]?\d+,\d{1,2}")
-_WORDY = re.compile(r"(?:[A-Za-z]{2,}|\b[aAI]\b|[\s.,;:!?'\"()\-&])+")
+_WORDY = re.compile(r"(?:[A-Za-z]{2,}(?![A-Za-z])|\b[aAI]\b|[\s.,;:!?'\"()\-&])+")
 _UNIT_LETTER = re.compile(
     r"(.*\d)\s((?:m|g|s|h|L|l|N|J|W|V|A|K|C|F)(?:\^?\{?[23]\}?)?(?:\s?/\s?(?:s|h|m|min|kg)(?:\^?\{?[23]\}?)?)?)"
 )
