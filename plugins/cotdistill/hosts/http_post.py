@@ -2,7 +2,7 @@
 
 Servers on `http://` without a proxy, which is what one runs oneself, get a small HTTP/1.1 client
 of our own, because a general one is the limit at thousands of replies a second (the figures are in
-docs/decisions/0013-asking-models.md). Everything else (TLS, proxies) goes through aiohttp. Neither
+docs/decisions/0015-asking-models.md). Everything else (TLS, proxies) goes through aiohttp. Neither
 follows redirects, and neither holds more of a reply than the caller allows.
 """
 
