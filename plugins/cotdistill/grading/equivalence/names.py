@@ -181,7 +181,7 @@ def _marks(name: str) -> tuple[str, str]:
     r"""Return the accent and the primes of a name; an arrow or a line over letters is neither."""
     shape = _DECORATED.fullmatch(name)
     accent, inner = (shape[1], shape[2]) if shape else ("", name)
-    if accent == "\\vec" or (accent in _LINES and len(inner) > 1):
+    if accent == "\\vec" or (accent in _LINES and len(inner) > 1 and inner.isupper()):
         accent = ""
     read = _SYMBOL.fullmatch(inner)
     return accent, (read[3].replace("\\prime", "'") if read else "")

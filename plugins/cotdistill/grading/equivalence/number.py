@@ -26,9 +26,11 @@ _TENS = {word: 10 * value for value, word in enumerate(_TEN_WORDS.split(), 2)}
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
 _PART_WORDS = (
     "half halves third thirds fourth fourths quarter quarters fifth fifths sixth sixths seventh "
-    "sevenths eighth eighths ninth ninths tenth tenths hundredth hundredths thousandth thousandths"
+    "sevenths eighth eighths ninth ninths tenth tenths eleventh elevenths twelfth twelfths "
+    "fifteenth fifteenths sixteenth sixteenths twentieth twentieths hundredth hundredths "
+    "thousandth thousandths"
 )
-_PART_SIZES = (2, 3, 4, 4, 5, 6, 7, 8, 9, 10, 100, 1000)
+_PART_SIZES = (2, 3, 4, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16, 20, 100, 1000)
 PARTS = dict(zip(_PART_WORDS.split(), (n for n in _PART_SIZES for _ in (0, 1)), strict=True))
 _SHARES = {"half": Fraction(1, 2), "one half": Fraction(1, 2), "quarter": Fraction(1, 4),
            "one third": Fraction(1, 3), "two thirds": Fraction(2, 3),

@@ -35,7 +35,8 @@ _WORD = (
     r"|hundred|thousand|million|none"
 )
 _PART = (
-    r"(?:(?:third|fourth|quarter|fifth|sixth|seventh|eighth|ninth|tenth|hundredth|thousandth)s?"
+    r"(?:(?:third|fourth|quarter|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth|fifteenth"
+    r"|sixteenth|twentieth|hundredth|thousandth)s?"
     r"|half|halves)"
 )
 NUMBER_WORD = re.compile(
@@ -149,7 +150,7 @@ _QUANTITY = re.compile(
 )
 # What makes the number of a sentence not its answer: a denial, a bound, a second case.
 _CHANGES_MEANING = re.compile(
-    r"\bnot\b|n['’]t\b|\bnever\b|\b(?:more|less|fewer|greater) than\b"
+    r"\bnot\b|\b(?:no|without|except)\s\d|n['’]t\b|\bnever\b|\b(?:more|less|fewer|greater) than\b"
     r"|\bat (?:least|most)\b|\botherwise\b",
     re.IGNORECASE,
 )

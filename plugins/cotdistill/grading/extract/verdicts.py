@@ -34,6 +34,7 @@ _LETTER = r"[*\"'(\[$]{0,3}(?P<letter>[A-J])(?![A-Za-z'’])[*\"')\]$]{0,3}"
 _LEFT = re.compile(
     rf"\b(?:leaves?|leaving|left\swith|remains?|remaining|elimination)\b[\s,:]{{1,3}}"
     rf"(?:(?:us|only|just|with|is|option|choice|answer|as|the|correct)\s){{0,5}}{_LETTER}"
+    rf"|(?<!\w){_LETTER.replace('letter', 'last')}\s(?:remains|is\sleft|is\sall\sthat)\b"
     rf"|\b(?:only|just)\s(?:option\s|choice\s)?{_LETTER.replace('letter', 'only')}\s"
     r"(?:remains|is\sleft|is\spossible|works|fits|survives|is\scorrect|can\sbe)"
 )
@@ -42,8 +43,8 @@ _ELIMINATES = ("leav", "left", "remain", "eliminat", "only", "just", "rul", "exc
 _EXCLUDING = re.compile(
     r"\b(?:rul(?:e|es|ed|ing)\sout|eliminat\w+|exclud\w+|discard\w*|dismiss\w*|cross(?:ed|ing)?\s(?:out|off)"
     r"|reject\w*|can(?:no|['’])t\sbe)\s(?:both\s|options?\s|choices?\s)?"
-    r"(?P<letters>[(\[]?[A-J][)\]]?(?:(?:\s?,\s?|\s?/\s?|\s(?:and|or)\s|,\s(?:and|or)\s)"
-    r"(?:options?\s|choices?\s)?[(\[]?[A-J][)\]]?)*)(?![A-Za-z])",
+    r"(?P<letters>[(\[]?[A-J][)\]]?(?:(?:\s?,\s?|\s?/\s?)[(\[]?[A-J][)\]]?(?![A-Za-z]))*"
+    r"(?:,?\s(?:and|or)\s(?:options?\s|choices?\s)?[(\[]?[A-J][)\]]?)*)(?![A-Za-z])",
     re.IGNORECASE,
 )
 
@@ -140,7 +141,7 @@ def letter_of_verdicts(
         return None
     for begin, stop in sentences_backwards(text, start, end, most=2):
         for left in reversed([*_LEFT.finditer(text, begin, stop)]):
-            group = "letter" if left["letter"] else "only"
+            group = next(name for name in ("letter", "last", "only") if left[name])
             if options is None or left[group] in options:
                 return left[group], *left.span(group)
     return _by_exclusion(text, start, end, options)
