@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from cotdistill.files.atomic import folder_written_whole, write_text, written_whole
+from cotdistill.errors import FaultsError
+from cotdistill.files.atomic import (
+    folder_written_whole,
+    write_text,
+    write_texts_if_changed,
+    written_whole,
+)
 
 SCRIPT = """
 import sys, time
@@ -77,3 +83,20 @@ def test_a_block_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> 
     assert path.read_text(encoding="utf-8") == "old"
     assert (folder / "x").read_text(encoding="utf-8") == "old"
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a.txt", "folder"]
+
+
+def test_texts_of_one_folder_are_written_only_where_they_differ(tmp_path: Path) -> None:
+    folder = tmp_path / "train"
+    assert write_texts_if_changed(folder, {"a.yaml": "ä: 1\n", "b.yaml": ""}) == 2
+    stamp = (folder / "a.yaml").stat().st_mtime_ns
+    assert write_texts_if_changed(folder, {"a.yaml": "ä: 1\n", "b.yaml": "b: 2\n"}) == 1
+    assert (folder / "a.yaml").stat().st_mtime_ns == stamp
+    assert (folder / "a.yaml").read_text(encoding="utf-8") == "ä: 1\n"
+    assert sorted(path.name for path in folder.iterdir()) == ["a.yaml", "b.yaml"]
+
+
+def test_a_text_that_cannot_take_its_name_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").mkdir()
+    with pytest.raises(FaultsError, match=r"a\.yaml: cannot be written"):
+        write_texts_if_changed(tmp_path, {"a.yaml": "a: 1\n"})
+    assert [path.name for path in tmp_path.iterdir()] == ["a.yaml"]

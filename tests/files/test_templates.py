@@ -10,7 +10,7 @@ import pytest
 from cotdistill.errors import BundleError
 from cotdistill.files.bundle import bundle_files
 from cotdistill.files.templates import render
-from cotdistill.runfolder.config_text import render_config
+from cotdistill.runfolder.config_text import ConfigRenderer, render_config
 
 
 def folder_with(tmp_path: Path, text: str) -> Path:
@@ -69,3 +69,24 @@ def test_every_training_and_evaluation_template_says_how_it_is_run() -> None:
     assert len(paths) == 3 + 1 + 4
     for path in paths:
         assert re.search(r"^# Run it:  {{ command }}$", path.read_text(), re.MULTILINE), path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# {{ run }} with seed {{ seed }}\n{{ line('seed', seed) }}\n{{ line('out', out) }}\n",
+        "{% if seed == 2 %}\n{{ line('two', true) }}\n{% endif %}\n{{ line('seed', seed) }}\n",
+        "# {{ run | upper }}\n{{ line('seed', seed + 1) }}\n",
+        "{% if run is string %}\n{{ line('text', run) }}\n{% endif %}\n{{ line('n', out) }}\n",
+        "{{ line('seed', seed) }}\n{% for key in rest() %}\n{{ line(key, none) }}\n{% endfor %}\n",
+    ],
+)
+def test_runs_of_one_renderer_get_the_text_that_each_would_get_alone(
+    tmp_path: Path, text: str
+) -> None:
+    folder = folder_with(tmp_path, text)
+    settings = {"note": "no", "rate": 1e-5}
+    renderer = ConfigRenderer("t.j2", {}, settings, folder)
+    for seed, out in ((1, "/a"), (2, "/b c"), (3, ["x", "no"]), (4, "two\nlines"), (5, None)):
+        varying = {"run": f"r{seed}", "seed": seed, "out": out}
+        assert renderer.render(varying) == render_config("t.j2", varying, settings, folder)

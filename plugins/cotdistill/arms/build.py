@@ -8,11 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cotdistill.arms.rows import Tally, inputs_of, source_traces, trace_of_training_row
-from cotdistill.corpus.filtering.filter import FilterOptions, filter_traces
-from cotdistill.corpus.filtering.lint import LintOptions, lint, report_json
 from cotdistill.corpus.filtering.settings import Filters
-from cotdistill.corpus.mixing.mix import draw_mix
-from cotdistill.corpus.mixing.mixture import mixture
 from cotdistill.corpus.records.gold_files import read_golds
 from cotdistill.corpus.records.row_reader import field_lines
 from cotdistill.corpus.records.shape import SourceInfo
@@ -51,6 +47,10 @@ def _filtered_traces(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[T
     The tally gets the arm's own rows by reason, and the rows of every file that was read. What
     `lint` still finds among the kept rows is written to `data/<arm>.lint.json`.
     """
+    # numpy and the grader, which most commands that read an arm do without
+    from cotdistill.corpus.filtering.filter import FilterOptions, filter_traces
+    from cotdistill.corpus.filtering.lint import LintOptions, lint, report_json
+
     filters = arm.filter
     assert filters is not None
     golds = tuple(Path(path) for path in filters.golds)
@@ -110,6 +110,8 @@ def _mixed_traces(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[Trac
     The parts are written to files first and read from there by place, so that memory does not grow
     with the rows. The tally gets what the parts' ledgers say, and the rows that were not drawn.
     """
+    from cotdistill.corpus.mixing.mix import draw_mix
+
     assert arm.mixing is not None
     files = {part.name: write_arm(part, folder) for part in arm.parts}
     for part in arm.parts:
@@ -144,6 +146,8 @@ def check_arm(arm: ResolvedArm) -> Tally:
         sizes[source.name] = sum(1 for _ in source_traces(source, tallies[source.name]))
     mixing = arm.mixing
     if mixing and mixing.rows and not (mixing.matched or mixing.length_matched):
+        from cotdistill.corpus.mixing.mixture import mixture
+
         mixture(sizes, mixing.weights, mixing.rows, mixing.seed, replace=mixing.replace)
     return tallies.get(arm.name, Tally())
 

@@ -119,6 +119,60 @@ def write_if_changed(path: Path, text: str) -> bool:
     return True
 
 
+def write_texts_if_changed(folder: Path, texts: Mapping[str, str]) -> int:
+    """Write many small texts into one folder, by name, as `write_if_changed` writes each.
+
+    Returns how many were written.
+
+    Raises:
+        FaultsError: the folder cannot be written or the disk is full; earlier files stay.
+    """
+    path = str(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(folder)
+        existing = {entry.name for entry in os.scandir(folder)}
+        written = 0
+        for name, text in texts.items():
+            path, data = f"{folder}/{name}", text.encode()
+            if name not in existing or _bytes_of(path) != data:
+                _write_whole(path, f"{folder}/.{name}.{os.getpid()}-{secrets.token_hex(4)}~", data)
+                written += 1
+    except OSError as error:
+        raise FaultsError(_disk_fault(Path(path), error)) from error
+    return written
+
+
+def _bytes_of(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as stream:  # noqa: PTH123 - a Path for each costs as much as the read
+            return stream.read()
+    except IsADirectoryError:
+        return None  # the rename says so
+
+
+def _write_whole(path: str, temporary: str, data: bytes) -> None:
+    """Write a file under a temporary name, locked as `_locked_file` does, and rename it."""
+    is_ours = False
+    while not is_ours:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            _locked(descriptor, fcntl.LOCK_EX)
+            # else another program took it for a leftover before it was locked
+            if is_ours := os.fstat(descriptor).st_nlink > 0:
+                left = memoryview(data)
+                while left:
+                    left = left[os.write(descriptor, left) :]
+                os.fsync(descriptor)
+                Path(temporary).replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+            raise
+        finally:
+            os.close(descriptor)
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, read in pieces.
 

@@ -7,12 +7,21 @@ quoted, nothing is folded, and the order of keys is kept.
 
 from __future__ import annotations
 
+import functools
+import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from cotdistill.errors import Fault, FaultsError
+
+_WORD = re.compile(r"[A-Za-z0-9_/][A-Za-z0-9_/.+=@%-]*")
+_READ_AS_OTHER: dict[str, list[tuple[str, re.Pattern[str]]]] = (
+    yaml.SafeDumper.yaml_implicit_resolvers
+)
+"""By first character: patterns of what YAML reads as a number, a date, a truth value or null."""
+_LONGEST_KEY = 100  # PyYAML writes longer keys in another way
 
 
 class FunctionName(str):
@@ -118,7 +127,34 @@ def dump_yaml(value: Any) -> str:
     eval_strategy: 'no'
     steps: 3
     """
+    if isinstance(value, dict) and value and (lines := _block(value, "")) is not None:
+        return "\n".join(lines) + "\n"
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000)
+
+
+def is_plain_text(text: str) -> bool:
+    """Whether a text is one word that YAML reads as text without quotes; False if in doubt.
+
+    >>> [is_plain_text(text) for text in ("/data/a-1.jsonl", "1e5", "no", "a b")]
+    [True, True, False, False]
+    """
+    return _WORD.fullmatch(text) is not None and not any(
+        kind.match(text) for _, kind in _READ_AS_OTHER.get(text[0], ())
+    )
+
+
+def yaml_line(key: str, value: Any) -> str:
+    """Return one key of a YAML file with its value, without the last line end.
+
+    >>> print(yaml_line("tasks", ["AIME", "AMC"]))
+    tasks:
+      - AIME
+      - AMC
+    """
+    if isinstance(value, dict | list) and value:
+        return dump_yaml({key: value}).removesuffix("\n")
+    text = _one_line_scalar(value)
+    return f"{key}: {yaml_scalar(value) if text is None else text}"
 
 
 def yaml_scalar(value: Any) -> str:
@@ -138,6 +174,54 @@ def yaml_scalar(value: Any) -> str:
         sort_keys=False,
     )
     return text.removesuffix("\n").removesuffix("\n...").replace("\n", " ")
+
+
+def _block(value: Any, indent: str) -> list[str] | None:
+    """Return a mapping or list in block style, line by line, as PyYAML writes it but faster.
+
+    None where it holds anything but names, numbers, truth values, null and one-line texts.
+    """
+    lines: list[str] = []
+    entries = value.items() if isinstance(value, dict) else ((None, entry) for entry in value)
+    for key, entry in entries:
+        if key is None:
+            start = f"{indent}-"
+        elif type(key) is str and len(key) < _LONGEST_KEY and is_plain_text(key):
+            start = f"{indent}{key}:"
+        else:
+            return None
+        if isinstance(entry, dict | list) and entry:
+            if key is None:
+                return None
+            inner = _block(entry, f"{indent}  ")
+            if inner is None:
+                return None
+            lines += [start, *inner]
+        elif (text := _one_line_scalar(entry)) is not None:
+            lines.append(f"{start} {text}")
+        else:
+            return None
+    return lines
+
+
+def _one_line_scalar(value: Any) -> str | None:
+    if type(value) is str:
+        if is_plain_text(value):
+            return value
+        return _quoted(value) if value.isprintable() else None
+    if value is None or type(value) in (int, bool, float):
+        return _number(type(value).__name__, value)
+    return "{}" if value == {} else "[]" if value == [] else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _quoted(text: str) -> str:
+    return yaml_scalar(text)
+
+
+@functools.lru_cache(maxsize=4096)
+def _number(_kind: str, value: Any) -> str:  # the type is in the key because 1 == 1.0 == True
+    return yaml_scalar(value)
 
 
 def _one_line(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from cotdistill.runfolder.commands import (
     stock_evaluate_command,
     train_command,
 )
-from cotdistill.runfolder.config_text import ConfigFile, render_config
+from cotdistill.runfolder.config_text import ConfigFile, ConfigRenderer
 from cotdistill.runfolder.layout import Layout
 from cotdistill.runfolder.manifest import Command
 from cotdistill.studies.resolve import Run
@@ -42,30 +42,94 @@ class RunFiles:
     evaluate_command: Command
 
 
-def run_files(study: Study, run: Run, layout: Layout) -> RunFiles:
-    """Return a run's files, made from the packaged templates.
+class RunConfigs:
+    """Makes the files of a study's runs from the templates, each template once for many runs.
 
-    Raises:
-        StudyError: the batch cannot be met, or torchrun would break at a blank in a path.
-        BundleError: a template is broken.
+    What a file says depends on the student and the recipe, but for a few names and numbers.
     """
-    recipe = study.recipes[run.recipe]
-    accelerate = layout.absolute("accelerate/fsdp.yaml")
-    command = train_command(study, recipe, layout.absolute(layout.train_file), accelerate)
-    train = _train_file(study, run, layout, command)
-    merges = train.values.get("finetuning_type") in ADAPTERS
-    export = _export_file(study, run, layout) if merges else None
-    scored = layout.absolute(layout.exported if merges else layout.checkpoint)
-    evaluation_command = evaluate_command(study, layout.absolute(layout.eval_file))
-    return RunFiles(
-        prepare_command(study),
-        train,
-        command,
-        export,
-        _export_command(study, layout) if merges else None,
-        _eval_file(study, run, layout, scored),
-        evaluation_command,
-    )
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self._renderers: dict[tuple[str, str, str], ConfigRenderer] = {}
+
+    def files(self, run: Run, layout: Layout) -> RunFiles:
+        """Return a run's files.
+
+        Raises:
+            StudyError: the batch cannot be met, or torchrun would break at a blank in a path.
+            BundleError: a template is broken.
+        """
+        study = self.study
+        accelerate = layout.absolute("accelerate/fsdp.yaml")
+        recipe = study.recipes[run.recipe]
+        command = train_command(study, recipe, layout.absolute(layout.train_file), accelerate)
+        train = self._train_file(run, layout, command)
+        merges = train.values.get("finetuning_type") in ADAPTERS
+        merging = export_command(study, layout.absolute(layout.export_file)) if merges else None
+        return RunFiles(
+            prepare_command(study),
+            train,
+            command,
+            self._export_file(run, layout, merging) if merging else None,
+            merging,
+            self._eval_file(run, layout, layout.exported if merges else layout.checkpoint),
+            evaluate_command(study, layout.absolute(layout.eval_file)),
+        )
+
+    def _train_file(self, run: Run, layout: Layout, command: Command) -> ConfigFile:
+        key = ("train", run.student.name, run.recipe)
+        if key not in self._renderers:
+            recipe = self.study.recipes[run.recipe]
+            self._renderers[key] = ConfigRenderer(
+                f"train/{recipe.template}.yaml.j2",
+                _training_context(self.study, run, layout),
+                recipe.settings,
+            )
+        return self._renderers[key].render(
+            {
+                "run": run.name,
+                "arm": run.arm,
+                "seed": run.seed,
+                "command": command.as_typed(),
+                "model": layout.model,
+                "dataset": run.arm,
+                "output_dir": layout.absolute(layout.checkpoint),
+            }
+        )
+
+    def _export_file(self, run: Run, layout: Layout, command: Command) -> ConfigFile:
+        key = ("export", run.student.name, run.recipe)
+        if key not in self._renderers:
+            context = {"template": run.student.template}
+            self._renderers[key] = ConfigRenderer("export/lora.yaml.j2", context, {})
+        return self._renderers[key].render(
+            {
+                "run": run.name,
+                "command": command.as_typed(),
+                "model": layout.model,
+                "adapter": layout.absolute(layout.checkpoint),
+                "export_dir": layout.absolute(layout.exported),
+            }
+        )
+
+    def _eval_file(self, run: Run, layout: Layout, scored: str) -> ConfigFile:
+        key = ("eval", run.student.name, run.recipe)
+        if key not in self._renderers:
+            self._renderers[key] = ConfigRenderer(
+                f"eval/{self.study.evaluation.backend}.yaml.j2",
+                _evaluation_context(self.study, run),
+                {},
+            )
+        command = stock_evaluate_command(self.study, layout.absolute(layout.eval_file))
+        return self._renderers[key].render(
+            {
+                "run": run.name,
+                "command": command.as_typed(),
+                "served": layout.absolute(scored),
+                "model_args": _model_args(self.study, run, layout.absolute(scored)),
+                "output_path": layout.absolute(layout.scores),
+            }
+        )
 
 
 def argument_faults(files: RunFiles, layout: Layout, place: str) -> list[Fault]:
@@ -76,23 +140,17 @@ def argument_faults(files: RunFiles, layout: Layout, place: str) -> list[Fault]:
     return faults
 
 
-def _train_file(study: Study, run: Run, layout: Layout, command: Command) -> ConfigFile:
+def _training_context(study: Study, run: Run, layout: Layout) -> dict[str, Any]:
+    """Return what all runs of a student and recipe have in common."""
     recipe = study.recipes[run.recipe]
     deepspeed = layout.absolute(f"deepspeed/{recipe.deepspeed}.json")
     on_cpu = study.hardware.gpus == 0
-    context: dict[str, Any] = {
-        "run": run.name,
+    return {
         "student": run.student.name,
-        "arm": run.arm,
-        "seed": run.seed,
-        "command": command.as_typed(),
-        "model": layout.model,
         "template": run.student.template,
         "default_system": run.student.default_system,
         "enable_thinking": run.student.enable_thinking,
         "dataset_dir": str(layout.root),
-        "dataset": run.arm,
-        "output_dir": layout.absolute(layout.checkpoint),
         "deepspeed": deepspeed if recipe.deepspeed else None,
         "preprocessing_workers": recipe.workers or (1 if on_cpu else _WORKERS),
         "dataloader_workers": 0 if on_cpu else min(recipe.workers or _WORKERS, 4),
@@ -112,36 +170,16 @@ def _train_file(study: Study, run: Run, layout: Layout, command: Command) -> Con
         "scheduler": recipe.scheduler,
         "warmup_ratio": recipe.warmup_ratio,
     }
-    return render_config(f"train/{recipe.template}.yaml.j2", context, recipe.settings)
 
 
-def _export_command(study: Study, layout: Layout) -> Command:
-    return export_command(study, layout.absolute(layout.export_file))
-
-
-def _export_file(study: Study, run: Run, layout: Layout) -> ConfigFile:
-    context = {
-        "run": run.name,
-        "command": _export_command(study, layout).as_typed(),
-        "model": layout.model,
-        "adapter": layout.absolute(layout.checkpoint),
-        "template": run.student.template,
-        "export_dir": layout.absolute(layout.exported),
-    }
-    return render_config("export/lora.yaml.j2", context, {})
-
-
-def _eval_file(study: Study, run: Run, layout: Layout, scored: str) -> ConfigFile:
+def _evaluation_context(study: Study, run: Run) -> dict[str, Any]:
+    """Return what all evaluations of a student and recipe have in common."""
     evaluation = study.evaluation
     include = [*map(str, bundle_folders("task_configs")), *evaluation.include_path]
     system = evaluation.system_instruction
     if system is None and run.student.default_system:
         system = run.student.default_system  # what the student was trained with
-    context: dict[str, Any] = {
-        "run": run.name,
-        "command": stock_evaluate_command(study, layout.absolute(layout.eval_file)).as_typed(),
-        "served": scored,
-        "model_args": _model_args(study, run, scored),
+    return {
         "tasks": list(evaluation.tasks),
         "include_path": include[0] if len(include) == 1 else include,
         "device": "cpu" if study.hardware.gpus == 0 else "cuda:0",
@@ -151,9 +189,7 @@ def _eval_file(study: Study, run: Run, layout: Layout, scored: str) -> ConfigFil
         "num_fewshot": evaluation.num_fewshot,
         "generation": dict(evaluation.generation),
         "limit": evaluation.limit,
-        "output_path": layout.absolute(layout.scores),
     }
-    return render_config(f"eval/{evaluation.backend}.yaml.j2", context, {})
 
 
 def _model_args(study: Study, run: Run, scored: str) -> dict[str, Any]:

@@ -7,7 +7,6 @@ comments and the defaults, and a study can change any value without the template
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,9 @@ import yaml
 
 from cotdistill.errors import BundleError, Fault
 from cotdistill.files.templates import render
-from cotdistill.files.yamls import dump_yaml, yaml_scalar
+from cotdistill.files.yamls import yaml_line
 
+_MARK = "\0"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -42,17 +42,21 @@ def render_config(
         BundleError: the template is broken, says a key twice, or writes something else than meant.
     """
     values: dict[str, Any] = {}
+    lines: list[str] = []
 
     def line(key: str, default: Any) -> str:
         if key in values:
             raise BundleError(Fault(f"templates/{template}", f"the key '{key}' is written twice"))
         values[key] = settings.get(key, default)
-        return _line(key, values[key])
+        lines.append(yaml_line(key, values[key]))
+        return lines[-1]
 
     def rest() -> list[str]:
         return [key for key in settings if key not in values]
 
     text = render(template, {**context, "line": line, "rest": rest}, folder)
+    if _is_comments_and(lines, text) and _is_one_line(values):
+        return ConfigFile(text, values)  # each line reads back, so the text does
     read_back = yaml.load(text, Loader=_LOADER)
     if read_back != values:
         wrong = sorted(
@@ -69,18 +73,117 @@ def render_config(
     return ConfigFile(text, values)
 
 
-def _line(key: str, value: Any) -> str:
-    if isinstance(value, dict | list) and value:
-        return dump_yaml({key: value}).removesuffix("\n")
-    return (
-        f"{key}: {_scalar(type(value).__name__, value) if _is_plain(value) else yaml_scalar(value)}"
-    )
+class ConfigRenderer:
+    """Renders one template for many runs that differ in a few values.
+
+    The template is filled in once with holes in place of those values, and each run's values are
+    put into the holes. A template that does more with such a value than to write it (a condition, a
+    filter) is rendered anew for every run. `context` and `settings` are the same for all runs.
+    """
+
+    def __init__(
+        self,
+        template: str,
+        context: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        folder: Path | None = None,
+    ) -> None:
+        self.template, self.context, self.settings = template, context, settings
+        self.folder = folder
+        self._form: _Form | None = None
+        self._is_tried = False
+
+    def render(self, varying: Mapping[str, Any]) -> ConfigFile:
+        """Return the file of one run.
+
+        Raises:
+            BundleError: as `render_config`.
+        """
+        if self._form is not None and (file := self._form.filled(varying)) is not None:
+            return file
+        context = {**self.context, **varying}
+        whole = render_config(self.template, context, self.settings, self.folder)
+        if not self._is_tried:
+            self._is_tried = True
+            form = self._with_holes(varying)
+            if form is not None and form.filled(varying) == whole:
+                self._form = form
+        return whole
+
+    def _with_holes(self, varying: Mapping[str, Any]) -> _Form | None:
+        values: dict[str, Any] = {}
+
+        def line(key: str, default: Any) -> str:
+            values[key] = self.settings.get(key, default)
+            if isinstance(values[key], _Hole):
+                return f"{_MARK}{key}={values[key].name}{_MARK}"
+            return yaml_line(key, values[key])
+
+        def rest() -> list[str]:
+            return [key for key in self.settings if key not in values]
+
+        holes = {name: _Hole(name) for name in varying}
+        try:
+            text = render(
+                self.template, {**self.context, **holes, "line": line, "rest": rest}, self.folder
+            )
+        except (BundleError, TypeError, ValueError, AttributeError, yaml.YAMLError):
+            return None  # it does more with a value than to write it
+        return _Form(tuple(text.split(_MARK)), values)
 
 
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, str | int | float | bool)
+class _Hole:
+    """Stands for a value that is not known yet; only writing it is possible."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"{_MARK}{self.name}{_MARK}"
+
+    def __bool__(self) -> bool:
+        raise TypeError(f"the value of {self.name} is not known yet")
+
+    def __eq__(self, other: object) -> bool:
+        raise TypeError(f"the value of {self.name} is not known yet")
+
+    __hash__ = None  # type: ignore[assignment]
 
 
-@functools.lru_cache(maxsize=4096)
-def _scalar(_kind: str, value: Any) -> str:  # the type is in the key because 1 == 1.0 == True
-    return yaml_scalar(value)
+@dataclass(frozen=True)
+class _Form:
+    """A text with holes: every second part is the name of a value, or `key=name` of a line."""
+
+    parts: tuple[str, ...]
+    values: dict[str, Any]
+
+    def filled(self, varying: Mapping[str, Any]) -> ConfigFile | None:
+        """Return the file with its values, None where one of them would not stay on its line."""
+        if not all(_is_one_line(value) for value in varying.values()):
+            return None
+        values = {
+            key: varying[value.name] if isinstance(value, _Hole) else value
+            for key, value in self.values.items()
+        }
+        parts = list(self.parts)
+        for place in range(1, len(parts), 2):
+            key, is_line, name = parts[place].rpartition("=")
+            if name not in varying:
+                return None
+            parts[place] = yaml_line(key, varying[name]) if is_line else str(varying[name])
+        return ConfigFile("".join(parts), values)
+
+
+def _is_comments_and(lines: list[str], text: str) -> bool:
+    """Whether a text is just these lines, with comments and blank lines between them."""
+    kept = [line for line in text.split("\n") if line and not line.startswith("#")]
+    return kept == "\n".join(lines).split("\n")
+
+
+def _is_one_line(value: Any) -> bool:
+    """Whether no text in a value has a line break, so that no `#` in it can start a line."""
+    if isinstance(value, str):
+        return value.isprintable()
+    if isinstance(value, dict):
+        return all(_is_one_line(key) and _is_one_line(entry) for key, entry in value.items())
+    return not isinstance(value, list) or all(map(_is_one_line, value))

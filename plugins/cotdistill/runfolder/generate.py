@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +24,11 @@ from cotdistill.arms.build import (
 )
 from cotdistill.arms.rows import COLUMNS
 from cotdistill.errors import DataError, Fault, FaultsError
-from cotdistill.files.atomic import write_if_changed
+from cotdistill.files.atomic import write_if_changed, write_texts_if_changed
 from cotdistill.files.bundle import bundle_file, only_bundles
 from cotdistill.files.templates import render
 from cotdistill.files.yamls import dump_yaml
-from cotdistill.runfolder.config_files import RunFiles, argument_faults, run_files
+from cotdistill.runfolder.config_files import RunConfigs, RunFiles, argument_faults
 from cotdistill.runfolder.layout import Layout, layout_of
 from cotdistill.runfolder.manifest import (
     Files,
@@ -107,9 +108,10 @@ def check_study_files(study: Study, place: str, root: Path) -> CheckedStudy:
     notes = _check_rows(resolved, root)
     files: list[tuple[Run, Layout, RunFiles]] = []
     faults: list[Fault] = []
+    configs = RunConfigs(study)
     for run in resolved.runs:
         layout = layout_of(root, run)
-        made = run_files(study, run, layout)
+        made = configs.files(run, layout)
         faults += _once(argument_faults(made, layout, place), faults)
         files.append((run, layout, made))
     if faults:
@@ -163,13 +165,17 @@ def _write(checked: CheckedStudy, root: Path) -> list[ManifestRun]:
         if arm.has_file and arm.at_hand:
             write_arm(arm, root)
     _write_shared(checked, root)
+    texts: dict[str, dict[str, str]] = {"train": {}, "eval": {}, "export": {}}
     manifest = []
     for run, layout, made in checked.files:
-        write_if_changed(root / layout.train_file, made.train.text)
-        write_if_changed(root / layout.eval_file, made.evaluate.text)
+        texts["train"][f"{run.name}.yaml"] = made.train.text
+        texts["eval"][f"{run.name}.yaml"] = made.evaluate.text
         if made.export:
-            write_if_changed(root / layout.export_file, made.export.text)
+            texts["export"][f"{run.name}.yaml"] = made.export.text
         manifest.append(_manifest_run(run, layout, made, checked.resolved.arms[run.arm]))
+    for folder, of_runs in texts.items():
+        if of_runs:
+            write_texts_if_changed(root / folder, of_runs)
     _remove_orphans(root, {run.name for run, _, _ in checked.files})
     write_if_changed(root / "Snakefile", render("run/Snakefile.j2", {"study": study.name}))
     write_manifest(root, manifest)
@@ -243,9 +249,10 @@ def _manifest_run(run: Run, layout: Layout, made: RunFiles, arm: ResolvedArm) ->
 def _remove_orphans(root: Path, kept: set[str]) -> None:
     """Remove configuration files of runs that the study no longer has; results stay."""
     for stage in ("train", "export", "eval"):
-        for path in sorted((root / stage).glob("*.yaml")):
-            if path.stem not in kept:
-                path.unlink()
+        folder = root / stage
+        for entry in list(os.scandir(folder)) if folder.is_dir() else ():
+            if entry.name.endswith(".yaml") and entry.name.removesuffix(".yaml") not in kept:
+                (folder / entry.name).unlink()
 
 
 def _difference(

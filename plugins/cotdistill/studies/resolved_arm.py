@@ -174,6 +174,7 @@ class _Finder:
         self.faults: list[Fault] = []
         self.hashes = FileHashes()
         self.known: dict[str, ResolvedArm] = {}
+        self.registered = datasets()
 
     def arm(self, name: str) -> ResolvedArm:
         """Return one arm of the study, without what was not found."""
@@ -215,7 +216,7 @@ class _Finder:
         """Return a source of a mix: another arm, or a registered dataset that is no arm."""
         if name in self.study.arms:
             return self.arm(name)
-        registered = datasets()
+        registered = self.registered
         if name in registered:
             return self._arm(name, DatasetArm(dataset=name), f"data/sources/{name}.jsonl")
         hint = did_you_mean(name, [*self.study.arms, *registered])
@@ -229,7 +230,7 @@ class _Finder:
             return None
         if declared is not None:
             return self._source(name, declared, f"{self.place}:arms.{name}")
-        registered = datasets()
+        registered = self.registered
         if name in registered:
             return self._source(name, DatasetArm(dataset=name), where)
         hint = did_you_mean(name, [*self.study.arms, *registered])
@@ -259,7 +260,7 @@ class _Finder:
         raise AssertionError(declared)
 
     def _registered(self, name: str, declared: DatasetArm, where: str) -> Source | None:
-        registered = datasets()
+        registered = self.registered
         registration = registered.get(declared.dataset)
         if registration is None:
             hint = did_you_mean(declared.dataset, list(registered))
