@@ -1,4 +1,4 @@
-"""Grade many answers: in order, streamed, and in several processes when asked."""
+"""Grade many answers: in order, streamed, and optionally in several processes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Does a text go round in circles? The commonest way in which a small model never answers.
 
-Two signs, either is enough. The text ends with one piece said over and over; or some stretch of it
-is so repetitive that it shrinks to a seventh, even if the text later falls into something else.
+Two symptoms, either is enough. The text ends with one piece repeated over and over; or some
+stretch of it is so repetitive that it shrinks to a seventh, even if the text later changes.
 Written solutions shrink to a fifth at most: of the golds of MATH-500 and OlympiadBench over 1,500
 characters none goes beyond 5.5; of 30 real AIME responses with endless thoughts 26 go beyond 7.
 """

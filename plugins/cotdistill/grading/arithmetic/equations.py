@@ -34,7 +34,7 @@ class Side:
     tokens: tuple[Token, ...]  # without units
     first: tuple[Token, ...]  # its first operand alone
     has_unit: bool
-    may_be_negative: bool = False  # a dash stands before it: a bullet or a sign
+    may_be_negative: bool = False  # a dash precedes it: a bullet or a sign
 
     @property
     def has_sign(self) -> bool:
@@ -173,7 +173,7 @@ def _after_unit(tokens: Sequence[Token], at: int, limit: int) -> int:
 
 
 def _side(tokens: Sequence[Token], may_be_negative: bool = False) -> Side | None:
-    """Take the units off a run of tokens; None when a word stands where a number belongs."""
+    """Take the units off a run of tokens; None when a word is where a number belongs."""
     bare: list[Token] = []
     has_unit = False
     for at, token in enumerate(tokens):
@@ -259,7 +259,7 @@ def _is_part(tokens: Sequence[Token]) -> bool:
 
 
 def _unclear_before(tokens: Sequence[Token], start: int) -> bool:
-    """Whether what stands before an expression may belong to it: "half of 12 + 2", "1 and 1/4"."""
+    """Whether what precedes an expression may belong to it: "half of 12 + 2", "1 and 1/4"."""
     before = tokens[start - 1]
     earlier = tokens[start - 2].sort if start >= 2 else "break"
     if before.sort == "word":

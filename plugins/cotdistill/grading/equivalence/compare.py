@@ -35,7 +35,7 @@ from cotdistill.grading.equivalence.statements import (
 from cotdistill.grading.equivalence.symbolic import SymbolicBudget
 from cotdistill.grading.equivalence.tree import Node, TooBigError, number, symbols, walk
 from cotdistill.grading.equivalence.units import measure, worth
-from cotdistill.grading.equivalence.values import Asked, same_value
+from cotdistill.grading.equivalence.values import State, same_value
 
 _SET_LIKE = ("union", "inter", "minus", "tuple", "set", "list", "chain", "const")
 _RELATIONS_OF_VALUES = {"=", "~", "<", "<=", ">", ">=", "!=", "in"}
@@ -48,7 +48,7 @@ class Comparison:
     def __init__(
         self, tolerance: float | None = None, symbolic: SymbolicBudget | None = None
     ) -> None:
-        self.asked = Asked(tolerance, symbolic or SymbolicBudget())
+        self.state = State(tolerance, symbolic or SymbolicBudget())
         self.questions = 0
 
     def same(self, a: Node, b: Node) -> bool | None:
@@ -93,7 +93,7 @@ class Comparison:
             verdict = peel(a, b)
             if not isinstance(verdict, _NotMine):
                 return verdict
-        return same_value(a, b, self.asked)
+        return same_value(a, b, self.state)
 
     def _signs(self, a: Node, b: Node) -> bool | None | _NotMine:
         """Plus-minus signs make a list of two."""
@@ -101,7 +101,7 @@ class Comparison:
             return _NOT_MINE
         if "chain" in (a.head, b.head):
             return _NOT_MINE
-        self.asked.used("structure")
+        self.state.used("structure")
         one, two = (
             side if side.head in HOLDERS else Node("list", tuple(spelt_out(side)))
             for side in (a, b)
@@ -121,7 +121,7 @@ class Comparison:
         """Residue classes of one modulus; one side may leave the modulus out."""
         if "chain" in (a.head, b.head) or "residue" not in (a.head, b.head):
             return _NOT_MINE
-        self.asked.used("structure")
+        self.state.used("structure")
         if any(side.head in HOLDERS for side in (a, b)):
             return _NOT_MINE
         if a.head == b.head and self._same(a.args[1], b.args[1]) is not True:
@@ -158,19 +158,19 @@ class Comparison:
         """Equations with equations; an assignment's value with what has no name."""
         if a.head != "chain" and b.head != "chain":
             return _NOT_MINE
-        self.asked.used("structure")
+        self.state.used("structure")
         if a.head == b.head:
             if _is_statement(a) or _is_statement(b):
                 return same_statement(a, b, self._same)
             if a.name == b.name == "in" and unlike_names(a.args[0], b.args[0]):
                 return False
             if _is_equation(a) and _is_equation(b):
-                return same_equation(a, b, self._same, self.asked.work)
+                return same_equation(a, b, self._same, self.state.work)
             if is_real_set(a) and is_real_set(b):
                 if unlike_unknowns(a, b):
                     return False
-                equal = same_sets(a, b, self._same, self.asked.work)
-                return same_inequality(a, b, self.asked.work) if equal is None else equal
+                equal = same_sets(a, b, self._same, self.state.work)
+                return same_inequality(a, b, self.state.work) if equal is None else equal
         chain, other = (a, b) if a.head == "chain" else (b, a)
         if other.head == "list" and all(part.head == "chain" for part in other.args):
             chain = assigned(chain)
@@ -195,18 +195,18 @@ class Comparison:
         return self._same(mine, other) if mine_is_answer else self._same(other, mine)
 
     def _turned_value(self, mine: Node, other: Node, mine_is_answer: bool) -> bool | None:
-        return same_value(*((mine, other) if mine_is_answer else (other, mine)), self.asked)
+        return same_value(*((mine, other) if mine_is_answer else (other, mine)), self.state)
 
     def _sets(self, a: Node, b: Node) -> bool | None | _NotMine:
         """Intervals, inequalities and unions."""
         if not is_real_set(a) and not is_real_set(b):
             return _NOT_MINE
-        self.asked.used("structure")
+        self.state.used("structure")
         if a.head == b.head == "const":
             return False
         if any(side.head not in _SET_LIKE for side in (a, b)):
             return False
-        equal = same_sets(a, b, self._same, self.asked.work)
+        equal = same_sets(a, b, self._same, self.state.work)
         if equal is not None:
             return equal
         if a.head == b.head == "tuple" and a.name != b.name:
@@ -220,7 +220,7 @@ class Comparison:
         """Lists, sets, tuples, matrices; a single member counts as itself, but not a 1-tuple."""
         if a.head not in HOLDERS and b.head not in HOLDERS:
             return _NOT_MINE
-        self.asked.used("structure")
+        self.state.used("structure")
         if a.head in HOLDERS and b.head in HOLDERS:
             return self._members(a, b)
         holder, other = (a, b) if a.head in HOLDERS else (b, a)
@@ -286,7 +286,7 @@ class Comparison:
             return self._same(a.args[0], b.args[0])
         sign, other = (a, b) if a.head == "degree" else (b, a)
         if any(part.head == "const" and part.name == "pi" for part in walk(other)):
-            return same_value(a, b, self.asked)
+            return same_value(a, b, self.state)
         return self._turned(sign.args[0], other, sign is a)
 
 

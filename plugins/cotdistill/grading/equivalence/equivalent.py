@@ -1,4 +1,4 @@
-r"""Whether two answers mean the same: `equivalent`, and the order in which its tiers are asked.
+r"""Whether two answers mean the same: `equivalent`, and the order of its tiers.
 
     text       the same after undressing: spaces, `$`, `\left`, `\text`, signs of one meaning
     choice     letters, yes and no, dates, times of day, words: by kind
@@ -38,8 +38,8 @@ No tier runs text as a program. The policy, tested both ways in tests/grading/te
     around     Labels, domains and reasons may be left out; two that contradict each other clash.
     case       Words and choice letters in any case; symbols in their own.
 
-Symmetric without a tolerance, except for what is said of golds above (rounding to a short gold;
-`a + b = 7` answers 7, but 7 does not answer the equation `a + b = 7`).
+Symmetric without a tolerance, except where golds are named above (rounding to a short gold; `a + b
+= 7` answers 7, but 7 does not answer the equation `a + b = 7`).
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Equivalence:
 
 
 class _Reading:
-    """One answer, undressed once; its number, words and trees are read when first asked for."""
+    """One answer, undressed once; its number, words and trees are read when first needed."""
 
     def __init__(self, text: str) -> None:
         self.raw = text
@@ -126,7 +126,7 @@ class _Reading:
 
     @cached_property
     def temperature(self) -> str:
-        """The scale of a temperature, C, F or K; nothing where none is said."""
+        """The scale of a temperature, C, F or K; empty where there is none."""
         scale = _TEMPERATURE.search(self.raw)
         return scale[1].upper() if scale else ""
 
@@ -285,7 +285,7 @@ def _numbers(a: Written, b: Written, tolerance: float | None) -> Equivalence:
 
 
 def _is_choice(gold: _Reading) -> bool:
-    """Whether a gold of no told kind is a choice: B, (b), (B) its text; not A: 3, B: 4."""
+    """Whether a gold of unstated kind is a choice: B, (b), (B) its text; not A: 3, B: 4."""
     read = choice_letter(gold.raw)
     if read is None or read[0] not in "ABCDEFGHIJ":
         return False
@@ -361,7 +361,7 @@ def _by_tree(answer: _Reading, gold: _Reading, tolerance: float | None) -> Equiv
             comparison = Comparison(tolerance, symbolic)
             found = comparison.same(mine, theirs)
             if found is True or verdict is None or tier == "text":
-                tier, verdict = comparison.asked.tier, found
+                tier, verdict = comparison.state.tier, found
             if found is True:
                 return Equivalence(True, tier)
     return Equivalence(verdict, "timeout" if verdict is None and symbolic.timed_out else tier)

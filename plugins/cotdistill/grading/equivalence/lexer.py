@@ -21,7 +21,7 @@ from cotdistill.grading.equivalence.units import PLAIN_UNITS
 
 
 class Token(NamedTuple):
-    """One token: its sort, its text in one spelling, and whether a space stands before it.
+    """One token: its sort, its text in one spelling, and whether a space precedes it.
 
     sort: num, sym, const, word, fn, cmd, op, rel, bar, open, close, sep, cell, row, begin, env,
     skip (typography without a meaning), end
@@ -249,7 +249,7 @@ _BEFORE = {("minus",): "-", ("negative",): "-", ("twice",): "2 *", ("double",): 
 
 
 def spoken_operators(found: list[Token]) -> list[Token]:
-    r"""Write operators that are said in words as operators: `5 squared`, `3 halves`, `minus 9`.
+    r"""Write operators in words as operators: `5 squared`, `3 halves`, `minus 9`.
 
     >>> " ".join(token.text for token in tokens(r"3 \text{ more than } x"))
     '3 + x '
@@ -328,7 +328,7 @@ def _is_lone_number(written: list[Token]) -> bool:
 
 
 def _braced(text: str, start: int) -> tuple[str, int]:
-    """Return what stands before the brace that closes, and where the text continues."""
+    """Return the text before the brace that closes, and where the text continues."""
     depth = 1
     for at in range(start, len(text)):
         depth += {"{": 1, "}": -1}.get(text[at], 0)

@@ -152,7 +152,7 @@ def is_variable(node: Node) -> bool:
 
 
 def _ordered(node: Node) -> Node:
-    """Sort what may stand in any order."""
+    """Sort what may come in any order."""
     args = [_ordered(part) for part in node.args]
     if node.head in ("inter", "union", "add") or (node.head == "mul" and node.name != "call"):
         args.sort(key=repr)

@@ -127,7 +127,7 @@ def agree(a: Written, b: Written, *, a_exact: bool = False, b_exact: bool = Fals
 
 
 def number_words(text: str) -> Fraction | None:
-    """Read a number said in words.
+    """Read a number written in words.
 
     >>> number_words("twenty-five"), number_words("one hundred and two"), number_words("often")
     (Fraction(25, 1), Fraction(102, 1), None)

@@ -1,6 +1,6 @@
 """Compares expressions by their values at fixed points, in as many digits as they need.
 
-Nothing here is random: the same two trees are always asked at the same points. A clear
+Nothing here is random: the same two trees are always evaluated at the same points. A clear
 difference at one point says "different"; agreement at three points or more, to 30 digits behind
 the decimal point at least, says "equal". Points where a side has no real value are left out, and
 so are those where it is so large that a summand of 1 would be lost.
@@ -28,9 +28,9 @@ _MOST_DIGITS = 800  # for large values, whose last whole digit counts too
 _SURE_DIGITS = 30  # left after cancellation, that must agree
 _ENOUGH = 3  # agreeing points that make two expressions equal
 _COUNTED = frozenset("nmkijNM")  # symbols that stand for whole numbers next to a floor
-_STEPS = 27  # whole numbers below this are all asked where a floor or the like may hide a step
+_STEPS = 27  # whole numbers below this are all tried where a floor or the like may hide a step
 _PLENTY_STEPPED = 16
-_PLENTY = 4  # agreeing points after which no more are asked
+_PLENTY = 4  # agreeing points after which no more are tried
 
 
 class Work:
@@ -68,7 +68,7 @@ def identical(a: Node, b: Node, work: Work | None = None) -> bool | None:
 
 
 def proportional(a: Node, b: Node, work: Work, *, positive: bool) -> bool | None:
-    """Whether one expression is a constant times the other, a `positive` one if asked."""
+    """Whether one expression is a constant times the other, a `positive` one if required."""
     first: list[Any] = []
 
     def steady(

@@ -1,4 +1,4 @@
-r"""What is said around an answer: a label before it, a domain, reason or remark behind it.
+r"""What surrounds an answer: a label before it, a domain, reason or remark behind it.
 
 `Total: 460`, `x = 5 (since x > 0)` and `n = 3k, k \in \mathbb{Z}` are 460, x = 5 and n = 3k. A
 qualifier counts only against another one: `5 (minimum)` is not `5 (maximum)`.

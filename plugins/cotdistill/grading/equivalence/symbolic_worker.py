@@ -30,7 +30,7 @@ _ENOUGH = 3  # points without a difference that make two expressions equal
 
 
 class UnfitError(ValueError):
-    """A tree that sympy is not asked about."""
+    """A tree that sympy is not given."""
 
 
 class OutOfTimeError(BaseException):

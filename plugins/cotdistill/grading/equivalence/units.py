@@ -246,12 +246,3 @@ def parts_of_one(phrase: str, other: str) -> Fraction | None:
         return None
     ratio = mine.scale * mine.size / (theirs.scale * theirs.size)
     return ratio if ratio > 1 else None
-
-
-def spelt_scale(phrase: str) -> Fraction:
-    """Return the number word of a unit phrase.
-
-    >>> spelt_scale("dollar million"), spelt_scale("apples")
-    (Fraction(1000000, 1), Fraction(1, 1))
-    """
-    return measure(phrase).scale

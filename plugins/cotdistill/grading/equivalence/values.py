@@ -15,7 +15,7 @@ _TIERS = ("text", "exact", "rounding", "structure", "numeric", "symbolic")
 
 
 @dataclass
-class Asked:
+class State:
     """One comparison under way: its tolerance, the work it may do, the last tier it needed."""
 
     tolerance: float | None = None
@@ -24,33 +24,33 @@ class Asked:
     work: Work = field(default_factory=Work)
 
     def used(self, tier: str) -> None:
-        """Remember the costliest tier that was asked."""
+        """Remember the costliest tier that was used."""
         if _TIERS.index(tier) > _TIERS.index(self.tier):
             self.tier = tier
 
 
-def same_value(a: Node, b: Node, asked: Asked) -> bool | None:
+def same_value(a: Node, b: Node, state: State) -> bool | None:
     """Whether two expressions have one value; `b` is the gold. None where nothing can tell.
 
     >>> from cotdistill.grading.equivalence.parser import parse
     >>> def same(a: str, b: str) -> bool | None:
-    ...     return same_value(parse(a) or Node("text"), parse(b) or Node("text"), Asked())
+    ...     return same_value(parse(a) or Node("text"), parse(b) or Node("text"), State())
     >>> same("0.0833333333", "1/12"), same("33.3", "100/3"), same("2^{1009}", "2^{1010}")
     (True, False, False)
     """
     one, two = exact(a), exact(b)
-    asked.used("exact")
+    state.used("exact")
     if one is not None and two is not None:
-        return one == two or _near(one, two, asked) or _round(a, b, one, two, asked)
+        return one == two or _near(one, two, state) or _round(a, b, one, two, state)
     if _endless(a) or _endless(b):
         return a == b
-    if not symbols(a) and not symbols(b) and _constants_agree(a, b, asked):
+    if not symbols(a) and not symbols(b) and _constants_agree(a, b, state):
         return True
-    asked.used("numeric")
-    equal = identical(a, b, asked.work)
-    if equal is None and asked.work.left > 0:
-        asked.used("symbolic")
-        equal = proven(a, b, asked.symbolic)
+    state.used("numeric")
+    equal = identical(a, b, state.work)
+    if equal is None and state.work.left > 0:
+        state.used("symbolic")
+        equal = proven(a, b, state.symbolic)
     return equal
 
 
@@ -61,32 +61,32 @@ def _endless(node: Node) -> bool:
     return node.head != "big" and any(map(_endless, node.args))
 
 
-def _near(one: Fraction, two: Fraction, asked: Asked) -> bool:
-    if not asked.tolerance:
+def _near(one: Fraction, two: Fraction, state: State) -> bool:
+    if not state.tolerance:
         return False
-    asked.used("rounding")
-    return abs(one - two) <= (abs(two) if two else 1) * Fraction(asked.tolerance)
+    state.used("rounding")
+    return abs(one - two) <= (abs(two) if two else 1) * Fraction(state.tolerance)
 
 
-def _round(a: Node, b: Node, one: Fraction, two: Fraction, asked: Asked) -> bool:
+def _round(a: Node, b: Node, one: Fraction, two: Fraction, state: State) -> bool:
     """Apply the rounding policy where at least one side is a written decimal."""
     left, right = written(a), written(b)
     if left is None and right is None:
         return False
-    asked.used("rounding")
+    state.used("rounding")
     if (left is None and one.denominator == 1) or (right is None and two.denominator == 1):
         return False  # whole numbers are no rounding
     shown = left or Written(one, 0, 0), right or Written(two, 0, 0)
     return agree(*shown, a_exact=left is None, b_exact=right is None)
 
 
-def _constants_agree(a: Node, b: Node, asked: Asked) -> bool:
+def _constants_agree(a: Node, b: Node, state: State) -> bool:
     """Whether a decimal stands for an irrational value, or two values are within the tolerance."""
     left, right = written(a), written(b)
-    if left is None and right is None and not asked.tolerance:
+    if left is None and right is None and not state.tolerance:
         return False
-    one, two = (decimal_value(side, asked.work) for side in (a, b))
+    one, two = (decimal_value(side, state.work) for side in (a, b))
     if one is None or two is None or max(abs(one), abs(two)) > 10**60:
         return False
     exact_one, exact_two = (Fraction(int(side * 10**40), 10**40) for side in (one, two))
-    return _near(exact_one, exact_two, asked) or _round(a, b, exact_one, exact_two, asked)
+    return _near(exact_one, exact_two, state) or _round(a, b, exact_one, exact_two, state)

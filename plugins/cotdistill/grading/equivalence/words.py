@@ -1,7 +1,7 @@
 """Words that exclude each other: of "5 km east" and "5 km west" one is wrong.
 
 Words that are in one group but not in one row of it are opposites. Words that are in no group may
-be said or left out: "5 apples" is 5.
+be present or left out: "5 apples" is 5.
 """
 
 from __future__ import annotations

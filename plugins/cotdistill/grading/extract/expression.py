@@ -81,7 +81,7 @@ def expression_in_prose(text: str, start: int, end: int) -> Span | None:
 
 
 def _predicate(text: str, start: int, end: int) -> Span | None:
-    """What stands behind the last "is" or colon of a sentence, when that is not prose."""
+    """What follows the last "is" or colon of a sentence, when that is not prose."""
     verbs = list(_IS.finditer(text, start, end))
     if not verbs:
         return None

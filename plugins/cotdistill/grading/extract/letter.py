@@ -118,7 +118,7 @@ def letter_stated(
     named = _only(letters_said(text, start, end, options))
     if named or not options:
         return named
-    # By its value first: figures of other options may stand in the working.
+    # By its value first: figures of other options may occur in the working.
     return _by_option_value(
         text, start, end, number_stated(text, start, end), options
     ) or by_option_text(text, start, end, options)

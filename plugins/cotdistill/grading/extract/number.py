@@ -79,7 +79,7 @@ _LATER = re.compile(
 _TURN = re.compile(r"(?<=[\w%)]) (?=(?:Therefore|So|Thus|Hence|In total|Finally)\b)")
 _BECAUSE = re.compile(r",?\s(?:because|since|as(?=\s\d))\s")
 _EQUALS = re.compile(r"[=≈]|\\approx|\b(?:equals|is equal to)\b")
-# What stands before a number that is told, not found: "in 3 days", "the 3 boys", "per 4".
+# What comes before a number that the question gave: "in 3 days", "the 3 boys", "per 4".
 _GIVEN_BEFORE = re.compile(
     r"\b(?:in|after|for|per|every|each|within|during|than|from|at|on|with|by|before|until|since"
     r"|the|these|those|"
@@ -185,7 +185,7 @@ def _is_one_quantity(found: re.Match[str]) -> bool:
 
 
 def best_number(text: str, start: int, end: int) -> Span | None:
-    """Choose the number that a sentence finds among those it was told; None if it has none.
+    """Choose the number that a sentence concludes with; None if it has none.
 
     >>> text = "they made $26 per day in the remaining 57 days"
     >>> begin, stop = best_number(text, 0, len(text))

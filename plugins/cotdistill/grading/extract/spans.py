@@ -146,7 +146,7 @@ def _is_money(text: str, inner: int, close: int, end: int) -> bool:
 
 
 def has_prose(text: str, start: int, end: int) -> bool:
-    """Whether two words of a sentence stand side by side, outside LaTeX commands and braces.
+    """Whether two words of a sentence are adjacent, outside LaTeX commands and braces.
 
     >>> has_prose("18 dollars over 2 days", 0, 22), has_prose("x+1", 0, 3)
     (True, False)

@@ -17,7 +17,7 @@ _CLAIM = re.compile(
     r"|are|was|must be)\s"
     r"(?:therefore\s|thus\s|indeed\s|clearly\s|also\s|hence\s|always\s|generally\s|actually\s"
     r"|likely\s|probably\s)?"
-    r"(?P<said>true|false|correct|incorrect)\b",
+    r"(?P<word>true|false|correct|incorrect)\b",
     re.IGNORECASE,
 )
 _AT_LAST = re.compile(r"\b(?:is|are|be)[\s:$\\(*]{1,4}(true|false)[\s$\\)*]{0,3}$", re.IGNORECASE)
@@ -32,11 +32,11 @@ DATE = re.compile(
     rf"|th)?\s(?:of\s)?{_MONTH}(?:,?\s\d{{4}})?)",
     re.IGNORECASE,
 )
-_QUOTED = re.compile(r"[\"“'‘*`]{1,3}(?P<said>[^\"”*`\n]{1,80}?)[\"”'’*`]{1,3}(?=[\s.,;:!?)]|$)")
+_QUOTED = re.compile(r"[\"“'‘*`]{1,3}(?P<word>[^\"”*`\n]{1,80}?)[\"”'’*`]{1,3}(?=[\s.,;:!?)]|$)")
 _FEW = 4  # words
 _PUT_QUOTED = re.compile(
     r"(?:\b(?:is|are|gets?|gives|us|be|word|string|letters|result|as)|[:=])\s{0,2}"
-    r"[\"“'‘*`]{1,3}(?P<said>[^\"”*`\n]{1,80}?)[\"”'’*`]{1,3}(?=[\s.,;:!?)]|$)"
+    r"[\"“'‘*`]{1,3}(?P<word>[^\"”*`\n]{1,80}?)[\"”'’*`]{1,3}(?=[\s.,;:!?)]|$)"
 )
 _PUT = re.compile(r":\s|\b(?:is|are|gets?|gives|us|word|have|becomes|forms?|as)\s|[=→]\s?|->\s?")
 _PUT_FIRST = re.compile(
@@ -66,7 +66,7 @@ def boolean_in_prose(text: str, start: int, end: int) -> Span | None:
     for begin, stop in sentences_backwards(text, start, end, most=3):
         claim = _CLAIM.search(text, begin, stop)
         if claim is not None:
-            return claim.span("said")
+            return claim.span("word")
         begin, stop = trimmed(text, begin, stop)
         bare = re.compile(
             r"(?:(?:so|thus|therefore|hence),?\s)?(yes|no|true|false)(?=[\s,;:]|$)", re.IGNORECASE
@@ -107,7 +107,7 @@ def text_stated(text: str, start: int, end: int) -> Span | None:
         start, end = inside[0], inside[1]
     quoted = _QUOTED.match(text, start, end)
     if quoted is not None:
-        return quoted.span("said")
+        return quoted.span("word")
     start, end = trimmed(text, start, end)
     return (start, end) if start < end else None
 
@@ -120,7 +120,7 @@ def text_in_prose(text: str, start: int, end: int) -> Span | None:
     first, last = trimmed(text, *sentences[0])
     quoted = [*_PUT_QUOTED.finditer(text, first, last)]
     if quoted:
-        return quoted[-1].span("said")
+        return quoted[-1].span("word")
     for verb in reversed([*_PUT.finditer(text, first, last)]):
         begin, stop = trimmed(text, verb.end(), last)
         if begin < stop and len(text[begin:stop].split()) <= _FEW:
@@ -129,4 +129,4 @@ def text_in_prose(text: str, start: int, end: int) -> Span | None:
     if len(text[first:last].split()) <= _FEW and first < last:
         return first, last
     quotes = [*_QUOTED.finditer(text, first, last)]
-    return quotes[-1].span("said") if quotes else None
+    return quotes[-1].span("word") if quotes else None
