@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,9 @@ def test_no_message_names_an_inner_module() -> None:
 def test_verbs_that_replace_modules_say_how_they_are_used() -> None:
     for words in (["prompts", "--help"], ["snapshot"]):
         done = subprocess.run(
-            ["python", "-m", "cotdistill", *words], capture_output=True, text=True, check=False
+            [sys.executable, "-m", "cotdistill", *words],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert f"cotdistill {words[0]}" in done.stdout + done.stderr
