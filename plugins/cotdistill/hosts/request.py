@@ -29,7 +29,8 @@ class Request:
     """One thing to ask: messages or a prompt, and how to sample; None leaves it to the backend.
 
     `logprobs` is how many alternatives each token's log probability comes with (0: the token's own
-    only). `extra` holds further keys of the OpenAI body by their names there.
+    only). `extra` holds further keys of the OpenAI body by their names there. `key` is the
+    caller's own name for the request; it is never sent, and batch files carry it as `custom_id`.
 
     >>> Request("m", ({"role": "user", "content": "1+1?"},), temperature=0).encoded
     b'{"messages": [{"content": "1+1?", "role": "user"}], "model": "m", "temperature": 0}'
@@ -49,6 +50,7 @@ class Request:
     logprobs: int | None = None
     max_tokens: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    key: str = ""
 
     def __post_init__(self) -> None:
         if bool(self.messages) == (self.prompt is not None):
@@ -163,7 +165,15 @@ class Reply:
 
 Take = Callable[[Request, Reply], None]
 Asker = Callable[[Iterator[Request], Take], None]
-"""What sends requests and passes on each reply, in no order; it draws them as replies come in."""
+"""A backend: what sends requests and passes on each reply, in no order.
+
+Servers (`endpoint`), vLLM in this process, transformers and batch files are all used through this
+one call. It draws a request only when it is about to send it, so that the caller's generator can
+stop when a budget is spent, and calls `take` with the very request it drew, once for each reply; a
+request that failed for good comes back as a reply with `failure`. It may return without a reply to
+some requests (a batch file that was only written): the caller counts those as open. What it cannot
+honour of a request it refuses with MisuseError before it sends anything; it drops nothing silently.
+"""
 
 
 def read_reply(data: bytes, request: Request) -> Reply:
