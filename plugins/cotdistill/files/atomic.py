@@ -16,12 +16,14 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
 from cotdistill.errors import Fault, FaultsError
 
+_AT_ONCE = 200  # files open at once: the usual limit is 1,024
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.\d+-[0-9a-f]{8}(?P<replaced>\.replaced)?~")
 
 
@@ -132,15 +134,17 @@ def write_texts_if_changed(folder: Path, texts: Mapping[str, str]) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(folder)
         existing = {entry.name for entry in os.scandir(folder)}
-        written = 0
+        changed = []
         for name, text in texts.items():
             path, data = f"{folder}/{name}", text.encode()
             if name not in existing or _bytes_of(path) != data:
-                _write_whole(path, f"{folder}/.{name}.{os.getpid()}-{secrets.token_hex(4)}~", data)
-                written += 1
+                changed.append((name, data))
+        for first in range(0, len(changed), _AT_ONCE):
+            path = f"{folder}/{changed[first][0]}"
+            _write_some(str(folder), changed[first : first + _AT_ONCE])
     except OSError as error:
         raise FaultsError(_disk_fault(Path(path), error)) from error
-    return written
+    return len(changed)
 
 
 def _bytes_of(path: str) -> bytes | None:
@@ -151,26 +155,42 @@ def _bytes_of(path: str) -> bytes | None:
         return None  # the rename says so
 
 
-def _write_whole(path: str, temporary: str, data: bytes) -> None:
-    """Write a file under a temporary name, locked as `_locked_file` does, and rename it."""
-    is_ours = False
-    while not is_ours:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        try:
-            _locked(descriptor, fcntl.LOCK_EX)
-            # else another program took it for a leftover before it was locked
-            if is_ours := os.fstat(descriptor).st_nlink > 0:
-                left = memoryview(data)
-                while left:
-                    left = left[os.write(descriptor, left) :]
-                os.fsync(descriptor)
-                Path(temporary).replace(path)
-        except OSError:
+def _write_some(folder: str, texts: Iterable[tuple[str, bytes]]) -> None:
+    """Write files under temporary names, locked as `_locked_file` does, and rename them.
+
+    They are synced at the same time, so that the file system commits many of them together.
+    """
+    opened: list[int] = []
+    temporaries: dict[str, str] = {}
+    try:
+        for name, data in texts:
+            temporary = f"{folder}/.{name}.{os.getpid()}-{secrets.token_hex(4)}~"
+            opened.append(_locked_descriptor(temporary))
+            temporaries[temporary] = f"{folder}/{name}"
+            left = memoryview(data)
+            while left:
+                left = left[os.write(opened[-1], left) :]
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(os.fsync, opened))
+        for temporary in list(temporaries):
+            os.replace(temporary, temporaries[temporary])  # noqa: PTH105 - a Path costs as much again
+            del temporaries[temporary]
+    finally:
+        for temporary in temporaries:
             with contextlib.suppress(OSError):
                 Path(temporary).unlink()
-            raise
-        finally:
+        for descriptor in opened:
             os.close(descriptor)
+
+
+def _locked_descriptor(temporary: str) -> int:
+    """Create and lock a file, once more if another program removed it before it was locked."""
+    while True:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        _locked(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink > 0:
+            return descriptor
+        os.close(descriptor)
 
 
 def sha256_of(path: Path) -> str:
