@@ -115,7 +115,10 @@ def _rows(source: Source) -> tuple[Iterable[Row], str]:
     assert entry is not None
     place = entry.hf_hub_url or source.name
     split = entry.split or "train"
-    return hub_rows(place, subset=entry.subset, split=split, folder=entry.folder), place
+    rows = hub_rows(
+        place, subset=entry.subset, split=split, folder=entry.folder, revision=source.revision
+    )
+    return rows, place
 
 
 def _file_rows(path: Path) -> Iterator[Row]:

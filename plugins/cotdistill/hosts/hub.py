@@ -14,7 +14,12 @@ class UnreachableError(Exception):
 
 
 def hub_rows(
-    place: str, *, subset: str | None = None, split: str = "train", folder: str | None = None
+    place: str,
+    *,
+    subset: str | None = None,
+    split: str = "train",
+    folder: str | None = None,
+    revision: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of a hub dataset, by its id (or of a local folder named in its place).
 
@@ -22,6 +27,8 @@ def hub_rows(
         DataError: the library is missing, or the hub or the dataset cannot be reached.
     """
     options = {"name": subset, "split": split, "data_dir": folder, "streaming": True}
+    if revision is not None:
+        options["revision"] = revision
     try:
         yield from _rows(place, options)
     except UnreachableError as error:

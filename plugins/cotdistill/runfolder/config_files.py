@@ -100,7 +100,7 @@ class RunConfigs:
     def _export_file(self, run: Run, layout: Layout, command: Command) -> ConfigFile:
         key = ("export", run.student.name, run.recipe)
         if key not in self._renderers:
-            context = {"template": run.student.template}
+            context = {"template": run.student.template, "revision": run.student.revision}
             self._renderers[key] = ConfigRenderer("export/lora.yaml.j2", context, {})
         return self._renderers[key].render(
             {
@@ -148,6 +148,7 @@ def _training_context(study: Study, run: Run, layout: Layout) -> dict[str, Any]:
     return {
         "student": run.student.name,
         "template": run.student.template,
+        "revision": run.student.revision,
         "default_system": run.student.default_system,
         "enable_thinking": run.student.enable_thinking,
         "dataset_dir": str(layout.root),

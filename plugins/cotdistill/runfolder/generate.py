@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,15 @@ from cotdistill.studies.learning_rates import unusual_learning_rates
 from cotdistill.studies.load import load_study
 from cotdistill.studies.resolve import Resolved, Run, resolve, student_folder
 from cotdistill.studies.resolved_arm import ResolvedArm
-from cotdistill.studies.study import Study
+from cotdistill.studies.study import Recipe, Study
+
+LENGTH_KEYS = (
+    "model_name_or_path", "model_revision", "use_fast_tokenizer", "resize_vocab", "add_tokens",
+    "add_special_tokens", "new_special_tokens_config", "template", "tool_format", "default_system",
+    "enable_thinking", "dataset", "cutoff_len", "max_samples", "train_on_prompt", "mask_history",
+    "ignore_pad_token_for_loss", "packing", "neat_packing",
+)  # fmt: skip
+"""LLaMA-Factory's keys that decide how many tokens a row has and where it is truncated."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +180,8 @@ def _write(checked: CheckedStudy, root: Path) -> list[ManifestRun]:
         texts["eval"][f"{run.name}.yaml"] = made.evaluate.text
         if made.export:
             texts["export"][f"{run.name}.yaml"] = made.export.text
-        manifest.append(_manifest_run(run, layout, made, checked.resolved.arms[run.arm]))
+        arm, recipe = checked.resolved.arms[run.arm], study.recipes[run.recipe]
+        manifest.append(_manifest_run(run, layout, made, arm, recipe))
     for folder, of_runs in texts.items():
         if of_runs:
             write_texts_if_changed(root / folder, of_runs)
@@ -203,7 +212,9 @@ def _registration(arm: ResolvedArm, root: Path) -> dict[str, Any]:
     return arm.source.registration.as_entry()
 
 
-def _manifest_run(run: Run, layout: Layout, made: RunFiles, arm: ResolvedArm) -> ManifestRun:
+def _manifest_run(
+    run: Run, layout: Layout, made: RunFiles, arm: ResolvedArm, recipe: Recipe
+) -> ManifestRun:
     # An arm is known by a hash of what it is made from, which is the same before and after `run`
     # has made it. Its ledger has the hash of the rows themselves.
     data_hash = arm.digest if arm.has_file else None
@@ -242,8 +253,20 @@ def _manifest_run(run: Run, layout: Layout, made: RunFiles, arm: ResolvedArm) ->
             student=_sha256(f"{json.dumps(scratch.model_dump(mode='json'))}{data_hash}")
             if scratch
             else None,
+            lengths=_lengths_hash(made.train.values, layout.root, recipe.max_truncated),
         ),
+        revisions={
+            **({layout.model: run.student.revision} if run.student.is_on_hub else {}),
+            **arm.revisions,
+        },
     )
+
+
+def _lengths_hash(train: Mapping[str, Any], root: Path, max_truncated: float) -> str:
+    """Return a hash of what decides how rows are tokenised and how many may be truncated."""
+    decisive = {key: train[key] for key in LENGTH_KEYS if train.get(key) is not None}
+    text = json.dumps([decisive, max_truncated], sort_keys=True, default=str)
+    return _sha256(text.replace(str(root), "."))
 
 
 def _remove_orphans(root: Path, kept: set[str]) -> None:

@@ -81,18 +81,27 @@ class Stages:
 
 @dataclass(frozen=True)
 class Hashes:
-    """SHA-256 of each configuration file, and of what the rows and the student are made from."""
+    """SHA-256 of each configuration file, and of what the rows and the student are made from.
+
+    `lengths` is that of what decides how many tokens the rows have in training and where they are
+    truncated; None in a folder that an older version generated.
+    """
 
     train: str
     export: str | None
     eval: str
     data: str | None
     student: str | None
+    lengths: str | None = None
 
 
 @dataclass(frozen=True)
 class ManifestRun:
-    """One run of a run folder: one student × one arm × one recipe × one random seed."""
+    """One run of a run folder: one student × one arm × one recipe × one random seed.
+
+    `revisions` are the models and datasets of a hub that it is made from, each with the revision
+    that the study gives; None: what the hub serves when it is fetched.
+    """
 
     run: str
     student: str
@@ -103,6 +112,7 @@ class ManifestRun:
     outputs: Outputs
     stages: Stages
     sha256: Hashes
+    revisions: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def manifest_text(runs: Iterable[ManifestRun]) -> str:
@@ -187,7 +197,9 @@ def _row(run: ManifestRun) -> Row:
             "eval": hashes.eval,
             "data": hashes.data,
             "student": hashes.student,
+            **({"lengths": hashes.lengths} if hashes.lengths else {}),
         },
+        **({"revisions": dict(run.revisions)} if run.revisions else {}),
     }
 
 
@@ -249,7 +261,9 @@ class _Reader:
                 self.name(hashes, "sha256.eval"),
                 self.name(hashes, "sha256.data") if data else None,
                 self.name(hashes, "sha256.student") if student else None,
+                self.optional(hashes, "sha256.lengths"),
             ),
+            revisions=self.part(row, "revisions"),
         )
 
     def part(self, row: Row, key: str) -> Row:

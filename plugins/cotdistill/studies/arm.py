@@ -33,6 +33,7 @@ class DatasetArm(_Source):
 
     dataset: str
     folder: str | None = None
+    revision: str | None = None  # of a dataset on the hub: a commit, branch or tag
     missing: Literal["refuse", "drop"] = "refuse"  # rows that cannot be trained on
     filter: ArmFilters | None = None
 

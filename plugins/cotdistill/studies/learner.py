@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cotdistill.catalogue.lookup import student_called
 from cotdistill.catalogue.student import Student as CatalogueStudent
+from cotdistill.errors import Fault, StudyError
 from cotdistill.models.scratch import SCRATCH_TEMPLATE, Scratch
 from cotdistill.studies.study import ScratchStudent, Student
 
@@ -26,19 +27,32 @@ class Learner:
     context: int | None = None  # tokens, where known
     heads: int | None = None  # of attention, where known
     model_len: int | None = None  # tokens of context that the evaluation needs, where known
+    revision: str | None = None  # of a model on a hub; None: what the hub serves then
+
+    @property
+    def is_on_hub(self) -> bool:
+        """Whether the model is a hub's: neither made here nor a local folder."""
+        model = self.model
+        if model is None:
+            return False
+        return not Path(model).is_dir() and not model.startswith(("/", ".", "~"))
 
 
 def learner_of(entry: Student, known: Mapping[str, CatalogueStudent], place: str) -> Learner:
     """Return a study's student with what the catalogue or its own folder says of it.
 
     Raises:
-        StudyError: no template is given, and the catalogue does not have the model.
+        StudyError: no template is given, and the catalogue does not have the model; or a local
+            model is given a revision.
     """
     if isinstance(entry, ScratchStudent):
         shape = entry.scratch
         return Learner(
             entry.name, None, SCRATCH_TEMPLATE, None, None, shape, shape.context, shape.heads
         )
+    if entry.revision is not None and Path(entry.model).is_dir():
+        wrong = f"a revision is given, and {entry.model} is a local folder"
+        raise StudyError(Fault(f"{place}.revision", wrong, "a hub id", "leave the revision out"))
     if entry.template is None:
         found: CatalogueStudent | None = student_called(entry.model, known, place)
     else:
@@ -48,7 +62,17 @@ def learner_of(entry: Student, known: Mapping[str, CatalogueStudent], place: str
         template = str(entry.template)
         system, thinking = entry.default_system, entry.enable_thinking
         context, heads = _shape_of_folder(Path(entry.model))
-        return Learner(name, entry.model, template, system, thinking, None, context, heads)
+        return Learner(
+            name,
+            entry.model,
+            template,
+            system,
+            thinking,
+            None,
+            context,
+            heads,
+            revision=entry.revision,
+        )
     system, thinking = entry.default_system, entry.enable_thinking
     return Learner(
         entry.name or found.name,
@@ -59,6 +83,7 @@ def learner_of(entry: Student, known: Mapping[str, CatalogueStudent], place: str
         None,
         found.context,
         found.heads,
+        revision=entry.revision,
     )
 
 

@@ -38,6 +38,7 @@ class Source:
     puzzles: PuzzleArm | None = None
     info: SourceInfo = field(default_factory=SourceInfo)
     drop_missing: bool = False
+    revision: str | None = None
 
     @property
     def at_hand(self) -> bool:
@@ -92,10 +93,23 @@ class ResolvedArm:
 
     @property
     def has_file(self) -> bool:
-        """Whether it gets a file; rows of a hub that nothing changes are left to LLaMA-Factory."""
+        """Whether it gets a file; rows of a hub that nothing changes are left to LLaMA-Factory.
+
+        It cannot ask a hub for a revision, so rows with one get a file as well.
+        """
         if self.mixing or self.filter or not self.source:
             return True
-        return self.source.path is not None or self.source.puzzles is not None
+        source = self.source
+        return bool(source.path or source.puzzles or source.revision)
+
+    @property
+    def revisions(self) -> dict[str, str | None]:
+        """The hub datasets that it is made from, each with its revision if one is given."""
+        return {
+            source.registration.hf_hub_url: source.revision
+            for source in self.sources
+            if source.registration and source.registration.hf_hub_url
+        }
 
     @property
     def at_hand(self) -> bool:
@@ -270,6 +284,10 @@ class _Finder:
         if registration.file_name is not None:
             folder = declared.folder or self.study.data_folder or "."
             path = Path(folder) / registration.file_name
+            if declared.revision is not None:
+                wrong = f"a revision is given, and '{declared.dataset}' is a local file"
+                remedy = "leave the revision out"
+                self.faults.append(Fault(f"{where}.revision", wrong, "a hub dataset", remedy))
         return Source(
             name,
             path,
@@ -278,6 +296,7 @@ class _Finder:
                 name, columns=_columns(registration), answers_are_targets=True, registered=True
             ),
             drop_missing=declared.missing == "drop",
+            revision=declared.revision,
         )
 
 

@@ -46,6 +46,7 @@ class NamedStudent(Shape):
     template: str | None = None
     default_system: str | None = None
     enable_thinking: bool | None = None
+    revision: str | None = None  # the hub's commit, branch or tag; None: what it serves then
 
     _name_is_a_file_name = field_validator("name")(lambda v: v if v is None else _checked_name(v))
 
@@ -80,6 +81,7 @@ class Recipe(Shape):
     global_batch: int = Field(default=16, ge=1)
     per_device_batch: int = Field(default=1, ge=1)
     cutoff_len: int = Field(default=4096, ge=16)
+    max_truncated: float = Field(default=0.01, ge=0, le=1)  # share of rows that may lose their end
     learning_rate: float = Field(default=1.0e-5, gt=0, lt=10, allow_inf_nan=False)
     epochs: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     max_steps: int | None = Field(default=None, ge=1)
