@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cotdistill.arms.rows import Tally, inputs_of, source_traces, trace_of_training_row
+from cotdistill.arms.shaping import with_padding, with_targets
 from cotdistill.corpus.filtering.settings import Filters
 from cotdistill.corpus.records.gold_files import read_golds
 from cotdistill.corpus.records.row_reader import field_lines
@@ -36,9 +37,21 @@ def arm_traces(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[Trace]:
     if arm.mixing:
         return _mixed_traces(arm, folder, tally)
     if arm.filter:
-        return _filtered_traces(arm, folder, tally)
-    assert arm.source is not None
-    return source_traces(arm.source, tally)
+        traces = _filtered_traces(arm, folder, tally)
+    else:
+        assert arm.source is not None
+        traces = source_traces(_with_golds(arm.source, arm.golds), tally)
+    if arm.is_shaped:
+        traces = with_targets(arm, traces, tally)
+    if arm.like is not None:
+        traces = with_padding(arm, traces, write_arm(arm.like, folder), tally)
+    return traces
+
+
+def _with_golds(source: Source, golds: Sequence[Path]) -> Source:
+    """Return a source that knows the reference answers of some files."""
+    known = {key: gold for path in golds for key, gold in read_golds(path, "words").items()}
+    return replace(source, info=replace(source.info, golds=known)) if known else source
 
 
 def _filtered_traces(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[Trace]:
@@ -97,10 +110,8 @@ def _source_file(source: Source, golds: Sequence[Path], folder: Path, tally: Tal
     as_it_is = SourceInfo(info.dataset, answers_are_targets=True)
     if source.path and (source.registration or info == as_it_is):
         return source.path
-    known = {key: gold for path in golds for key, gold in read_golds(path, "words").items()}
     path = folder / "data" / "sources" / f"{source.name}.jsonl"
-    named = replace(source, info=replace(info, golds=known))
-    write_rows(path, map(trace_row, source_traces(named, tally)))
+    write_rows(path, map(trace_row, source_traces(_with_golds(source, golds), tally)))
     return path
 
 
@@ -142,8 +153,11 @@ def check_arm(arm: ResolvedArm) -> Tally:
     sizes = {}
     tallies = {}
     for source in arm.sources:
-        tallies[source.name] = Tally()
-        sizes[source.name] = sum(1 for _ in source_traces(source, tallies[source.name]))
+        tallies[source.name] = tally = Tally()
+        traces = source_traces(_with_golds(source, arm.golds), tally)
+        if arm.is_shaped and source is arm.source:
+            traces = with_targets(arm, traces, tally)
+        sizes[source.name] = sum(1 for _ in traces)
     mixing = arm.mixing
     if mixing and mixing.rows and not (mixing.matched or mixing.length_matched):
         from cotdistill.corpus.mixing.mixture import mixture

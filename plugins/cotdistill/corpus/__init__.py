@@ -17,8 +17,11 @@ PUBLIC_MODULES = (
     "records.row_reader",
     "records.shape",
     "records.sources",
+    "records.target",
     "records.trace",
     "records.trace_row",
+    "text.answer_span",
     "text.contamination",
+    "text.padding",
     "text.words",
 )

@@ -10,6 +10,7 @@ from cotdistill.catalogue.registration import Columns
 from cotdistill.corpus.filtering.settings import Filters
 from cotdistill.corpus.mixing.settings import Mixing
 from cotdistill.corpus.records.shape import Reasoning
+from cotdistill.corpus.records.target import Target
 from cotdistill.schema import Shape
 
 
@@ -28,14 +29,33 @@ class ArmFilters(Filters):
     golds: tuple[str, ...] = ()
 
 
-class DatasetArm(_Source):
+class Padding(Shape):
+    """Filler before the conclusion of each rationale, until it is as long as another arm's.
+
+    `like` names the arm; its row of the same question gives the length, in words, or in tokens of
+    `tokenizer`. Questions that it lacks are dropped and counted.
+    """
+
+    like: str
+    filler: str = Field(default=".", min_length=1, pattern=r"^\S(.*\S)?$")
+    tokenizer: str | None = None
+
+
+class _Traces(_Source):
+    """What is done to the rows of any source of traces; `target` says how their texts end."""
+
+    missing: Literal["refuse", "drop"] = "refuse"  # rows that cannot be trained on
+    filter: ArmFilters | None = None
+    target: Target = Target()
+    pad: Padding | None = None
+
+
+class DatasetArm(_Traces):
     """A registered dataset, by its name in `dataset_info.json` or in the legacy registry."""
 
     dataset: str
     folder: str | None = None
     revision: str | None = None  # of a dataset on the hub: a commit, branch or tag
-    missing: Literal["refuse", "drop"] = "refuse"  # rows that cannot be trained on
-    filter: ArmFilters | None = None
 
 
 class FileColumns(Columns):
@@ -45,7 +65,7 @@ class FileColumns(Columns):
     reasoning: str | None = None
 
 
-class FileArm(_Source):
+class FileArm(_Traces):
     """A local `.jsonl`, `.json` or `.parquet` file.
 
     `reasoning` says what becomes of reasoning that rows store outside their response: between
@@ -55,8 +75,6 @@ class FileArm(_Source):
     file: str
     columns: FileColumns = FileColumns()
     reasoning: Reasoning = "think"
-    missing: Literal["refuse", "drop"] = "refuse"  # rows that cannot be trained on
-    filter: ArmFilters | None = None
 
 
 class MixedArm(_Source):

@@ -170,6 +170,9 @@ def _make_absolute(value: dict[str, Any], base: Path) -> None:
             filters = arm.get("filter")
             if isinstance(filters, dict) and isinstance(filters.get("golds"), list):
                 filters["golds"] = [_absolute(path, base) for path in filters["golds"]]
+            for block in (filters, arm.get("pad")):
+                if isinstance(block, dict):
+                    _absolute_at(block, "tokenizer", base)
     _absolute_at(value, "data_folder", base)
     if isinstance(value.get("bundles"), list):
         value["bundles"] = [_absolute(root, base) for root in value["bundles"]]

@@ -18,9 +18,18 @@ from cotdistill.catalogue.registration import Registration
 from cotdistill.corpus.mixing.settings import Mixing
 from cotdistill.corpus.records.shape import ReadColumns, SourceInfo
 from cotdistill.corpus.records.sources import neighbouring_gold_files
+from cotdistill.corpus.records.target import Target
 from cotdistill.errors import Fault, StudyError, did_you_mean
 from cotdistill.files.hashes import FileHashes
-from cotdistill.studies.arm import Arm, ArmFilters, DatasetArm, FileArm, MixedArm, PuzzleArm
+from cotdistill.studies.arm import (
+    Arm,
+    ArmFilters,
+    DatasetArm,
+    FileArm,
+    MixedArm,
+    Padding,
+    PuzzleArm,
+)
 from cotdistill.studies.study import Study
 
 
@@ -58,8 +67,9 @@ class ResolvedArm:
     """One arm: what it was declared as, and where its rows come from.
 
     An arm is either one `source`, with a filter or without, or the mix of its `parts`. `paired` are
-    the sources of the other arms whose questions the filter asks for, `golds` the files that it
-    takes reference answers from. `file` is where its rows go, relative to the run folder.
+    the sources of the other arms whose questions the filter asks for, `golds` the files that filter
+    and target take reference answers from. `target` says how its texts end, `like` is the arm whose
+    lengths `pad` takes. `file` is where its rows go, relative to the run folder.
     """
 
     name: str
@@ -71,6 +81,9 @@ class ResolvedArm:
     golds: tuple[Path, ...] = ()
     mixing: Mixing | None = None
     parts: tuple[ResolvedArm, ...] = ()
+    target: Target = field(default_factory=Target)
+    pad: Padding | None = None
+    like: ResolvedArm | None = None
     hashes: FileHashes = field(default_factory=FileHashes, compare=False, repr=False)
 
     @property
@@ -92,12 +105,17 @@ class ResolvedArm:
         return any(part.filter for part in self.parts or (self,))
 
     @property
+    def is_shaped(self) -> bool:
+        """Whether its texts are changed after they were read: another ending, or filler."""
+        return self.pad is not None or self.target != Target()
+
+    @property
     def has_file(self) -> bool:
         """Whether it gets a file; rows of a hub that nothing changes are left to LLaMA-Factory.
 
         It cannot ask a hub for a revision, so rows with one get a file as well.
         """
-        if self.mixing or self.filter or not self.source:
+        if self.mixing or self.filter or self.is_shaped or not self.source:
             return True
         source = self.source
         return bool(source.path or source.puzzles or source.revision)
@@ -114,7 +132,12 @@ class ResolvedArm:
     @property
     def at_hand(self) -> bool:
         """Whether its file can be written at once: without a network and without a filter."""
-        return not self.is_filtered and all(source.at_hand for source in self.sources)
+        like = (part.like for part in self.parts or (self,) if part.like)
+        return (
+            not self.is_filtered
+            and all(source.at_hand for source in self.sources)
+            and all(arm.at_hand for arm in like)
+        )
 
     @property
     def missing(self) -> tuple[Source, ...]:
@@ -124,14 +147,13 @@ class ResolvedArm:
     @functools.cached_property
     def digest(self) -> str:
         """A hash of everything that decides the rows, apart from a hub's own contents."""
-        declared = {
-            arm.name: arm.declared.model_dump(mode="json", exclude={"train"})
-            for arm in (self, *self.parts)
-        }
+        arms = (self, *self.parts)
+        declared = {arm.name: _declared(arm) for arm in arms}
         files = [(source.name, source.path) for source in self.sources if source.path]
         files += [(path.name, path) for path in self.gold_files]
         hashes = [(name, self.hashes.of(path) if path.is_file() else None) for name, path in files]
-        text = json.dumps([declared, hashes, __version__], sort_keys=True)
+        like = [arm.like.digest for arm in arms if arm.like]
+        text = json.dumps([declared, hashes, __version__, *like], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -209,7 +231,9 @@ class _Finder:
                 hashes=self.hashes,
             )
         source = self._source(name, declared, where)
-        filters = None if isinstance(declared, PuzzleArm) else declared.filter
+        if isinstance(declared, PuzzleArm):
+            return ResolvedArm(name, declared, file, source=source, hashes=self.hashes)
+        filters, asks_golds = declared.filter, declared.target.answer == "gold"
         paired = [
             self._paired(other, f"{where}.filter.paired_with")
             for other in (filters.paired_with if filters else ())
@@ -222,9 +246,32 @@ class _Finder:
             source=source,
             filter=filters,
             paired=tuple(each for each in paired if each),
-            golds=tuple(_golds(found, filters)) if filters else (),
+            golds=tuple(_golds(found, filters)) if filters or asks_golds else (),
+            target=declared.target,
+            pad=declared.pad,
+            like=self._like(name, declared.pad, f"{where}.pad.like"),
             hashes=self.hashes,
         )
+
+    def _like(self, name: str, pad: Padding | None, where: str) -> ResolvedArm | None:
+        """Return the arm that gives the lengths of a padded one; it is not padded itself."""
+        if pad is None:
+            return None
+        declared = self.study.arms.get(pad.like)
+        if declared is None:
+            hint = did_you_mean(pad.like, list(self.study.arms))
+            self.faults.append(Fault(where, f"unknown arm '{pad.like}'", "", hint))
+            return None
+        wrong = "is this arm" if pad.like == name else None
+        if isinstance(declared, MixedArm):
+            wrong = "is a mix"
+        elif getattr(declared, "pad", None) is not None:
+            wrong = wrong or "is padded itself"
+        if wrong:
+            expected = "another plain arm, without 'pad'"
+            self.faults.append(Fault(where, f"'{pad.like}' {wrong}", expected))
+            return None
+        return self.arm(pad.like)
 
     def _part(self, name: str, where: str) -> ResolvedArm | None:
         """Return a source of a mix: another arm, or a registered dataset that is no arm."""
@@ -300,6 +347,14 @@ class _Finder:
         )
 
 
+def _declared(arm: ResolvedArm) -> dict[str, object]:
+    """Return what decides an arm's rows; keys that came later count only where they are used."""
+    values = arm.declared.model_dump(mode="json", exclude={"train"})
+    if not arm.is_shaped:
+        values = {key: value for key, value in values.items() if key not in ("target", "pad")}
+    return values
+
+
 def puzzle_faults(arm: PuzzleArm, where: str) -> Iterator[Fault]:
     """Yield what is wrong with a puzzle arm's family and level."""
     from cotdistill.benchmarks.puzzles import FAMILIES, STEPS
@@ -318,8 +373,8 @@ def _columns(registration: Registration) -> ReadColumns:
     )
 
 
-def _golds(sources: list[Source], filters: ArmFilters) -> Iterator[Path]:
+def _golds(sources: list[Source], filters: ArmFilters | None) -> Iterator[Path]:
     for source in sources:
         if source.path is not None and source.path.is_file():
             yield from neighbouring_gold_files(source.path)
-    yield from map(Path, filters.golds)
+    yield from map(Path, filters.golds if filters else ())
