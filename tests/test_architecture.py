@@ -19,8 +19,9 @@ import cotdistill
 
 PACKAGE = Path(cotdistill.__file__).parent
 ORDER = """
-    cli > runs, preflight > results > runfolder > arms > studies > corpus > benchmarks, models
-    > hosts, catalogue > files > stats, grading > schema > tables, errors
+    cli > runs, preflight > results > runfolder > arms > studies > corpus
+    > benchmarks, distill, models > hosts, catalogue > files > stats, grading
+    > schema > tables, errors
 """
 INSIDE = {
     "corpus": "mixing > filtering > rules > records > text",

@@ -1,0 +1,3 @@
+"""Knowledge distillation from a teacher's next-token distributions, online or stored."""
+
+PUBLIC_MODULES = ()

@@ -1,0 +1,1 @@
+"""The only modules that need torch: the losses and the trainers around the hosts."""
