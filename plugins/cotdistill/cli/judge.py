@@ -53,7 +53,9 @@ class JudgeArguments:
         "judge"
     )
     max_tokens: Annotated[int, typer.Option(min=1, help="maximum tokens per reply")] = 512
-    concurrency: Annotated[int, typer.Option(min=1, help="concurrent requests per endpoint")] = 32
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="concurrent requests per endpoint [default: adapts]")
+    ] = None
     timeout: Annotated[float, typer.Option(min=1, help="seconds per request")] = 300
     budget_requests: Annotated[
         int | None, typer.Option(min=0, help="maximum number of requests")

@@ -4,6 +4,7 @@ What a server does wrong is expected: it is busy (429, Retry-After), fails (5xx)
 connection or answers nonsense. Such a request is asked again, later each time and of another
 server where there are several; one that still fails is handed back as a failure and never stops
 the others, unless all servers are plainly gone. Long waits are announced, and none is endless.
+How many requests are under way at a server is found out for each (`limiter`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import base64
 import math
 import random
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
@@ -23,8 +25,10 @@ from cotdistill.hosts.http_post import (
     TransportError,
     transport_for,
 )
+from cotdistill.hosts.limiter import MOST, START, Limiter
 from cotdistill.hosts.request import Asker, Reply, Request, Take, read_reply, shown
 from cotdistill.hosts.retries import FailedAttempt, backoff, failure_of
+from cotdistill.hosts.stream import read_stream, streamed
 
 _ANNOUNCED_S = 5.0  # a wait that is longer is announced
 _SHORTEST_SECRET = 6  # "EMPTY" and the like are no secrets, and hiding "x" would hide every x
@@ -32,6 +36,9 @@ _SMALLEST_REPLY = 1 << 18
 _LARGEST_REPLY = 1 << 26
 _BYTES_A_TOKEN = 64
 _BYTES_A_LOGPROB = 160
+_BYTES_A_STREAMED_TOKEN = 1024
+_STREAMED_FROM = 8192  # tokens; proxies cut connections that are idle for a minute or two
+_BUSY_WAITS = 4  # first waits, of a busy server that names no time
 
 Tell = Callable[[str], None]
 
@@ -44,7 +51,11 @@ class EndpointError(FaultsError):
 class Endpoint:
     """Which servers to ask, as whom, and how patiently.
 
-    `urls` serve the same model and end in /v1; `concurrency` requests are under way at each.
+    `urls` serve the same model and end in /v1. `concurrency` is how many requests may be under way
+    at each; None finds out how many bring the most tokens a second, up to `most_concurrent`.
+    `stream` asks for replies in pieces, so that a silence of `idle` ends a request instead of
+    `timeout`; None does so where more than 8,192 tokens are asked for. A server that failed while
+    others work is tried again after `revived_after`.
     `first_wait` doubles with each attempt up to `longest_wait`. A server that asks to be left alone
     (Retry-After) for longer than `patience`, or from which no reply comes for `patience` beyond
     `timeout`, is given up. A silence of `silence` is announced.
@@ -54,13 +65,17 @@ class Endpoint:
 
     urls: tuple[str, ...]
     key: str | None = None
-    concurrency: int = 32
+    concurrency: int | None = None
     timeout: float = 300.0
     attempts: int = 6
     first_wait: float = 0.5
     longest_wait: float = 60.0
     patience: float = 600.0
     silence: float = 60.0
+    most_concurrent: int = MOST
+    stream: bool | None = None
+    idle: float = 120.0
+    revived_after: float = 30.0
 
 
 def ask_all(
@@ -106,6 +121,9 @@ class _Server:
     query: str
     headers: dict[str, str]
     secrets: tuple[str, ...]
+    limiter: Limiter
+    workers: int = 0
+    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
     transports: dict[str, Transport] = field(default_factory=dict)
     not_before: float = 0.0
     last_reply: float = 0.0
@@ -120,6 +138,30 @@ class _Server:
             address = self.base + path + (f"?{self.query}" if self.query else "")
             self.transports[path] = transport_for(address, self.headers)
         return self.transports[path]
+
+    async def enter(self) -> None:
+        """Wait, in turn, until one more request may be under way, and count it."""
+        if self.under_way < self.limiter.limit and not self.waiting:
+            self.under_way += 1
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self.waiting.append(waiter)
+        self.admit()
+        await waiter
+
+    def leave(self) -> None:
+        """End a request, and let the next one in."""
+        self.under_way -= 1
+        if self.waiting:
+            self.admit()
+
+    def admit(self) -> None:
+        """Let requests in that wait; all of them where the server was given up."""
+        while self.waiting and (self.under_way < self.limiter.limit or self.given_up):
+            waiter = self.waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                self.under_way += 1
 
     def hidden(self, text: str) -> str:
         """Return a text without the key or password that a server may have put in it."""
@@ -145,6 +187,9 @@ class _Conversation:
         self._random = random.Random(0)  # spreads retries; decides nothing else
         self._now: Callable[[], float] = lambda: 0.0
         self._announced = 0.0
+        self._group = asyncio.TaskGroup()
+        self._revivals: set[asyncio.Task[None]] = set()
+        self._all_drawn = False
 
     async def run(self) -> None:
         self._now = asyncio.get_running_loop().time
@@ -153,22 +198,35 @@ class _Conversation:
             server.last_reply = self._now()
         watcher = asyncio.ensure_future(self._watch())
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self._endpoint.concurrency):
-                    for server in self._servers:
-                        group.create_task(self._work(server))
+            async with self._group:
+                for server in self._servers:
+                    self._staff(server)
         finally:
             watcher.cancel()
+            for revival in self._revivals:
+                revival.cancel()
             for server in self._servers:
                 for transport in server.transports.values():
                     await transport.close()
 
+    def _staff(self, server: _Server) -> None:
+        """Start as many workers as the server may have requests under way."""
+        while server.workers < server.limiter.limit and not (self._all_drawn or server.given_up):
+            server.workers += 1
+            self._group.create_task(self._work(server))
+
     async def _work(self, home: _Server) -> None:
-        for request in self._requests:
-            reply = await self._ask(home, request)
-            self._take(request, reply)
-            if home.given_up:
-                return
+        try:
+            for request in self._requests:
+                reply = await self._ask(home, request)
+                self._take(request, reply)
+                if home.given_up or home.workers > home.limiter.limit:
+                    return
+                if home.workers < home.limiter.limit:
+                    self._staff(home)
+            self._all_drawn = True
+        finally:
+            home.workers -= 1
 
     async def _ask(self, home: _Server, request: Request) -> Reply:
         """Ask until there is a reply; `lost` counts attempts, refusals for being busy do not."""
@@ -179,8 +237,10 @@ class _Conversation:
                 server = self._other(home, server)
             while (wait := server.not_before - self._now()) > 0:
                 await asyncio.sleep(wait)
-            if server.given_up:
-                server = self._other(home, server)
+            await server.enter()
+            if server.given_up or server.not_before > self._now():
+                server.leave()
+                server = self._other(home, server) if server.given_up else server
                 continue
             rounds += 1
             try:
@@ -198,27 +258,46 @@ class _Conversation:
                     await asyncio.sleep(wait * self._random.uniform(0.5, 1.0))
 
     async def _attempt(self, server: _Server, request: Request) -> Reply:
-        server.under_way += 1
+        limiter, sent_at = server.limiter, self._now()
+        sent_under = limiter.limit
+        is_stream = self._streams(request)
+        patience = self._endpoint.idle if is_stream else self._endpoint.timeout
+        body = streamed(request) if is_stream else request.encoded
+        most = _longest(request, _BYTES_A_STREAMED_TOKEN if is_stream else _BYTES_A_TOKEN)
         try:
-            async with asyncio.timeout(self._endpoint.timeout):
-                raw = await server.transport(request).post(request.encoded, _longest(request))
+            async with asyncio.timeout(patience) as deadline:
+                on_data = None
+                if is_stream:
+                    on_data = lambda: deadline.reschedule(self._now() + patience)  # noqa: E731
+                raw = await server.transport(request).post(body, most, on_data)
         except TimeoutError as error:
-            raise FailedAttempt("lost", f"no reply within {self._endpoint.timeout:g} s") from error
+            raise FailedAttempt("lost", f"no reply within {patience:g} s") from error
         except TransportError as error:
             raise FailedAttempt("lost", server.hidden(str(error))) from error
         except TooLongError as error:
-            most = f"{_longest(request) / (1 << 20):.1f} MiB"
-            raise FailedAttempt("final", f"the reply is longer than {most}") from error
+            raise FailedAttempt(
+                "final", f"the reply is longer than {most / (1 << 20):.1f} MiB"
+            ) from error
         finally:
-            server.under_way -= 1
+            server.leave()
         if raw.status != 200:
-            raise failure_of(raw, server.hidden)
-        reply = read_reply(raw.body, request)
+            failed = failure_of(raw, server.hidden)
+            if failed.kind == "busy" and limiter.refused(sent_under) and failed.wait is None:
+                wait = _BUSY_WAITS * self._endpoint.first_wait
+                server.not_before = max(server.not_before, self._now() + wait)
+            raise failed
+        reply = (read_stream if is_stream else read_reply)(raw.body, request)
         if reply.failure and not reply.choices:
             raise FailedAttempt("lost", server.hidden(reply.failure))
-        server.last_reply = self._announced = self._now()
+        now = server.last_reply = self._announced = self._now()
         server.failures_in_a_row = 0
+        limiter.answered(sent_at, sent_under, reply.usage.completion_tokens or 0, now)
         return reply
+
+    def _streams(self, request: Request) -> bool:
+        if self._endpoint.stream is not None:
+            return self._endpoint.stream
+        return request.max_tokens is not None and request.max_tokens > _STREAMED_FROM
 
     def _note(self, server: _Server, failed: FailedAttempt) -> None:
         """Keep in mind what a failed attempt says of the server; give it up if it is gone."""
@@ -227,7 +306,7 @@ class _Conversation:
             # a request that cannot be tried again weighs as much as one that was tried in vain
             weight = 1 if failed.kind == "lost" else self._endpoint.attempts
             server.failures_in_a_row += weight
-        most = max(8, self._endpoint.concurrency) * self._endpoint.attempts
+        most = max(8, server.limiter.limit) * self._endpoint.attempts
         silent = self._now() - server.last_reply
         if failed.kind == "refused":
             self._give_up(server, f"refuses with {failed.why}", failed.remedy)
@@ -242,7 +321,7 @@ class _Conversation:
             if server.failures_in_a_row < most:
                 wrong = f"no reply for {_duration(silent)}"
             remedy = "is the server up? what was answered is kept; run it again"
-            self._give_up(server, f"{wrong}, last: {failed.why}", remedy)
+            self._give_up(server, f"{wrong}, last: {failed.why}", remedy, for_good=False)
         elif failed.wait is not None:
             self._leave_alone(server, failed)
 
@@ -254,12 +333,27 @@ class _Conversation:
             self._tell(f"{server.name}: {failed.why}; waiting {_duration(failed.wait)} as it asks")
         server.not_before = max(server.not_before, until)
 
-    def _give_up(self, server: _Server, wrong: str, remedy: str) -> None:
+    def _give_up(self, server: _Server, wrong: str, remedy: str, *, for_good: bool = True) -> None:
         if server.given_up is None:
             server.given_up = Fault(server.name, wrong, "", remedy)
+            server.admit()
             if all(one.given_up for one in self._servers):
                 raise EndpointError([one.given_up for one in self._servers if one.given_up])
             self._tell(f"{server.given_up}; the other servers are asked instead")
+            if not for_good:
+                revival = asyncio.ensure_future(self._revive(server))
+                self._revivals.add(revival)
+                revival.add_done_callback(self._revivals.discard)
+
+    async def _revive(self, server: _Server) -> None:
+        """Try a server again with one request at a time; the next failure gives it up again."""
+        await asyncio.sleep(self._endpoint.revived_after)
+        server.given_up = None
+        server.last_reply = self._now()
+        most = self._endpoint.concurrency or self._endpoint.most_concurrent
+        server.limiter = Limiter(1, most)
+        server.failures_in_a_row = max(8, server.limiter.limit) * self._endpoint.attempts - 1
+        self._staff(server)
 
     def _other(self, home: _Server, last: _Server) -> _Server:
         """The server to ask after a failure: not the last one if there is another."""
@@ -325,14 +419,17 @@ def _server(endpoint: Endpoint, url: str) -> _Server:
         headers["Authorization"] = f"Basic {packed}"
         secrets.append(packed)
     secrets = sorted({one for one in secrets if len(one) >= _SHORTEST_SECRET}, key=len)
-    return _Server(base, base, parts.query, headers, tuple(reversed(secrets)))
+    limiter = Limiter(
+        endpoint.concurrency or min(START, endpoint.most_concurrent),
+        endpoint.concurrency or endpoint.most_concurrent,
+    )
+    return _Server(base, base, parts.query, headers, tuple(reversed(secrets)), limiter)
 
 
-def _longest(request: Request) -> int:
+def _longest(request: Request, token: int) -> int:
     """The most bytes that a reply may have: what the tokens asked for can need, with room."""
     if request.max_tokens is None:
         return _LARGEST_REPLY
-    token = _BYTES_A_TOKEN
     if request.logprobs is not None:
         token += _BYTES_A_LOGPROB * (1 + request.logprobs)
     tokens = request.n * request.max_tokens

@@ -14,7 +14,7 @@ import importlib.util
 import os
 import socket
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import urlsplit
@@ -24,6 +24,8 @@ from cotdistill.errors import MisuseError
 
 if TYPE_CHECKING:
     import aiohttp
+
+OnData = Callable[[], None] | None
 
 _LONGEST_HEAD = 1 << 18
 _LONGEST_CHUNK_LINE = 4096
@@ -50,8 +52,10 @@ class RawReply:
 class Transport(Protocol):
     """What sends requests to one address."""
 
-    async def post(self, body: bytes, limit: int) -> RawReply:
+    async def post(self, body: bytes, limit: int, on_data: OnData = None) -> RawReply:
         """Send one body and return the reply, at most `limit` bytes long.
+
+        `on_data` is called whenever a piece of the reply comes.
 
         Raises:
             TransportError, TooLongError: there is no such reply.
@@ -97,12 +101,12 @@ class PlainTransport:
         self._head = "".join(f"{line}\r\n" for line in lines).encode("latin-1")
         self._idle: list[_Connection] = []
 
-    async def post(self, body: bytes, limit: int) -> RawReply:
+    async def post(self, body: bytes, limit: int, on_data: OnData = None) -> RawReply:
         """Send one body and return the reply, at most `limit` bytes long."""
         connection = await self._connection()
         try:
             head = b"%sContent-Length: %d\r\n\r\n" % (self._head, len(body))
-            reply = await connection.ask(head + body, limit)
+            reply = await connection.ask(head + body, limit, on_data)
         except BaseException:
             connection.abort()
             raise
@@ -139,10 +143,12 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiting: asyncio.Future[RawReply] | None = None
         self._reader = _ReplyReader(0)
+        self._on_data: OnData = None
 
-    def ask(self, data: bytes, limit: int) -> asyncio.Future[RawReply]:
+    def ask(self, data: bytes, limit: int, on_data: OnData) -> asyncio.Future[RawReply]:
         """Send a whole request; its reply comes in the future."""
         assert self._transport is not None
+        self._on_data = on_data
         self._waiting = asyncio.get_running_loop().create_future()
         self._reader = _ReplyReader(limit)
         self._transport.write(data)
@@ -162,6 +168,8 @@ class _Connection(asyncio.Protocol):
         if self._waiting is None:
             self.abort()  # bytes that belong to no request
             return
+        if self._on_data is not None:
+            self._on_data()
         try:
             reply = self._reader.feed(data)
         except (TransportError, TooLongError) as error:
@@ -331,7 +339,7 @@ class AiohttpTransport:
         self._by_proxy = _proxied(parts.scheme, parts.hostname or "")
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, body: bytes, limit: int) -> RawReply:
+    async def post(self, body: bytes, limit: int, on_data: OnData = None) -> RawReply:
         """Send one body and return the reply, at most `limit` bytes long."""
         import aiohttp
 
@@ -351,6 +359,8 @@ class AiohttpTransport:
             ) as response:
                 async for piece in response.content.iter_any():
                     received += piece
+                    if on_data is not None:
+                        on_data()
                     if len(received) > limit:
                         response.close()
                         raise TooLongError

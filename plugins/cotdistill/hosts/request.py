@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 _NO_ANSWER = frozenset(
     {"content_filter", "tool_calls", "function_call", "refusal", "abort", "error"}
 )
@@ -184,7 +186,18 @@ def read_reply(data: bytes, request: Request) -> Reply:
     Choice(content='4', reasoning='hm', finish_reason='', logprobs=None)
     """
     try:
-        body = json.loads(data)
+        try:
+            body = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            body = json.loads(data)  # which takes NaN, as some servers write
+    except (ValueError, RecursionError):
+        return Reply(failure=f"not a completion: {shown(data)}")
+    return reply_of(body, request, data)
+
+
+def reply_of(body: Any, request: Request, data: bytes) -> Reply:
+    """Return the reply that parsed JSON holds; see `read_reply`."""
+    try:
         entries = sorted(body["choices"], key=lambda entry: _count(entry.get("index")) or 0)
         choices = tuple(map(_choice, entries))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

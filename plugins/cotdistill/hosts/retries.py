@@ -8,6 +8,7 @@ server. Any other status fails that one request.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -17,7 +18,11 @@ from cotdistill.hosts.request import shown
 
 _RETRIED = frozenset({408, 409, 425, 500, 502, 504})
 _BUSY = frozenset({429, 503, 529})
+_RESETS = ("x-ratelimit-reset-requests", "x-ratelimit-reset-tokens")
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
+_NO_CREDIT = "the account has no credit left; what was answered is kept"
 _REFUSALS = {
+    402: _NO_CREDIT,
     401: "give the key in the environment variable named by --key-env",
     403: "the key may not use this model",
     404: "check the address (it ends in /v1) and the model's name",
@@ -48,8 +53,14 @@ def failure_of(raw: RawReply, hidden: Callable[[str], str]) -> FailedAttempt:
         target = hidden(shown(f"{scheme}{mark}{rest.rpartition('@')[2]}".encode()))
         remedy = "redirects are not followed; give that address if it is meant"
         return FailedAttempt("refused", f"HTTP {raw.status}, a redirect to {target}", remedy=remedy)
+    if raw.status == 429 and b"insufficient_quota" in raw.body:
+        return FailedAttempt("refused", why, remedy=_NO_CREDIT)
     if raw.status in _BUSY:
-        return FailedAttempt("busy", why, _retry_after(raw.headers.get("retry-after")))
+        wait = _retry_after(raw.headers.get("retry-after"))
+        if wait is None:
+            resets = [_duration(raw.headers.get(name, "")) for name in _RESETS]
+            wait = max((reset for reset in resets if reset is not None), default=None)
+        return FailedAttempt("busy", why, wait)
     if raw.status in _RETRIED:
         return FailedAttempt("lost", why, _retry_after(raw.headers.get("retry-after")))
     return FailedAttempt("final", why)
@@ -62,6 +73,22 @@ def backoff(rounds: int, first_wait: float, longest_wait: float) -> float:
     [0.5, 1.0, 2.0, 60.0]
     """
     return min(math.ldexp(first_wait, min(rounds - 1, 30)), longest_wait)
+
+
+def _duration(value: str) -> float | None:
+    """Read a time as rate limit headers write it; None where it says nothing useful.
+
+    >>> _duration("1m2.5s"), _duration("250ms"), _duration(""), _duration("soon")
+    (62.5, 0.25, None, None)
+    """
+    found = _DURATION.fullmatch(value.strip())
+    if not found or not any(found.groups()):
+        return None
+    try:
+        hours, minutes, seconds, thousandths = (float(part or 0) for part in found.groups())
+    except ValueError:
+        return None
+    return hours * 3600 + minutes * 60 + seconds + thousandths / 1000
 
 
 def _retry_after(value: str | None) -> float | None:
