@@ -18,7 +18,7 @@ _CUT = 0.75
 _WORTH_IT = 1.15  # a larger number has to bring so many times the tokens a second ...
 _SLOWER = 1.6  # ... or at least not so many times the time that a reply takes
 _FEWEST = 8  # replies before a number is judged
-_WINDOWS_HELD = 8
+_WINDOWS_WAITED = 8
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Limiter:
         self.limit = start
         self._most = most
         self._is_doubling = True
-        self._held = 0
+        self._windows_to_wait = 0
         self._before: _Window | None = None
         self._began: float | None = None
         self._seconds: list[float] = []
@@ -60,7 +60,7 @@ class Limiter:
         self._seconds.append(now - sent_at)
         self._tokens += max(tokens, 1)
         if len(self._seconds) >= max(self.limit, _FEWEST):
-            self._judge(_Window(self.limit, self._rate(now), median(self._seconds)))
+            self._adjust(_Window(self.limit, self._rate(now), median(self._seconds)))
             self._begin(now)
 
     def refused(self, sent_under: int) -> bool:
@@ -82,16 +82,20 @@ class Limiter:
         assert self._began is not None
         return self._tokens / max(now - self._began, 1e-6)
 
-    def _judge(self, window: _Window) -> None:
+    def _adjust(self, window: _Window) -> None:
         before = self._before
         if before is not None and before.limit < window.limit:
             queues = window.seconds > _SLOWER * before.seconds
             if queues and window.rate < _WORTH_IT * before.rate:
-                self.limit, self._held, self._is_doubling = before.limit, _WINDOWS_HELD, False
+                self.limit, self._windows_to_wait, self._is_doubling = (
+                    before.limit,
+                    _WINDOWS_WAITED,
+                    False,
+                )
                 self._before = None
                 return
-        if self._held:
-            self._held -= 1
+        if self._windows_to_wait:
+            self._windows_to_wait -= 1
             return
         self._before = window
         more = self.limit if self._is_doubling else 1
