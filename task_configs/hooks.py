@@ -5,10 +5,18 @@
 
 from cotdistill.task_hooks import (
     METRICS,
+    grade_final_answers,
     grade_responses,
     keep_all,
     load_puzzles,
     load_questions,
 )
 
-__all__ = ["METRICS", "grade_responses", "keep_all", "load_puzzles", "load_questions"]
+__all__ = [
+    "METRICS",
+    "grade_final_answers",
+    "grade_responses",
+    "keep_all",
+    "load_puzzles",
+    "load_questions",
+]

@@ -1,6 +1,19 @@
 """The functions that lm-eval task files call; their names stay, so users' tasks keep working."""
 
-from cotdistill.benchmarks.hooks import METRICS, grade_responses, keep_all, load_questions
+from cotdistill.benchmarks.hooks import (
+    METRICS,
+    grade_final_answers,
+    grade_responses,
+    keep_all,
+    load_questions,
+)
 from cotdistill.benchmarks.puzzle_task import load_puzzles
 
-__all__ = ["METRICS", "grade_responses", "keep_all", "load_puzzles", "load_questions"]
+__all__ = [
+    "METRICS",
+    "grade_final_answers",
+    "grade_responses",
+    "keep_all",
+    "load_puzzles",
+    "load_questions",
+]

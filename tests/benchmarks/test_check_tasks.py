@@ -51,6 +51,13 @@ ASKED_FOR = [
     "cot_aime24_k4",
     "cot_aime24_k16",
     "cot_aime24_k64",
+    "cot_learnability_gap",
+    "cot_gsm8k_gap",
+    "cot_math_gap",
+    "cot_aime24_gap",
+    "cot_csqa_beam",
+    "cot_openbookqa_beam",
+    "cot_strategyqa_beam",
 ]
 
 

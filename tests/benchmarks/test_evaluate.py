@@ -101,6 +101,65 @@ def test_a_prompt_that_does_not_fit_stops_before_anything_is_generated(
     assert "expected at most the context of 1024; add --gen_kwargs max_gen_toks=" in error
 
 
+def test_beam_search_is_done_by_hf_and_refused_elsewhere(
+    tiny_model: Path,
+    serve: Callable[..., Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    on_hf = ["eval", "--model", "hf", "--model_args", f"pretrained={tiny_model}", "--device", "cpu"]
+    settings = ["--tasks", "cot_gsm8k", "--gen_kwargs", "num_beams=3,max_gen_toks=8"]
+    assert main([*on_hf, *settings, "--output_path", str(tmp_path / "hf"), "--log_samples"]) == 0
+    ((first, *_),) = [row["resps"] for row in samples_of(tmp_path / "hf", "cot_gsm8k")[:1]]
+    assert isinstance(first[0], str)
+    server = serve(lambda *_: (200, chat("The answer is 3.")))
+    assert on_server(server.url, "cot_gsm8k", tmp_path, "--gen_kwargs", "num_beams=3") == 1
+    assert "num_beams=3, which --model local-chat-completions does not do" in (
+        capsys.readouterr().err
+    )
+    assert not server.payloads
+
+
+def test_the_learnability_gap_s_prompt_is_sent_as_its_logs_have_it(
+    serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    server = serve(lambda *_: (200, chat("So it is Final Answer: \\boxed{3}.")))
+    assert on_server(server.url, "cot_aime24_gap", tmp_path) == 0
+    sent = server.payloads[0]["messages"][-1]["content"]
+    opening, question, ending = sent.split("\n")
+    assert opening == (
+        "Solve the following math problem. Present the final answer in the format: "
+        "Final Answer: \\boxed{your_answer}."
+    )
+    assert question.startswith("Problem: ")
+    assert ending == "Answer:"
+    assert server.payloads[0]["stop"] == ["Problem:"]
+
+
+def test_strict_scores_stand_next_to_lenient_ones(
+    serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    golds = [row["doc"]["gold"] for row in _asked(serve, tmp_path / "first", "cot_gsm8k_gap")]
+    responses = [
+        f"So it is Final Answer: \\boxed{{{golds[0]}}}.",
+        f"The answer is {golds[1]}.",
+        f"Together they have {golds[2]} pens.",
+    ]
+    server = serve(lambda _, count: (200, chat(responses[(count - 1) % 3])))
+    assert on_server(server.url, "cot_gsm8k_gap", tmp_path / "second") == 0
+    scores = results_of(tmp_path / "second")["results"]["cot_gsm8k_gap"]
+    assert scores["exact_match,none"] == 1.0
+    assert scores["exact_match_strict,none"] == pytest.approx(2 / 3)
+    assert scores["strict_match,none"] == pytest.approx(1 / 3)
+    assert scores["timeout,none"] == 0.0
+
+
+def _asked(serve: Callable[..., Any], folder: Path, task: str) -> list[dict[str, Any]]:
+    server = serve(lambda *_: (200, chat("I do not know.")))
+    assert on_server(server.url, task, folder) == 0
+    return samples_of(folder, task)
+
+
 def test_a_server_gets_no_seed_and_all_repeats(serve: Callable[..., Any], tmp_path: Path) -> None:
     server = serve(lambda _, count: (200, chat(f"Try {count}: the answer is \\boxed{{{count}}}.")))
     assert on_server(server.url, "cot_gsm8k_k4", tmp_path) == 0

@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 
-from cotdistill.benchmarks.hooks import METRICS, grade_responses, keep_all
+from cotdistill.benchmarks.hooks import (
+    METRICS,
+    grade_final_answers,
+    grade_responses,
+    keep_all,
+)
+from cotdistill.grading.grade import OUTCOMES
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -71,6 +77,28 @@ def test_every_metric_has_its_aggregation_so_that_lm_eval_does_not_guess() -> No
     assert {f"{name}@{k}" for name in ("pass", "maj") for k in (1, 2, 4, 8, 16, 32, 64)} <= set(
         given
     )
+
+
+def test_an_answer_found_in_prose_only_is_not_a_strict_one() -> None:
+    stated = grade_responses(document(), ["The answer is 12."])
+    found = grade_responses(document(), ["So she has 12 pens."])
+    assert stated["exact_match"] == stated["exact_match_strict"] == 1.0
+    assert (found["exact_match"], found["exact_match_strict"]) == (1.0, 0.0)
+
+
+def test_every_outcome_of_grading_that_is_not_an_answer_has_a_metric() -> None:
+    declared = {metric["metric"] for metric in METRICS}
+    given = set(grade_responses(document(), ["12"]))
+    assert set(OUTCOMES) - {"correct", "wrong"} <= declared & given
+
+
+def test_the_gap_s_strict_score_asks_for_its_literal_format() -> None:
+    metrics = grade_final_answers(
+        document(gold="1200"),
+        [["Final Answer: \\boxed{1,200}", "\\boxed{1200}", "Final Answer: \\boxed{12}"]],
+    )
+    assert metrics["strict_match"] == pytest.approx(1 / 3)
+    assert metrics["exact_match"] == pytest.approx(2 / 3)
 
 
 def test_a_tolerance_of_the_data_reaches_the_grader() -> None:

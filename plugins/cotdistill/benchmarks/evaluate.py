@@ -32,6 +32,8 @@ JOB = "COTDISTILL_JOB"
 _MANY_UNANSWERED = 0.3
 _MANY_ALIKE = 0.5
 _MANY_UNDECIDED = 0.02
+# vLLM left beam search out of its sampling parameters, and servers ignore or refuse the setting.
+_BEAM_SEARCHERS = ("hf", "hf-auto", "huggingface", "dummy")
 _HOST_ERRORS = (ValueError, AssertionError, OSError, RuntimeError)
 
 
@@ -145,6 +147,7 @@ class Guards:
         self._output: Path | None = None
         self._samples = False
         self._tasks: list[str] = []
+        self._model = ""
         self._lock: int | None = None
 
     def __enter__(self) -> Self:
@@ -158,6 +161,7 @@ class Guards:
         """Refuse settings that cannot give scores; return where responses are kept meanwhile."""
         model, model_args = str(arguments["model"]), dict(arguments["model_args"] or {})
         generation = dict(arguments["gen_kwargs"] or {})
+        self._model = model
         chat = bool(arguments["apply_chat_template"])
         if model == "local-chat-completions" and not chat:
             raise MisuseError("local-chat-completions needs --apply_chat_template")
@@ -198,6 +202,12 @@ class Guards:
         if empty:
             tasks = ", ".join(dict.fromkeys(request.task for request in empty))
             raise DataError(Fault(tasks, f"{len(empty)} prompts are empty"))
+        beams = {r.task: r.settings["num_beams"] for r in requests if _beams(r.settings) > 1}
+        if beams and self._model not in _BEAM_SEARCHERS:
+            tasks, most = ", ".join(beams), max(map(int, beams.values()))
+            wrong = f"num_beams={most}, which --model {self._model} does not do"
+            remedy = "use --model hf, or the task without beams"
+            raise FaultsError(Fault(tasks, wrong, "greedy decoding, or sampling", remedy))
         faults = []
         for task in dict.fromkeys(request.task for request in requests):
             counted = [r for r in requests if r.task == task and r.tokens and r.context]
@@ -274,6 +284,11 @@ def doubts(task: str, config: Mapping[str, Any], scores: Mapping[str, Any]) -> l
         share = scores["undecided,none"]
         found.append(f"{task}: {share:.0%} of the answers could not be compared with the gold")
     return found
+
+
+def _beams(settings: Mapping[str, Any]) -> int:
+    beams = settings.get("num_beams") or 1
+    return int(beams) if str(beams).isdigit() else 1
 
 
 def _fit_fault(longest: EvalRequest) -> Fault | None:

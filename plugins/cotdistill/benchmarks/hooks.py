@@ -39,6 +39,7 @@ from cotdistill.stats import pass_at_k
 Document = dict[str, Any]
 Metrics = dict[str, Any]
 
+_FINAL_ANSWER = re.compile(r"Final Answer:\s?\\boxed\{([^{}\n]{1,40})\}")
 _SHOTS = 64  # worked examples that a split gives at most; nobody's context holds more
 
 
@@ -108,13 +109,18 @@ def grade_responses(document: Document, results: Sequence[Any]) -> Metrics:
 
     Shapes: results holds one response, or one list of all repeats where `keep_all` is the filter.
     A response of None (a server's empty message) is graded as the empty text.
+
+    `exact_match` counts every right answer, `exact_match_strict` those that a response states (not
+    those only found in its last sentence). What is not graded as right has its share by outcome:
+    `no_answer`, `cut_off`, `undecided`, and `timeout`, the share of comparisons that needed more
+    CPU time than a pair may take; a score should be shown with it.
     """
-    first = results[0]
-    responses = [r or "" for r in (first if isinstance(first, list | tuple) else [first])]
+    responses = _responses(results)
     grades = [_grade(document, response) for response in responses]
     correct = [verdict.correct for verdict in grades]
     metrics: Metrics = {
         "exact_match": pass_at_k.share_correct(correct),
+        "exact_match_strict": pass_at_k.share_correct([each.stated_correct for each in grades]),
         "answered": [_logged(verdict) for verdict in grades],
         "no_answer": _share(grades, "no_answer"),
         "cut_off": _share(grades, "cut_off"),
@@ -127,6 +133,21 @@ def grade_responses(document: Document, results: Sequence[Any]) -> Metrics:
     if len(responses) > 1:
         metrics |= _over_samples(document, responses, grades)
     return metrics
+
+
+def grade_final_answers(document: Document, results: Sequence[Any]) -> Metrics:
+    r"""Return `grade_responses`, and `strict_match`: right inside "Final Answer: \boxed{...}".
+
+    The learnability gap scores GSM8K so; a response in any other format counts as wrong.
+    """
+    found = [_FINAL_ANSWER.findall(response) for response in _responses(results)]
+    strict = [bool(answers) and _grade(document, answers[-1]).correct for answers in found]
+    return {**grade_responses(document, results), "strict_match": pass_at_k.share_correct(strict)}
+
+
+def _responses(results: Sequence[Any]) -> list[str]:
+    first = results[0]
+    return [r or "" for r in (first if isinstance(first, list | tuple) else [first])]
 
 
 def _grade(document: Document, response: str) -> Grade:
@@ -224,7 +245,9 @@ def _metrics() -> tuple[dict[str, Any], ...]:
             "list", "list_of_integer", "list_of_float", "option",
         ],
     }  # fmt: skip
-    better: dict[str, bool | None] = {"exact_match": True}
+    better: dict[str, bool | None] = dict.fromkeys(
+        ("exact_match", "exact_match_strict", "strict_match"), True
+    )
     better |= {f"{name}@{k}": True for name in ("avg", "pass", "maj") for k in samples}
     better |= {f"exact_match_{axis}_{value}": True for axis in strata for value in strata[axis]}
     better |= dict.fromkeys(

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from cotdistill.grading.equivalence.equivalent import equivalent
-from cotdistill.grading.extract.extract import extract
+from cotdistill.grading.extract.extract import PROSE, extract
 from cotdistill.grading.extract.gold import read_gold
 from cotdistill.grading.kinds import Kind
 
 Outcome = Literal["correct", "wrong", "no_answer", "cut_off", "undecided", "timeout"]
 """The outcomes of grading; all but "correct" count as wrong in a score."""
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,11 @@ class Grade:
     answer: str | None
     rule: str
     span: tuple[int, int] | None
+
+    @property
+    def stated_correct(self) -> bool:
+        """Whether a right answer was stated, as `strict` asks, and not only found in prose."""
+        return self.correct and not self.rule.startswith(PROSE)
 
 
 def grade(

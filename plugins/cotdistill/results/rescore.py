@@ -15,7 +15,7 @@ from cotdistill.corpus.records.gold_files import read_golds
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.atomic import free_name, sha256_of, write_if_changed, written_whole
 from cotdistill.files.jsonl import Row, row_line
-from cotdistill.grading.grade import Grade
+from cotdistill.grading.grade import OUTCOMES, Grade
 from cotdistill.hosts.lm_eval.generated import with_text
 from cotdistill.hosts.lm_eval.samples import (
     Sample,
@@ -190,10 +190,16 @@ def _verdict_row(
 
 
 def _results(report: Rescored, chosen: MainMetric | None) -> dict[str, Any]:
-    """A results file of lm-eval's shape: what the old one says, with the scores replaced."""
+    """A results file of lm-eval's shape: what the old one says, with the scores replaced.
+
+    Every outcome has its share, also those that did not occur: `timeout,rescored` is there to be
+    shown next to any score.
+    """
     old = read_results(report.file.results) if report.file.results else {}
     graded = max(sum(report.outcomes.values()), 1)
-    shares = {name: report.outcomes[name] / graded for name in sorted(report.outcomes)}
+    shares = {
+        name: report.outcomes[name] / graded for name in sorted({*OUTCOMES, *report.outcomes})
+    }
     return {
         "results": {
             report.file.task: {

@@ -42,6 +42,8 @@ from cotdistill.grading.extract.verdicts import (
 from cotdistill.grading.kinds import Kind
 
 Outcome = Literal["found", "no_answer", "cut_off"]
+PROSE = "last sentence"
+"""The rule of an answer that no statement introduces; `strict` leaves such answers out."""
 Options = Mapping[str, str]
 
 # What a bare answer does not hold: lines, other scripts' prose, an unclosed box, a label.
@@ -123,7 +125,7 @@ def extract(
         rule = "repetition loop" if ending == "loop" else "ends in mid-sentence"
         return Extraction("cut_off", None, rule, None)
     if not strict and (read := _in_prose(text, start, end, kind, options)):
-        return Extraction("found", read.answer, "last sentence", read.span)
+        return Extraction("found", read.answer, PROSE, read.span)
     return Extraction("no_answer", None, "nothing stated", None)
 
 

@@ -63,7 +63,7 @@ _LAST_LINE = 200  # characters
 _BLANK = re.compile(r"\s{0,4}")
 # points to a number, a choice or a value, and not to the right side of p => q
 _LATIN_STEMS = tuple(stem for stem in _FOREIGN_STEMS if stem.isascii())
-_ARROWS = ("=>", "→", "⇒", "⟹")
+_ANY_ARROW = re.compile(r"=>|[→⇒⟹]")
 _ARROW = re.compile(r"(?:=>|→|⇒|⟹)(?=\s?(?:[-(\d]|[A-J](?:[.\s)]|$)|\(?[A-J]\)|[a-z]\s?=))")
 _A_LINE = re.compile(
     r"(?:^|\n)[ \t]{0,4}\**(?:A|Ans|ANS|ans)\.?\**[ \t]?[:：=]\**[ \t]{0,4}(?=\S)(?![A-J]\s?[:：=])"
@@ -150,9 +150,9 @@ def _arrows(text: str, start: int, end: int) -> list[Statement]:
     """Read what the last `-->` points to, and what an arrow in the last line does."""
     begin = text.rfind("-->", start, end) + 3
     if begin < 3:
-        tail = text[max(start, end - _LAST_LINE) : end]
-        if not any(arrow in tail for arrow in _ARROWS):
+        if _ANY_ARROW.search(text, max(start, end - _LAST_LINE), end) is None:
             return []
+        tail = text[max(start, end - _LAST_LINE) : end]
         last = end - len(tail) + tail.rstrip().rfind("\n") + 1
         pointed = [*_ARROW.finditer(text, last, end)]
         if not pointed or "$" in text[last:end]:

@@ -62,9 +62,10 @@ def sentence_end(text: str, start: int, end: int) -> int:
 
 def _inside_mathematics(text: str, start: int, here: int) -> str | None:
     """Return the closing mark that is still awaited at `here`, if mathematics is open there."""
-    for opening, closing in (("\\[", "\\]"), ("\\(", "\\)"), ("\\begin{", "\\end{")):
-        if text.rfind(opening, start, here) > text.rfind(closing, start, here):
-            return closing
+    if text.find("\\", start, here) >= 0:
+        for opening, closing in (("\\[", "\\]"), ("\\(", "\\)"), ("\\begin{", "\\end{")):
+            if text.rfind(opening, start, here) > text.rfind(closing, start, here):
+                return closing
     if text.count("$$", start, here) % 2:
         return "$$"
     return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from cotdistill.grading.extract.spans import sentences_backwards
 
@@ -103,14 +104,18 @@ class _Stems:
         self.latin = frozenset(latin)
         self.lengths = sorted({len(word) for word in latin})
         self.others = tuple(word for word in words.split() if not _LATIN.match(word))
+        self._begins = lru_cache(maxsize=4096)(self._of_latin)  # most clauses have the same words
 
     def are_in(self, clause: str) -> bool:
         """Whether a clause has one of the words."""
         flat = clause.lower()
-        words = _WORD.findall(flat)
-        if any(word[:length] in self.latin for word in words for length in self.lengths):
-            return True
+        for word in _WORD.findall(flat):
+            if self._begins(word[: self.lengths[-1]]):
+                return True
         return not flat.isascii() and any(piece in flat for piece in self.others)
+
+    def _of_latin(self, word: str) -> bool:
+        return any(word[:length] in self.latin for length in self.lengths)
 
 
 _LATIN = re.compile(r"[a-z\u00c0-\u024f\u1e00-\u1eff]")
