@@ -10,6 +10,7 @@ PUBLIC_MODULES = (
     "llamafactory.end_token",
     "llamafactory.outputs",
     "llamafactory.resume",
+    "llamafactory.row_counts",
     "llamafactory.rows",
     "llamafactory.snapshot",
     "lm_eval.generated",

@@ -235,10 +235,11 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
         rows, unread = row_reports(study, root, ready, show)
         faults += [*unmade, *unread]
         faults += [fault for report in rows for fault in report.faults()]
+        truncated = [note for report in rows for note in report.notes()]
         looked_at.append(f"the rows of {len(rows)} arms as training would see them")
         prompts = check_prompts(root)
         faults += prompts.faults
-        notes = list(prompts.notes)
+        notes = [*truncated, *prompts.notes]
         notes += [
             f"prompt not compared, tokenizer not available: {place}" for place in prompts.unchecked
         ]

@@ -8,10 +8,10 @@ plan and the step. It loads nothing heavy, because every job starts with it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from cotdistill.errors import DataError, Fault, MisuseError, did_you_mean
 from cotdistill.runfolder.manifest import Command, ManifestRun, read_manifest
@@ -29,7 +29,8 @@ class Job:
 
     `command` is empty where cotdistill itself does the work; `own` is then the command that starts
     it in another environment, or empty. `file` is the configuration file that decides the result;
-    `declared` is the manifest's hash of what has no file.
+    `declared` is the manifest's hash of what has no file. A `gate` only looks at what others made
+    and lets the jobs after it run or not: they wait for it, and are not made from it.
     """
 
     stage: Stage
@@ -46,6 +47,7 @@ class Job:
     arm: str | None = None
     student: str | None = None
     needs: tuple[JobId, ...] = ()
+    gate: bool = False
 
     @property
     def id(self) -> JobId:
@@ -66,9 +68,12 @@ def read_jobs(folder: Path) -> Jobs:
         DataError: it is not a run folder, or lines of its manifest are broken; all at once.
     """
     jobs: Jobs = {}
-    for run in read_manifest(folder):
+    runs = read_manifest(folder)
+    for run in runs:
         for job in _jobs_of_run(run):
             jobs.setdefault(job.id, job)
+    for gate in _gates(runs):
+        jobs[gate.id] = gate
     scored = tuple(job.id for job in jobs.values() if job.stage == "evaluate")
     collect = Job("collect", COLLECT, output="report", needs=scored)
     order = {stage: number for number, stage in enumerate(STAGES)}
@@ -130,6 +135,32 @@ def settings_digest(folder: Path, job: Job) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _gate_of(arm: str) -> JobId:
+    return ("prepare", f"{arm}+lengths")  # no name of an arm or a student holds a plus
+
+
+def _gates(runs: Sequence[ManifestRun]) -> Iterator[Job]:
+    """Yield the check of each arm's lengths, after its rows and the students made for it."""
+    of_arm: dict[str, list[ManifestRun]] = {}
+    for run in runs:
+        if run.sha256.lengths:
+            of_arm.setdefault(run.arm, []).append(run)
+    for arm, its in of_arm.items():
+        data = [("prepare", Path(run.files.data).stem) for run in its if run.files.data]
+        made = [("prepare", Path(run.files.student).name) for run in its if run.files.student]
+        needs: dict[JobId, None] = dict.fromkeys(cast("list[JobId]", [*data, *made]))
+        prepare = its[0].stages.prepare
+        yield Job(
+            *_gate_of(arm),
+            own=prepare.command if prepare else (),
+            declared=" ".join(sorted({str(run.sha256.lengths) for run in its})),
+            output=f"data/{arm}.lengths.json",
+            arm=arm,
+            needs=tuple(needs),
+            gate=True,
+        )
+
+
 def _jobs_of_run(run: ManifestRun) -> Iterator[Job]:
     files, outputs, stages, hashes = run.files, run.outputs, run.stages, run.sha256
     own = stages.prepare.command if stages.prepare else ()
@@ -158,6 +189,8 @@ def _jobs_of_run(run: ManifestRun) -> Iterator[Job]:
         )
         yield student
         needs = (*needs, student.id)
+    if hashes.lengths:
+        needs = (*needs, _gate_of(run.arm))
     programs: tuple[tuple[Stage, Command | None, str | None, str | None], ...] = (
         ("train", stages.train, files.train, outputs.train),
         ("export", stages.export, files.export, outputs.export),

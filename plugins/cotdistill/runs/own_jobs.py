@@ -1,4 +1,4 @@
-"""The jobs that cotdistill does itself: build an arm's rows, a scratch student, the report."""
+"""The jobs that cotdistill does itself: an arm's rows and their lengths, students, the report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from cotdistill.runs.jobs import read_jobs, stage_of
 
 @in_recorded_bundles
 def run_own_job(folder: Path, stage: str, name: str) -> None:
-    """Do the work of a job that has no host program: build an arm or a student, or the report."""
+    """Do the work of a job that has no host program.
+
+    Raises:
+        FaultsError: an arm cannot be built, or more of its rows are truncated than is allowed.
+    """
     folder = folder.resolve()
     job = read_jobs(folder)[(stage_of(stage), name)]
     if job.stage == "collect":
@@ -19,6 +23,10 @@ def run_own_job(folder: Path, stage: str, name: str) -> None:
 
         written = report(folder).written
         sys.stdout.write("".join(f"wrote {path}\n" for path in written))
+    elif job.gate:
+        from cotdistill.runs.lengths import check_lengths
+
+        check_lengths(folder, job.arm or "", folder / (job.output or ""))
     elif job.student is not None:
         from cotdistill.arms.build import build_student
 

@@ -98,7 +98,8 @@ def made_from(folder: Path, jobs: Jobs, job: Job) -> dict[str, str] | None:
         done = read_record(folder, needed)
         if done is None:
             return None
-        parts["/".join(needed)] = done.made
+        if not jobs[needed].gate:
+            parts["/".join(needed)] = done.made
     return parts
 
 

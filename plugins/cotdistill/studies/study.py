@@ -81,7 +81,7 @@ class Recipe(Shape):
     global_batch: int = Field(default=16, ge=1)
     per_device_batch: int = Field(default=1, ge=1)
     cutoff_len: int = Field(default=4096, ge=16)
-    max_truncated: float = Field(default=0.01, ge=0, le=1)  # share of rows that may lose their end
+    max_truncated: float = Field(default=0.01, ge=0, le=1)  # share of rows that may be truncated
     learning_rate: float = Field(default=1.0e-5, gt=0, lt=10, allow_inf_nan=False)
     epochs: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     max_steps: int | None = Field(default=None, ge=1)
