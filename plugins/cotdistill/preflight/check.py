@@ -31,6 +31,7 @@ from cotdistill.files.yamls import read_yaml
 from cotdistill.hosts.llamafactory.arguments import accepted_by_llamafactory, registrations_as_read
 from cotdistill.hosts.lm_eval.task_files import packaged_tasks
 from cotdistill.hosts.machine.program import program_fault
+from cotdistill.preflight.contamination import compare_arms
 from cotdistill.preflight.prompts import check_prompts
 from cotdistill.preflight.rows import RowReport, row_reports
 from cotdistill.runfolder.bundles import in_recorded_bundles
@@ -189,20 +190,23 @@ def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> C
         study, place = load_study(name_or_path, sets)
         with only_bundles(study.bundles):
             checked = check_study_files(study, place, Path("runs").resolve() / study.name)
+            compared = compare_arms(study, checked.trained_arms)
             missing = tuple(environment_faults(study, place))
     except FaultsError as error:
         return Checked((f"study {name_or_path}",), error.faults)
     looked_at = f"study {study.name}: {counted(len(checked.files), 'run')}"
-    notes = (*checked.notes, *unusual_learning_rates(study))
+    notes = (*checked.notes, *unusual_learning_rates(study), *compared.notes)
+    faults = (*missing, *compared.faults)
     if not deep:
-        return Checked((looked_at,), missing, notes=notes)
+        return Checked((looked_at, *compared.looked_at), faults, notes=notes)
     configs = []
     for _, layout, made in checked.files:
         configs.append((f"{layout.run}.yaml", "train", made.train.values))
         if made.export:
             configs.append((f"{layout.run}.yaml", "export", made.export.values))
     looked_at += ", by LLaMA-Factory's own parser"
-    return Checked((looked_at,), (*missing, *_accepted(configs)), notes=notes)
+    looked = (looked_at, *compared.looked_at)
+    return Checked(looked, (*faults, *_accepted(configs)), notes=notes)
 
 
 @in_recorded_bundles
@@ -251,6 +255,10 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
     if unequal := unequal_arms(study, trained, root):
         notes.insert(0, unequal)
     notes += unusual_learning_rates(study)
+    compared = compare_arms(study, trained, root)
+    looked_at += compared.looked_at
+    faults += compared.faults
+    notes += compared.notes
     return Checked(tuple(looked_at), tuple(faults), tuple(rows), tuple(notes))
 
 

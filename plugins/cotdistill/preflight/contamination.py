@@ -1,0 +1,232 @@
+"""Whether the arms of a study hold questions that its own tasks test with.
+
+A row counts as a test question if it has the same words (`question_key`), or all words of a test
+question one after another, with other words around them. Looser matches (other numbers, most of the
+words) are counted separately: data sets that are made from templates have them by nature.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from cotdistill.arms.build import is_current
+from cotdistill.arms.rows import COLUMNS, Tally, source_traces
+from cotdistill.benchmarks.puzzle_task import puzzle_documents
+from cotdistill.benchmarks.question import question_key
+from cotdistill.benchmarks.store import prepared_splits, read_split
+from cotdistill.corpus.text.contamination import (
+    RULES,
+    HeldOut,
+    HeldOutIndex,
+    bare,
+    index_of,
+    overlaps,
+)
+from cotdistill.corpus.text.words import spelled, words_of
+from cotdistill.errors import Fault
+from cotdistill.files.jsonl import read_rows
+from cotdistill.hosts.lm_eval.task_files import file_key, tasks_behind
+from cotdistill.studies.resolved_arm import ResolvedArm
+from cotdistill.studies.study import Study
+from cotdistill.tables import counted
+
+_SAME = RULES.index("same_question")
+_SIMILAR = tuple(map(RULES.index, ("same_stem", "same_but_numbers", "most_of_question")))
+_FEWEST_WORDS = 8  # a shorter test question inside a row may be anybody's phrase
+_BATCH = 20_000
+
+
+@dataclass(frozen=True)
+class AskedQuestions:
+    """The questions that the tasks of a study ask, and the tasks whose questions are not here."""
+
+    questions: tuple[HeldOut, ...]
+    missing: tuple[str, ...]  # benchmarks that are not prepared
+    unknown: tuple[str, ...]  # tasks whose questions only lm-eval can load
+
+    def sizes(self) -> Mapping[str, int]:
+        """Return the number of questions by benchmark."""
+        return Counter(question.benchmark for question in self.questions)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What comparing arms with test questions found, and what could not be compared."""
+
+    looked_at: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Found:
+    """The rows of one arm that hold test questions of one benchmark."""
+
+    rows: int = 0
+    questions: set[str] = field(default_factory=set)
+    similar: int = 0
+    first: str = ""
+
+
+def compare_arms(study: Study, arms: Iterable[ResolvedArm], folder: Path | None = None) -> Compared:
+    """Compare the rows of arms with the test questions of the study's own tasks.
+
+    Of a run folder the files that are trained on are read; without one, the arms' sources, as far
+    as they are here. What cannot be compared is named in a note.
+    """
+    asked = asked_questions(study)
+    notes = list(_not_compared(asked))
+    if not asked.questions:
+        return Compared(notes=tuple(notes))
+    index = _Index(asked.questions)
+    faults: list[Fault] = []
+    compared = 0
+    for arm in arms:
+        rows = _questions_of(arm, folder)
+        if rows is None:
+            notes.append(f"arm {arm.name}: {_absent(arm)}; not compared with test questions")
+            continue
+        compared += 1
+        total, found = index.look_up(rows)
+        faults += [_fault(arm.name, total, name, one) for name, one in found.items() if one.rows]
+        notes += [_note(arm.name, total, name, one) for name, one in found.items() if one.similar]
+    against = ", ".join(f"{name} ({size:,})" for name, size in asked.sizes().items())
+    looked_at = (f"{counted(compared, 'arm')} against the test questions of {against}",)
+    return Compared(looked_at if compared else (), tuple(faults), tuple(notes))
+
+
+def asked_questions(study: Study) -> AskedQuestions:
+    """Return the questions of a study's tasks, as far as they are prepared."""
+    folders = [Path(folder) for folder in study.evaluation.include_path]
+    files = tasks_behind(study.evaluation.tasks, folders)
+    questions: dict[tuple[str, str], HeldOut] = {}
+    missing: dict[str, None] = {}
+    known = set()
+    for task, path in files.items():
+        options = file_key(path, "dataset_kwargs")
+        options = options if isinstance(options, dict) else {}
+        name = options.get("benchmark")
+        if isinstance(name, str) and "test" not in prepared_splits(name):
+            missing[name] = None
+        elif isinstance(name, str):
+            rows = ((row["id"], row["question"], row["gold"]) for row in read_split(name, "test"))
+            questions |= {(name, id_): HeldOut(name, id_, asked, gold) for id_, asked, gold in rows}
+        elif isinstance(options.get("puzzles"), str):
+            name, size = options["puzzles"], int(options.get("rows", 0))
+            for row in puzzle_documents(name, size, int(options.get("draw", 0))):
+                questions[name, row["id"]] = HeldOut(name, row["id"], row["question"], row["gold"])
+        else:
+            continue
+        known.add(task)
+    unknown = [task for task in files if task not in known]
+    unknown += [task for task in study.evaluation.tasks if not tasks_behind([task], folders)]
+    return AskedQuestions(tuple(questions.values()), tuple(missing), tuple(dict.fromkeys(unknown)))
+
+
+class _Index:
+    """Test questions to look rows up in; a question that several arms share is looked up once."""
+
+    def __init__(self, questions: Sequence[HeldOut]) -> None:
+        self.index: HeldOutIndex = index_of(questions)
+        self.keys = {question_key(one.question, "words"): one for one in questions}
+        self.words = {one.id: " ".join(spelled(bare(one.question))) for one in questions}
+        self.seen: dict[bytes, tuple[bool, HeldOut] | None] = {}
+
+    def look_up(self, rows: Iterable[str]) -> tuple[int, dict[str, _Found]]:
+        """Return the number of rows, and what was found of each benchmark."""
+        found: dict[str, _Found] = {}
+        total = 0
+        rows = iter(rows)
+        while batch := list(islice(rows, _BATCH)):
+            digests = [hashlib.blake2b(text.encode(errors="replace")).digest() for text in batch]
+            self._learn(dict(zip(digests, batch, strict=True)))
+            for number, digest in enumerate(digests, start=total + 1):
+                hit = self.seen[digest]
+                if hit is None:
+                    continue
+                same, question = hit
+                entry = found.setdefault(question.benchmark, _Found())
+                if same:
+                    entry.rows += 1
+                    entry.questions.add(question.id)
+                    entry.first = entry.first or f"row {number} is {question.id}"
+                else:
+                    entry.similar += 1
+            total += len(batch)
+        return total, found
+
+    def _learn(self, texts: Mapping[bytes, str]) -> None:
+        new = {digest: text for digest, text in texts.items() if digest not in self.seen}
+        if not new:
+            return
+        digests, questions = list(new), list(new.values())
+        for digest, text in new.items():
+            known = self.keys.get(question_key(text, "words"))
+            self.seen[digest] = (True, known) if known else None
+        asked = words_of([bare(text) for text in questions])
+        hits = overlaps(self.index, questions, asked, words_of([""] * len(questions)))
+        for row, owner, rule in zip(hits.row, hits.owner, hits.rule, strict=True):
+            before = self.seen[digests[row]]
+            question = self.index.questions[owner]
+            same = rule == _SAME or (rule in _SIMILAR and self._holds(questions[row], question))
+            if before is None and (same or rule in _SIMILAR):
+                self.seen[digests[row]] = (same, question)
+            elif before is not None and same and not before[0]:
+                self.seen[digests[row]] = (True, question)
+
+    def _holds(self, text: str, question: HeldOut) -> bool:
+        """Whether a text has all words of a test question in a row."""
+        words = self.words[question.id]
+        if words.count(" ") + 1 < _FEWEST_WORDS:
+            return False
+        return f" {words} " in f" {' '.join(spelled(bare(text)))} "
+
+
+def _questions_of(arm: ResolvedArm, folder: Path | None) -> Iterator[str] | None:
+    """Return the questions of an arm's rows; None where they are not here, or not in order."""
+    if folder is not None:
+        if not arm.has_file or not is_current(arm, folder):
+            return None
+        return (row[COLUMNS["prompt"]] for row in read_rows(folder / arm.file))
+    if not arm.at_hand or not arm.has_file:
+        return None
+    plain = [part.source for part in arm.parts or (arm,) if part.source]
+    return (trace.question for source in plain for trace in source_traces(source, Tally()))
+
+
+def _absent(arm: ResolvedArm) -> str:
+    return "its rows are not prepared yet" if arm.has_file else "LLaMA-Factory fetches its rows"
+
+
+def _not_compared(asked: AskedQuestions) -> Iterator[str]:
+    if asked.missing:
+        commands = "; ".join(f"cotdistill prepare {name}" for name in asked.missing)
+        yield (
+            f"not compared with the test questions of {', '.join(asked.missing)}, which are not "
+            f"prepared; type: {commands}"
+        )
+    if asked.unknown:
+        yield (
+            f"not compared with the test questions of {', '.join(asked.unknown)}: only lm-eval "
+            "loads them"
+        )
+
+
+def _fault(arm: str, total: int, benchmark: str, found: _Found) -> Fault:
+    questions = counted(len(found.questions), "test question")
+    wrong = f"{found.rows:,} of {total:,} rows ask {questions} of {benchmark} ({found.first})"
+    remedy = f"leave them out: filter: {{against: [{benchmark}]}} in the arm"
+    return Fault(f"arm {arm}", wrong, "no question that the study tests with", remedy)
+
+
+def _note(arm: str, total: int, benchmark: str, found: _Found) -> str:
+    return (
+        f"arm {arm}: {found.similar:,} of {total:,} rows are like a test question of {benchmark} "
+        f"(its stem, its words with other numbers, or most of them); cotdistill lint --against "
+        f"{benchmark} shows them"
+    )
