@@ -4,7 +4,7 @@
 # make check       lint + types + test + test-slow
 # make docs        write the reference pages again
 # make bench       benchmarks: tables of ratios, nothing is asserted
-# make bench-NAME  one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results, statistics
+# make bench-NAME  one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results, statistics, programs
 # make setup       only set up .venv; make clean removes it
 
 PYTHON ?= python3
@@ -50,7 +50,7 @@ docs: setup
 golden: setup
 	@COTDISTILL_GOLDEN=write $(PYTEST) tests/runfolder/test_generate.py -k agreed
 
-BENCHES := startup run tasks grader corpus results statistics
+BENCHES := startup run tasks grader corpus results statistics programs
 
 bench: $(addprefix bench-,$(BENCHES))
 
@@ -79,6 +79,9 @@ bench-results: setup
 bench-statistics: setup
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/intervals.py
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run_variance.py
+
+bench-programs: setup
+	@$(BIN)/python benchmarks/programs.py
 
 # Peers that cannot share an environment with each other or with the hosts: one folder each.
 .venv-bench/%/ready: benchmarks/%/peers.txt
