@@ -158,7 +158,7 @@ def test_soft_cross_entropy_of_the_student_itself_is_its_entropy_and_pulls_nowhe
     teacher = DenseTeacher(case.hidden.detach(), lambda h: h @ case.weight.detach().t())
     value, sums = case.computed("function", Objective(0.0, 1.0, "soft_ce"), teacher=teacher)
     q = torch.softmax(case.logits()[0], -1)
-    assert sums.kd == pytest.approx(float(-(q * q.log()).sum()))
+    assert sums.kd == pytest.approx(float(-(q * q.log()).sum().detach()))
     assert all(float(gradient.abs().max()) < 1e-9 for gradient in case.gradients(value))
 
 
@@ -268,7 +268,7 @@ def test_no_supervised_token_gives_zero_and_a_graph(backend: str) -> None:
     """Else backward fails, and with several processes one of them waits for ever."""
     case = Case(tokens=0)
     value, sums = case.computed(backend, Objective(0.5, 0.5))
-    assert float(value) == 0.0
+    assert float(value.detach()) == 0.0
     assert sums.tokens == 0
     assert [gradient.abs().sum().item() for gradient in case.gradients(value)] == [0.0, 0.0]
 

@@ -42,6 +42,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "plan": ("cotdistill.cli.plan:plan", "estimate a study's cost and statistical power"),
     "prompts": ("cotdistill.cli.prompts:prompts", "write the training prompt into a checkpoint"),
     "run": ("cotdistill.cli.run:run", "execute a run folder; resume after interruptions"),
+    "train": ("cotdistill.cli.train:train", "train as llamafactory-cli does, with distillation"),
     "eval": ("cotdistill.cli.evaluate:evaluate", "run lm_eval on our tasks, guarded and resumable"),
     "report": ("cotdistill.cli.report:report", "report scores with confidence intervals"),
     "compare": ("cotdistill.cli.compare:compare", "compare runs with paired significance tests"),

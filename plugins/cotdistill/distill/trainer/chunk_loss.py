@@ -54,13 +54,20 @@ class SparseTeacher:
 
 @dataclass
 class Sums:
-    """Sums over tokens, in double precision; `agreeing` counts equal likeliest tokens."""
+    """Sums over tokens, in double precision.
+
+    `agreeing` counts equal likeliest tokens among the `measured` ones. The squared norms are of
+    gradients with respect to the logits: cross-entropy's by itself and as weighted, and the
+    divergence's as weighted.
+    """
 
     ce: float = 0.0
     kd: float = 0.0
     tokens: int = 0
     kd_tokens: int = 0
     agreeing: float = 0.0
+    measured: int = 0
+    plain_gradient: float = 0.0
     ce_gradient: float = 0.0
     kd_gradient: float = 0.0
 
@@ -72,8 +79,17 @@ class Sums:
     @property
     def kd_share(self) -> float:
         """KD's share of the gradient's norm, measured at the student's logits."""
-        kd, ce = self.kd_gradient**0.5, self.ce_gradient**0.5
-        return kd / (kd + ce) if kd + ce else 0.0
+        return _share(self.kd_gradient, self.ce_gradient)
+
+    @property
+    def kd_effect(self) -> float:
+        """The same next to cross-entropy's own gradient, also where that has no weight."""
+        return _share(self.kd_gradient, self.plain_gradient)
+
+
+def _share(part: float, other: float) -> float:
+    total = part**0.5 + other**0.5
+    return part**0.5 / total if total else 0.0
 
 
 @dataclass(frozen=True)
@@ -114,9 +130,12 @@ def chunk_loss(
     ce_weights = _row_weights(objective, on, logits).mul_(trained)
     ce = ce_rows.mul(ce_weights).sum(dtype=torch.float64)
     out = None
-    if gradient and (on is not None or objective.ce_weight):
+    if gradient and (on is not None or objective.ce_weight or measure):
         out = (logits - log_total[:, None]).exp_()
         out.scatter_add_(1, places, out.new_full((len(labels), 1), -1.0))
+        if measure:
+            squares = out.square().sum(-1, dtype=torch.float64)
+            sums.plain_gradient = float((squares * trained).sum())
         out.mul_(ce_weights[:, None])
         if measure:
             sums.ce_gradient = float(out.square().sum(dtype=torch.float64))
@@ -132,6 +151,7 @@ def chunk_loss(
             value = torch.where(with_kd, value, 0.0)
             slope.mul_(on[:, None])
         sums.kd_tokens = len(labels) if on is None else int(on.sum())
+        sums.measured = sums.kd_tokens if measure else 0
         total = value.sum(dtype=torch.float64)
         sums.kd = float(total)
         kd = total * objective.kd_weight

@@ -1,0 +1,183 @@
+"""What can be known of student and teacher before their weights are loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from cotdistill.distill.train_file import TrainFile
+from cotdistill.distill.vocabulary import vocabulary_faults
+from cotdistill.errors import Fault, FaultsError
+
+ROWS_ENCODED = 1000
+_WEIGHTS = ("*.safetensors", "*.bin")
+
+
+def model_faults(file: TrainFile) -> list[Fault]:
+    """Return why a student cannot learn from its teacher; empty if nothing is wrong.
+
+    Raises:
+        FaultsError: LLaMA-Factory refuses the training file.
+    """
+    place = str(file.path)
+    student, data = _host_arguments(file)
+    faults = _student_faults(student, place)
+    source = file.distillation.source
+    if file.distillation.teacher is None or faults:
+        return faults
+    if source.model:
+        name = f"{place}:kd.teacher"
+        config, unreadable = _config(source.model, source.revision, student, name)
+        if config is None:
+            return unreadable
+        if getattr(config, "is_encoder_decoder", False):
+            wrong = f"{source.model} is an encoder-decoder"
+            return [Fault(name, wrong, "a causal language model")]
+        faults = memory_faults(source.model, source.quantization, name)
+        if file.distillation.vocabulary_check:
+            faults += _vocabulary(file, student, data, name)
+    return faults
+
+
+def _host_arguments(file: TrainFile) -> tuple[Any, Any]:
+    from llamafactory.hparams import get_train_args
+
+    arguments = {
+        key: value
+        for key, value in file.arguments.items()
+        if key not in ("deepspeed", "fsdp", "fsdp_config")
+    }
+    try:
+        model, data, *_ = get_train_args(arguments)
+    except Exception as error:  # whatever the parser raises is the finding
+        wrong = f"LLaMA-Factory refuses it ({type(error).__name__}: {' '.join(str(error).split())})"
+        raise FaultsError(Fault(str(file.path), wrong)) from error
+    return model, data
+
+
+def _student_faults(student: Any, place: str) -> list[Fault]:
+    where = f"{place}:model_name_or_path"
+    config, unreadable = _config(student.model_name_or_path, student.model_revision, student, where)
+    if config is None:
+        return unreadable
+    if getattr(config, "is_encoder_decoder", False):
+        wrong = f"{student.model_name_or_path} is an encoder-decoder"
+        remedy = (
+            "LLaMA-Factory would train it with the answer in the encoder's input, and finish "
+            "without an error; see docs/distill.md for T5"
+        )
+        return [Fault(where, wrong, "a causal language model", remedy)]
+    return []
+
+
+def _config(
+    name: str, revision: str | None, student: Any, place: str
+) -> tuple[Any | None, list[Fault]]:
+    from transformers import AutoConfig
+
+    if name.startswith((".", "/")) and not Path(name).is_dir():
+        return None, [Fault(place, f"{name}: no such folder", "a model's folder or hub id")]
+    try:
+        return AutoConfig.from_pretrained(
+            name, revision=revision or "main", trust_remote_code=student.trust_remote_code
+        ), []
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0][:200]
+        return None, [Fault(place, f"{name} cannot be read ({reason})", "a model folder or hub id")]
+
+
+def memory_faults(model: str, bits: int | None, place: str) -> list[Fault]:
+    """Return a fault where a local teacher's weights alone are larger than the free memory."""
+    folder = Path(model)
+    size = 0
+    for pattern in _WEIGHTS:
+        size = size or sum(path.stat().st_size for path in folder.glob(pattern))
+    size = size * bits // 16 if bits else size
+    free = free_memory()
+    if free is None or size <= free:
+        return []
+    wrong = f"the teacher needs {_gib(size)} and {_gib(free)} are free"
+    remedy = (
+        "load it in 4 bits (quantization: 4), choose a smaller one, or run `cotdistill capture` "
+        "once where it fits and train from the stored signals, without a teacher in memory"
+    )
+    return [Fault(place, wrong, "a teacher that fits", remedy)]
+
+
+def free_memory() -> int | None:
+    """Return the bytes that are free where models are loaded, or None where nobody can say."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.mem_get_info()[0])
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    kib = [int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    return kib[0] * 1024 if kib else None
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"
+
+
+def _vocabulary(file: TrainFile, student: Any, data: Any, place: str) -> list[Fault]:
+    from llamafactory.data import get_template_and_fix_tokenizer
+    from llamafactory.model import load_tokenizer
+    from transformers import AutoTokenizer
+
+    tokenizer = load_tokenizer(student)["tokenizer"]
+    get_template_and_fix_tokenizer(tokenizer, data)
+    source = file.distillation.source
+    try:
+        theirs = AutoTokenizer.from_pretrained(
+            source.model, revision=source.revision or "main",
+            trust_remote_code=student.trust_remote_code,
+        )  # fmt: skip
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0][:200]
+        return [Fault(place, f"its tokenizer cannot be read ({reason})", "a tokenizer")]
+    rows = islice(_own_texts(file.arguments), ROWS_ENCODED)
+    return vocabulary_faults(tokenizer, theirs, rows, place)
+
+
+def _own_texts(arguments: Any) -> Iterator[str]:
+    """Yield texts of local training files, whatever their columns are called."""
+    folder = Path(str(arguments.get("dataset_dir", "data")))
+    try:
+        registry = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    names = arguments.get("dataset") or []
+    for name in names.split(",") if isinstance(names, str) else names:
+        entry = registry.get(str(name).strip(), {})
+        path = folder / str(entry.get("file_name", ""))
+        if path.is_file():
+            yield from _texts_in(path)
+
+
+def _texts_in(path: Path) -> Iterator[str]:
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        if path.suffix == ".jsonl":
+            rows = (json.loads(line) for line in stream if line.strip())
+        elif path.suffix == ".json":
+            rows = iter(json.load(stream))
+        else:
+            return
+        for row in rows:
+            yield from _strings(row)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from _strings(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _strings(part)

@@ -1,0 +1,179 @@
+"""A training file with a `kd:` block: read as LLaMA-Factory reads it, and checked before it starts.
+
+The block stands in the file itself, or next to a generated `<run>.yaml` in `<run>.kd.yaml`, so that
+the former stays a file for the stock command. Such a file names the other in a comment of its
+header; if that is missing, nothing is trained.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cotdistill.distill.settings import Distillation
+from cotdistill.errors import Fault, FaultsError, MisuseError
+from cotdistill.files.yamls import read_yaml
+from cotdistill.schema import read_shape
+
+TESTED = ("0.9.5",)
+"""Releases of LLaMA-Factory whose trainer was tested with the losses put into it."""
+_HEADER = re.compile(r"^# distillation: (?P<name>\S.*\.kd\.yaml)\s*$", re.MULTILINE)
+_OTHER_LOSSES = ("use_dft_loss", "use_eaft_loss", "use_asft_loss")
+_OTHER_TRAINERS = ("use_hyper_parallel", "use_mca", "use_ray", "use_kt", "use_unsloth")
+_SWITCHES = {"USE_MCA": "Megatron", "USE_V1": "LLaMA-Factory's v1 trainer", "USE_RAY": "Ray"}
+_PARALLEL = ("deepspeed", "fsdp", "fsdp_config")
+
+
+@dataclass(frozen=True)
+class TrainFile:
+    """A training file: the host's arguments, and the block that we add."""
+
+    path: Path
+    arguments: Mapping[str, Any]
+    distillation: Distillation
+
+    @property
+    def notes(self) -> list[str]:
+        """What was not tested, to be said when the training starts."""
+        used = [key for key in _PARALLEL if self.arguments.get(key)]
+        used += ["quantization_bit"] if self.arguments.get("quantization_bit") else []
+        return [f"distillation was not tested with {key}" for key in used]
+
+
+def header_line(name: str) -> str:
+    """Return the comment by which a training file says where its `kd:` block is.
+
+    >>> header_line("a--b.kd.yaml")
+    '# distillation: a--b.kd.yaml'
+    """
+    return f"# distillation: {name}"
+
+
+def distillation_path(path: Path) -> Path:
+    """Return where the block of a generated training file is.
+
+    >>> distillation_path(Path("train/a--b.yaml")).as_posix()
+    'train/a--b.kd.yaml'
+    """
+    return path.with_suffix(".kd.yaml")
+
+
+def read_train_file(words: Sequence[str]) -> TrainFile | None:
+    """Return what `FILE.yaml [key=value ...]` says, or None where there is no distillation in it.
+
+    Raises:
+        FaultsError: the block has faults, or cannot be trained with the rest of the file.
+    """
+    path = _path_of(words)
+    if path is None:
+        return None
+    block = distillation_path(path)
+    header = _HEADER.search(_text_of(path))
+    stated = bool(header) or block.is_file()
+    overridden = any(word.lstrip("+").startswith(("kd.", "kd=")) for word in words[1:])
+    plain = read_yaml(path)
+    if not stated and not overridden and not (isinstance(plain, dict) and "kd" in plain):
+        return None
+    if header and header["name"] != block.name:
+        raise FaultsError(
+            Fault(str(path), f"its header names {header['name']}", block.name, "rename one of them")
+        )
+    if header and not block.is_file():
+        missing = f"{block.name} is missing, and without it this would be plain fine-tuning"
+        raise FaultsError(Fault(str(path), missing, "", "generate the run folder again"))
+    arguments = _merged(path, words[1:])
+    place = str(path)
+    if stated:
+        if "kd" in arguments:
+            twice = Fault(f"{path}:kd", f"{block.name} holds such a block too", "one of them")
+            raise FaultsError(twice)
+        place, arguments["kd"] = str(block), read_yaml(block)
+    given = arguments.pop("kd")
+    distillation = read_shape(Distillation, given, place if stated else f"{place}:kd")
+    faults = refusals(arguments, str(path)) + _version_faults(distillation)
+    if faults:
+        raise FaultsError(faults)
+    return TrainFile(path, arguments, distillation)
+
+
+def refusals(arguments: Mapping[str, Any], place: str) -> list[Fault]:
+    """Return why a training file cannot be combined with distillation.
+
+    >>> for fault in refusals({"stage": "dpo", "do_train": True}, "t.yaml"):
+    ...     print(fault)
+    t.yaml:stage: dpo; expected sft; distillation is for supervised fine-tuning only
+    """
+    faults = []
+    if arguments.get("stage", "sft") != "sft":
+        remedy = "distillation is for supervised fine-tuning only"
+        faults.append(Fault(f"{place}:stage", str(arguments["stage"]), "sft", remedy))
+    if not arguments.get("do_train"):
+        remedy = "leave out the kd: block to evaluate or predict"
+        faults.append(Fault(f"{place}:do_train", "not true", "true", remedy))
+    if arguments.get("label_smoothing_factor"):
+        wrong = "label smoothing replaces the loss that distillation adds to"
+        faults.append(Fault(f"{place}:label_smoothing_factor", wrong, "0", "leave it out"))
+    for key in _OTHER_LOSSES:
+        if arguments.get(key):
+            wrong = "another loss in the place of cross-entropy"
+            faults.append(Fault(f"{place}:{key}", wrong, "false", "leave it out"))
+    for key in _OTHER_TRAINERS:
+        if arguments.get(key):
+            wrong = "trains with code that distillation is not part of"
+            faults.append(Fault(f"{place}:{key}", wrong, "false", "leave it out"))
+    for variable, name in _SWITCHES.items():
+        if os.environ.get(variable, "").lower() in ("1", "true", "y"):
+            wrong = f"{name} trains with code that distillation is not part of"
+            faults.append(Fault(f"${variable}", wrong, "", f"unset {variable}"))
+    return faults
+
+
+def _version_faults(distillation: Distillation) -> list[Fault]:
+    try:
+        found = importlib.metadata.version("llamafactory")
+    except importlib.metadata.PackageNotFoundError:
+        remedy = 'pip install "cotdistill[train]"'
+        return [Fault("llamafactory", "not installed in this environment", "", remedy)]
+    if found in TESTED or distillation.allow_untested:
+        return []
+    remedy = "install one of these, or set allow_untested: true in the kd: block"
+    wrong = f"{found} was not tested with distillation"
+    return [Fault("llamafactory", wrong, " or ".join(TESTED), remedy)]
+
+
+def _path_of(words: Sequence[str]) -> Path | None:
+    if not words or words[0].startswith("-"):
+        return None
+    path = Path(words[0])
+    if path.suffix not in (".yaml", ".yml"):
+        return None
+    if not path.is_file():
+        raise FaultsError(Fault(str(path), "no such file", "a training file"))
+    return path
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FaultsError(Fault(str(path), f"cannot be read ({error})")) from error
+
+
+def _merged(path: Path, words: Sequence[str]) -> dict[str, Any]:
+    """Return the file with `key=value` words over it, read by the host's own reader."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        merged = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_cli(list(words)))
+        read = OmegaConf.to_container(merged, resolve=True)
+    except (OmegaConfBaseException, TypeError, ValueError) as error:
+        raise MisuseError(f"{path}: {' '.join(str(error).split())}") from error
+    if not isinstance(read, dict):
+        raise FaultsError(Fault(str(path), "a list", "a mapping of keys to values"))
+    return {str(key): value for key, value in read.items()}

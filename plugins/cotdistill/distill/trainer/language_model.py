@@ -1,0 +1,111 @@
+"""The two halves of a causal language model: its body, and the head that makes logits of states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cotdistill.distill.trainer.chunk_loss import Objective, Sums
+from cotdistill.distill.trainer.head import HeadInput, head_loss, module_head_loss
+from cotdistill.errors import Fault, FaultsError
+
+_PROBED = 6
+_NEAR = 2e-2
+
+
+@dataclass(frozen=True)
+class LogitTransform:
+    """What a model does with its head's output: scale * cap * tanh(x / cap)."""
+
+    scale: float = 1.0
+    cap: float | None = None
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Apply it."""
+        if self.scale != 1.0:
+            logits = logits * self.scale
+        if self.cap is not None:
+            logits = self.cap * torch.tanh(logits / self.cap)
+        return logits
+
+    @classmethod
+    def of(cls, config: Any) -> LogitTransform:
+        """Read it from a model's configuration: Gemma 2, Cohere and Granite have one each."""
+        scale = float(getattr(config, "logit_scale", None) or 1.0)
+        scale /= float(getattr(config, "logits_scaling", None) or 1.0)
+        cap = getattr(config, "final_logit_softcapping", None)
+        return cls(scale, None if cap is None else float(cap))
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """An unwrapped causal model: no PEFT, DDP or FSDP around it."""
+
+    inner: Any
+    transform: LogitTransform
+
+    @classmethod
+    def of(cls, model: Any, role: str) -> LanguageModel:
+        """Take a model apart, and make sure that the parts give what the whole gives.
+
+        Raises:
+            FaultsError: body and head alone give other logits than the model does.
+        """
+        inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+        parts = cls(inner, LogitTransform.of(inner.config))
+        if inner.get_output_embeddings() is None or inner.base_model_prefix == "":
+            raise FaultsError(
+                Fault(
+                    role,
+                    f"{type(inner).__name__} has no head of its own",
+                    "",
+                    "distillation needs a causal language model",
+                )
+            )
+        if not sharded(inner):
+            parts._compare(model, role)
+        return parts
+
+    def states(self, *args: Any, **inputs: Any) -> Tensor:
+        """Return the last hidden states, as the model's own forward computes them."""
+        body = getattr(self.inner, self.inner.base_model_prefix)
+        hidden: Tensor = body(*args, **inputs | {"use_cache": False})[0]
+        return hidden
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Return the logits of some states."""
+        return self.transform(self.inner.get_output_embeddings()(hidden))
+
+    def loss(self, given: HeadInput, objective: Objective) -> tuple[Tensor, Sums]:
+        """Return the head's summed loss, by the closed form where the head is one matrix."""
+        head = self.inner.get_output_embeddings()
+        plain = type(head) is nn.Linear and head.bias is None and not head._forward_hooks
+        if plain and self.transform.cap is None and not sharded(head):
+            return head_loss(given, head.weight, objective, self.transform.scale)
+        return module_head_loss(given, self.logits, objective)
+
+    def _compare(self, model: Any, role: str) -> None:
+        """Compute a few tokens both ways: an unknown step between body and head would be lost."""
+        training = model.training
+        model.eval()
+        try:
+            first = next(self.inner.parameters())
+            ids = torch.arange(_PROBED, device=first.device)[None] % self.inner.config.vocab_size
+            with torch.no_grad():
+                whole = model(input_ids=ids, use_cache=False).logits.float()
+                parts = self.logits(self.states(input_ids=ids)).float()
+        finally:
+            model.train(training)
+        if not torch.allclose(whole, parts, rtol=_NEAR, atol=_NEAR):
+            name = type(self.inner).__name__
+            wrong = f"{name} does more between body and head than is known of it"
+            remedy = "train on the teacher's text instead"
+            raise FaultsError(Fault(role, wrong, "logits of body and head", remedy))
+
+
+def sharded(module: nn.Module) -> bool:
+    """Whether DeepSpeed's ZeRO-3 holds parts of this module's weights elsewhere."""
+    return any(hasattr(parameter, "ds_id") for parameter in module.parameters())

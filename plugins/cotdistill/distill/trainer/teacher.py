@@ -1,0 +1,31 @@
+"""Load a teacher with the host's own loader, in the student's precision and attention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llamafactory.hparams import FinetuningArguments, ModelArguments
+from llamafactory.model import load_model, load_tokenizer
+
+from cotdistill.distill.settings import Teacher
+
+
+def load_teacher(teacher: Teacher, student: Any) -> tuple[Any, int]:
+    """Return a frozen teacher in evaluation mode, and the size of its tokenizer's vocabulary.
+
+    `student` are the host's model arguments for the student.
+    """
+    arguments = ModelArguments.copyfrom(
+        student,
+        model_name_or_path=teacher.model,
+        model_revision=teacher.revision or "main",
+        adapter_name_or_path=teacher.adapters,
+        quantization_bit=teacher.quantization,
+        resize_vocab=False,
+        add_tokens=None,
+        add_special_tokens=None,
+        new_special_tokens_config=None,
+    )
+    tokenizer = load_tokenizer(arguments)["tokenizer"]
+    model = load_model(tokenizer, arguments, FinetuningArguments(), is_trainable=False)
+    return model, len(tokenizer)

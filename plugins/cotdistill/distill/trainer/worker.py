@@ -1,0 +1,81 @@
+"""One training process: the host's `run_exp` with our trainer in the place of its own.
+
+torchrun starts this module once for each process.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from cotdistill.distill.train_file import TrainFile, read_train_file
+from cotdistill.errors import Fault, FaultsError, UserError
+from cotdistill.hosts.replaced import replaced
+
+
+def checked(file: TrainFile) -> None:
+    """Check what needs the models' folders, but no weights.
+
+    Raises:
+        FaultsError: student or teacher cannot be trained with, or have different vocabularies.
+    """
+    from cotdistill.distill.model_check import model_faults
+
+    faults = model_faults(file)
+    if faults:
+        raise FaultsError(faults)
+
+
+def train_here(file: TrainFile) -> int:
+    """Train in this process.
+
+    Raises:
+        FaultsError: the distillation had no effect, or the host has another trainer.
+    """
+    from llamafactory.hparams import get_train_args
+    from llamafactory.train import tuner
+    from llamafactory.train.sft import workflow
+
+    from cotdistill.distill.trainer.host_trainer import DistillingTrainer, Plan
+    from cotdistill.distill.trainer.teacher import load_teacher
+
+    arguments = dict(file.arguments)
+    model_arguments = get_train_args(dict(arguments))[0]
+    settings = file.distillation
+    plan = Plan(
+        settings,
+        functools.partial(load_teacher, settings.source, model_arguments),
+        f"{file.path}:kd",
+    )
+    made: list[DistillingTrainer] = []
+
+    def ours(**host: Any) -> DistillingTrainer:
+        made.append(DistillingTrainer(plan=plan, **host))
+        return made[-1]
+
+    with replaced(workflow, "CustomSeq2SeqTrainer", ours):
+        tuner.run_exp(arguments)
+    if not made:
+        wrong = "LLaMA-Factory trained with another trainer than the one given to it"
+        raise FaultsError(Fault(str(file.path), wrong))
+    return 0
+
+
+def main(words: Sequence[str]) -> int:
+    """Train as one of several processes; the first one says what is wrong."""
+    try:
+        file = read_train_file(words)
+        if file is None:
+            raise FaultsError(Fault(words[0], "no kd: block any more"))
+        return train_here(file)
+    except UserError as error:
+        if os.environ.get("RANK", "0") == "0":
+            sys.stderr.write(f"{error}\n")
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,213 @@
+"""`cotdistill train` on the real LLaMA-Factory: tiny models, a few steps, many variations.
+
+All trainings of one process run before the first test, since starting the host takes seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors import safe_open
+
+from tiny_models import build, losses, train_log, training_file, write_rows
+
+pytestmark = pytest.mark.host
+
+KD: dict[str, Any] = {"temperature": 2.0, "weight": 0.5}
+EVALUATED = {"val_size": 8, "eval_strategy": "steps", "eval_steps": 2, "do_eval": True}
+LORA = {"finetuning_type": "lora", "lora_rank": 2, "lora_target": "all"}
+
+
+def cases(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return what each training changes; `kd` is its block."""
+    kd = {"teacher": str(folder / "teacher"), **KD}
+    none = {"divergence": "none"}
+    halves = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
+    saved = {"save_strategy": "steps", "save_steps": 2, "save_total_limit": 5}
+    resumed = {"resume_from_checkpoint": str(folder / "out" / "saved" / "checkpoint-2")}
+    return {
+        "stock": EVALUATED,
+        "none": EVALUATED | {"kd": none},
+        "whole": {"kd": kd},
+        "halves": halves | {"kd": kd},
+        "evaluated": EVALUATED | {"kd": kd},
+        "padded": {"kd": kd, "disable_gradient_checkpointing": True},
+        "packed": {"packing": True, "neat_packing": True, "cutoff_len": 192, "kd": kd},
+        "loosely packed": {"packing": True, "cutoff_len": 192, "kd": kd},
+        "lora": LORA | {"kd": kd},
+        "bf16": {"bf16": True, "kd": kd},
+        "saved": saved | {"kd": kd},
+        "resumed": saved | resumed | {"kd": kd},
+        "self": {"kd": kd | {"teacher": str(folder / "student"), "weight": 1.0}, "max_steps": 1},
+        "mentor": {"kd": {"teacher": kd["teacher"], "preset": "mentor-kd"}},
+        "sum of reverse": {"kd": kd | {"divergence": "reverse_kl", "top_k": 16}},
+    }
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str], str]:
+    """Train all cases; return their folder, how each ended, and everything that was printed."""
+    folder = tmp_path_factory.mktemp("trained")
+    build(folder / "student")
+    build(folder / "teacher", width=24, seed=1)
+    write_rows(folder)
+    made = {name: training_file(folder, name, change) for name, change in cases(folder).items()}
+    script = Path(__file__).parents[1] / "support" / "train_many.py"
+    done = subprocess.run(
+        [sys.executable, str(script), *map(str, made.values())],
+        capture_output=True, text=True, check=False, env=quiet(),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    endings = json.loads(done.stdout.splitlines()[-1])
+    return folder, dict(zip(made, endings, strict=True)), done.stderr
+
+
+def quiet(**more: str) -> dict[str, str]:
+    return {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **more}
+
+
+Trained = tuple[Path, dict[str, str], str]
+
+
+def test_every_variation_trains_and_has_an_effect(trained: Trained) -> None:
+    endings = {name: ending for name, ending in trained[1].items() if name != "self"}
+    assert set(endings.values()) == {"ok"}, endings
+
+
+def test_without_a_divergence_training_and_evaluation_are_the_stock_hosts_to_the_bit(
+    trained: Trained,
+) -> None:
+    for key in ("loss", "grad_norm", "eval_loss"):
+        assert losses(trained[0], "none", key) == losses(trained[0], "stock", key)
+
+
+def test_evaluation_loss_is_plain_cross_entropy(trained: Trained) -> None:
+    """Before and after it, distillation changes the training loss only."""
+    folder = trained[0]
+    evaluated = losses(folder, "evaluated", "eval_loss")
+    stock = losses(folder, "stock", "eval_loss")
+    assert len(evaluated) == len(stock) == 2
+    assert evaluated != stock
+    first = losses(folder, "stock")[0]
+    assert losses(folder, "evaluated", "ce")[0] == pytest.approx(first, abs=1e-4)
+
+
+def test_one_batch_of_eight_is_two_of_four(trained: Trained) -> None:
+    folder = trained[0]
+    for key, near in (("loss", 2e-4), ("grad_norm", 1e-4), ("ce", 1e-4), ("kd", 1e-4)):
+        assert losses(folder, "halves", key) == pytest.approx(
+            losses(folder, "whole", key), rel=near
+        )
+    assert losses(folder, "halves", "kd_share") == pytest.approx(
+        losses(folder, "whole", "kd_share"), rel=1e-3
+    )
+
+
+def test_the_logged_parts_add_up_to_the_logged_loss(trained: Trained) -> None:
+    for name, factor in (("whole", 4.0), ("mentor", 1.0)):
+        weight = 0.5 if name == "whole" else 0.3
+        for line in train_log(trained[0], name):
+            if "loss" in line:
+                total = (1 - weight) * line["ce"] + weight * factor * line["kd"]
+                assert line["loss"] == pytest.approx(total, abs=2e-4)
+
+
+def test_gradient_checkpointing_changes_nothing(trained: Trained) -> None:
+    assert losses(trained[0], "padded") == losses(trained[0], "whole")
+
+
+def test_packed_rows_train_and_neat_packing_keeps_rows_apart(trained: Trained) -> None:
+    for name in ("packed", "loosely packed", "bf16", "lora"):
+        found = losses(trained[0], name)
+        assert len(found) == 4
+        assert found[-1] < found[0], name
+
+
+def test_a_resumed_training_ends_like_one_without_interruption(trained: Trained) -> None:
+    folder = trained[0]
+    assert losses(folder, "resumed")[2:] == losses(folder, "saved")[2:]
+    files = [folder / "out" / name / "model.safetensors" for name in ("resumed", "saved")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_checkpoints_hold_nothing_of_the_teacher_and_load_in_stock_transformers(
+    trained: Trained,
+) -> None:
+    import transformers
+
+    folder = trained[0]
+    for place in ("out/saved/checkpoint-2", "out/saved"):
+        with (
+            safe_open(folder / place / "model.safetensors", "pt") as found,
+            safe_open(folder / "student" / "model.safetensors", "pt") as before,
+        ):
+            assert set(found.keys()) == set(before.keys())
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder / "out" / "saved")
+    assert model.config.hidden_size == 16
+
+
+def test_a_teacher_that_is_the_student_stops_the_run(trained: Trained) -> None:
+    ending = trained[1]["self"]
+    assert "self.yaml:kd: no effect: it has" in ending
+    assert "of the gradient's norm" in ending
+    assert "\n" not in ending
+    assert not (trained[0] / "out" / "self" / "model.safetensors").exists()
+
+
+def test_the_loss_is_stated_in_the_log_and_summed_up_at_the_end(trained: Trained) -> None:
+    folder, _, talk = trained
+    line = (
+        "distillation: 0.7 * CE + 0.3 * forward_kl(teacher, student), T = 2, not multiplied by T^2;"
+        " sum over supervised tokens / their number in the global batch; all "
+    )
+    assert line in talk
+    summary = json.loads((folder / "out" / "mentor" / "kd_summary.json").read_text())
+    assert summary["batches"] == 4
+    assert summary["tokens"] == summary["kd_tokens"] > 0
+    assert 0 < summary["kd_share"] < 1
+    assert 0 <= summary["kd_agreement"] <= 1
+    lines = (folder / "out" / "mentor" / "kd_log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4]
+
+
+def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "cotdistill", "train", *words],
+        capture_output=True, text=True, check=False, env=quiet(**environment),
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_two_processes_with_rows_of_their_own_are_one_with_all_rows(
+    trained: Trained, tmp_path: Path
+) -> None:
+    folder = tmp_path / "with a space"
+    folder.mkdir()
+    build(folder / "student")
+    build(folder / "teacher", width=24, seed=1)
+    write_rows(folder)
+    change = {"per_device_train_batch_size": 4, "ddp_timeout": 120}
+    kd = {"teacher": str(folder / "teacher"), **KD}
+    path = training_file(folder, "two", change | {"kd": kd})
+    done = command(str(path), FORCE_TORCHRUN="1", NPROC_PER_NODE="2")
+    assert done.returncode == 0, done.stderr[-4000:]
+    for key in ("loss", "grad_norm", "ce", "kd"):
+        assert losses(folder, "two", key) == pytest.approx(
+            losses(trained[0], "whole", key), rel=3e-4
+        )
+
+
+@pytest.mark.slow
+def test_without_a_block_the_stock_command_runs_unchanged(tmp_path: Path) -> None:
+    build(tmp_path / "student")
+    write_rows(tmp_path)
+    done = command(str(training_file(tmp_path, "plain", {"max_steps": 1})))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "kd" not in train_log(tmp_path, "plain")[0]
+    assert not list((tmp_path / "out" / "plain").glob("kd_*"))
