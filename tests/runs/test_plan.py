@@ -283,6 +283,27 @@ def test_a_dry_run_needs_neither_gpus_nor_hosts_and_names_what_is_lacking(
     assert "3 jobs to run, 0 finished" in err
 
 
+def test_a_dry_run_says_what_would_be_moved_and_moves_nothing(
+    study: Any, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finish(folder)
+    study.runs["long"]["steps"] = 5
+    study.add("middle")
+    study.write()
+    (folder / "checkpoints/middle").mkdir()
+    (folder / "scores/middle").mkdir()
+    assert main(["run", str(study.folder), "--dry-run"]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "would" in line]
+    assert lines == [
+        "would move checkpoints/long to stale/: train/long.yaml changed",
+        "would move scores/long to stale/: after train long",
+        "would move checkpoints/middle to stale/: it was of unknown origin (wrote no "
+        "train_results.json)",
+        "would move scores/middle to stale/: it was of unknown origin",
+    ]
+    assert not (folder / "stale").exists()
+
+
 def test_only_takes_names_and_stages_in_any_case(folder: Path) -> None:
     assert list(reasons(folder, "LONG", "Train")) == ["train long"]
     assert list(reasons(folder, "S*")) == ["train short", "evaluate short"]

@@ -71,6 +71,8 @@ def run(
         width = max((len(" ".join(job)) for job in plan.pending), default=0)
         for job, reason in plan.pending.items():
             sys.stdout.write(f"{' '.join(job):<{width}}  {reason}\n")
+        for move in plan.moves:
+            _say(move)
         for obstacle in plan.obstacles:
             _say(f"not on this machine: {obstacle}")
         _say(f"{counted(len(plan.pending), 'job')} to run, {len(plan.finished)} finished")

@@ -13,6 +13,7 @@ PUBLIC_MODULES = (
     "llamafactory.row_counts",
     "llamafactory.rows",
     "llamafactory.snapshot",
+    "llamafactory.trained_with",
     "lm_eval.generated",
     "lm_eval.golds",
     "lm_eval.kept_responses",

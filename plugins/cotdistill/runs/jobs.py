@@ -30,7 +30,8 @@ class Job:
     `command` is empty where cotdistill itself does the work; `own` is then the command that starts
     it in another environment, or empty. `file` is the configuration file that decides the result;
     `declared` is the manifest's hash of what has no file. A `gate` only looks at what others made
-    and lets the jobs after it run or not: they wait for it, and are not made from it.
+    and lets the jobs after it run or not: they wait for it, and are not made from it. `inputs` are
+    the rows and the student that a training reads, as far as they lie in the folder.
     """
 
     stage: Stage
@@ -48,6 +49,7 @@ class Job:
     student: str | None = None
     needs: tuple[JobId, ...] = ()
     gate: bool = False
+    inputs: tuple[str, ...] = ()
 
     @property
     def id(self) -> JobId:
@@ -196,6 +198,7 @@ def _jobs_of_run(run: ManifestRun) -> Iterator[Job]:
         ("export", stages.export, files.export, outputs.export),
         ("evaluate", stages.evaluate, files.eval, outputs.evaluate),
     )
+    inputs = tuple(name for name in (files.data, files.student) if name)
     for stage, command, file, output in programs:
         if command is None:
             continue
@@ -211,5 +214,6 @@ def _jobs_of_run(run: ManifestRun) -> Iterator[Job]:
             output=output,
             arm=run.arm,
             needs=needs,
+            inputs=inputs if stage == "train" else (),
         )
         needs = ((stage, run.run),)

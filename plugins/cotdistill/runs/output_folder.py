@@ -6,8 +6,8 @@ empty, or that holds a whole checkpoint of the very same settings. A training th
 resumes from there: the host restores weights, optimizer, schedule, random state and its position in
 the data, and the result is that of a training that was never interrupted. Where one of these was
 not saved, or the host would not find its position, training starts again. An evaluation that was
-interrupted keeps the responses that it has. Nothing with weights in it is deleted: it moves to
-`stale/`.
+interrupted keeps the responses that it has. A training that a person started with the same file and
+that is whole is adopted. Nothing with weights in it is deleted: it moves to `stale/`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from pathlib import Path
 
 from cotdistill.hosts.llamafactory.outputs import training_fault
 from cotdistill.hosts.llamafactory.resume import checkpoints, last_whole_checkpoint
+from cotdistill.hosts.llamafactory.trained_with import why_not_trained_with
 from cotdistill.hosts.lm_eval.kept_responses import LOCK, kept_responses
 from cotdistill.runs.jobs import Job
 from cotdistill.runs.plan import has_own_folder
-from cotdistill.runs.records import Attempt, move_to_stale
+from cotdistill.runs.records import Attempt, move_to_stale, read_attempt
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,12 @@ def prepare_output_folder(
     """Make a job's output folder ready for an attempt; the job's lock must be held."""
     if job.output is None or not has_own_folder(job) or not (folder / job.output).exists():
         return StartingPoint()
-    same = before is not None and before.made_from == made_from
-    if before is None or not same or before.state == "finished":
-        was = "of unknown origin" if before is None else "of other settings" if not same else "used"
+    if before is None and job.stage == "train" and not _why_not_adopted(folder, job):
+        return StartingPoint(complete=True, note=f"adopted: it was trained with {job.file}")
+    if why := _why_moved(folder, job, made_from, before):
         moved = move_to_stale(folder, job.output)
-        return StartingPoint(note=f"{job.output} was {was}; moved to {moved}")
+        return StartingPoint(note=f"{job.output} was {why}; moved to {moved}")
+    assert before is not None
     if job.stage == "train":
         tried = before.notes.get("resumed_from") if before.state == "failed" else None
         return _prepare_training(folder, job.output, max(1, job.gpus), tried)
@@ -55,6 +57,42 @@ def prepare_output_folder(
         return _prepare_evaluation(folder / job.output, job.output)
     shutil.rmtree(folder / job.output)
     return StartingPoint(note=f"{job.output} was half made; starting again")
+
+
+def foreseen(folder: Path, job: Job, made_from: dict[str, str] | None) -> str:
+    """Return what an attempt would do with results that no job of ours made, or that are outdated.
+
+    Changes nothing. Empty where there is nothing, or where the job resumes. `made_from` is None
+    where the jobs before this one have not finished.
+    """
+    if job.output is None or not has_own_folder(job) or not (folder / job.output).exists():
+        return ""
+    before = read_attempt(folder, job.id)
+    if before is None and job.stage == "train" and not _why_not_adopted(folder, job):
+        return f"would adopt {job.output}: it was trained with {job.file}"
+    why = _why_moved(folder, job, made_from, before)
+    return f"would move {job.output} to stale/: it was {why}" if why else ""
+
+
+def _why_moved(
+    folder: Path, job: Job, made_from: dict[str, str] | None, before: Attempt | None
+) -> str:
+    """Return why the contents of a job's output folder cannot be gone on from; else nothing."""
+    if before is None:
+        unknown = "of unknown origin"
+        why = _why_not_adopted(folder, job) if job.stage == "train" else ""
+        return f"{unknown} ({why})" if why else unknown
+    if made_from is not None and before.made_from != made_from:
+        return "of other settings"
+    return "used" if before.state == "finished" else ""
+
+
+def _why_not_adopted(folder: Path, job: Job) -> str:
+    """Return why the output folder does not hold this very training, else an empty text."""
+    if job.output is None or job.file is None:
+        return "no file says how to train it"
+    made_from = [folder / path for path in job.inputs]
+    return why_not_trained_with(folder / job.output, folder / job.file, made_from)
 
 
 def _prepare_evaluation(output: Path, relative: str) -> StartingPoint:

@@ -23,7 +23,8 @@ REMAKES = ("train", "export", "evaluate")
 class Plan:
     """What is to run, each with its reason; what stays; whose results no longer hold.
 
-    `obstacles` are what would keep this machine, but not another one, from running it.
+    `obstacles` are what would keep this machine, but not another one, from running it; `moves` say
+    what would become of results that are there already.
     """
 
     pending: dict[JobId, str]
@@ -31,6 +32,7 @@ class Plan:
     outdated: tuple[JobId, ...]
     targets: tuple[JobId, ...]
     obstacles: tuple[Fault, ...] = ()
+    moves: tuple[str, ...] = ()
 
 
 def make_plan(folder: Path, jobs: Jobs, only: Sequence[str] = ()) -> Plan:

@@ -42,8 +42,9 @@ from cotdistill.runs.options import (
     jobs_at_once,
     machine_faults,
 )
-from cotdistill.runs.plan import Plan, make_plan, retire
-from cotdistill.runs.records import PRIVATE
+from cotdistill.runs.output_folder import foreseen
+from cotdistill.runs.plan import Plan, has_own_folder, make_plan, retire
+from cotdistill.runs.records import PRIVATE, made_from
 from cotdistill.runs.step import GPUS, RUN_ID, RUN_PROCESS, THREADS
 from cotdistill.runs.watch import Event, Watch
 
@@ -95,7 +96,25 @@ def planned(folder: Path, options: RunOptions) -> Plan:
     plan = make_plan(folder, jobs, options.only)
     if faults := folder_faults(folder, jobs, plan):
         raise FaultsError(faults)
-    return replace(plan, obstacles=tuple(machine_faults(jobs, plan, options)))
+    return replace(
+        plan,
+        obstacles=tuple(machine_faults(jobs, plan, options)),
+        moves=tuple(_moves(folder, jobs, plan)),
+    )
+
+
+def _moves(folder: Path, jobs: Jobs, plan: Plan) -> Iterator[str]:
+    """Yield what a run would do first with the results that are there already."""
+    for job in plan.outdated:
+        output = jobs[job].output
+        if output and has_own_folder(jobs[job]) and (folder / output).exists():
+            why = plan.pending.get(job, "what it was made from is made again")
+            yield f"would move {output} to stale/: {why}"
+    for job in plan.pending:
+        if job not in plan.outdated:
+            found = foreseen(folder, jobs[job], made_from(folder, jobs, jobs[job]))
+            if found:
+                yield found
 
 
 @in_recorded_bundles
