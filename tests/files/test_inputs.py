@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cotdistill.errors import DataError, MisuseError
-from cotdistill.files.inputs import FileStates, refuse_overwriting
+from cotdistill.files.atomic import sha256_of
+from cotdistill.files.inputs import InputFiles, refuse_overwriting
 from cotdistill.files.shards import Shard, lines_of
 
 
@@ -45,9 +46,11 @@ def test_an_input_inside_a_folder_that_will_be_emptied_is_refused(rows: Path) ->
         refuse_overwriting([rows], [], [rows.parent])
 
 
-@pytest.mark.parametrize("change", ["longer", "other bytes", "gone"])
+@pytest.mark.parametrize(
+    "change", ["longer", "other bytes", "other bytes at the same time", "gone"]
+)
 def test_a_file_that_changed_after_it_was_looked_at_is_named(rows: Path, change: str) -> None:
-    states = FileStates.of([rows, rows.parent / "missing.jsonl"])
+    states = InputFiles.of([rows, rows.parent / "missing.jsonl"])
     states.refuse_changes()
     if change == "gone":
         rows.unlink()
@@ -55,6 +58,7 @@ def test_a_file_that_changed_after_it_was_looked_at_is_named(rows: Path, change:
         before = rows.stat()
         rows.write_text("{}\n{}\n{}\n" if change == "longer" else "[]\n[]\n", encoding="utf-8")
         os.utime(rows, ns=(before.st_atime_ns, before.st_mtime_ns + (change == "other bytes")))
+
     with pytest.raises(DataError, match=r"rows\.jsonl: the file changed while it was read"):
         states.refuse_changes()
 
@@ -63,3 +67,10 @@ def test_a_file_that_became_shorter_ends_the_reading(rows: Path) -> None:
     shard = Shard(0, 0, str(rows), 0, 100)
     with pytest.raises(DataError, match="the file changed while it was read"):
         list(lines_of(shard))
+
+
+def test_the_hash_is_of_the_bytes_from_before_the_reading(rows: Path) -> None:
+    inputs = InputFiles.of([rows])
+    before = sha256_of(rows)
+    rows.write_text("[]\n", encoding="utf-8")
+    assert inputs.sha256(rows) == before != sha256_of(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,23 @@ def test_a_broken_ledger_is_named(tmp_path: Path) -> None:
     (tmp_path / "arm.ledger.json").write_text('{"made_by": "mix", "colour": 1}', encoding="utf-8")
     with pytest.raises(DataError, match=r"arm.ledger.json: not a ledger"):
         read_ledger(tmp_path / "arm.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        ({"counts": ""}, "counts: not an object"),
+        ({"counts": {"kept": None}}, "counts: not all whole numbers"),
+        ({"notes": []}, "notes: not an object"),
+        ({"outputs": [{"file": "a", "rows": None, "sha256": "0"}]}, "not a ledger"),
+        ({"outputs": 5}, "not a ledger"),
+        ({"of tomorrow": 1}, "not a ledger"),
+    ],
+)
+def test_a_ledger_whose_parts_are_none_is_named(
+    change: dict[str, object], wrong: str, tmp_path: Path
+) -> None:
+    ledger = {"made_by": "mix", "inputs": [], "outputs": [], "counts": {"kept": 2}} | change
+    (tmp_path / "a.ledger.json").write_text(json.dumps(ledger), encoding="utf-8")
+    with pytest.raises(DataError, match=rf"a\.ledger\.json: {wrong}"):
+        read_ledger(tmp_path / "a.jsonl")

@@ -9,7 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cotdistill.files.yamls import _Dumper, dump_yaml, is_plain_text, yaml_line
+from cotdistill.errors import FaultsError
+from cotdistill.files.yamls import _Dumper, dump_yaml, is_plain_text, parse_yaml, yaml_line
 
 TEXTS = st.one_of(
     st.text(max_size=12),
@@ -55,3 +56,24 @@ def test_a_plain_text_is_read_as_that_text_wherever_it_stands(text: str) -> None
 @pytest.mark.parametrize("value", [{1: "a"}, {"a": (1, 2)}, {"a": [[1], [2]]}, {"a": [{"b": 1}]}])
 def test_what_is_not_written_fast_is_left_to_pyyaml(value: dict[Any, Any]) -> None:
     assert dump_yaml(value) == as_pyyaml(value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x: " + "[" * 50_000 + "]" * 50_000,
+        "[" * 50_000,
+        "{a: " * 20_000,
+        "- " * 20_000 + "x",
+        "".join(f"{' ' * level}a:\n" for level in range(300)),
+        "a: &a [x]\n" + "b: " + "[" * 300 + "*a" + "]" * 300,
+    ],
+)
+def test_a_yaml_that_is_nested_without_end_is_refused_at_once(text: str) -> None:
+    with pytest.raises(FaultsError, match=r"study\.yaml.*not YAML \(nested more than 100 deep"):
+        parse_yaml(text, "study.yaml")
+
+
+def test_many_brackets_and_rules_of_dashes_are_no_nesting() -> None:
+    text = "rows: [" + ", ".join(["[1, 2]"] * 300) + "]\nabout: |\n  " + "-" * 200 + "\n"
+    assert len(parse_yaml(text, "study.yaml")["rows"]) == 300

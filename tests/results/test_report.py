@@ -119,7 +119,7 @@ def test_a_folder_that_is_none_and_one_without_results_are_distinguished(tmp_pat
 def test_a_broken_results_file_is_named(folder: Path) -> None:
     path = next((folder / "scores").rglob("results_*"))
     path.write_text('{"results": ', encoding="utf-8")
-    with pytest.raises(DataError, match=f"{path}: not readable as JSON"):
+    with pytest.raises(DataError, match=f"{path}:1: not JSON"):
         report(folder)
     write_json(path, {"rows": 3})
     with pytest.raises(DataError, match="no 'results'"):

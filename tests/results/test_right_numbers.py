@@ -242,7 +242,7 @@ def test_all_runs_that_cannot_be_read_are_named_at_once(tmp_path: Path) -> None:
         (tmp_path / "scores" / run / "model" / f"results_{STAMP}.json").write_text("{")
     with pytest.raises(DataError) as raised:
         collect(tmp_path)
-    assert [fault.wrong[:20] for fault in raised.value.faults] == ["not readable as JSON"] * 2
+    assert [fault.wrong[:8] for fault in raised.value.faults] == ["not JSON"] * 2
 
 
 def test_several_results_files_of_a_folder_are_named(tmp_path: Path) -> None:

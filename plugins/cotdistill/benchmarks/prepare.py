@@ -10,9 +10,9 @@ from typing import Any
 from cotdistill.benchmarks.benchmark import Benchmark, question_hash
 from cotdistill.benchmarks.convert import questions_of
 from cotdistill.benchmarks.packaged import benchmark, benchmark_names
-from cotdistill.benchmarks.store import split_file, write_split
+from cotdistill.benchmarks.store import outputs_of, split_file, write_split
 from cotdistill.errors import DataError, Fault, MisuseError
-from cotdistill.files.atomic import sha256_of
+from cotdistill.files.inputs import InputFiles, refuse_overwriting
 from cotdistill.files.jsonl import Row, read_rows
 from cotdistill.files.parquet import parquet_rows
 from cotdistill.hosts.hub import UnreachableError, current_revision, split_rows
@@ -38,18 +38,27 @@ def prepare(
     the one that its own name tells (`train`, `validation`, `test`).
 
     Raises:
-        MisuseError: there is no such benchmark or split, or a file's split cannot be told.
+        MisuseError: there is no such benchmark or split, a file's split cannot be told, or the file
+            is the one that would be written.
         DataError: the rows are not the benchmark's (see `questions_of`), or the hub gives none.
     """
     declared = benchmark(name)
     if source is not None:
         chosen = _check_split(declared, split or _split_of(source))
-        facts = {"source": {"file": source.name, "sha256": _hash(source)}}
-        return [_write(declared, chosen, _file_rows(source), str(source), facts, any_size)]
+        return [_from_file(declared, chosen, source, any_size)]
     if declared.hub is None:
         raise MisuseError(f"{name} is on no hub; type: cotdistill prepare {name} --from FILE")
     splits = [_check_split(declared, split)] if split else list(declared.hub.splits)
     return [_from_hub(declared, chosen, any_size) for chosen in splits]
+
+
+def _from_file(declared: Benchmark, split: str, source: Path, any_size: bool) -> Prepared:
+    if not source.is_file():
+        raise DataError(Fault(str(source), "no such file", "a .jsonl, .json or .parquet file"))
+    refuse_overwriting([source], outputs_of(declared.name, split))
+    inputs = InputFiles.of([source])
+    facts = {"source": {"file": source.name, "sha256": inputs.sha256(source)}}
+    return _write(declared, split, _file_rows(source, inputs), str(source), facts, any_size)
 
 
 def _from_hub(declared: Benchmark, split: str, any_size: bool) -> Prepared:
@@ -109,14 +118,6 @@ def _check_split(declared: Benchmark, split: str) -> str:
     return split
 
 
-def _hash(source: Path) -> str:
-    if not source.is_file():
-        raise DataError(Fault(str(source), "no such file", "a .jsonl, .json or .parquet file"))
-    return sha256_of(source)
-
-
-def _file_rows(source: Path) -> Iterator[Row]:
-    if source.suffix != ".parquet":
-        yield from read_rows(source)
-        return
-    yield from parquet_rows(source)
+def _file_rows(source: Path, inputs: InputFiles) -> Iterator[Row]:
+    yield from parquet_rows(source) if source.suffix == ".parquet" else read_rows(source)
+    inputs.refuse_changes()  # all rows are read before the first is written

@@ -14,6 +14,7 @@ from typing import Any
 
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.atomic import sha256_of, write_text
+from cotdistill.files.json_file import read_object
 from cotdistill.files.jsonl import Row, read_rows, write_rows
 
 
@@ -32,6 +33,12 @@ def split_file(dataset: str, split: str) -> Path:
     return data_folder() / dataset / f"{split}.jsonl"
 
 
+def outputs_of(dataset: str, split: str) -> list[Path]:
+    """Return the files that preparing one split writes."""
+    path = split_file(dataset, split)
+    return [path, path.with_name("ledger.json")]
+
+
 def read_ledger(dataset: str) -> dict[str, Any]:
     """Return what is known of the prepared splits of a dataset, by split; {} if there is none.
 
@@ -39,14 +46,17 @@ def read_ledger(dataset: str) -> dict[str, Any]:
         DataError: the ledger is not JSON.
     """
     path = data_folder() / dataset / "ledger.json"
-    try:
-        splits = json.loads(path.read_text(encoding="utf-8"))["splits"]
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except (ValueError, KeyError, TypeError) as error:
-        remedy = f"cotdistill prepare {dataset}"
-        raise DataError(Fault(str(path), "not a ledger", "what `prepare` wrote", remedy)) from error
-    return dict(splits)
+    remedy = f"remove it, then: cotdistill prepare {dataset}"
+    splits = read_object(path, "what `prepare` wrote", remedy).get("splits")
+    if not isinstance(splits, dict) or not all(map(_is_split, splits.values())):
+        raise DataError(Fault(str(path), "not a ledger", "what `prepare` wrote", remedy))
+    return splits
+
+
+def _is_split(facts: Any) -> bool:
+    return isinstance(facts, dict) and {"rows", "sha256"} <= facts.keys()
 
 
 def prepared_splits(dataset: str) -> list[str]:

@@ -6,16 +6,14 @@ reads them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from cotdistill.catalogue.lookup import named_entries
 from cotdistill.catalogue.registration import Registration
 from cotdistill.catalogue.student import Student
-from cotdistill.errors import Fault, FaultsError
 from cotdistill.files.bundle import bundle_files, bundle_folder, by_name
+from cotdistill.files.json_file import read_json, read_object
 from cotdistill.files.reread import read_when_changed
 from cotdistill.files.yamls import read_yaml
 
@@ -111,7 +109,7 @@ def read_registrations(path: Path) -> dict[str, Registration]:
     Raises:
         FaultsError: the file is missing, not JSON, or has entries that would be misread.
     """
-    entries = named_entries(Registration, _read_json(path), str(path))
+    entries = named_entries(Registration, read_json(path), str(path))
     return {name: _with_its_file(entry, path.parent) for name, entry in entries.items()}
 
 
@@ -122,16 +120,7 @@ def _read_students(path: Path) -> dict[str, Student]:
 
 @read_when_changed
 def _read_aliases(path: Path) -> dict[str, str]:
-    return dict(_read_json(path))
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FaultsError(Fault(str(path), f"cannot be read ({error.strerror})")) from error
-    except ValueError as error:
-        raise FaultsError(Fault(str(path), f"not JSON ({error})")) from error
+    return dict(read_object(path))
 
 
 def _with_its_file(entry: Registration, folder: Path) -> Registration:

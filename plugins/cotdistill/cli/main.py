@@ -96,12 +96,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         sys.stderr.write(printable(str(error)) + "\n")
         return error.exit_code
+    except OSError as error:
+        # what no reader or writer has put into words: a name that is too long, a broken device
+        if isinstance(error, BrokenPipeError):  # the reader of a pipe went away, as `| head` does
+            sys.stderr.close()
+            return 0
+        from cotdistill.tables import printable
+
+        place = f"{error.filename}: " if error.filename is not None else ""
+        sys.stderr.write(printable(f"{place}{error.strerror or error}") + "\n")
+        return UserError.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return _INTERRUPTED
-    except BrokenPipeError:  # the reader of a pipe went away, as `| head` does
-        sys.stderr.close()
-        return 0
 
 
 def _bundle_options(given: list[str]) -> tuple[list[str], list[str]]:

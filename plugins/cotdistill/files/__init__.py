@@ -6,6 +6,7 @@ PUBLIC_MODULES = (
     "hashes",
     "inputs",
     "journal",
+    "json_file",
     "jsonl",
     "ledger",
     "locks",

@@ -115,7 +115,7 @@ def write_if_changed(path: Path, text: str) -> bool:
 
     Returns whether it wrote.
     """
-    if path.is_file() and path.read_bytes() == text.encode("utf-8"):
+    if path.is_file() and _bytes_of(str(path)) == text.encode("utf-8"):
         return False
     write_text(path, text)
     return True
@@ -151,8 +151,8 @@ def _bytes_of(path: str) -> bytes | None:
     try:
         with open(path, "rb") as stream:  # noqa: PTH123 - a Path for each costs as much as the read
             return stream.read()
-    except IsADirectoryError:
-        return None  # the rename says so
+    except (IsADirectoryError, PermissionError):
+        return None  # writing it says so, if that is not allowed either
 
 
 def _write_some(folder: str, texts: Iterable[tuple[str, bytes]]) -> None:

@@ -1,17 +1,18 @@
 """Input files are safe: no verb writes to a file it reads, and one that changes meanwhile is named.
 
 Every verb that writes calls `refuse_overwriting` with all its inputs and all its outputs before the
-first byte, and `FileStates.refuse_changes` before it says that its outputs come from those inputs.
+first byte, and `InputFiles.refuse_changes` before it says that its outputs come from those inputs.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from cotdistill.errors import DataError, Fault, MisuseError
+from cotdistill.files.atomic import sha256_of
 
 
 def refuse_overwriting(
@@ -54,15 +55,31 @@ def refuse_overwriting(
 
 
 @dataclass(frozen=True)
-class FileStates:
-    """Size, time and identity of some files, to be compared with those at a later time."""
+class InputFiles:
+    """The files that a verb reads: their hashes from before it read them, compared at its end.
 
-    states: tuple[tuple[Path, tuple[int, int, int]], ...]
+    Two equal hashes, and a size, time and identity that stayed, mean that the bytes between were
+    the bytes that were read.
+    """
+
+    known: Mapping[Path, tuple[tuple[int, int, int], str]]
 
     @classmethod
-    def of(cls, paths: Iterable[Path]) -> FileStates:
-        """Look at files; those that do not exist are left out."""
-        return cls(tuple((path, _state(path)) for path in paths if path.is_file()))
+    def of(cls, paths: Iterable[Path]) -> InputFiles:
+        """Hash files; folders, and files that do not exist, are left out.
+
+        Raises:
+            FaultsError: a file cannot be read.
+        """
+        return cls({path: (_state(path), sha256_of(path)) for path in paths if path.is_file()})
+
+    def sha256(self, path: Path) -> str:
+        """Return the hash that a file had when it was looked at.
+
+        Raises:
+            FaultsError: it was not looked at, and cannot be read now.
+        """
+        return self.known[path][1] if path in self.known else sha256_of(path)
 
     def refuse_changes(self) -> None:
         """Refuse files that are not as they were.
@@ -70,7 +87,11 @@ class FileStates:
         Raises:
             DataError: names every file that changed.
         """
-        changed = [path for path, state in self.states if _state(path) != state]
+        changed = [
+            path
+            for path, (state, digest) in self.known.items()
+            if _state(path) != state or sha256_of(path) != digest
+        ]
         if changed:
             raise DataError(changed_fault(path) for path in changed)
 

@@ -8,6 +8,7 @@ nested without end.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -50,7 +51,7 @@ def read_rows(path: Path) -> Iterator[Row]:
         raise DataError(Fault(str(path), "no such file", "a .jsonl or .json file"))
     is_array = path.suffix == ".json"
     is_empty = True
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         rows = _array(path, stream) if is_array else _lines(path, stream, _LONGEST_STRICT)
         for number, row in rows:
             if isinstance(row, BadRow):
@@ -79,12 +80,26 @@ def numbered_rows(path: Path) -> Iterator[tuple[int, Row | BadRow]]:
 
         yield from enumerate(parquet_rows(path), start=1)
         return
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         opening = stream.read(4096).removeprefix(_BOM).lstrip()[:1]
         stream.seek(0)
         if not opening:
             raise DataError(Fault(str(path), "the file is empty", "at least one row"))
         yield from _array(path, stream) if opening == b"[" else _lines(path, stream, LONGEST)
+
+
+def opened(path: Path) -> IO[bytes]:
+    """Open a file to read its bytes.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return path.open("rb")
+    except OSError as error:
+        wrong = f"cannot be read ({error.strerror})"
+        remedy = "see who may read it: ls -l" if error.errno == errno.EACCES else ""
+        raise DataError(Fault(str(path), wrong, "", remedy)) from error
 
 
 def parsed(line: bytes) -> Row | BadRow:

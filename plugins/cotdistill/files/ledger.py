@@ -16,7 +16,9 @@ from typing import Any
 from cotdistill import __version__
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.atomic import sha256_of, write_text
+from cotdistill.files.json_file import read_object
 
+_MADE_AGAIN = "remove it and make the file again"
 _HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
@@ -95,13 +97,36 @@ def read_ledger(path: Path) -> Ledger:
         DataError: there is none, or it is not a ledger.
     """
     ledger = ledger_path(path)
-    try:
-        values = json.loads(ledger.read_text(encoding="utf-8"))
-        for side in ("inputs", "outputs"):
-            values[side] = tuple(LedgerFile(**entry) for entry in values[side])
-        return Ledger(**values)
-    except FileNotFoundError as error:
+    if not ledger.exists():
         remedy = "make the file again: it was not finished"
-        raise DataError(Fault(str(ledger), "no such ledger", "", remedy)) from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise DataError(Fault(str(ledger), f"not a ledger ({error})")) from error
+        raise DataError(Fault(str(ledger), "no such ledger", "", remedy))
+    values = read_object(ledger, "a ledger", _MADE_AGAIN)
+    try:
+        for side in ("inputs", "outputs"):
+            values[side] = tuple(_ledger_file(entry) for entry in values.get(side, ()))
+        read = Ledger(**values)
+    except TypeError as error:
+        wrong = f"not a ledger ({error})"
+        raise DataError(Fault(str(ledger), wrong, "", _MADE_AGAIN)) from error
+    parts = {"counts": read.counts, "settings": read.settings, "notes": read.notes}
+    faults = [
+        Fault(f"{ledger}: {name}", "not an object", "as `write_ledger` writes it", _MADE_AGAIN)
+        for name, part in parts.items()
+        if not isinstance(part, dict)
+    ]
+    if isinstance(read.counts, dict) and not all(map(_is_count, read.counts.values())):
+        faults.append(Fault(f"{ledger}: counts", "not all whole numbers", "", _MADE_AGAIN))
+    if faults:
+        raise DataError(faults)
+    return read
+
+
+def _ledger_file(entry: Any) -> LedgerFile:
+    file = LedgerFile(**entry)
+    if not (isinstance(file.file, str) and isinstance(file.sha256, str) and _is_count(file.rows)):
+        raise TypeError(f"{entry!r}"[:80])
+    return file
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -65,7 +65,8 @@ def take_lock(path: Path, holder: str) -> int | None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         wrong = f"cannot be written ({error.strerror})"
-        raise FaultsError(Fault(str(path), wrong, "", "choose a folder you may write")) from error
+        remedy = "free some space, or choose a folder that you may write"
+        raise FaultsError(Fault(str(path), wrong, "", remedy)) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -75,8 +76,9 @@ def take_lock(path: Path, holder: str) -> int | None:
         wrong = f"cannot be locked ({error.strerror})"
         remedy = "put the run folder on a file system with locks"
         raise FaultsError(Fault(str(path), wrong, "", remedy)) from error
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, holder.encode("utf-8"), 0)
+    with contextlib.suppress(OSError):  # a full disk: only the message about the lock is poorer
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, holder.encode("utf-8"), 0)
     return descriptor
 
 

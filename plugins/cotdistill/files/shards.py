@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from cotdistill.errors import DataError
+from cotdistill.errors import DataError, Fault, FaultsError
 from cotdistill.files import jsonl
 from cotdistill.files.atomic import write_text
 from cotdistill.files.inputs import changed_fault
-from cotdistill.files.jsonl import BadRow, whole_line
+from cotdistill.files.jsonl import BadRow, opened, whole_line
 
 SHARD_BYTES = 8 << 20
 _BLOCK = 1 << 20
@@ -67,7 +67,7 @@ def lines_of(shard: Shard) -> Iterator[Line]:
     Raises:
         DataError: the file became shorter after the shard was cut.
     """
-    with Path(shard.path).open("rb") as stream:
+    with opened(Path(shard.path)) as stream:
         if shard.start:
             stream.seek(shard.start - 1)
             whole_line(stream)  # the line that begins in the shard before, or just its end
@@ -105,6 +105,22 @@ def _line(start: int, length: int, text: bytes | BadRow) -> Line:
         mark = len(codecs.BOM_UTF8)
         start, length, text = start + mark, length - mark, text[mark:]
     return Line(start, length, text.rstrip(b"\r\n"))
+
+
+def refuse_foreign_folder(folder: Path) -> None:
+    """Refuse a work folder that holds what no interrupted job has left there; see `WorkFolder`.
+
+    Raises:
+        FaultsError: it has files and no mark of a job, which is written before any of its pieces.
+    """
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    if any(name.startswith("job-") for name in names):
+        return
+    foreign = sorted(name for name in names if name != LOCK and not name.endswith("~"))
+    if foreign:
+        wrong = f"holds {foreign[0]}, which no interrupted job has left"
+        remedy = "move the folder away, or choose another output"
+        raise FaultsError(Fault(str(folder), wrong, "", remedy))
 
 
 LOCK = ".lock"

@@ -21,6 +21,8 @@ _READ_AS_OTHER: dict[str, list[tuple[str, re.Pattern[str]]]] = (
     yaml.SafeDumper.yaml_implicit_resolvers
 )
 """By first character: patterns of what YAML reads as a number, a date, a truth value or null."""
+_DEEPEST = 100
+_DEEP_INDENTATION = re.compile(rf"^[ ?:\t-]{{{_DEEPEST // 2}}}", re.MULTILINE)
 _LONGEST_KEY = 100  # PyYAML writes longer keys in another way
 
 
@@ -95,6 +97,7 @@ def parse_yaml(text: str, place: str, *, functions: bool = False) -> Any:
         FaultsError: it is not YAML or uses a key twice; the place carries the line.
     """
     try:
+        refuse_deep_nesting(text)
         # both derive from the safe loader
         return yaml.load(text, Loader=_TaskLoader if functions else _StrictLoader)
     except yaml.MarkedYAMLError as error:
@@ -102,6 +105,26 @@ def parse_yaml(text: str, place: str, *, functions: bool = False) -> Any:
         raise FaultsError(Fault(f"{place}{line}", f"not YAML ({error.problem})")) from error
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise FaultsError(Fault(place, f"not YAML ({_one_line(error)})")) from error
+
+
+def refuse_deep_nesting(text: str) -> None:
+    """Refuse a YAML text that is nested deeper than PyYAML can build without a crash.
+
+    Raises:
+        yaml.YAMLError: it is nested too deep, or is not YAML.
+    """
+    # each level of a block has an indentation of its own, each other one a bracket
+    if text.count("[") + text.count("{") < _DEEPEST and not _DEEP_INDENTATION.search(text):
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader=_StrictLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEEPEST:
+            wrong = f"nested more than {_DEEPEST} deep"
+            raise yaml.YAMLError(wrong)
 
 
 def read_yaml(path: Path, *, functions: bool = False) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from cotdistill.catalogue.packaged import (
     student_files,
 )
 from cotdistill.errors import Fault, FaultsError
+from cotdistill.files.atomic import sha256_of
 from cotdistill.files.bundle import (
     bundle_files,
     bundle_folders,
@@ -293,7 +293,7 @@ def _altered(root: Path, manifest: Sequence[ManifestRun]) -> list[Fault]:
                 continue
             if not (root / name).is_file():
                 faults.append(Fault(str(root / name), "is missing", "", "generate it again"))
-            elif hashlib.sha256((root / name).read_bytes()).hexdigest() != digest:
+            elif sha256_of(root / name) != digest:
                 remedy = "change the study and generate again"
                 faults.append(
                     Fault(str(root / name), "was edited after it was generated", "", remedy)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +12,9 @@ from typing import Any
 from cotdistill import __version__
 from cotdistill.corpus.records.gold_files import read_golds
 from cotdistill.errors import DataError, Fault
-from cotdistill.files.atomic import free_name, sha256_of, write_if_changed, written_whole
-from cotdistill.files.jsonl import Row, row_line
+from cotdistill.files.atomic import free_name, write_if_changed, written_whole
+from cotdistill.files.inputs import InputFiles
+from cotdistill.files.jsonl import Row, json_text, row_line
 from cotdistill.grading.grade import OUTCOMES, Grade
 from cotdistill.hosts.lm_eval.generated import with_text
 from cotdistill.hosts.lm_eval.samples import (
@@ -84,6 +84,7 @@ def rescore(
 
 
 def _rescore_file(file: SampleFile, golds: Mapping[str, str], workers: int | None) -> Rescored:
+    inputs = InputFiles.of([file.path, *([file.results] if file.results else [])])
     report = Rescored(file)
     chosen = main_metric_of(file)
     values: list[float] = []
@@ -102,12 +103,14 @@ def _rescore_file(file: SampleFile, golds: Mapping[str, str], workers: int | Non
             remedy = "give the answers with --golds FILE (rows of question and gold)"
             wrong = f"none of {report.questions} questions has a gold answer"
             raise DataError(Fault(str(file.path), wrong, "", remedy))
+        inputs.refuse_changes()  # the outputs have new names, so that none of them is an input
     _finish_before(report)
     report.score = score_interval(values)
     results = free_name(
         file.path.with_name(f"results_{file.stamp or 'run'}.{file.task}.rescored.json")
     )
-    write_if_changed(results, json.dumps(_results(report, chosen), ensure_ascii=False, indent=2))
+    made = _results(report, chosen, inputs)
+    write_if_changed(results, json_text(made, indent=2))
     report.written = (results, out)
     return report
 
@@ -189,7 +192,7 @@ def _verdict_row(
     }
 
 
-def _results(report: Rescored, chosen: MainMetric | None) -> dict[str, Any]:
+def _results(report: Rescored, chosen: MainMetric | None, inputs: InputFiles) -> dict[str, Any]:
     """A results file of lm-eval's shape: what the old one says, with the scores replaced.
 
     Every outcome has its share, also those that did not occur: `timeout,rescored` is there to be
@@ -212,7 +215,7 @@ def _results(report: Rescored, chosen: MainMetric | None) -> dict[str, Any]:
         },
         "rescored": {
             "from": report.file.path.name,
-            "sha256": sha256_of(report.file.path),
+            "sha256": inputs.sha256(report.file.path),
             "by": f"cotdistill {__version__}",
             "before": report.before,
             "read_by": list(chosen) if chosen else None,

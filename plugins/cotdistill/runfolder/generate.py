@@ -26,11 +26,14 @@ from cotdistill.arms.rows import COLUMNS
 from cotdistill.errors import DataError, Fault, FaultsError
 from cotdistill.files.atomic import write_if_changed, write_texts_if_changed
 from cotdistill.files.bundle import bundle_file, only_bundles
+from cotdistill.files.inputs import refuse_overwriting
+from cotdistill.files.ledger import ledger_path
 from cotdistill.files.templates import render
 from cotdistill.files.yamls import dump_yaml
 from cotdistill.runfolder.config_files import RunConfigs, RunFiles, argument_faults
 from cotdistill.runfolder.layout import Layout, layout_of
 from cotdistill.runfolder.manifest import (
+    MANIFEST,
     Files,
     Hashes,
     ManifestRun,
@@ -78,6 +81,7 @@ def generate(name_or_path: str, folder: Path | None = None, sets: Sequence[str] 
     Raises:
         StudyError: every fault of the study; nothing is written.
         DataError: every fault of the arms' rows; nothing is written.
+        MisuseError: an arm or the study is read from a file that would be replaced or removed.
         FaultsError: LLaMA-Factory would refuse a training file, or the folder cannot be written or
             holds files that are not ours.
     """
@@ -87,6 +91,7 @@ def generate(name_or_path: str, folder: Path | None = None, sets: Sequence[str] 
         checked = check_study_files(study, place, root)
         if taken := taken_fault(root, study.name):
             raise FaultsError(taken)
+        _refuse_overwriting(checked, Path(place), root)
         before = _manifest_before(root)
         manifest = _write(checked, root)
         return _difference(checked, root, before, manifest)
@@ -125,6 +130,21 @@ def check_study_files(study: Study, place: str, root: Path) -> CheckedStudy:
     if faults:
         raise FaultsError(faults)
     return CheckedStudy(resolved, tuple(files), tuple(notes))
+
+
+def _refuse_overwriting(checked: CheckedStudy, study_file: Path, root: Path) -> None:
+    """Refuse arms and studies that are made from files which the generation replaces or removes."""
+    arms = checked.resolved.arms.values()
+    read = [source.path for arm in arms for source in arm.sources if source.path]
+    read += [path for arm in arms for path in arm.gold_files]
+    if study_file.is_file() and study_file.resolve() != root / "study.yaml":
+        read.append(study_file)  # the folder's own resolved study may be generated again
+    outputs = [root / name for name in ("study.yaml", MANIFEST, "dataset_info.json", "Snakefile")]
+    for arm in arms:
+        rows = root / arm.file
+        outputs += [rows, ledger_path(rows), rows.with_suffix(".lint.json")]
+    emptied = ("train", "eval", "export", "data/filtered", "data/sources")
+    refuse_overwriting(dict.fromkeys(read), outputs, [root / name for name in emptied])
 
 
 def _manifest_before(root: Path) -> tuple[ManifestRun, ...]:

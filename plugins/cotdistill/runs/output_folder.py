@@ -150,6 +150,6 @@ def _cut_log(log: Path, step: int) -> None:
         try:
             if json.loads(line)["current_steps"] <= step and line.endswith("\n"):
                 kept.append(line)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue  # a line that the kill cut in half
     log.write_text("".join(kept), encoding="utf-8")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cotdistill.files.atomic import write_text
+from cotdistill.files.json_file import NOT_JSON
 from cotdistill.runs.jobs import Job, JobId, Jobs, marker_of, settings_digest
 
 State = Literal["running", "failed", "stopped", "finished"]
@@ -123,6 +124,6 @@ def move_to_stale(folder: Path, relative: str) -> str | None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except NOT_JSON:
         return {}
     return read if isinstance(read, dict) else {}

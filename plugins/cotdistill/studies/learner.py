@@ -10,6 +10,7 @@ from pathlib import Path
 from cotdistill.catalogue.lookup import student_called
 from cotdistill.catalogue.student import Student as CatalogueStudent
 from cotdistill.errors import Fault, StudyError
+from cotdistill.files.json_file import NOT_JSON
 from cotdistill.models.scratch import SCRATCH_TEMPLATE, Scratch
 from cotdistill.studies.study import ScratchStudent, Student
 
@@ -91,7 +92,7 @@ def _shape_of_folder(folder: Path) -> tuple[int | None, int | None]:
     """Return the context and the attention heads that a local model's `config.json` states."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except NOT_JSON:
         return None, None  # a hub id, or a folder that the hosts will complain about
     if not isinstance(config, dict):
         return None, None

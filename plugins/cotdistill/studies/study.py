@@ -23,9 +23,13 @@ Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio", "swanlab"]
 Value = Any  # what a YAML file can hold: text, number, boolean, null, list, mapping
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+_LONGEST_NAME = 60
 
 
 def _checked_name(name: str) -> str:
+    if len(name) > _LONGEST_NAME:  # four of them make the name of a run and of its files
+        wrong = f"the name '{name[:20]}...' has {len(name)} characters"
+        raise ValueError(f"{wrong}; at most {_LONGEST_NAME}")
     if not _NAME.match(name):
         raise ValueError(
             f"the name '{name}' becomes a file name; use letters, digits, '.', '_' and '-'"

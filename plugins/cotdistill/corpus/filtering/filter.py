@@ -43,13 +43,12 @@ from cotdistill.corpus.rules.rules import FIXABLE, RuleSet
 from cotdistill.corpus.text.contamination import HeldOut
 from cotdistill.corpus.text.groups import Mask, balance
 from cotdistill.errors import DataError, Fault, MisuseError
-from cotdistill.files.atomic import sha256_of
-from cotdistill.files.inputs import FileStates, refuse_overwriting
+from cotdistill.files.inputs import InputFiles, refuse_overwriting
 from cotdistill.files.jsonl import row_line
 from cotdistill.files.ledger import Ledger, LedgerFile, ledger_path, write_ledger
 from cotdistill.files.locks import only_writer
 from cotdistill.files.parquet import parquet_copy, require_parquet
-from cotdistill.files.shards import LOCK, WorkFolder
+from cotdistill.files.shards import LOCK, WorkFolder, refuse_foreign_folder
 
 _FAULTS_SHOWN = 20
 
@@ -97,10 +96,10 @@ def filter_traces(
     read = _files_read(paths, filters, options)
     refuse_overwriting(read, _named_outputs(out, options), [folder])
     questions, not_prepared = held_out_questions(filters.against)
-    states = FileStates.of(read)
-    hashes = {path: sha256_of(path) for path in paths}
+    refuse_foreign_folder(folder)
+    inputs = InputFiles.of(read)
     with only_writer(folder / LOCK):
-        work = WorkFolder.opened(folder, _job(paths, hashes, filters, options, questions))
+        work = WorkFolder.opened(folder, _job(paths, inputs, filters, options, questions))
         try:
             files = trace_files(
                 paths, work.piece("imported"), skip_bad=options.skip_bad, golds=options.golds
@@ -119,7 +118,7 @@ def filter_traces(
         ledger_path(out).unlink(missing_ok=True)  # a file without a ledger is not a finished file
         ledger = Ledger(
             "filter",
-            inputs=_inputs(files, surveyed, hashes),
+            inputs=_inputs(files, surveyed, inputs),
             outputs=_outputs(tasks, files, out, options, counts),
             counts=counts,
             settings=filters.model_dump(mode="json"),
@@ -133,7 +132,7 @@ def filter_traces(
                 ],
             },
         )
-        states.refuse_changes()
+        inputs.refuse_changes()
         write_ledger(out, ledger)
         work.close()
         return ledger
@@ -169,7 +168,7 @@ def counts_of(reasons: Reasons, files: Sequence[TraceFile], filters: Filters) ->
 
 def _job(
     paths: Sequence[Path],
-    hashes: Mapping[Path, str],
+    inputs: InputFiles,
     filters: Filters,
     options: FilterOptions,
     questions: Sequence[HeldOut],
@@ -177,9 +176,9 @@ def _job(
     """Return all that the pieces of a job depend on."""
     return {
         "version": __version__,
-        "inputs": [[str(path), hashes.get(path)] for path in paths],
+        "inputs": [[str(path), inputs.sha256(path)] for path in paths],
         "filters": filters.model_dump(mode="json"),
-        "golds": [sha256_of(path) for path in options.golds],
+        "golds": [inputs.sha256(path) for path in options.golds],
         "held_out": [[entry.benchmark, entry.id, entry.question] for entry in questions],
         "skip_bad": options.skip_bad,
     }
@@ -258,13 +257,13 @@ def _outputs(
 
 
 def _inputs(
-    files: Sequence[TraceFile], surveyed: Survey, hashes: Mapping[Path, str]
+    files: Sequence[TraceFile], surveyed: Survey, inputs: InputFiles
 ) -> tuple[LedgerFile, ...]:
     return tuple(
         LedgerFile(
             file.input.as_posix(),
             file.input_rows or int((surveyed.file == place).sum()),
-            hashes[file.input],
+            inputs.sha256(file.input),
         )
         for place, file in enumerate(files)
     )

@@ -15,7 +15,7 @@ from cotdistill.corpus.filtering.scan import traced
 from cotdistill.corpus.records.trace import Trace, target
 from cotdistill.corpus.text.words import text_keys, words_of
 from cotdistill.errors import DataError, Fault
-from cotdistill.files.jsonl import BadRow
+from cotdistill.files.jsonl import BadRow, opened
 from cotdistill.files.shards import Shard, lines_of
 
 LineReader = Callable[[bytes | BadRow], Trace | BadRow]
@@ -59,6 +59,8 @@ def index(
             continue
         found.starts.append(start)
         found.lengths.append(length)
+        if isinstance(raw, BadRow):  # a line that is too long to be held, now and when it is drawn
+            _trace(raw, read, f"{path}:{number}")
         systems = systems or (isinstance(raw, bytes) and b'"system"' in raw)
         if deep:
             waiting.append(_trace(raw, read, f"{path}:{number}"))
@@ -80,7 +82,7 @@ def traces_at(
     Raises:
         DataError: a row is no trace.
     """
-    streams = {name: each.path.open("rb") for name, each in indexes.items()}
+    streams = {name: opened(each.path) for name, each in indexes.items()}
     try:
         for name, row in order:
             each, stream = indexes[name], streams[name]

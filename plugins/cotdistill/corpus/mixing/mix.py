@@ -22,7 +22,7 @@ from cotdistill.corpus.records.parquet import write_parquet_copy
 from cotdistill.corpus.records.trace import Trace, alpaca_row, messages_row, sharegpt_row, target
 from cotdistill.corpus.records.trace_row import trace_row
 from cotdistill.files.atomic import written_bytes
-from cotdistill.files.inputs import FileStates, refuse_overwriting
+from cotdistill.files.inputs import InputFiles, refuse_overwriting
 from cotdistill.files.jsonl import row_line
 from cotdistill.files.ledger import Ledger, LedgerFile, ledger_path, write_ledger
 from cotdistill.files.parquet import parquet_copy, require_parquet
@@ -109,7 +109,7 @@ def mix(
         require_parquet(str(out))
     outputs = [out, ledger_path(out), *([parquet_copy(out)] if parquet else [])]
     refuse_overwriting(sources.values(), outputs)
-    states = FileStates.of(sources.values())
+    inputs = InputFiles.of(sources.values())
     drawn = draw_mix(sources, mixing, tokenizer=tokenizer)
     # a loader of the file wants the same columns in all rows
     systems = form in _SYSTEM_COLUMN and any(each.systems for each in drawn.indexes.values())
@@ -127,7 +127,7 @@ def mix(
     ledger = Ledger(
         "mix",
         inputs=tuple(
-            LedgerFile.of(each.path, len(each.starts), name=each.path.name)
+            LedgerFile(each.path.name, len(each.starts), inputs.sha256(each.path))
             for each in drawn.indexes.values()
         ),
         outputs=(LedgerFile.of(out, count, name=out.name), *copies),
@@ -139,7 +139,7 @@ def mix(
             "characters_of_source": characters,
         },
     )
-    states.refuse_changes()
+    inputs.refuse_changes()
     write_ledger(out, ledger)
     return ledger
 

@@ -17,6 +17,7 @@ from cotdistill.corpus.records.trace import Trace
 from cotdistill.corpus.records.trace_row import trace_row
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.atomic import written_whole
+from cotdistill.files.inputs import InputFiles
 from cotdistill.files.jsonl import BadRow, numbered_rows, row_line
 from cotdistill.files.ledger import Ledger, LedgerFile, ledger_path, write_ledger
 from cotdistill.files.parquet import parquet_copy, require_parquet
@@ -109,6 +110,7 @@ def import_source(
     """
     if parquet:
         require_parquet(str(out))
+    inputs = InputFiles.of([source.path])
     reader = RowReader(source.info)
     report = Imported(source, fields=reader.fields)
     paths = _paths(source, out)
@@ -140,9 +142,10 @@ def import_source(
             opened[kind].write(row_line(line))
         if faults:
             raise DataError(faults)
+        inputs.refuse_changes()
     report.traces, report.questions = counts["traces"], counts["questions"]
     report.rows = counts.total()
-    _finish(source, paths, counts, report, parquet)
+    _finish(report, paths, counts, inputs, parquet)
     return report
 
 
@@ -171,8 +174,13 @@ class _writers:  # noqa: N801
 
 
 def _finish(
-    source: Source, paths: Mapping[str, Path], counts: Counter[str], report: Imported, parquet: bool
+    report: Imported,
+    paths: Mapping[str, Path],
+    counts: Counter[str],
+    inputs: InputFiles,
+    parquet: bool,
 ) -> None:
+    source = report.source
     for kind, path in paths.items():
         if not counts[kind]:
             path.unlink(missing_ok=True)
@@ -186,7 +194,7 @@ def _finish(
         paths[first],
         Ledger(
             "import-traces",
-            inputs=(LedgerFile.of(source.path, report.rows, name=source.path.name),),
+            inputs=(LedgerFile(source.path.name, report.rows, inputs.sha256(source.path)),),
             outputs=(
                 *(
                     LedgerFile.of(path, counts[kind], name=path.name)

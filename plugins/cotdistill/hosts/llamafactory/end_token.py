@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from cotdistill.errors import Fault, FaultsError
 from cotdistill.files.atomic import write_if_changed
+from cotdistill.files.json_file import read_object
 
 
 def end_at_the_trained_token(model: Path) -> bool:
@@ -26,7 +26,7 @@ def end_at_the_trained_token(model: Path) -> bool:
     end = _end_token(model)
     number = _number_of(model, end)
     path = model / "generation_config.json"
-    config = _read(path) if path.is_file() else {}
+    config = read_object(path) if path.is_file() else {}
     known = config.get("eos_token_id")
     before = known if isinstance(known, list) else [] if known is None else [known]
     if before[:1] == [number]:
@@ -38,7 +38,7 @@ def end_at_the_trained_token(model: Path) -> bool:
 
 def _end_token(model: Path) -> str:
     path = model / "tokenizer_config.json"
-    end = _read(path).get("eos_token")
+    end = read_object(path).get("eos_token")
     if isinstance(end, dict):
         end = end.get("content")
     if not isinstance(end, str):
@@ -48,12 +48,12 @@ def _end_token(model: Path) -> str:
 
 def _number_of(model: Path, token: str) -> int:
     for number, added in (
-        _read(model / "tokenizer_config.json").get("added_tokens_decoder", {}).items()
+        read_object(model / "tokenizer_config.json").get("added_tokens_decoder", {}).items()
     ):
         if added.get("content") == token:
             return int(number)
     path = model / "tokenizer.json"
-    tokenizer = _read(path) if path.is_file() else {}
+    tokenizer = read_object(path) if path.is_file() else {}
     for added in tokenizer.get("added_tokens", []):
         if added.get("content") == token:
             return int(added["id"])
@@ -67,15 +67,3 @@ def _number_of(model: Path, token: str) -> int:
     raise FaultsError(
         Fault(str(path), f"the end token {token!r} has no number", "a token of the vocabulary")
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FaultsError(Fault(str(path), f"cannot be read ({error.strerror})")) from error
-    except ValueError as error:
-        raise FaultsError(Fault(str(path), "not JSON")) from error
-    if not isinstance(read, dict):
-        raise FaultsError(Fault(str(path), "not a JSON object"))
-    return read

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill.errors import DataError, Fault
+from cotdistill.files.json_file import read_object
 
 _NO_TIME = 1.0  # seconds; no training of a step and its bookkeeping is over sooner
 
@@ -105,13 +106,7 @@ def _number(values: Mapping[str, Any], key: str, path: Path) -> float:
 
 
 def _object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(Fault(str(path), f"not readable as JSON ({error})")) from error
-    if not isinstance(value, dict):
-        raise DataError(Fault(str(path), "not a JSON object", "a file of LLaMA-Factory's trainer"))
-    return value
+    return read_object(path, "a file of LLaMA-Factory's trainer")
 
 
 _TAIL = 4096
@@ -149,13 +144,13 @@ def training_now(output: Path) -> TrainingNow | None:
     for line in reversed(lines):
         try:
             row = json.loads(line)
-        except ValueError:
+            if not isinstance(row, dict) or "current_steps" not in row:
+                continue
+            if not steps:
+                step, steps = int(row["current_steps"]), int(row.get("total_steps", 0))
+                left = str(row.get("remaining_time", ""))
+        except (ValueError, TypeError, OverflowError, RecursionError):
             continue
-        if not isinstance(row, dict) or "current_steps" not in row:
-            continue
-        if not steps:
-            step, steps = int(row["current_steps"]), int(row.get("total_steps", 0))
-            left = str(row.get("remaining_time", ""))
         if isinstance(row.get("loss"), int | float):
             return TrainingNow(step, steps, float(row["loss"]), left)
     return TrainingNow(step, steps, None, left) if steps else None
@@ -169,7 +164,7 @@ def training_fault(output: Path) -> str:
         seconds = float(read["train_runtime"])
     except OSError:
         return f"the trainer exited with 0 but wrote no {results.name}"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return f"the trainer exited with 0 but {results.name} holds no train_runtime"
     loss = read.get("train_loss")
     if nothing := nothing_trained(loss if isinstance(loss, float) else math.nan, seconds):

@@ -12,6 +12,7 @@ import re
 import zipfile
 from pathlib import Path
 
+from cotdistill.files.json_file import NOT_JSON
 from cotdistill.hosts.llamafactory.outputs import weight_files
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
@@ -47,7 +48,7 @@ def _resumable(path: Path, ranks: int) -> bool:
         step = state["global_step"]
         if step >= state["max_steps"] or not _between_epochs(state["epoch"]):
             return False
-    except (OSError, ValueError, KeyError, TypeError):
+    except (*NOT_JSON, KeyError, TypeError):
         return False
     names = {entry.name for entry in path.iterdir()}
     random_states = sum(name.startswith("rng_state") for name in names)
@@ -91,6 +92,6 @@ def _safetensors_whole(path: Path) -> bool:
                 return False
             header = json.loads(stream.read(header_size))
         ends = [spec["data_offsets"][1] for name, spec in header.items() if name != "__metadata__"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (*NOT_JSON, KeyError, TypeError, AttributeError, IndexError):
         return False
     return size == 8 + header_size + max(ends, default=0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from cotdistill.files.json_file import NOT_JSON
+
 
 def evaluation_fault(output: Path) -> str:
     """Return why an evaluation that exited with 0 does not count as done, or an empty text."""
@@ -13,7 +15,7 @@ def evaluation_fault(output: Path) -> str:
         return "lm_eval exited with 0 but wrote no results_*.json"
     try:
         read = json.loads(results[-1].read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except NOT_JSON:
         return f"lm_eval exited with 0 but {results[-1].name} is not whole"
     if not (isinstance(read, dict) and read.get("results")):
         return f"lm_eval exited with 0 but {results[-1].name} holds no results"

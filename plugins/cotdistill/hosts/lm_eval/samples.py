@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cotdistill.errors import DataError, Fault, did_you_mean
+from cotdistill.files.json_file import read_json
 from cotdistill.files.jsonl import Row, read_rows
 
 _STAMP = r"(?P<stamp>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)"
@@ -246,10 +247,7 @@ def read_results(path: Path) -> Row:
         DataError: it is missing, not JSON, has no results, or parts of it are not objects; all at
             once.
     """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(Fault(str(path), f"not readable as JSON ({error})")) from error
+    value = read_json(path, "a results file of lm-eval")
     if not isinstance(value, dict) or not isinstance(value.get("results"), dict):
         raise DataError(Fault(str(path), "no 'results'", "a results file of lm-eval"))
     parts = {name: value[name] for name in _OBJECTS if value.get(name) is not None}

@@ -11,7 +11,9 @@ from typing import Any
 
 import yaml
 
+from cotdistill.errors import Fault, FaultsError
 from cotdistill.files.bundle import bundle_folders, by_name
+from cotdistill.files.yamls import read_yaml
 
 
 def task_key(task: str, key: str) -> Any:
@@ -23,14 +25,23 @@ def task_key(task: str, key: str) -> Any:
     return file_key(path, key) if path is not None else None
 
 
-def file_key(path: Path, key: str) -> Any:
-    """Return a key of a task file, or of what it includes; None where nobody sets it."""
-    config = yaml.load(path.read_text(encoding="utf-8"), Loader=_TaskLoader)
+def file_key(path: Path, key: str, _includers: tuple[Path, ...] = ()) -> Any:
+    """Return a key of a task file, or of what it includes; None where nobody sets it.
+
+    Raises:
+        FaultsError: a file cannot be read, is not YAML, or includes itself.
+    """
+    if path in _includers:
+        raise FaultsError(Fault(str(path), "includes itself", "", "remove the include"))
+    config = read_yaml(path, functions=True)
     if not isinstance(config, dict) or key in config:
         return config.get(key) if isinstance(config, dict) else None
     included = config.get("include") or []
-    for name in reversed([included] if isinstance(included, str) else included):
-        value = file_key(path.parent / name, key)
+    names = [included] if isinstance(included, str) else included
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise FaultsError(Fault(f"{path}: include", "not names of files", "a name or a list"))
+    for name in reversed(names):
+        value = file_key((path.parent / name).resolve(), key, (*_includers, path))
         if value is not None:
             return value
     return None

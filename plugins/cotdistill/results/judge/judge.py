@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cotdistill.corpus.records.gold_files import read_golds
 from cotdistill.errors import DataError, Fault, FaultsError
+from cotdistill.files.inputs import refuse_overwriting
 from cotdistill.files.journal import Journal
 from cotdistill.hosts.lm_eval.generated import with_text
 from cotdistill.hosts.lm_eval.samples import find_samples
@@ -20,7 +21,7 @@ from cotdistill.results.judge.agreement import Agreement, agreement, agreement_t
 from cotdistill.results.judge.ask import Asking, Spent
 from cotdistill.results.judge.older_judge import older_judge_note, older_judge_of
 from cotdistill.results.judge.options import JudgeOptions
-from cotdistill.results.judge.outputs import output_fault, write_judged
+from cotdistill.results.judge.outputs import judged_paths, output_fault, write_judged
 from cotdistill.results.judge.responses import JudgedFile, graded_file
 from cotdistill.results.run_names import run_names
 from cotdistill.tables import Table
@@ -54,13 +55,18 @@ def judge(
     Raises:
         DataError: there are no samples, or no reference answers; the cache is no cache.
         EndpointError: the judge cannot be reached; what it answered is kept.
+        MisuseError: an output is an input, or the cache is.
         FaultsError: no request was answered, or the files cannot be written.
     """
     graded = _graded(paths, options, tell)
     if faults := [fault for file in graded if (fault := output_fault(file.file))]:
         raise FaultsError(faults)
+    kept = cache or _cache(paths)
+    read = [file.file.path for file in graded] + ([options.golds] if options.golds else [])
+    written = [path for file in graded for path in judged_paths(file.file).values()]
+    refuse_overwriting(read, [kept, *written])
     olders = [older_judge_of(one.file) for one in graded]
-    with Journal(cache or _cache(paths)) as journal:
+    with Journal(kept) as journal:
         asking = Asking(graded, options, journal)
         files = asking.ask(asker)
     spent = asking.spent

@@ -40,14 +40,26 @@ def output_fault(file: SampleFile) -> Fault | None:
     return None
 
 
+def judged_paths(file: SampleFile) -> dict[str, Path]:
+    """Return the files that are written for a samples file, by what they hold."""
+    folder, task = file.path.parent / "judged", file.task
+    return {
+        "summary": folder / f"summary_results_{task}.json",
+        "problems": folder / f"problematic_instances_{task}.json",
+        "checks": folder / f"llm_answer_check_result_{task}.json",
+        "agreement": folder / f"agreement_{task}.json",
+        "disagreements": folder / f"disagreements_{task}.jsonl",
+        "verdicts": file.path.with_name(f"verdicts_{task}_{file.stamp or 'run'}.judged.jsonl"),
+    }
+
+
 def write_judged(judged: JudgedFile, agreement: Agreement) -> list[Path]:
     """Write all files of one judged samples file and return them.
 
     Raises:
         FaultsError: the folder cannot be written.
     """
-    file = judged.file
-    folder = file.path.parent / "judged"
+    paths = judged_paths(judged.file)
     rows = list(_check_rows(judged))
     graded = [row for row in rows if row["answer"] is not None]
     summary = {
@@ -62,18 +74,16 @@ def write_judged(judged: JudgedFile, agreement: Agreement) -> list[Path]:
         if row["exact_match"] == 0 and row["resp_answer"] is not None
     ]
     texts = {
-        folder / f"summary_results_{file.task}.json": summary,
-        folder / f"problematic_instances_{file.task}.json": problems,
-        folder / f"llm_answer_check_result_{file.task}.json": rows,
-        folder / f"agreement_{file.task}.json": _agreement(agreement),
+        paths["summary"]: summary,
+        paths["problems"]: problems,
+        paths["checks"]: rows,
+        paths["agreement"]: _agreement(agreement),
     }
     for path, value in texts.items():
         write_text(path, json_text(value, indent=4) + "\n")
     lines = {
-        folder / f"disagreements_{file.task}.jsonl": _disagreements(judged),
-        file.path.with_name(
-            f"verdicts_{file.task}_{file.stamp or 'run'}.judged.jsonl"
-        ): _verdict_rows(judged),
+        paths["disagreements"]: _disagreements(judged),
+        paths["verdicts"]: _verdict_rows(judged),
     }
     for path, made in lines.items():
         write_rows(path, made)

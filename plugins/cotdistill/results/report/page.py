@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cotdistill.errors import DataError, Fault
 from cotdistill.files.bundle import bundle_folder
+from cotdistill.files.json_file import read_object
+from cotdistill.files.ledger import read_ledger
 from cotdistill.files.templates import render
 from cotdistill.results.collect import Results
 from cotdistill.results.matrix import Cell, Matrix
@@ -125,16 +128,16 @@ def _cell(cell: Cell | None) -> dict[str, str] | None:
 def _ledgers(folder: Path) -> list[dict[str, str]]:
     found = []
     for path in sorted((folder / "data").glob("*.ledger.json")):
-        ledger = json.loads(path.read_text(encoding="utf-8"))
-        counts = ledger.get("counts") or {}
-        outputs = ledger.get("outputs") or [{}]
+        arm = path.name.removesuffix(".ledger.json")
+        ledger = read_ledger(path.with_name(f"{arm}.jsonl"))
+        counts = [f"{reason} {count:,}" for reason, count in ledger.counts.items()]
+        made = ledger.outputs[0] if ledger.outputs else None
         found.append(
             {
-                "arm": path.name.removesuffix(".ledger.json"),
-                "made_by": str(ledger.get("made_by", "")),
-                "counts": ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
-                or f"{outputs[0].get('rows', 'not known')} rows",
-                "sha256": str(outputs[0].get("sha256", ""))[:12],
+                "arm": arm,
+                "made_by": str(ledger.made_by),
+                "counts": ", ".join(counts) or f"{made.rows if made else 'not known'} rows",
+                "sha256": made.sha256[:12] if made else "",
             }
         )
     return found
@@ -144,16 +147,21 @@ def _lints(folder: Path) -> list[dict[str, str]]:
     """What `cotdistill lint data/ARM.jsonl --json > data/ARM.lint.json` left next to the arms."""
     found = []
     for path in sorted((folder / "data").glob("*.lint.json")):
-        report = json.loads(path.read_text(encoding="utf-8"))
-        rules = [rule for rule in report.get("rules", []) if rule.get("rows")]
-        found.append(
-            {
-                "arm": path.name.removesuffix(".lint.json"),
-                "rows": f"{report.get('rows', 0):,}",
-                "faulty": f"{report.get('faulty_rows', 0):,}",
-                "rules": ", ".join(f"{rule['rule']} {rule['rows']:,}" for rule in rules) or "none",
-            }
-        )
+        report = read_object(path, "what `cotdistill lint --json` prints", "remove it")
+        try:
+            rules = [rule for rule in report.get("rules", []) if rule.get("rows")]
+            named = ", ".join(f"{rule['rule']} {rule['rows']:,}" for rule in rules)
+            found.append(
+                {
+                    "arm": path.name.removesuffix(".lint.json"),
+                    "rows": f"{report.get('rows', 0):,}",
+                    "faulty": f"{report.get('faulty_rows', 0):,}",
+                    "rules": named or "none",
+                }
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            wrong = f"not a report of lint ({error})"
+            raise DataError(Fault(str(path), wrong, "", "make it again, or remove it")) from error
     return found
 
 

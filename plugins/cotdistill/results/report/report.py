@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.atomic import write_text
+from cotdistill.files.inputs import refuse_overwriting
 from cotdistill.results.collect import Results, Score, collect, evaluation_of
 from cotdistill.results.matrix import as_latex, matrix
 from cotdistill.results.report.page import page
@@ -23,6 +24,7 @@ from cotdistill.results.report.tables import (
 from cotdistill.results.run_names import short_names
 from cotdistill.results.verdict_files import VerdictSource
 from cotdistill.runfolder.bundles import in_recorded_bundles
+from cotdistill.runfolder.manifest import MANIFEST
 from cotdistill.tables import Table
 
 
@@ -72,6 +74,8 @@ def report(
             results, scores, (table, comparisons), figures, browse(results, samples)
         ),
     }
+    tables = [score.table for _, score in results.rows() if score.table]
+    refuse_overwriting([folder / MANIFEST, *(table.file.path for table in tables)], texts)
     for path, text in texts.items():
         write_text(path, text)
     for old in sorted((made / "figures").glob("*.svg")):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from cotdistill.files.ledger import ledger_path, read_ledger
 from cotdistill.hosts.trackers import Tracked, tracker
 from cotdistill.results.collect import Results, RunResult
 
@@ -44,11 +44,11 @@ def _tracked(folder: Path, study: str, run: RunResult) -> Tracked:
 
 
 def _ledger(folder: Path, arm: str) -> dict[str, str]:
-    path = folder / "data" / f"{arm}.ledger.json"
-    if not path.is_file():
+    path = folder / "data" / f"{arm}.jsonl"
+    if not ledger_path(path).is_file():
         return {}
-    ledger = json.loads(path.read_text(encoding="utf-8"))
-    outputs = ledger.get("outputs") or [{}]
-    found = {"data.made_by": ledger.get("made_by"), "data.sha256": outputs[0].get("sha256")}
-    found |= {f"data.{reason}": count for reason, count in (ledger.get("counts") or {}).items()}
-    return {name: str(value) for name, value in found.items() if value is not None}
+    ledger = read_ledger(path)
+    found = {"data.made_by": str(ledger.made_by)}
+    if ledger.outputs:
+        found["data.sha256"] = ledger.outputs[0].sha256
+    return found | {f"data.{reason}": str(count) for reason, count in ledger.counts.items()}

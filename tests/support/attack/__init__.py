@@ -1,0 +1,1 @@
+"""The attack suite's tools: which commands are attacked, how files are damaged, who counts."""
