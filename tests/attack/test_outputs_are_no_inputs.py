@@ -37,8 +37,8 @@ def refused(folder: Path, commands: list[str], count: Counter[str]) -> None:
     before = hashes(folder)
     for command, status, printed in statuses(folder, commands):
         assert status == 2, f"{command}: {status}: {printed}"
-        told = ("is an input", "is inside", "rows are JSON Lines")
-        assert any(words in printed for words in told), f"{command}: {printed}"
+        expected = ("is an input", "is inside", "rows are JSON Lines")
+        assert any(words in printed for words in expected), f"{command}: {printed}"
         assert hashes(folder) == before, command
     count["outputs pointed at inputs"] += len(commands)
 
@@ -157,7 +157,7 @@ def test_prepared_questions_are_not_prepared_from_themselves(
     refused(tmp_path, [f"{prepare} data/gsm8k/test.jsonl", f"{prepare} test.jsonl"], count)
 
 
-def test_a_report_is_written_beside_what_it_reads(tmp_path: Path) -> None:
+def test_a_report_is_written_next_to_what_it_reads(tmp_path: Path) -> None:
     run_folder(tmp_path)
     before = hashes(tmp_path)
     ((_, status, printed),) = statuses(tmp_path, ["report r"])

@@ -131,7 +131,7 @@ STUDY = {
 
 
 def study(folder: Path, size: int = 1) -> None:
-    """A study file with an arm of puzzles and one of a file of rows, and a bundle beside it."""
+    """A study file with an arm of puzzles and one of a file of rows, and a bundle next to it."""
     folder.mkdir(parents=True, exist_ok=True)
     made = STUDY | {"seeds": list(range(1, 1 + 4 * size))}
     (folder / "study.yaml").write_text(yaml.safe_dump(made, sort_keys=False), encoding="utf-8")
