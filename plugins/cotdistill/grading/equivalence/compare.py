@@ -39,6 +39,7 @@ from cotdistill.grading.equivalence.values import State, same_value
 
 _SET_LIKE = ("union", "inter", "minus", "tuple", "set", "list", "chain", "const")
 _RELATIONS_OF_VALUES = {"=", "~", "<", "<=", ">", ">=", "!=", "in"}
+_MOST_DIGITS = 200
 _MOST_QUESTIONS = 2500  # comparisons of parts for one pair
 
 
@@ -213,6 +214,8 @@ class Comparison:
             return False
         if a.head != b.head or a.name != b.name or len(a.args) != len(b.args):
             return None
+        if a.head in ("union", "inter"):
+            return same_members(Node("list", a.args), Node("list", b.args), self._same)
         parts = [self._same(one, two) for one, two in zip(a.args, b.args, strict=True)]
         return True if all(parts) else False if False in parts else None
 
@@ -259,9 +262,11 @@ class Comparison:
             return self._degree(a, b)
         if "base" in heads:
             one, two = (_digits_and_base(side) for side in (a, b))
-            return bool(
-                one and two and one[0] == two[0] and (one[1] == two[1] or "" in (one[1], two[1]))
-            )
+            if not one or not two:
+                return False
+            if one[1] != two[1] and "" not in (one[1], two[1]):
+                return _value_in_base(*one) == _value_in_base(*two) is not None
+            return one[0] == two[0]
         if heads == {"ratio"} and len(a.args) == len(b.args):
             firsts = a.args[0], b.args[0]
             crossed = [
@@ -315,6 +320,18 @@ def _number_said(node: Node) -> Node | None:
         return node
     value = number_words(node.name)
     return None if value is None else number(value)
+
+
+def _value_in_base(digits: str, base: str) -> int | None:
+    """Return what digits are worth in a base, None where they cannot be of that base.
+
+    >>> _value_in_base("110", "2"), _value_in_base("19", "8")
+    (6, None)
+    """
+    try:
+        return int(digits, int(base)) if len(digits) <= _MOST_DIGITS else None
+    except ValueError:
+        return None
 
 
 def _digits_and_base(node: Node) -> tuple[str, str] | None:

@@ -30,12 +30,16 @@ No tier runs text as a program. The policy, tested both ways in tests/grading/te
                k = 1/3 = 0.33... is 1/3.
     commas     1,234 is 1234, or a list of two where the other side is one; 2,74 is a list, but 2.74
                for a gold with decimals.
-    bases      Digits and base must be the same; the base may be left out on one side.
+    bases      Digits and base must be the same, or the values in two stated bases; the base may be
+               left out on one side.
     zeros      033 is 33; nothing is not 0.
     times      4:30 p.m. is 4:30; 12:00 is not 1:00; 3:2 is a ratio, 6:4 the same one.
     ranges     5–7 is 5 to 7, and not their difference.
     residues   3 (mod 7) is 10 (mod 7), not 3 (mod 9); one side may leave the modulus out.
     around     Labels, domains and reasons may be left out; two that contradict each other clash.
+    meanings   "No solution" is the empty set, "all real numbers" the real line, "infinitely many"
+               infinity; |x| < 2 is (-2, 2), and ]1, 2[ is (1, 2). \log without a base is
+               natural or decimal.
     case       Words and choice letters in any case; symbols in their own.
 
 Symmetric without a tolerance, except where golds are named above (rounding to a short gold; `a + b
@@ -53,6 +57,7 @@ from functools import cached_property, lru_cache
 from cotdistill.grading.equivalence.choices import choice_letter, gold_option, truth
 from cotdistill.grading.equivalence.compare import Comparison
 from cotdistill.grading.equivalence.dates import read_date, same_time
+from cotdistill.grading.equivalence.meanings import same_meaning
 from cotdistill.grading.equivalence.normalize import as_words, compact, squeezed, tidy
 from cotdistill.grading.equivalence.number import Written, agree, number_words, plain
 from cotdistill.grading.equivalence.parser import parse
@@ -77,10 +82,17 @@ _ABBREVIATIONS = {
 _FIGURES = re.compile(r"[\d\s.,:]+")
 _COMMAS = re.compile(r"\d,\d{3}(?!\d)")
 _RATE = re.compile(r"\d\s[a-zA-Z]/[a-z]")  # 20 m/s
+_RATIO = re.compile(r"(\d{1,9})\s?(?:\\text\s?\{\s?)?\bto\b(?:\s?\})?\s?(\d{1,9})")
+_BARE_LOG = re.compile(r"\\log(?![a-z])(?!\s*_)")
+_FIGURE = re.compile(
+    r"\\(?:angle|triangle|overline|overrightarrow|vec|widehat|measuredangle)\s*\{?\s*([A-Z]{1,4})\s*\}?"
+)
+_LONGEST_FIGURE = 32  # characters
+_FACTORS = re.compile(r"[xyz]{2,3}|[abc]{2,3}|mn|nm|pq|qp|rs|sr|st|ts")
 _COMMA = re.compile(r"[-+]?\d+,\d{1,2}")
 _WORDY = re.compile(r"(?:[A-Za-z]{2,}(?![A-Za-z])|\b[aAI]\b|[\s.,;:!?'\"()\-&])+")
 _UNIT_LETTER = re.compile(
-    r"(.*\d)\s((?:m|g|s|h|L|l|N|J|W|V|A|K|C|F)(?:\^?\{?[23]\}?)?(?:\s?/\s?(?:s|h|m|min|kg)(?:\^?\{?[23]\}?)?)?)"
+    r"(.*\d)(\s?)((?:m|g|s|h|L|l|N|J|W|V|A|K|C|F)(?:\^?\{?[23]\}?)?(?:\s?/\s?(?:s|h|m|min|kg)(?:\^?\{?[23]\}?)?)?)"
 )
 _TEXT_DATE = re.compile(
     r"\d{1,4}[/.\-]\d{1,2}[/.\-]\d{1,4}|.*[A-Za-z]{3}.*\d{4}|\d{1,2}.*[A-Za-z]{3}.*"
@@ -142,6 +154,10 @@ class _Reading:
         if spoken is not None:
             return [number(spoken)]
         found = [parse(self.text)]
+        if "to" in self.text and (ratio := _RATIO.fullmatch(self.text)) is not None:
+            found.append(parse(f"{ratio[1]}:{ratio[2]}"))
+        if "\\log" in self.text and _BARE_LOG.search(self.text):
+            found.append(parse(_BARE_LOG.sub(r"\\log_{10} ", self.text)))  # e or 10, by the field
         if _COMMAS.search(self.text):
             found.append(parse(self.text, thousands=False))
         if (short := _ABBREVIATED.fullmatch(self.text)) and (figure := plain(short[1])):
@@ -160,8 +176,18 @@ class _Reading:
     @cached_property
     def trees_with_unit(self) -> list[Node]:
         """The same, where a single letter at the end may be a unit: 5 m."""
+        return self._with_unit(tight=False)
+
+    @cached_property
+    def trees_with_tight_unit(self) -> list[Node]:
+        """The same without a space before the unit: 5m, where the other side has a unit."""
+        return self._with_unit(tight=True)
+
+    def _with_unit(self, *, tight: bool) -> list[Node]:
         ended = _UNIT_LETTER.fullmatch(self.text)
-        extra = parse(rf"{ended[1]}\text{{{ended[2]}}}") if ended else None
+        if ended is None or not (tight or ended[2]):
+            return self.trees
+        extra = parse(rf"{ended[1]}\text{{{ended[3]}}}")
         return self.trees if extra is None else [*self.trees, extra]
 
 
@@ -219,12 +245,31 @@ def _decided(
         return Equivalence(False, "text")
     if answer.text == gold.text or compact(answer.text) == compact(gold.text):
         return Equivalence(True, "text")
+    if (equal := same_meaning(answer.raw, gold.raw)) is not None:
+        return Equivalence(equal, "text")
+    if len(gold.text) < _LONGEST_FIGURE and _same_figure(answer.text, gold.text):
+        return Equivalence(True, "text")
     if gold.range and (equal := same_range(answer.raw, gold.range)) is not None:
         return Equivalence(equal, "structure")
     verdict = _by_kind(answer, gold, kind) or _by_tree(answer, gold, tolerance)
     if verdict.equal is not True and (answer.qualified or gold.qualified):
         return _without_qualifiers(answer, gold, kind, tolerance) or verdict
     return verdict
+
+
+def _same_figure(one: str, other: str) -> bool:
+    r"""Whether one names the figure of the other without its kind, or its factors turned round.
+
+    >>> _same_figure(r"\angle ABC", "ABC"), _same_figure(r"\angle ABC", r"\triangle ABC")
+    (True, False)
+    >>> _same_figure("xy", "yx"), _same_figure("no", "on")
+    (True, False)
+    """
+    if _FACTORS.fullmatch(one) and _FACTORS.fullmatch(other):
+        return sorted(one) == sorted(other)
+    marked, bare = (one, other) if one.startswith("\\") else (other, one)
+    figure = _FIGURE.fullmatch(marked)
+    return figure is not None and figure[1] == bare
 
 
 def _without_qualifiers(
@@ -351,10 +396,12 @@ def _by_tree(answer: _Reading, gold: _Reading, tolerance: float | None) -> Equiv
     mine_read, gold_read = answer.trees, gold.trees
     if gold.number or any(tree.head == "unit" for tree in gold_read):
         mine_read = answer.trees_with_unit  # 5 m for a gold of 5, never 6m for 6
+        if not gold.number:
+            mine_read = answer.trees_with_tight_unit
         if not mine_read and (figure := plain(number_of_sentence(answer.text))):
             mine_read = [number(figure.value)]
     if any(tree.head == "unit" for tree in mine_read) or _RATE.search(gold.text):
-        gold_read = gold.trees_with_unit
+        gold_read = gold.trees_with_tight_unit
     symbolic = SymbolicBudget()
     for mine in mine_read:
         for theirs in gold_read:

@@ -79,6 +79,15 @@ _MARKUP = re.compile(
     r"\*\*|^\*|\*$|__(?=\S)|</?(?:answer|b|i|strong|em)>|<\|[a-z_]+\|>|</s>|`+", re.IGNORECASE
 )
 
+# ]1,2] as French and German books write (1,2]
+_OUTWARD = re.compile(r"([\[\]])([^\[\]()]{1,60}[,;][^\[\]()]{1,60})([\[\]])")
+
+
+def _inward(found: re.Match[str]) -> str:
+    opening, ends, closing = found.groups()
+    return ("(" if opening == "]" else "[") + ends + (")" if closing == "[" else "]")
+
+
 _ARTICLES = re.compile(r"\b(?:the|a|an)\b")
 _TEXT_COMMAND = re.compile(
     r"\\(?:text|mbox|mathrm|mathbf|mathit|mathsf|textbf|textit|textrm|textnormal|emph|operatorname)\b\s*"
@@ -97,6 +106,10 @@ def tidy(text: str) -> str:
     if not text.isascii():
         text = _plain_signs(text)
     text = _CONTROL.sub(" ", text).strip()
+    if text[:1] == text[-1:] == "'" and len(text) > 2:
+        text = text[1:-1].strip()
+    if text[:1] == "]" or text[-1:] == "[":
+        text = _OUTWARD.sub(_inward, text)
     if "\\" in text and _HAS_STYLE.search(text):
         text = _without_style(text)
     if ".." in text or "dots" in text:

@@ -191,6 +191,8 @@ def _chain(node: Node, work: Work) -> list[Piece] | None:
         return _piece(low, high, first, last, work)
     if len(signs) != 1 or signs[0] not in _FLIPPED:
         return None
+    if (both := _without_absolute(parts[0], signs[0], parts[1])) is not None:
+        return _pieces(both, work)
     solved = _solved(parts[0], signs[0], parts[1])
     if solved is None:
         return None
@@ -205,6 +207,20 @@ def _chain(node: Node, work: Work) -> list[Piece] | None:
     if sign[0] == "<":
         return _piece(_BELOW, end, False, closed, work)
     return _piece(end, _INFINITE, closed, False, work)
+
+
+def _without_absolute(left: Node, sign: str, right: Node) -> Node | None:
+    """Write |x| < 2 as -2 < x and x < 2, and |x| > 2 as x < -2 or x > 2."""
+    if right.head == "fn" and right.name == "abs":
+        left, sign, right = right, _FLIPPED[sign], left
+    if left.head != "fn" or left.name != "abs" or symbols(right) or sign[0] not in "<>":
+        return None
+    inner = left.args[0]
+    ends = (
+        Node("chain", (inner, right), sign),
+        Node("chain", (inner, negative(right)), _FLIPPED[sign]),
+    )
+    return Node("inter" if sign[0] == "<" else "union", ends)
 
 
 def _unknown(node: Node) -> bool:

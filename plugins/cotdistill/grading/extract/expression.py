@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from cotdistill.grading.equivalence.meanings import meaning_of, stated_meaning
 from cotdistill.grading.extract.number import NUMBER, best_number, quantity_at
 from cotdistill.grading.extract.spans import (
     has_prose,
@@ -26,6 +27,11 @@ _WORD = re.compile(r"(?<!\\)[A-Za-z]{2,}")
 _WHOLE = 300  # characters: a longer text is not an answer and nothing else
 _EQUATION_AFTER = re.compile(r"[^.!?\n]*[=≈]\s*")
 _IS = re.compile(r"\b(?:is|are|equals?|be|becomes|为|是)\s|:\s|比例为|为(?=[\d(])")
+_WHOLE_VALUES = re.compile(
+    r"(?<![\d:])\d{1,4}(?:\s?:\s?\d{1,4})+(?:\s?[ap]\.?\s?m\b\.?)?|\d*\s?√\s?\(?\d+\)?",
+    re.IGNORECASE,
+)
+_SYMBOLS_AFTER = re.compile(r"(?:\s?(?:\*\s?)?(?:π|\\pi(?![a-z])|√\s?\(?\d+\)?|pi\b))+")
 _BALANCED_START = re.compile(r"[\s*_`\"“]*")
 
 
@@ -64,6 +70,8 @@ def expression_in_prose(text: str, start: int, end: int) -> Span | None:
     begin, stop = trimmed(text, start, end)
     if begin >= stop:
         return None
+    if meaning_of(text[begin:stop]):
+        return begin, stop
     if stop - begin <= _WHOLE and not has_prose(text, begin, stop):
         whole = mathematics_at(text, begin, stop)
         if whole is not None and whole[2] == stop:
@@ -76,8 +84,25 @@ def expression_in_prose(text: str, start: int, end: int) -> Span | None:
         pieces = mathematics_pieces(text, first, last)
         if pieces:
             return _run_of(text, pieces, last)
-        return _predicate(text, first, last) or best_number(text, first, last)
+        return (
+            _predicate(text, first, last)
+            or stated_meaning(text, *trimmed(text, first, last))
+            or _best_value(text, first, last)
+        )
     return None
+
+
+def _best_value(text: str, start: int, end: int) -> Span | None:
+    """Return the number of a sentence with what belongs to it: 12π, 2√3, 9:05 a.m."""
+    best = best_number(text, start, end)
+    if best is None:
+        return None
+    for whole in _WHOLE_VALUES.finditer(text, start, end):
+        if whole.start() <= best[0] < whole.end():
+            return trimmed(text, *whole.span())
+    if (more := _SYMBOLS_AFTER.match(text, best[1], end)) is not None:
+        return best[0], more.end()
+    return best
 
 
 def _predicate(text: str, start: int, end: int) -> Span | None:

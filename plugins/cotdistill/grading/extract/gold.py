@@ -19,6 +19,7 @@ _LETTER = re.compile(
 )
 _LETTER_AND_TEXT = re.compile(r"(?:\(([A-J])\)|([A-J])[):.])\s+\S.{0,200}")
 _PAIR = re.compile(r"[-−]?\d+,\d{1,2}|[-−]?\d{4,},\d+")  # 1,2: two numbers, not one
+_VARIABLE = re.compile(r"\{[^{}]*(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])[^{}]*\}")  # as in \frac{1}{x}
 _BOOLEAN = re.compile(r"(?:true|false|yes|no)\.?", re.IGNORECASE)
 _MATHEMATICS = re.compile(
     r"[\\$^=<>{}\[\]≤≥∞√π]|\d|^[-+]?inf(?:inity)?$|^[A-Za-z]$|[a-z]\([a-z]\)|(?<![A-Za-z])[A-Za-z]\)?(?:['’′]{1,3}|!)(?![A-Za-z])|\w\s?[-+*/]\s?\w"
@@ -65,7 +66,8 @@ def kind_of(answer: str) -> Kind:
         return "boolean"
     if DATE.fullmatch(answer):
         return "date"
-    if NUMBER.fullmatch(answer.strip("$ ")) and not _PAIR.fullmatch(answer.strip("$ ")):
+    bare = answer.strip("$ ")
+    if NUMBER.fullmatch(bare) and not _PAIR.fullmatch(bare) and not _VARIABLE.search(bare):
         return "number"
     if _MATHEMATICS.search(answer[:2_000]):
         return "expression"

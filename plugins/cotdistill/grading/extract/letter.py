@@ -54,8 +54,8 @@ _NOT_AFTER = re.compile(
     re.IGNORECASE,
 )
 _NOT_BEFORE = re.compile(
-    r"(?:\bnot|n['’]t(?: be)?|\bneither|\bnor|\bexcept|\bthan|\brule out|\beliminate|\bexclude"
-    r"|\bwhy|\bunlike)\s+"
+    r"(?:(?:\b|can)not(?: be)?|n['’]t(?: be)?|\bneither|\bnor|\bexcept|\bthan|\brule out"
+    r"|\beliminate|\bexclude|\bwhy|\bunlike)\s+"
     r"(?:\w+\s){0,1}[*\"'(\[$]{0,3}$",
     re.IGNORECASE,
 )
@@ -65,7 +65,7 @@ _REASON = re.compile(r"\s(?:because|since|as)\b")
 _ANOTHER = re.compile(
     rf"[*\"')\]}}$.]{{0,3}}\s?(?:,\s?(?:and|or)?|/|;|\band\b|\bor\b|&|\\text\{{\s?(?:and"
     rf"|or)\s?\}})\s*"
-    rf"(?:option\s|choice\s)?[*\"'$]{{0,2}}(?:[(\[][{_LETTERS}a-j][)\]]|[{_LETTERS}](?=[\s.,;)*]"
+    rf"(?:option\s|choice\s)?[*\"'$]{{0,2}}(?:[(\[][{_LETTERS}a-j][)\]]|[{_LETTERS}](?=[\s.,;)}}*$]"
     rf"|$)(?!\s(?:is|are|was|has|can)\b)(?!['’]))"
 )
 _EITHER = re.compile(r"\b(?:either|both|neither|between|any of|all of|one of)\b", re.IGNORECASE)
@@ -107,9 +107,7 @@ def letter_stated(
     """
     first = _AT_START.match(text, start, end)
     if first is not None and _is_choice(text, first, start, end, options):
-        if _ANOTHER.match(text, first.end(), end) or _EITHER.search(
-            text, start, first.start("letter")
-        ):
+        if _another(text, first, end) or _EITHER.search(text, start, first.start("letter")):
             return None
         if not _NOT_AFTER.match(text, first.end("letter"), end):
             return first["letter"].upper(), *first.span("letter")
@@ -270,7 +268,7 @@ def _opens_as_choice(
     rest = text[found.end() : end].strip(" .*_`\"'$}):")
     if not rest:
         return True
-    if _ANOTHER.match(text, found.end(), end) or _NOT_AFTER.match(text, found.end("letter"), end):
+    if _another(text, found, end) or _NOT_AFTER.match(text, found.end("letter"), end):
         return False
     if found["close"] and len(rest) < 200:
         return True
@@ -279,6 +277,11 @@ def _opens_as_choice(
         option = _plain((options or {}).get(found["letter"], ""))
         return bool(option) and option in _plain(rest)
     return after in ".:,。，：\n" or _REASON.match(text, found.end("letter"), end) is not None
+
+
+def _another(text: str, found: re.Match[str], end: int) -> re.Match[str] | None:
+    """Return what lists a second letter behind a first one, its closing bracket passed or not."""
+    return _ANOTHER.match(text, found.end(), end) or _ANOTHER.match(text, found.end("letter"), end)
 
 
 def _known(letter: str, options: Mapping[str, str] | None) -> bool:

@@ -44,6 +44,11 @@ NUMBER_WORD = re.compile(
     rf"(?:\sand\s(?:a|an|{_WORD})\s{_PART}|[\s-]{_PART})?\b",
     re.IGNORECASE,
 )
+# "The answer is half", with nothing behind it
+_ONE_WORD = re.compile(
+    r"[\s*_`\"“]*(?P<word>(?:(?:a|one)[\s-])?(?:half|quarter|third|dozen))(?=[\s*_`\"”.!]*$)",
+    re.IGNORECASE,
+)
 _LEAD = re.compile(
     r"(?:[\s*_`\"“(\[]|US(?=\s?\$)|Rs\.?|USD|EUR|\\(?:text|mathrm|mathbf|textbf)\{|\\[,;! ]"
     r"|a total of|a|an|only|just|about"
@@ -112,6 +117,8 @@ def number_stated(text: str, start: int, end: int) -> Span | None:
     later = _concluded(text, begin, end)
     if later is not None:
         return later
+    if alone := _ONE_WORD.match(text, start, end):
+        return alone.span("word")
     first = NUMBER.match(text, begin, end) or NUMBER_WORD.match(text, begin, end)
     if first is not None:
         if _BOUNDS.search(text, max(start, begin - 16), first.start()):
@@ -136,7 +143,7 @@ _ASIDE = re.compile(
 )
 _WORKED_OUT = re.compile(r"\d[^=]*=\s?[$]?\d")  # (6 - 3 = 3): the result is in the brackets
 _SPOKEN_OPERATOR = re.compile(
-    rf"\s(?:{_PART}|squared|cubed|factorial|dozen"
+    rf"\s(?:{_PART}|squared|cubed|factorial|dozen|(?:with (?:a )?)?remainder (?:of )?\d+|[rR]\s?\d+"
     rf"|(?:more|less|fewer) than\s\$?[b-hj-z]\b(?!\s[a-z]{{2}}))"
 )
 _UNIT = (

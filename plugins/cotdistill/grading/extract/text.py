@@ -20,6 +20,10 @@ _CLAIM = re.compile(
     r"(?P<word>true|false|correct|incorrect)\b",
     re.IGNORECASE,
 )
+_BARE = re.compile(
+    r"(?:(?:so|thus|therefore|hence),?\s)?(yes|no|true|false)(?=[\s,;:]|$)", re.IGNORECASE
+)
+_OPENING = re.compile(r"[\s*(\[\"]*(yes|no|true|false)(?=[\s.,;:!*)\]\"]|$)", re.IGNORECASE)
 _AT_LAST = re.compile(r"\b(?:is|are|be)[\s:$\\(*]{1,4}(true|false)[\s$\\)*]{0,3}$", re.IGNORECASE)
 _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
@@ -68,16 +72,18 @@ def boolean_in_prose(text: str, start: int, end: int) -> Span | None:
         if claim is not None:
             return claim.span("word")
         begin, stop = trimmed(text, begin, stop)
-        bare = re.compile(
-            r"(?:(?:so|thus|therefore|hence),?\s)?(yes|no|true|false)(?=[\s,;:]|$)", re.IGNORECASE
-        )
-        claim = bare.match(text, begin, stop) or _AT_LAST.search(text, begin, stop)
+        both = _BOTH.match(text, begin, stop)
+        begin = both.end() if both else begin
+        begin += len(text[begin:stop]) - len(text[begin:stop].lstrip(" :?"))
+        claim = _BARE.match(text, begin, stop) or _AT_LAST.search(text, begin, stop)
         if claim is not None and not _NO_OF.match(text, claim.start(1), stop):
             return claim.span(1)
-    opening = re.compile(
-        r"[\s*(\[\"]*(yes|no|true|false)(?=[\s.,;:!*)\]\"]|$)", re.IGNORECASE
-    ).match(text, start, end)
-    if opening is not None and not _NO_OF.match(text, opening.start(1), end):
+    opening = _OPENING.match(text, start, end)
+    if (
+        opening is not None
+        and not _BOTH.match(text, opening.start(1), end)
+        and not _NO_OF.match(text, opening.start(1), end)
+    ):
         return opening.span(1)
     return None
 

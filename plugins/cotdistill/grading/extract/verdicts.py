@@ -78,8 +78,8 @@ _DENIAL_STEMS = (
     "ไม่ 错 錯 不 非 違 間違 ない 誤 틀렸 틀린 아니 아닙 wrong eliminat"
 )
 _DENIAL_WORDS = (
-    "not no nor neither never false nicht kein keine nein no pas ne non niet geen inte ikke ei "
-    "eivät nie není nem nu не ні δεν değil bukan tidak hindi si nije ne"
+    "not cannot no nor neither never false nicht kein keine nein no pas ne non niet geen inte "
+    "ikke ei eivät nie není nem nu не ні δεν değil bukan tidak hindi si nije ne"
 )
 _BETWEEN_CLAUSES = re.compile(
     r"[,;:，；。、]\s?(?!\s?[(\[*\"'“‘]{0,3}[A-J](?:[^A-Za-z]|$))|\s[-–—]\s(?!\s?[A-J](?:[^A-Za-z]|$))"
