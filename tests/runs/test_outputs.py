@@ -222,6 +222,9 @@ def test_the_log_shows_the_last_loss_even_while_a_line_is_written(tmp_path: Path
     evaluated = {"current_steps": 40, "total_steps": 90, "eval_loss": 9.0}
     log.write_text(json.dumps(line) + "\n" + json.dumps(evaluated) + "\n")
     assert str(training_now(tmp_path)) == "step 40/90 loss 0.1235"
+    timed = line | {"current_steps": 50, "throughput": 1234.5}
+    log.write_text(json.dumps(timed) + "\n")
+    assert str(training_now(tmp_path)) == "step 50/90 loss 0.1235 1,234 tokens/s 0:00:10 left"
 
 
 def exported(folder: Path, eos: Any, config: Any) -> Path:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from cotdistill.runs.watch import Event
 
 _QUIET_SECONDS = 30.0
+_LATER_SECONDS = 300.0
+_EARLY_LINES = 10
+"""After so many status lines in a row a log gets them less often: a training may take days."""
 
 
 def run(
@@ -130,15 +133,20 @@ class _Lines:
     def __init__(self) -> None:
         self.last = time.monotonic()
         self.line = ""
+        self.quiet_lines = 0
 
     def __call__(self, events: list[Event], line: str) -> None:
         shown = [event for event in events if _is_worth_a_line(event)]
         for event in shown:
             _say(str(event))
-        quiet = time.monotonic() - self.last >= _QUIET_SECONDS
+        pause = _QUIET_SECONDS if self.quiet_lines < _EARLY_LINES else _LATER_SECONDS
+        quiet = time.monotonic() - self.last >= pause
+        if shown:
+            self.quiet_lines = 0
         if quiet and line != self.line:
             _say(line)
             self.line = line
+            self.quiet_lines += 1
         if shown or quiet:
             self.last = time.monotonic()
 

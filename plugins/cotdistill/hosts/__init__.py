@@ -26,6 +26,7 @@ PUBLIC_MODULES = (
     "machine.gpus",
     "machine.processes",
     "machine.program",
+    "progress_bar",
     "prompt_parity",
     "ray",
     "replaced",

@@ -7,11 +7,13 @@ machine and for jobs on a cluster that shares the folder.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from cotdistill.hosts.llamafactory.outputs import training_now
+from cotdistill.hosts.llamafactory.outputs import TrainingNow, training_now
+from cotdistill.hosts.progress_bar import last_bar
 from cotdistill.runs.jobs import Job, JobId, Jobs, log_of, marker_of
 from cotdistill.runs.records import Attempt, attempt_path, read_attempt, read_record
 
@@ -74,12 +76,23 @@ class Watch:
         return " · ".join([*parts, *now[:3], *([f"{len(now) - 3} more"] if len(now) > 3 else [])])
 
     def place(self, job: JobId) -> str:
-        """Return the progress of a running job; of a training its step, loss and time left."""
-        known = self.jobs[job]
-        now = (
-            training_now(self.folder / known.output) if job[0] == "train" and known.output else None
-        )
-        return f"{known} {now}" if now else str(known)
+        """Return the progress of a running job as far as its host tells it.
+
+        Of a training it is the step, the loss, the speed and the time left; before its first step,
+        and of other jobs, what the host's progress bar says, or how long the job has been starting.
+        """
+        known, attempt = self.jobs[job], self.running[job]
+        bar = last_bar(self.folder / log_of(job), attempt.log_from)
+        now = None
+        if job[0] == "train" and known.output:
+            now = training_now(self.folder / known.output)
+            if bar and not bar.what and (now is None or bar.total == now.steps):
+                now = now or TrainingNow(bar.done, bar.total, left=bar.left)
+                if bar.done > now.step:
+                    now = replace(now, step=bar.done, left=bar.left)
+        if now is None and bar is None:
+            return f"{known} {_since(attempt.started)}"
+        return f"{known} {now or bar}"
 
     def _forget(self, job: JobId) -> None:
         self.waiting.pop(job, None)
@@ -107,6 +120,16 @@ class Watch:
             return [Event("failed", self.jobs[job], f"see {self.folder / log_of(job)}")]
         self.running.pop(job, None)
         return [Event("stopped", self.jobs[job])] if attempt.state == "stopped" else []
+
+
+def _since(started: str) -> str:
+    """Say how long ago a job was started, in whole minutes and seconds."""
+    try:
+        then = datetime.fromisoformat(started)
+    except ValueError:
+        return "started"
+    seconds = max(0, round((datetime.now(UTC) - then).total_seconds()))
+    return f"started {seconds // 60}:{seconds % 60:02d} ago"
 
 
 def _start(notes: dict[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,17 +114,22 @@ _TAIL = 4096
 
 @dataclass(frozen=True)
 class TrainingNow:
-    """The progress of a training: steps done and in all, last loss, the host's own time left."""
+    """The progress of a training: steps done and in all, last loss, the host's own time left.
+
+    Units: tokens a second since the start, of all devices; None where the host does not count.
+    """
 
     step: int
     steps: int
-    loss: float | None
-    left: str
+    loss: float | None = None
+    left: str = ""
+    speed: float | None = None
 
     def __str__(self) -> str:
         loss = "" if self.loss is None else f" loss {self.loss:.4g}"
+        speed = "" if self.speed is None else f" {self.speed:,.0f} tokens/s"
         left = f" {self.left} left" if self.left else ""
-        return f"step {self.step}/{self.steps}{loss}{left}"
+        return f"step {self.step}/{self.steps}{loss}{speed}{left}"
 
 
 def training_now(output: Path) -> TrainingNow | None:
@@ -139,21 +144,25 @@ def training_now(output: Path) -> TrainingNow | None:
             lines = stream.read().decode("utf-8", "replace").splitlines()
     except OSError:
         return None
-    step = steps = 0
-    left = ""
+    now: TrainingNow | None = None
     for line in reversed(lines):
         try:
             row = json.loads(line)
             if not isinstance(row, dict) or "current_steps" not in row:
                 continue
-            if not steps:
-                step, steps = int(row["current_steps"]), int(row.get("total_steps", 0))
-                left = str(row.get("remaining_time", ""))
+            if now is None:
+                speed = row.get("throughput")
+                now = TrainingNow(
+                    step=int(row["current_steps"]),
+                    steps=int(row.get("total_steps", 0)),
+                    left=str(row.get("remaining_time", "")),
+                    speed=speed if isinstance(speed, int | float) else None,
+                )
         except (ValueError, TypeError, OverflowError, RecursionError):
             continue
         if isinstance(row.get("loss"), int | float):
-            return TrainingNow(step, steps, float(row["loss"]), left)
-    return TrainingNow(step, steps, None, left) if steps else None
+            return replace(now, loss=float(row["loss"]))
+    return now if now and now.steps else None
 
 
 def training_fault(output: Path) -> str:

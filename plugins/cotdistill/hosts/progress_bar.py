@@ -1,0 +1,53 @@
+"""What a host's progress bar says, read from the end of its log.
+
+The hosts draw their bars with tqdm, each state after a carriage return. That is the first sign of
+life of a slow training, whose own log has a line only every few steps.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_TAIL = 16 * 1024
+_BAR = re.compile(
+    r"(?P<what>[^\r\n|%]*?):? *(?P<percent>\d+)%\|[^|\r\n]*\| *(?P<done>\d+)/(?P<total>\d+)"
+    r" \[[\d:]+<(?P<left>[\d:?]+), *(?P<rate>[^\]\r\n]+)\]"
+)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """The last state of a progress bar: what it counts, how far it is, the time left as shown.
+
+    `what` and `left` are empty where the bar does not say.
+    """
+
+    what: str
+    done: int
+    total: int
+    left: str
+
+    def __str__(self) -> str:
+        what = f"{self.what} " if self.what else ""
+        left = f" {self.left} left" if self.left else ""
+        return f"{what}{self.done}/{self.total}{left}"
+
+
+def last_bar(log: Path, start: int = 0) -> Bar | None:
+    """Return the last progress bar in a log, from byte `start` on; None where there is none."""
+    try:
+        with log.open("rb") as stream:
+            size = stream.seek(0, 2)
+            stream.seek(max(start, size - _TAIL))
+            text = stream.read().decode("utf-8", "replace")
+    except OSError:
+        return None
+    found = None
+    for found in _BAR.finditer(text):  # noqa: B007 -- the last one counts
+        pass
+    if found is None:
+        return None
+    left = "" if "?" in found["left"] else found["left"]
+    return Bar(found["what"].strip(), int(found["done"]), int(found["total"]), left)

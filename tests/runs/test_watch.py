@@ -1,0 +1,73 @@
+"""What is shown of running jobs: from their start on, whatever the host has told so far."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from cotdistill.cli import run as run_verb
+from cotdistill.runs.jobs import Job, JobId, log_of
+from cotdistill.runs.records import Attempt, write_attempt
+from cotdistill.runs.watch import Watch
+
+TRAIN: JobId = ("train", "one")
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> Watch:
+    """One training that has just been started, in a log that an earlier attempt wrote into."""
+    log = tmp_path / log_of(TRAIN)
+    log.parent.mkdir(parents=True)
+    log.write_text(" 90%|###   | 9/10 [00:01<00:01,  5.00it/s]\n")
+    attempt = Attempt("running", {}, "m:1:1", "r", "now", log_from=log.stat().st_size)
+    write_attempt(tmp_path, TRAIN, attempt)
+    found = Watch(tmp_path, {TRAIN: Job(*TRAIN, output="checkpoints/one")}, "r")
+    found.expect([TRAIN])
+    assert [event.what for event in found.look()] == ["started"]
+    return found
+
+
+def log(watch: Watch, text: str) -> None:
+    with (watch.folder / log_of(TRAIN)).open("a") as stream:
+        stream.write(text)
+
+
+def test_a_slow_training_shows_its_steps_before_its_own_log_has_a_line(watch: Watch) -> None:
+    assert watch.place(TRAIN) == "train one started"
+    log(watch, "Running tokenizer on dataset:  16%|#    | 10/64 [00:00<00:01, 50.8 examples/s]\r")
+    assert watch.place(TRAIN) == "train one Running tokenizer on dataset 10/64 00:01 left"
+    log(watch, "\n  0%|          | 0/20 [00:00<?, ?it/s]\r")
+    assert watch.place(TRAIN) == "train one step 0/20"
+    log(watch, "  5%|#     | 1/20 [02:01<38:23, 121.2s/it]\r")
+    assert watch.place(TRAIN) == "train one step 1/20 38:23 left"
+
+
+def test_the_bar_goes_on_where_the_trainer_logs_every_few_steps_only(watch: Watch) -> None:
+    output = watch.folder / "checkpoints/one"
+    output.mkdir(parents=True)
+    row = {"current_steps": 10, "total_steps": 20, "loss": 0.5, "throughput": 300.0}
+    text = json.dumps(row | {"remaining_time": "0:20:00"}) + "\n"
+    (output / "trainer_log.jsonl").write_text(text)
+    log(watch, " 60%|###   | 12/20 [24:01<16:00, 120.0s/it]\r")
+    assert watch.place(TRAIN) == "train one step 12/20 loss 0.5 300 tokens/s 16:00 left"
+    log(watch, " 50%|###   | 4/8 [00:01<00:01,  5.00it/s]\r")  # the evaluation inside it
+    assert watch.place(TRAIN) == "train one step 10/20 loss 0.5 300 tokens/s 0:20:00 left"
+
+
+def test_a_log_gets_status_lines_often_at_first_and_seldom_later(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(run_verb.time, "monotonic", lambda: now)
+    tell = run_verb._Lines()
+    shown = []
+    for second in range(0, 3600, 5):
+        now = float(second)
+        tell([], f"at {second}")
+        if capsys.readouterr().err:
+            shown.append(second)
+    assert shown[:3] == [30, 60, 90]
+    assert {later - before for before, later in itertools.pairwise(shown[9:])} == {300}
