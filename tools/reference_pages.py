@@ -26,7 +26,8 @@ INTRODUCTIONS = {
     "students": "Models that a study can name as they are, with LLaMA-Factory's name of their chat "
     "template. Any other model is given by `model` and `template`.",
     "datasets": "Training sets on the Hugging Face Hub. `cotdistill list datasets` also shows the "
-    "local files of the CoT-factors grid (156 cells).",
+    "local files of the source repositories: the CoT-factors grid (156 cells) and zero-shot "
+    "OpenBookQA, Mentor-KD's teacher and mentor chains, GSI's rationales and programs, MiCoTA's.",
     "benchmarks": "Test sets that `cotdistill prepare NAME` downloads or reads from a file, with "
     "the number of questions per split.",
     "tasks": "lm-eval tasks and groups, for `--tasks`; see [tasks.md](../tasks.md).",

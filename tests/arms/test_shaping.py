@@ -148,3 +148,17 @@ def test_an_arm_whose_rows_have_no_answer_at_all_is_refused(
     with pytest.raises((AssertionError, DataError)):
         built({"a": {"file": "talk.jsonl", "target": {"separator": " --> "}}}, "a")
     assert "7 rows in all have no answer" in capsys.readouterr().err
+
+
+def test_a_registered_file_of_chains_ends_in_mentor_kds_arrow(
+    built: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    write_rows = [mentor_row(3), mentor_row(5, initial_correct=False, completion="7.0")]
+    write_jsonl(tmp_path / "aug/t5_large/svamp_rand3_aug3.json", write_rows)
+    arm = {
+        "dataset": "mentor_kd_svamp_t5_large",
+        "folder": ".",
+        "filter": {"grade": "strict"},
+        "target": {"answer": "gold", "separator": " --> "},
+    }
+    assert built({"a": arm}, "a") == ["One more than 3 is 4. --> 4"]

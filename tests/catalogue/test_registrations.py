@@ -36,7 +36,15 @@ def test_every_registration_is_read_and_counted() -> None:
     folder = bundle_folder("dataset_info")
     assert len(read_registrations(folder / HUB_DATASETS)) == 22
     assert len(read_registrations(folder / CELLS)) == 156
-    assert len(datasets()) == 180  # and MiCoTA's two files
+    assert len(read_registrations(folder / "mentor_kd.json")) == 8 + 2 * 7
+    assert len(read_registrations(folder / "gsi.json")) == 6
+    assert len(datasets()) == 210  # and two files each of MiCoTA and of zero-shot OpenBookQA
+
+
+def test_registered_files_that_a_teacher_wrote_with_the_gold_are_marked() -> None:
+    shown = {name: e.about.gold_shown for name, e in datasets().items() if e.about.gold_shown}
+    assert shown == {"obqa_zero_shot_gold_shown": True}
+    assert datasets()["obqa_zero_shot_gold_hidden"].about.gold_shown is False
 
 
 def test_hub_entries_are_called_as_on_the_hub_and_all_say_their_licence() -> None:
@@ -102,12 +110,13 @@ def test_llamafactorys_own_parser_reads_every_entry_as_meant(tmp_path: Path) -> 
     folder = bundle_folder("dataset_info")
     hub = read_registrations(folder / HUB_DATASETS)
     cells = read_registrations(folder / CELLS)
-    everything = {name: entry.as_entry() for name, entry in {**hub, **cells}.items()}
+    local = {name: entry for name, entry in datasets().items() if entry.file_name}
+    everything = {name: entry.as_entry() for name, entry in {**hub, **cells, **local}.items()}
     (tmp_path / "dataset_info.json").write_text(json.dumps(everything), encoding="utf-8")
     packaged = registrations_as_read(list(hub), folder)  # with its `_about` keys, as shipped
     read = registrations_as_read(list(everything), tmp_path)
     assert {name: read[name] for name in packaged} == packaged
-    assert len(read) == 178
+    assert len(read) == 210
     for name, entry in {**hub, **cells}.items():
         theirs = read[name]
         assert theirs["dataset_name"] == (entry.hf_hub_url or entry.file_name)

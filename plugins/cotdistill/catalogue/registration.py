@@ -50,16 +50,22 @@ class Cell(Shape):
     questions: str
     teacher: Literal["chatgpt", "gemini", "llama", "human", "none"]
     level: int | None = Field(default=None, ge=1, le=6)
-    format: Literal["natural", "bsm", "rar", "sym", "answer-only"] = "natural"
+    format: Literal["natural", "bsm", "rar", "sym", "zero-shot", "answer-only"] = "natural"
 
 
 class About(Shape):
-    """What a user should know before training on it; LLaMA-Factory ignores this key."""
+    """What a user should know before training on it; LLaMA-Factory ignores this key.
+
+    `gold_shown` says whether the teacher saw the reference answer, None where it is not known. A
+    file of an `own_shape` is read by its rows' keys, so that its reference answers are read too.
+    """
 
     licence: str
     source: str
     rows: int | None = Field(default=None, ge=1)
     note: str | None = None
+    gold_shown: bool | None = None
+    own_shape: bool = False
     cell: Cell | None = None
 
 

@@ -34,6 +34,9 @@ def studies_table() -> Table:
     return _table(("study", "students", "arms", "about"), rows)
 
 
+_GOLD_SHOWN = {None: "", True: "; teacher saw the gold", False: "; teacher did not see the gold"}
+
+
 def datasets_table() -> Table:
     """List the registered datasets."""
     files = dataset_files()
@@ -44,7 +47,7 @@ def datasets_table() -> Table:
                 entry.hf_hub_url or f"file {entry.file_name}",
                 f"{entry.about.rows:,}" if entry.about.rows else "",
                 entry.about.licence,
-                entry.about.source,
+                entry.about.source + _GOLD_SHOWN[entry.about.gold_shown],
             ),
             files[name],
         )

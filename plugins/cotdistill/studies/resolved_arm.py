@@ -368,6 +368,8 @@ def puzzle_faults(arm: PuzzleArm, where: str) -> Iterator[Fault]:
 
 def _columns(registration: Registration) -> ReadColumns:
     columns = registration.columns
+    if registration.about.own_shape:
+        return ReadColumns()
     return ReadColumns(
         columns.prompt, columns.query, columns.response, columns.system, columns.messages
     )
