@@ -10,15 +10,35 @@ import reprlib
 import types
 from typing import Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from cotdistill.errors import Fault, FaultsError, did_you_mean
+
+
+def key(default: Any, about: str, example: Any, **limits: Any) -> Any:
+    """Return the field of a shape with what the JSON Schema says of it: its meaning, an example.
+
+    `...` as the default makes the key a required one; the limits are pydantic's.
+
+    >>> key(16, "rows of one step", 64, ge=1).description
+    'rows of one step'
+    """
+    return Field(default, description=about, examples=[example], **limits)
 
 
 class Shape(BaseModel):
     """A declared shape: unknown keys are faults and a value never changes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), serialize_by_alias=True
+    )
 
     @field_validator("*", mode="before")
     @classmethod

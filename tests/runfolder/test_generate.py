@@ -20,6 +20,7 @@ from cotdistill.files import atomic as whole
 from cotdistill.hosts.llamafactory.arguments import accepted_by_llamafactory
 from cotdistill.runfolder.config_files import argument_faults
 from cotdistill.runfolder.generate import Generated, check_study_files, generate
+from cotdistill.runfolder.job import Jobs, read_declared_jobs
 from cotdistill.runfolder.manifest import read_manifest
 from cotdistill.studies.load import load_study, shipped_studies
 
@@ -44,6 +45,12 @@ def made(study: Study, study_file: WriteStudy, folder: Path) -> Generated:
     return generate(str(study_file(study)), folder)
 
 
+def declared(folder: Path) -> Jobs:
+    jobs = read_declared_jobs(folder)
+    assert jobs is not None
+    return jobs
+
+
 def test_every_run_has_its_files(
     small_study: Study, study_file: WriteStudy, tmp_path: Path
 ) -> None:
@@ -52,12 +59,13 @@ def test_every_run_has_its_files(
     done = made(small_study, study_file, tmp_path / "run")
     assert len(done.new) == 1 * 2 * 2 * 2
     assert done.new[0] == "tiny--answer-only--full--s1"
+    jobs = declared(tmp_path / "run")
     for run in read_manifest(tmp_path / "run"):
         for file in (run.files.train, run.files.export, run.files.eval, run.files.data):
             if file:
                 assert (tmp_path / "run" / file).is_file()
         assert (run.files.export is not None) == (run.recipe == "lora")
-        assert (run.stages.export is not None) == (run.recipe == "lora")
+        assert (("export", run.run) in jobs) == (run.recipe == "lora")
 
 
 def test_the_same_study_gives_the_same_bytes_and_touches_nothing(
@@ -105,6 +113,7 @@ def test_a_changed_knob_changes_only_what_depends_on_it(
     assert {name for name in before if before[name] != after[name]} == {
         "study.yaml",
         "manifest.jsonl",
+        "jobs.jsonl",
         "train/tiny--answer-only--slow--s42.yaml",
         "train/tiny--fine--slow--s42.yaml",
     }
@@ -155,12 +164,14 @@ def test_the_header_is_the_stock_command_and_run_evaluates_by_the_resumable_one(
     small_study: Study, study_file: WriteStudy, tmp_path: Path
 ) -> None:
     made(small_study, study_file, tmp_path / "run")
+    jobs = declared(tmp_path / "run")
     for run in read_manifest(tmp_path / "run"):
-        train = (tmp_path / "run" / run.files.train).read_text()
-        assert f"# Run it:  {' '.join(run.stages.train.command)}\n" in train
+        train = (tmp_path / "run" / str(run.files.train)).read_text()
+        assert f"# Run it:  {' '.join(jobs['train', run.run].command)}\n" in train
         score = tmp_path / "run" / run.files.eval
         assert f"# Run it:  lm-eval run --config {score}\n" in score.read_text()
-        assert run.stages.evaluate.command == ("cotdistill", "eval", "run", "--config", str(score))
+        command = jobs["evaluate", run.run].command
+        assert command == ("cotdistill", "eval", "run", "--config", str(score))
 
 
 def test_torchrun_is_asked_for_where_several_gpus_train(
@@ -169,7 +180,7 @@ def test_torchrun_is_asked_for_where_several_gpus_train(
     small_study["hardware"] = {"gpus": 4, "nodes": 2}
     small_study["recipes"]["full"] |= {"per_device_batch": 1, "deepspeed": "z3"}
     made(small_study, study_file, tmp_path / "run")
-    train = read_manifest(tmp_path / "run")[0].stages.train
+    train = declared(tmp_path / "run")["train", "tiny--fine--full--s42"]
     assert train.env == {"FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "4", "NNODES": "2"}
     assert train.gpus == 4
     assert json.loads((tmp_path / "run" / "deepspeed" / "z3.json").read_text())
@@ -185,10 +196,11 @@ def test_an_environment_stands_before_the_command(
         "evaluate": str(tmp_path / "venv"),
     }
     made(small_study, study_file, tmp_path / "run")
-    stages = read_manifest(tmp_path / "run")[0].stages
-    assert stages.prepare is None
-    assert stages.train.command[:5] == ("conda", "run", "-n", "train", "llamafactory-cli")
-    assert stages.evaluate.command[0] == str(tmp_path / "venv" / "bin" / "cotdistill")
+    jobs = declared(tmp_path / "run")
+    run = "tiny--fine--full--s42"
+    assert jobs["prepare", "fine"].own == ()
+    assert jobs["train", run].command[:5] == ("conda", "run", "-n", "train", "llamafactory-cli")
+    assert jobs["evaluate", run].command[0] == str(tmp_path / "venv" / "bin" / "cotdistill")
 
 
 def test_arms_of_other_sizes_are_reported_to_differ_in_steps(

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from cotdistill.cli.main import main
 from cotdistill.errors import DataError
+from cotdistill.runfolder.job import Command
 from cotdistill.runfolder.manifest import (
     MANIFEST,
-    Command,
     manifest_text,
     read_manifest,
     write_manifest,

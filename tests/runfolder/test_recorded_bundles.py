@@ -11,6 +11,7 @@ from cotdistill.cli.main import main
 from cotdistill.files.bundle import bundle_folder, bundles
 from cotdistill.runfolder.bundles import in_recorded_bundles, recorded_bundles
 from cotdistill.runfolder.generate import generate
+from cotdistill.runfolder.job import read_declared_jobs
 from cotdistill.runfolder.manifest import read_manifest
 from third_party import STUDY, write_bundle
 
@@ -39,7 +40,8 @@ def test_a_study_of_their_students_rows_template_and_task_becomes_a_run_folder(
     ]  # fmt: skip
     assert len((folder / "data" / "rows.jsonl").read_text().splitlines()) == 4
     (run,) = read_manifest(folder)
-    assert run.stages.evaluate.env == {"COTDISTILL_BUNDLES": str(theirs)}
+    jobs = read_declared_jobs(folder) or {}
+    assert jobs["evaluate", run.run].env == {"COTDISTILL_BUNDLES": str(theirs)}
 
 
 def test_the_study_s_own_folder_need_not_be_named(theirs: Path, tmp_path: Path) -> None:

@@ -63,5 +63,5 @@ def test_a_revision_of_something_local_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FaultsError) as caught:
         generate(str(study), tmp_path / "run")
     text = str(caught.value)
-    assert "students.0.revision: a revision is given, and" in text
+    assert "models.model.revision: a revision is given, and" in text
     assert "arms.levels.revision: a revision is given, and 'SVAMP_ChatGPT_level1' is" in text

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from cotdistill.files.templates import render
 from cotdistill.hosts.machine.processes import marked
+from cotdistill.runfolder.stages import snakefile_text
 
 # Each step adds to the weights, so a training that was interrupted and went on right ends with the
 # same weights as one that was not. A lock that children do not inherit tells two trainers apart.
@@ -134,7 +134,7 @@ class Study:
             self._write(f"eval/{run}.yaml", self.scores[run])
             rows.append(self._row(run, settings))
         (self.folder / "study.yaml").write_text(STUDY)
-        (self.folder / "Snakefile").write_text(render("run/Snakefile.j2", {"study": "tiny"}))
+        (self.folder / "Snakefile").write_text(snakefile_text("tiny"))
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (self.folder / "manifest.jsonl").write_text(lines)
 

@@ -64,14 +64,16 @@ def test_a_student_learns_from_fine_rationales_on_the_stock_hosts(tmp_path: Path
     pytest.importorskip("llamafactory")
     pytest.importorskip("lm_eval")
     from cotdistill.arms.build import build_student
+    from cotdistill.runfolder.job import read_declared_jobs
 
     folder = tmp_path / "run"
     run_cli("generate", "quickstart", "-o", str(folder), "--set", "recipes.full.max_steps=150")
     lines = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
     run = next(line for line in lines if line["arm"] == "level6")
     build_student(folder, "tiny", "level6")
+    jobs = read_declared_jobs(folder) or {}
     for stage in ("train", "evaluate"):
-        command = run["stages"][stage]["command"]
+        command = jobs[stage, run["run"]].command
         done = subprocess.run(
             [str(Path(sys.executable).parent / command[0]), *command[1:]],
             capture_output=True,

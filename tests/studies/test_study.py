@@ -89,9 +89,9 @@ def test_a_mix_of_a_mix_is_refused(small_study: dict[str, Any]) -> None:
 
 
 def test_a_study_of_a_newer_schema_gets_only_that_said(small_study: dict[str, Any]) -> None:
-    small_study |= {"schema_version": 2, "unheard_of": True}
+    small_study |= {"schema_version": 3, "unheard_of": True}
     assert faults_of(small_study) == [
-        "s.yaml:schema_version: written for schema 2; expected 1 or older; upgrade cotdistill"
+        "s.yaml:schema_version: written for schema 3; expected 2 or older; upgrade cotdistill"
     ]
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cotdistill.runfolder.job import Command
 from cotdistill.runfolder.manifest import (
     MANIFEST,
-    Command,
     Files,
     Hashes,
     ManifestRun,

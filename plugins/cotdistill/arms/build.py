@@ -21,10 +21,10 @@ from cotdistill.files.jsonl import Row, read_rows, write_rows
 from cotdistill.files.ledger import Ledger, LedgerFile, ledger_path, read_ledger, write_ledger
 from cotdistill.files.locks import waited_lock
 from cotdistill.studies.arm import ArmFilters
+from cotdistill.studies.declared_model import ScratchModel
 from cotdistill.studies.load import study_of
 from cotdistill.studies.resolve import student_folder
 from cotdistill.studies.resolved_arm import ResolvedArm, Source, resolve_arm
-from cotdistill.studies.study import ScratchStudent
 
 
 def arm_traces(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[Trace]:
@@ -221,7 +221,7 @@ def build_student(folder: Path, student: str, arm: str) -> Path:
     from cotdistill.models.scratch_model import build_student as build
 
     study, place = study_of(folder), str(folder / "study.yaml")
-    scratch = {s.name: s.scratch for s in study.students if isinstance(s, ScratchStudent)}
+    scratch = {n: m.scratch for n, m in study.models.items() if isinstance(m, ScratchModel)}
     if student not in scratch:
         hint = did_you_mean(student, list(scratch)) if scratch else "it has none"
         raise StudyError(Fault(place, f"no student '{student}' made from scratch", "", hint))

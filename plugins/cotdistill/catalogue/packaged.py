@@ -31,6 +31,11 @@ class Registrations(Mapping[str, Registration]):
 
     def __init__(self, entries: Mapping[str, Registration], aliases: Mapping[str, str]) -> None:
         self._entries, self._aliases = entries, aliases
+        self._regular = {legacy: regular for regular, legacy in aliases.items()}
+
+    def regular_name(self, name: str) -> str:
+        """Return the regular name of a dataset, its own where it has no other."""
+        return self._regular.get(name, name)
 
     def __getitem__(self, name: str) -> Registration:
         return self._entries[self._aliases.get(name, name)]

@@ -67,6 +67,7 @@ class About(Shape):
     gold_shown: bool | None = None
     own_shape: bool = False
     cell: Cell | None = None
+    factors: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
 
 
 class Registration(Shape):
@@ -125,6 +126,12 @@ class Registration(Shape):
             if columns.prompt or columns.query or columns.response or columns.history:
                 raise ValueError("'prompt', 'query', 'response', 'history' go with alpaca")
         return self
+
+    @property
+    def factors(self) -> dict[str, str | int | float | bool | None]:
+        """What tells the dataset from others, such as its teacher: columns of a study's report."""
+        cell = self.about.cell
+        return {**(cell.model_dump(exclude_none=True) if cell else {}), **self.about.factors}
 
     def as_entry(self) -> dict[str, Any]:
         """Return the entry as LLaMA-Factory reads it: without its name and what is only ours."""

@@ -21,6 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "doctor": ("cotdistill.cli.doctor:doctor", "check each stage's environment"),
     "check": ("cotdistill.cli.check:check", "find all errors in a study or a run folder"),
     "schema": ("cotdistill.cli.generate:schema", "print the JSON Schema of study files"),
+    "migrate": ("cotdistill.cli.migrate:migrate", "write an older study file in the newest form"),
     "new": ("cotdistill.cli.new:new", "draft a benchmark, task, study or prompt of your own"),
     "prepare": ("cotdistill.cli.prepare:prepare", "download a benchmark, or read it from a file"),
     "import-traces": (

@@ -193,6 +193,11 @@ def _locked_descriptor(temporary: str) -> int:
         os.close(descriptor)
 
 
+def sha256_of_text(text: str) -> str:
+    """Return the hash of a text's UTF-8 bytes: that of the file it is written to."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, read in pieces.
 

@@ -37,20 +37,15 @@ from cotdistill.preflight.rows import RowReport, row_reports
 from cotdistill.runfolder.bundles import in_recorded_bundles
 from cotdistill.runfolder.commands import prefixed
 from cotdistill.runfolder.generate import check_study_files, unequal_arms
+from cotdistill.runfolder.job import Job, read_declared_jobs
 from cotdistill.runfolder.manifest import ManifestRun, read_manifest
 from cotdistill.runfolder.moved import moved_fault
+from cotdistill.runfolder.stages import stage_called
 from cotdistill.studies.learning_rates import unusual_learning_rates
 from cotdistill.studies.load import load_study, shipped_studies, study_of
 from cotdistill.studies.resolved_arm import ResolvedArm, resolve_arms
-from cotdistill.studies.study import Stage, Study, read_study
+from cotdistill.studies.study import Study, read_study
 from cotdistill.tables import counted
-
-_PROGRAMS: dict[Stage, str] = {
-    "prepare": "cotdistill",
-    "train": "llamafactory-cli",
-    "export": "llamafactory-cli",
-    "evaluate": "lm-eval",
-}
 
 
 @dataclass(frozen=True)
@@ -201,7 +196,8 @@ def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> C
         return Checked((looked_at, *compared.looked_at), faults, notes=notes)
     configs = []
     for _, layout, made in checked.files:
-        configs.append((f"{layout.run}.yaml", "train", made.train.values))
+        if made.train:
+            configs.append((f"{layout.run}.yaml", "train", made.train.values))
         if made.export:
             configs.append((f"{layout.run}.yaml", "export", made.export.values))
     looked_at += ", by LLaMA-Factory's own parser"
@@ -219,9 +215,14 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
     root = root.resolve()
     study = study_of(root)
     manifest = read_manifest(root)
-    commands = [(run.stages.train.command, run.files.train) for run in manifest]
+    trained = [run for run in manifest if run.is_trained and run.step is None]
+    jobs = read_declared_jobs(root) or {}
+    commands = [(job.command, job.file) for job in jobs.values() if job.file]
+    commands += [
+        (run.stages.train.command, run.files.train or "") for run in manifest if run.stages
+    ]
     moved = moved_fault(root, commands)
-    faults = [*([moved] if moved else []), *_altered(root, manifest)]
+    faults = [*([moved] if moved else []), *_altered(root, manifest, jobs.values())]
     faults += environment_faults(study, str(root / "study.yaml"))
     looked_at = [f"run folder of {study.name}: {counted(len(manifest), 'run')}"]
     rows: list[RowReport] = []
@@ -229,13 +230,13 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
     if deep or show:
         configs = [
             (file, kind, read_yaml(root / file))
-            for run in manifest
+            for run in trained
             for kind, file in (("train", run.files.train), ("export", run.files.export))
             if file and (root / file).is_file()
         ]
         faults += _accepted(configs)
         looked_at.append("training files by LLaMA-Factory's own parser")
-        ready, unmade = made_students(root, _one_a_view(manifest))
+        ready, unmade = made_students(root, _one_a_view(trained))
         rows, unread = row_reports(study, root, ready, show)
         faults += [*unmade, *unread]
         faults += [fault for report in rows for fault in report.faults()]
@@ -249,13 +250,13 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
         ]
         looked_at.append("evaluation prompts against training prompts, byte for byte")
     arms = resolve_arms(study, str(root / "study.yaml"))
-    trained = [arms[name] for name in study.trained_arms()]
-    faults += _missing_rows(trained, root)
-    notes += [note for arm in trained for note in arm_notes(arm, root)]
-    if unequal := unequal_arms(study, trained, root):
+    trained_on = [arms[name] for name in study.trained_arms()]
+    faults += _missing_rows(trained_on, root)
+    notes += [note for arm in trained_on for note in arm_notes(arm, root)]
+    if unequal := unequal_arms(study, trained_on, root):
         notes.insert(0, unequal)
     notes += unusual_learning_rates(study)
-    compared = compare_arms(study, trained, root)
+    compared = compare_arms(study, trained_on, root)
     looked_at += compared.looked_at
     faults += compared.faults
     notes += compared.notes
@@ -265,9 +266,11 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
 def environment_faults(study: Study, place: str) -> Iterator[Fault]:
     """Yield a fault for each stage whose environment, or its program there, does not exist here."""
     for stage in study.environments:
-        words = prefixed(study, stage, [_PROGRAMS[stage]])
+        known = stage_called(stage)
+        program = known.program if known else "cotdistill"
+        words = prefixed(study, stage, [program])
         if program_fault(stage, words, os.environ):
-            inside = Path(words[0]).name == _PROGRAMS[stage]
+            inside = Path(words[0]).name == program
             wrong = "no such program" if inside else "no such environment or command"
             expected = "a virtual environment's folder, or a command prefix like conda run -n NAME"
             yield Fault(f"{place}:environments.{stage}", f"{wrong}: {words[0]}", expected)
@@ -280,24 +283,21 @@ def _accepted(configs: list[tuple[str, str, dict[str, object]]]) -> list[Fault]:
         return list(error.faults)
 
 
-def _altered(root: Path, manifest: Sequence[ManifestRun]) -> list[Fault]:
-    faults = []
-    for run in manifest:
+def _altered(root: Path, manifest: Sequence[ManifestRun], jobs: Iterable[Job]) -> list[Fault]:
+    """Report configuration files that are gone or are not what `generate` wrote."""
+    generated = {job.file: job.sha256 for job in jobs if job.file and job.sha256}
+    for run in manifest if not generated else ():  # release 0.1 had the hashes in the manifest
         files, hashes = run.files, run.sha256
-        for name, digest in (
-            (files.train, hashes.train),
-            (files.export, hashes.export),
-            (files.eval, hashes.eval),
-        ):
-            if not name:
-                continue
-            if not (root / name).is_file():
-                faults.append(Fault(str(root / name), "is missing", "", "generate it again"))
-            elif sha256_of(root / name) != digest:
-                remedy = "change the study and generate again"
-                faults.append(
-                    Fault(str(root / name), "was edited after it was generated", "", remedy)
-                )
+        named = zip((files.train, files.export, files.eval),
+                    (hashes.train, hashes.export, hashes.eval), strict=True)  # fmt: skip
+        generated |= {name: digest for name, digest in named if name and digest}
+    faults = []
+    for name, digest in generated.items():
+        if not (root / name).is_file():
+            faults.append(Fault(str(root / name), "is missing", "", "generate it again"))
+        elif sha256_of(root / name) != digest:
+            remedy = "change the study and generate again"
+            faults.append(Fault(str(root / name), "was edited after it was generated", "", remedy))
     return faults
 
 

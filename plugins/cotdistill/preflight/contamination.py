@@ -103,7 +103,7 @@ def compare_arms(study: Study, arms: Iterable[ResolvedArm], folder: Path | None 
 def asked_questions(study: Study) -> AskedQuestions:
     """Return the questions of a study's tasks, as far as they are prepared."""
     folders = [Path(folder) for folder in study.evaluation.include_path]
-    files = tasks_behind(study.evaluation.tasks, folders)
+    files = tasks_behind(study.evaluation.task_names, folders)
     questions: dict[tuple[str, str], HeldOut] = {}
     missing: dict[str, None] = {}
     known = set()
@@ -124,7 +124,7 @@ def asked_questions(study: Study) -> AskedQuestions:
             continue
         known.add(task)
     unknown = [task for task in files if task not in known]
-    unknown += [task for task in study.evaluation.tasks if not tasks_behind([task], folders)]
+    unknown += [task for task in study.evaluation.task_names if not tasks_behind([task], folders)]
     return AskedQuestions(tuple(questions.values()), tuple(missing), tuple(dict.fromkeys(unknown)))
 
 

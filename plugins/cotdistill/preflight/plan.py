@@ -137,7 +137,7 @@ def plan(name_or_path: str, settings: list[str], assumed: Assumed) -> Plan:
 
 def _plan(study: Study, resolved: Resolved, assumed: Assumed) -> Plan:
     arms = {name: _arm_size(resolved.arms[name], assumed) for name in study.trained_arms()}
-    questions = {task: _questions(task, study) for task in study.evaluation.tasks}
+    questions = {task: _questions(task, study) for task in study.evaluation.task_names}
     answers = {task: _repeats(task) for task in questions}
     responses = sum((count or 0) * answers[task] for task, count in questions.items())
     return Plan(

@@ -43,6 +43,8 @@ def check_prompts(folder: Path) -> PromptCheck:
     seen: set[str] = set()
     for run in read_manifest(folder):
         files = run.files
+        if files.train is None:
+            continue
         train = read_yaml(folder / files.train)
         evaluation = read_yaml(folder / files.eval)
         first = next(iter(_training_rows(folder, files.data)), {})

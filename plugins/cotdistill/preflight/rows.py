@@ -80,7 +80,7 @@ def row_reports(
     study: Study, root: Path, runs: Sequence[ManifestRun], show: int = 0
 ) -> tuple[list[RowReport], list[Fault]]:
     """Tokenize the rows of some runs with LLaMA-Factory, in the study's training environment."""
-    arguments = [read_yaml(root / run.files.train) for run in runs]
+    arguments = [read_yaml(root / str(run.files.train)) for run in runs]
     python = prefixed(study, "train", ["python"])
     if python == ["python"]:
         python = [sys.executable]

@@ -170,11 +170,12 @@ def collect(folder: Path, source: VerdictSource = "run", keep: KeepSample | None
 def _run_result(
     folder: Path, run: ManifestRun, source: VerdictSource, keep: KeepSample | None
 ) -> RunResult:
-    training = read_training(folder / run.outputs.train)
+    weights = folder / run.outputs.train if run.outputs.train else None
+    training = read_training(weights) if weights else None
     evaluated = Evaluated()
-    if training is None:
+    if training is None and weights:
         state = "training not finished"
-    elif training.trained_nothing:
+    elif training and training.trained_nothing:
         state = (
             f"refused: training did nothing ({training.trained_nothing}); remove "
             f"{run.outputs.train} and run it again"
@@ -182,7 +183,7 @@ def _run_result(
     else:
         evaluated = evaluation_of(
             folder / run.outputs.evaluate,
-            folder / run.outputs.train,
+            weights,
             source,
             partial(keep, run.run) if keep else None,
         )

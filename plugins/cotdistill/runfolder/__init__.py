@@ -4,7 +4,9 @@ PUBLIC_MODULES = (
     "bundles",
     "commands",
     "generate",
+    "job",
     "layout",
     "manifest",
     "moved",
+    "stages",
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cotdistill.errors import Fault, StudyError
 from cotdistill.files.bundle import RECORDED
-from cotdistill.runfolder.manifest import Command
+from cotdistill.runfolder.job import Command
 from cotdistill.studies.study import Recipe, Stage, Study
 
 
@@ -74,14 +74,13 @@ def export_command(study: Study, file: str) -> Command:
     return Command(tuple(prefixed(study, "export", ["llamafactory-cli", "export", file])))
 
 
-def evaluate_command(study: Study, file: str) -> Command:
+def evaluate_command(study: Study, backend: str, file: str) -> Command:
     """Return the command that scores one run and resumes, with the GPUs that its backend uses.
 
     vLLM uses as many as its model_args say; a server's clients none; others one. The bundles of the
     study go with it, because a task may ask for the questions of a benchmark that one of them has.
     """
     gpus = 0
-    backend = study.evaluation.backend
     if backend == "vllm":
         given = study.evaluation.model_args
         sizes = (given.get(f"{way}_parallel_size", 1) for way in ("tensor", "data", "pipeline"))
@@ -93,8 +92,8 @@ def evaluate_command(study: Study, file: str) -> Command:
     return Command(tuple(prefixed(study, "evaluate", words)), env, gpus)
 
 
-def stock_evaluate_command(study: Study, file: str) -> Command:
+def stock_evaluate_command(study: Study, backend: str, file: str) -> Command:
     """Return the same with the stock host, for the file's header: it does not resume."""
-    ours = evaluate_command(study, file)
+    ours = evaluate_command(study, backend, file)
     words = ["lm-eval", "run", "--config", file]
     return Command(tuple(prefixed(study, "evaluate", words)), ours.env, ours.gpus)

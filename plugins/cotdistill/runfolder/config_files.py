@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cotdistill.errors import Fault
+from cotdistill.files.atomic import sha256_of_text
 from cotdistill.files.bundle import bundle_folders
 from cotdistill.hosts.llamafactory.arguments import (
     export_argument_faults,
@@ -14,13 +18,14 @@ from cotdistill.hosts.llamafactory.arguments import (
 from cotdistill.runfolder.commands import (
     evaluate_command,
     export_command,
-    prepare_command,
     stock_evaluate_command,
     train_command,
 )
 from cotdistill.runfolder.config_text import ConfigFile, ConfigRenderer
+from cotdistill.runfolder.job import Command
 from cotdistill.runfolder.layout import Layout
-from cotdistill.runfolder.manifest import Command
+from cotdistill.studies.declared_model import EndpointModel
+from cotdistill.studies.learner import asked_as
 from cotdistill.studies.resolve import Run
 from cotdistill.studies.study import Study, batch_steps
 
@@ -29,13 +34,24 @@ _WORKERS = 8
 """Processes that tokenise on a machine with GPUs; a laptop loses more by starting them."""
 
 
+LENGTH_KEYS = (
+    "model_name_or_path", "model_revision", "use_fast_tokenizer", "resize_vocab", "add_tokens",
+    "add_special_tokens", "new_special_tokens_config", "template", "tool_format", "default_system",
+    "enable_thinking", "dataset", "cutoff_len", "max_samples", "train_on_prompt", "mask_history",
+    "ignore_pad_token_for_loss", "packing", "neat_packing",
+)  # fmt: skip
+"""LLaMA-Factory's keys that decide how many tokens a row has and where it is truncated."""
+
+
 @dataclass(frozen=True)
 class RunFiles:
-    """The three files of a run with their commands; no export where nothing is merged."""
+    """The three files of a run with their commands.
 
-    prepare_command: Command | None
-    train: ConfigFile
-    train_command: Command
+    No training where a model is evaluated as it is, no export where nothing is merged.
+    """
+
+    train: ConfigFile | None
+    train_command: Command | None
     export: ConfigFile | None
     export_command: Command | None
     evaluate: ConfigFile
@@ -50,7 +66,7 @@ class RunConfigs:
 
     def __init__(self, study: Study) -> None:
         self.study = study
-        self._renderers: dict[tuple[str, str, str], ConfigRenderer] = {}
+        self._renderers: dict[tuple[object, ...], ConfigRenderer] = {}
 
     def files(self, run: Run, layout: Layout) -> RunFiles:
         """Return a run's files.
@@ -60,21 +76,29 @@ class RunConfigs:
             BundleError: a template is broken.
         """
         study = self.study
+        if not run.is_trained:
+            scored = str(run.student.model)
+            evaluate = self._eval_file(run, layout, scored)
+            return RunFiles(None, None, None, None, evaluate, self._evaluate(run, layout))
         accelerate = layout.absolute("accelerate/fsdp.yaml")
         recipe = study.recipes[run.recipe]
         command = train_command(study, recipe, layout.absolute(layout.train_file), accelerate)
         train = self._train_file(run, layout, command)
         merges = train.values.get("finetuning_type") in ADAPTERS
         merging = export_command(study, layout.absolute(layout.export_file)) if merges else None
+        scored = layout.absolute(layout.exported if merges else layout.weights)
         return RunFiles(
-            prepare_command(study),
             train,
             command,
             self._export_file(run, layout, merging) if merging else None,
             merging,
-            self._eval_file(run, layout, layout.exported if merges else layout.checkpoint),
-            evaluate_command(study, layout.absolute(layout.eval_file)),
+            self._eval_file(run, layout, scored),
+            self._evaluate(run, layout),
         )
+
+    def _evaluate(self, run: Run, layout: Layout) -> Command:
+        backend = backend_of(self.study, run)
+        return evaluate_command(self.study, backend, layout.absolute(layout.eval_file))
 
     def _train_file(self, run: Run, layout: Layout, command: Command) -> ConfigFile:
         key = ("train", run.student.name, run.recipe)
@@ -87,7 +111,7 @@ class RunConfigs:
             )
         return self._renderers[key].render(
             {
-                "run": run.name,
+                "run": run.trained,
                 "arm": run.arm,
                 "seed": run.seed,
                 "command": command.as_typed(),
@@ -107,37 +131,53 @@ class RunConfigs:
                 "run": run.name,
                 "command": command.as_typed(),
                 "model": layout.model,
-                "adapter": layout.absolute(layout.checkpoint),
+                "adapter": layout.absolute(layout.weights),
                 "export_dir": layout.absolute(layout.exported),
             }
         )
 
     def _eval_file(self, run: Run, layout: Layout, scored: str) -> ConfigFile:
-        key = ("eval", run.student.name, run.recipe)
+        backend = backend_of(self.study, run)
+        key = ("eval", run.student.name, run.recipe, run.tasks)
         if key not in self._renderers:
             self._renderers[key] = ConfigRenderer(
-                f"eval/{self.study.evaluation.backend}.yaml.j2",
-                _evaluation_context(self.study, run),
-                {},
+                f"eval/{backend}.yaml.j2", _evaluation_context(self.study, run), {}
             )
-        command = stock_evaluate_command(self.study, layout.absolute(layout.eval_file))
+        command = stock_evaluate_command(self.study, backend, layout.absolute(layout.eval_file))
         return self._renderers[key].render(
             {
                 "run": run.name,
                 "command": command.as_typed(),
-                "served": layout.absolute(scored),
-                "model_args": _model_args(self.study, run, layout.absolute(scored)),
+                "served": scored,
+                "model_args": _model_args(self.study, run, scored),
                 "output_path": layout.absolute(layout.scores),
             }
         )
 
 
+def backend_of(study: Study, run: Run) -> str:
+    """Return the backend that a run is evaluated with: an endpoint is asked where it is."""
+    endpoint = run.student.endpoint
+    if endpoint is None:
+        return study.evaluation.backend
+    return "local-chat-completions" if endpoint.api == "chat" else "local-completions"
+
+
 def argument_faults(files: RunFiles, layout: Layout, place: str) -> list[Fault]:
     """Return what LLaMA-Factory's own parser would refuse in a run's training and export files."""
-    faults = training_argument_faults(files.train.values, f"{place}: {layout.run}.yaml")
+    faults = []
+    if files.train:
+        faults = training_argument_faults(files.train.values, f"{place}: {layout.run}.yaml")
     if files.export:
         faults += export_argument_faults(files.export.values, f"{place}: {layout.export_file}")
     return faults
+
+
+def lengths_hash(train: Mapping[str, Any], root: Path, max_truncated: float) -> str:
+    """Return a hash of what decides how rows are tokenised and how many may be truncated."""
+    decisive = {key: train[key] for key in LENGTH_KEYS if train.get(key) is not None}
+    text = json.dumps([decisive, max_truncated], sort_keys=True, default=str)
+    return sha256_of_text(text.replace(str(root), "."))
 
 
 def _training_context(study: Study, run: Run, layout: Layout) -> dict[str, Any]:
@@ -145,12 +185,14 @@ def _training_context(study: Study, run: Run, layout: Layout) -> dict[str, Any]:
     recipe = study.recipes[run.recipe]
     deepspeed = layout.absolute(f"deepspeed/{recipe.deepspeed}.json")
     on_cpu = study.hardware.gpus == 0
+    system, thinking = asked_as(run.student, study.prompt)
     return {
         "student": run.student.name,
         "template": run.student.template,
         "revision": run.student.revision,
-        "default_system": run.student.default_system,
-        "enable_thinking": run.student.enable_thinking,
+        "default_system": system,
+        "enable_thinking": thinking,
+        "save_steps": recipe.save_steps,
         "dataset_dir": str(layout.root),
         "deepspeed": deepspeed if recipe.deepspeed else None,
         "preprocessing_workers": recipe.workers or (1 if on_cpu else _WORKERS),
@@ -177,26 +219,40 @@ def _evaluation_context(study: Study, run: Run) -> dict[str, Any]:
     """Return what all evaluations of a student and recipe have in common."""
     evaluation = study.evaluation
     include = [*map(str, bundle_folders("task_configs")), *evaluation.include_path]
-    system = evaluation.system_instruction
-    if system is None and run.student.default_system:
-        system = run.student.default_system  # what the student was trained with
+    other = study.prompt.evaluation
+    system, _ = asked_as(run.student, study.prompt)  # what the student was trained with
+    if other and other.system is not None:
+        system = other.system
     return {
-        "tasks": list(evaluation.tasks),
+        "tasks": [use.task for use in run.tasks],
         "include_path": include[0] if len(include) == 1 else include,
         "device": "cpu" if study.hardware.gpus == 0 else "cuda:0",
         "batch_size": evaluation.batch_size,
         "apply_chat_template": evaluation.apply_chat_template,
-        "system_instruction": system,
+        "system_instruction": system or None,
         "num_fewshot": evaluation.num_fewshot,
         "generation": dict(evaluation.generation),
-        "limit": evaluation.limit,
+        "limit": _limit(study, run),
     }
 
 
+def _limit(study: Study, run: Run) -> int | None:
+    limits = {use.limit or study.evaluation.limit for use in run.tasks}
+    return limits.pop() if len(limits) == 1 else None
+
+
+def _dtype(study: Study, run: Run) -> str:
+    """Return the precision that a run is evaluated in: that of its training, or of the others."""
+    recipes = study.recipes
+    recipe = recipes[run.recipe] if run.is_trained else next(iter(recipes.values()))
+    return {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}[recipe.precision]
+
+
 def _model_args(study: Study, run: Run, scored: str) -> dict[str, Any]:
-    recipe = study.recipes[run.recipe]
-    dtype = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}[recipe.precision]
+    dtype = _dtype(study, run)
     given = dict(study.evaluation.model_args)
+    if run.student.endpoint is not None:
+        return _asked_at(run.student.endpoint)
     match study.evaluation.backend:
         case "hf":
             return {"pretrained": scored, "dtype": dtype, **given}
@@ -223,3 +279,11 @@ def _model_args(study: Study, run: Run, scored: str) -> dict[str, Any]:
                 **given,
             }
     return {"pretrained": scored, **given}
+
+
+def _asked_at(endpoint: EndpointModel) -> dict[str, Any]:
+    """Return how lm-eval reaches a server; it has no key of its own but the environment's."""
+    url = endpoint.endpoint if isinstance(endpoint.endpoint, str) else endpoint.endpoint[0]
+    path = "chat/completions" if endpoint.api == "chat" else "completions"
+    tokenizer = {"tokenizer": endpoint.tokenizer} if endpoint.tokenizer else {}
+    return {"model": endpoint.model, "base_url": f"{url.rstrip('/')}/{path}", **tokenizer}

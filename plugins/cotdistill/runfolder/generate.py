@@ -7,7 +7,6 @@ there is complete.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,9 +27,14 @@ from cotdistill.files.atomic import write_if_changed, write_texts_if_changed
 from cotdistill.files.bundle import bundle_file, only_bundles
 from cotdistill.files.inputs import refuse_overwriting
 from cotdistill.files.ledger import ledger_path
-from cotdistill.files.templates import render
 from cotdistill.files.yamls import dump_yaml
-from cotdistill.runfolder.config_files import RunConfigs, RunFiles, argument_faults
+from cotdistill.runfolder.config_files import (
+    RunConfigs,
+    RunFiles,
+    argument_faults,
+    lengths_hash,
+)
+from cotdistill.runfolder.job import JOBS, JobId, in_order, jobs_text
 from cotdistill.runfolder.layout import Layout, layout_of
 from cotdistill.runfolder.manifest import (
     MANIFEST,
@@ -38,24 +42,17 @@ from cotdistill.runfolder.manifest import (
     Hashes,
     ManifestRun,
     Outputs,
-    Stages,
     read_manifest,
     write_manifest,
 )
 from cotdistill.runfolder.moved import taken_fault
+from cotdistill.runfolder.stages import Declared, StudyFiles, declared_jobs, snakefile_text
+from cotdistill.runfolder.stages.prepare import student_digest
 from cotdistill.studies.learning_rates import unusual_learning_rates
-from cotdistill.studies.load import load_study
+from cotdistill.studies.load import load_study, version_note
 from cotdistill.studies.resolve import Resolved, Run, resolve, student_folder
 from cotdistill.studies.resolved_arm import ResolvedArm
-from cotdistill.studies.study import Recipe, Study
-
-LENGTH_KEYS = (
-    "model_name_or_path", "model_revision", "use_fast_tokenizer", "resize_vocab", "add_tokens",
-    "add_special_tokens", "new_special_tokens_config", "template", "tool_format", "default_system",
-    "enable_thinking", "dataset", "cutoff_len", "max_samples", "train_on_prompt", "mask_history",
-    "ignore_pad_token_for_loss", "packing", "neat_packing",
-)  # fmt: skip
-"""LLaMA-Factory's keys that decide how many tokens a row has and where it is truncated."""
+from cotdistill.studies.study import Study
 
 
 @dataclass(frozen=True)
@@ -94,7 +91,8 @@ def generate(name_or_path: str, folder: Path | None = None, sets: Sequence[str] 
         _refuse_overwriting(checked, Path(place), root)
         before = _manifest_before(root)
         manifest = _write(checked, root)
-        return _difference(checked, root, before, manifest)
+        note = version_note(name_or_path)
+        return _difference(checked, root, before, manifest, [note] if note else [])
 
 
 @dataclass(frozen=True)
@@ -103,6 +101,7 @@ class CheckedStudy:
 
     resolved: Resolved
     files: tuple[tuple[Run, Layout, RunFiles], ...]
+    jobs: tuple[Declared, ...]  # each after those that it waits for
     notes: tuple[str, ...]  # not faults, but worth knowing
 
     @property
@@ -129,7 +128,10 @@ def check_study_files(study: Study, place: str, root: Path) -> CheckedStudy:
         files.append((run, layout, made))
     if faults:
         raise FaultsError(faults)
-    return CheckedStudy(resolved, tuple(files), tuple(notes))
+    declared = declared_jobs(StudyFiles(resolved, root, tuple(files)))
+    by_id = {one.job.id: one for one in declared}
+    jobs = tuple(by_id[job.id] for job in in_order(one.job for one in declared))
+    return CheckedStudy(resolved, tuple(files), jobs, tuple(notes))
 
 
 def _refuse_overwriting(checked: CheckedStudy, study_file: Path, root: Path) -> None:
@@ -139,7 +141,8 @@ def _refuse_overwriting(checked: CheckedStudy, study_file: Path, root: Path) -> 
     read += [path for arm in arms for path in arm.gold_files]
     if study_file.is_file() and study_file.resolve() != root / "study.yaml":
         read.append(study_file)  # the folder's own resolved study may be generated again
-    outputs = [root / name for name in ("study.yaml", MANIFEST, "dataset_info.json", "Snakefile")]
+    names = ("study.yaml", MANIFEST, JOBS, "dataset_info.json", "Snakefile")
+    outputs = [root / name for name in names]
     for arm in arms:
         rows = root / arm.file
         outputs += [rows, ledger_path(rows), rows.with_suffix(".lint.json")]
@@ -193,20 +196,22 @@ def _write(checked: CheckedStudy, root: Path) -> list[ManifestRun]:
         if arm.has_file and arm.at_hand:
             write_arm(arm, root)
     _write_shared(checked, root)
-    texts: dict[str, dict[str, str]] = {"train": {}, "eval": {}, "export": {}}
-    manifest = []
-    for run, layout, made in checked.files:
-        texts["train"][f"{run.name}.yaml"] = made.train.text
-        texts["eval"][f"{run.name}.yaml"] = made.evaluate.text
-        if made.export:
-            texts["export"][f"{run.name}.yaml"] = made.export.text
-        arm, recipe = checked.resolved.arms[run.arm], study.recipes[run.recipe]
-        manifest.append(_manifest_run(run, layout, made, arm, recipe))
-    for folder, of_runs in texts.items():
-        if of_runs:
-            write_texts_if_changed(root / folder, of_runs)
-    _remove_orphans(root, {run.name for run, _, _ in checked.files})
-    write_if_changed(root / "Snakefile", render("run/Snakefile.j2", {"study": study.name}))
+    texts: dict[str, dict[str, str]] = {"train": {}, "export": {}, "eval": {}}
+    for declared in checked.jobs:
+        if declared.text is not None and declared.job.file is not None:
+            folder, _, name = declared.job.file.rpartition("/")
+            texts.setdefault(folder, {})[name] = declared.text
+    for folder, of_jobs in texts.items():
+        if of_jobs:
+            write_texts_if_changed(root / folder, of_jobs)
+        _remove_orphans(root / folder, set(of_jobs))
+    hashes = {declared.job.id: declared.job.sha256 for declared in checked.jobs}
+    manifest = [
+        _manifest_run(run, layout, made, checked.resolved, hashes)
+        for run, layout, made in checked.files
+    ]
+    write_if_changed(root / "Snakefile", snakefile_text(study.name))
+    write_if_changed(root / JOBS, jobs_text(declared.job for declared in checked.jobs))
     write_manifest(root, manifest)
     return manifest
 
@@ -233,73 +238,70 @@ def _registration(arm: ResolvedArm, root: Path) -> dict[str, Any]:
 
 
 def _manifest_run(
-    run: Run, layout: Layout, made: RunFiles, arm: ResolvedArm, recipe: Recipe
+    run: Run,
+    layout: Layout,
+    made: RunFiles,
+    resolved: Resolved,
+    hashes: Mapping[JobId, str | None],
 ) -> ManifestRun:
     # An arm is known by a hash of what it is made from, which is the same before and after `run`
     # has made it. Its ledger has the hash of the rows themselves.
-    data_hash = arm.digest if arm.has_file else None
-    scratch = run.student.scratch
-    student = student_folder(run.student.name, run.arm) if scratch else None
-    export = made.export
+    arm = resolved.arms.get(run.arm) if run.is_trained else None
+    data = arm if arm is not None and arm.has_file else None
+    digest = data.digest if data else None
+    recipe = resolved.study.recipes.get(run.recipe)
+    has_student = run.is_trained and run.student.scratch is not None
     return ManifestRun(
         run=run.name,
         student=run.student.name,
         arm=run.arm,
-        recipe=run.recipe,
+        recipe=run.recipe if run.step is None else f"{run.recipe}@{run.step}",
         seed=run.seed,
         files=Files(
-            train=layout.train_file,
-            export=layout.export_file if export else None,
+            train=layout.train_file if made.train else None,
+            export=layout.export_file if made.export else None,
             eval=layout.eval_file,
-            data=arm.file if arm.has_file else None,
-            student=student,
+            data=data.file if data else None,
+            student=student_folder(run.student.name, run.arm) if has_student else None,
         ),
         outputs=Outputs(
-            train=layout.checkpoint,
-            export=layout.exported if export else None,
+            train=layout.checkpoint if made.train else None,
+            export=layout.exported if made.export else None,
             evaluate=layout.scores,
         ),
-        stages=Stages(
-            prepare=made.prepare_command,
-            train=made.train_command,
-            export=made.export_command,
-            evaluate=made.evaluate_command,
-        ),
         sha256=Hashes(
-            train=_sha256(made.train.text),
-            export=_sha256(export.text) if export else None,
-            eval=_sha256(made.evaluate.text),
-            data=data_hash,
-            student=_sha256(f"{json.dumps(scratch.model_dump(mode='json'))}{data_hash}")
-            if scratch
+            train=hashes.get(("train", run.trained)) if made.train else None,
+            export=hashes.get(("export", run.name)),
+            eval=str(hashes["evaluate", run.name]),
+            data=digest,
+            student=student_digest(run, digest) if has_student else None,
+            lengths=lengths_hash(made.train.values, layout.root, recipe.max_truncated)
+            if made.train and recipe
             else None,
-            lengths=_lengths_hash(made.train.values, layout.root, recipe.max_truncated),
         ),
         revisions={
             **({layout.model: run.student.revision} if run.student.is_on_hub else {}),
-            **arm.revisions,
+            **(arm.revisions if arm else {}),
         },
+        factors=dict(run.factors),
+        tasks=tuple(use.task for use in run.tasks),
+        step=run.step,
     )
 
 
-def _lengths_hash(train: Mapping[str, Any], root: Path, max_truncated: float) -> str:
-    """Return a hash of what decides how rows are tokenised and how many may be truncated."""
-    decisive = {key: train[key] for key in LENGTH_KEYS if train.get(key) is not None}
-    text = json.dumps([decisive, max_truncated], sort_keys=True, default=str)
-    return _sha256(text.replace(str(root), "."))
-
-
-def _remove_orphans(root: Path, kept: set[str]) -> None:
+def _remove_orphans(folder: Path, kept: set[str]) -> None:
     """Remove configuration files of runs that the study no longer has; results stay."""
-    for stage in ("train", "export", "eval"):
-        folder = root / stage
-        for entry in list(os.scandir(folder)) if folder.is_dir() else ():
-            if entry.name.endswith(".yaml") and entry.name.removesuffix(".yaml") not in kept:
-                (folder / entry.name).unlink()
+    for entry in list(os.scandir(folder)) if folder.is_dir() else ():
+        if entry.name.endswith(".yaml") and entry.name not in kept:
+            (folder / entry.name).unlink()
 
 
 def _difference(
-    checked: CheckedStudy, root: Path, before: Sequence[ManifestRun], now: Sequence[ManifestRun]
+    checked: CheckedStudy,
+    root: Path,
+    before: Sequence[ManifestRun],
+    now: Sequence[ManifestRun],
+    notes: Sequence[str],
 ) -> Generated:
     old = {run.run: run for run in before}
     current = {run.run for run in now}
@@ -315,7 +317,7 @@ def _difference(
         to_prepare=tuple(
             arm.name for arm in checked.trained_arms if arm.has_file and not arm.at_hand
         ),
-        notes=checked.notes,
+        notes=(*notes, *checked.notes),
         unequal=unequal_arms(checked.resolved.study, checked.trained_arms, root),
         warnings=tuple(unusual_learning_rates(checked.resolved.study)),
     )
@@ -349,7 +351,3 @@ def _stale(root: Path, old: dict[str, ManifestRun], changed: list[ManifestRun]) 
         for output, affected in outputs:
             if output and affected and (root / output).exists():
                 yield output
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -19,11 +19,13 @@ class Layout:
     root: Path
     run: str
     model: str  # what is trained: a hub id, a local path, or models/<student>--<arm>
+    trained: str = ""  # the run whose training it evaluates; checkpoints have it in common
+    step: int | None = None
 
     @property
     def train_file(self) -> str:
         """LLaMA-Factory's training file."""
-        return f"train/{self.run}.yaml"
+        return f"train/{self.trained or self.run}.yaml"
 
     @property
     def export_file(self) -> str:
@@ -38,7 +40,12 @@ class Layout:
     @property
     def checkpoint(self) -> str:
         """What training writes."""
-        return f"checkpoints/{self.run}"
+        return f"checkpoints/{self.trained or self.run}"
+
+    @property
+    def weights(self) -> str:
+        """The weights that are evaluated, or merged first: of the end, or of a step."""
+        return self.checkpoint if self.step is None else f"{self.checkpoint}/checkpoint-{self.step}"
 
     @property
     def exported(self) -> str:
@@ -58,4 +65,4 @@ class Layout:
 def layout_of(root: Path, run: Run) -> Layout:
     """Return where the files of a run lie."""
     made = f"{root}/{student_folder(run.student.name, run.arm)}"
-    return Layout(root, run.name, run.student.model or made)
+    return Layout(root, run.name, run.student.model or made, run.trained, run.step)

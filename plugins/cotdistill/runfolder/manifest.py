@@ -1,14 +1,24 @@
 """The manifest of a run folder, `manifest.jsonl`: one line a run, read and written only here.
 
-A line names the run's configuration files, the outputs of its stages, the commands of its stages,
-and hashes of all that decides the result. File names are relative to the run folder. Every job of a
-run reads the manifest first, so this module loads nothing heavy.
+A line says which run it is, its factors, and the tasks that it is asked; it names the run's
+configuration files and outputs, relative to the run folder, and hashes of all that decides the
+result. What is to be done for it is in `jobs.jsonl` (`cotdistill.runfolder.job`).
+
+Columns for whoever reads results:
+
+- `student`, `arm`, `recipe`, `seed`: the run. A model that is evaluated as it is has the recipe
+  "none", no seed, no `files.train` and no `outputs.train`; its arm is the study's `train: none`
+  arm ("untouched" where it has none), and it belongs next to every recipe and seed.
+- `factors`: name -> text, number, truth value or null: the axes of `for:`, the registered factors
+  of a dataset (`questions`, `teacher`, `level`, `format`), those of a recipe's grid, and `step` for
+  a checkpoint. A run may lack a factor that others have.
+- `step`: the optimizer step of an evaluated checkpoint; null at the end of the training.
+- `tasks`: the tasks asked, in order; runs of one study may be asked different ones.
 """
 
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,43 +27,22 @@ from typing import Any
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.atomic import write_if_changed
 from cotdistill.files.jsonl import BadRow, Row, numbered_rows, row_line
+from cotdistill.runfolder.job import Command
 
 MANIFEST = "manifest.jsonl"
+Factor = str | int | float | bool | None
 _MADE_OF = ("files.", "stages.", "sha256.")
-
-
-@dataclass(frozen=True)
-class Command:
-    """One stage's command: its words, its environment variables, and what it asks of the machine.
-
-    Units: `minutes` and `memory_mb` are limits for a cluster; None asks for its default.
-    """
-
-    command: tuple[str, ...]
-    env: Mapping[str, str] = field(default_factory=dict)
-    gpus: int = 0
-    minutes: int | None = None
-    memory_mb: int | None = None
-
-    def as_typed(self) -> str:
-        """Return the command as a person would type it in a shell.
-
-        >>> Command(("llamafactory-cli", "train", "a b.yaml"), {"FORCE_TORCHRUN": "1"}).as_typed()
-        "FORCE_TORCHRUN=1 llamafactory-cli train 'a b.yaml'"
-        """
-        variables = [f"{name}={shlex.quote(value)}" for name, value in self.env.items()]
-        return " ".join([*variables, shlex.join(self.command)])
 
 
 @dataclass(frozen=True)
 class Files:
     """What a run is made from; None where it has no such file.
 
-    `data` is None where LLaMA-Factory itself fetches the rows, `student` where the student is a
-    pretrained model.
+    `train` is None where a model is evaluated as it is, `data` where LLaMA-Factory itself fetches
+    the rows, `student` where the student is a pretrained model.
     """
 
-    train: str
+    train: str | None
     export: str | None
     eval: str
     data: str | None
@@ -64,14 +53,14 @@ class Files:
 class Outputs:
     """The folders that a run's stages write; no export where nothing is merged."""
 
-    train: str
+    train: str | None
     export: str | None
     evaluate: str
 
 
 @dataclass(frozen=True)
 class Stages:
-    """The commands of a run; `prepare` is None where cotdistill runs in the same environment."""
+    """The commands of a run as release 0.1 wrote them; no `prepare` in the same environment."""
 
     prepare: Command | None
     train: Command
@@ -87,7 +76,7 @@ class Hashes:
     truncated; None in a folder that an older version generated.
     """
 
-    train: str
+    train: str | None
     export: str | None
     eval: str
     data: str | None
@@ -99,8 +88,9 @@ class Hashes:
 class ManifestRun:
     """One run of a run folder: one student × one arm × one recipe × one random seed.
 
-    `revisions` are the models and datasets of a hub that it is made from, each with the revision
-    that the study gives; None: what the hub serves when it is fetched.
+    The module's docstring says what each column is. `revisions` are the models and datasets of a
+    hub that it is made from, each with the revision that the study gives; None: what the hub serves
+    when it is fetched. `stages` is None where `jobs.jsonl` has them.
     """
 
     run: str
@@ -110,9 +100,17 @@ class ManifestRun:
     seed: int | None
     files: Files
     outputs: Outputs
-    stages: Stages
     sha256: Hashes
     revisions: Mapping[str, str | None] = field(default_factory=dict)
+    stages: Stages | None = None
+    factors: Mapping[str, Factor] = field(default_factory=dict)
+    tasks: tuple[str, ...] = ()
+    step: int | None = None
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it has a training; else a model is evaluated as it is."""
+        return self.files.train is not None
 
 
 def manifest_text(runs: Iterable[ManifestRun]) -> str:
@@ -166,41 +164,30 @@ def read_manifest(folder: Path, *, for_results: bool = False) -> tuple[ManifestR
 
 
 def _row(run: ManifestRun) -> Row:
-    files, outputs, stages, hashes = run.files, run.outputs, run.stages, run.sha256
-    return {
+    files, outputs, hashes = run.files, run.outputs, run.sha256
+    row: Row = {
         "run": run.run,
         "student": run.student,
         "arm": run.arm,
         "recipe": run.recipe,
         "seed": run.seed,
-        "files": {
-            "train": files.train,
-            "export": files.export,
-            "eval": files.eval,
-            "data": files.data,
-            "student": files.student,
-        },
-        "outputs": {
-            "train": outputs.train,
-            "export": outputs.export,
-            "evaluate": outputs.evaluate,
-        },
-        "stages": {
+    }
+    if run.stages is None:
+        row |= {"step": run.step, "factors": dict(run.factors), "tasks": run.tasks}
+    row["files"] = vars(files)
+    row["outputs"] = vars(outputs)
+    if run.stages is not None:
+        stages = run.stages
+        row["stages"] = {
             "prepare": _command_row(stages.prepare),
             "train": _command_row(stages.train),
             "export": _command_row(stages.export),
             "evaluate": _command_row(stages.evaluate),
-        },
-        "sha256": {
-            "train": hashes.train,
-            "export": hashes.export,
-            "eval": hashes.eval,
-            "data": hashes.data,
-            "student": hashes.student,
-            **({"lengths": hashes.lengths} if hashes.lengths else {}),
-        },
-        **({"revisions": dict(run.revisions)} if run.revisions else {}),
-    }
+        }
+    row["sha256"] = {k: v for k, v in vars(hashes).items() if k != "lengths" or v}
+    if run.revisions:
+        row["revisions"] = dict(run.revisions)
+    return row
 
 
 def _command_row(command: Command | None) -> Row | None:
@@ -238,25 +225,19 @@ class _Reader:
             recipe=self.name(row, "recipe"),
             seed=self.number(row, "seed"),
             files=Files(
-                self.name(files, "files.train"),
+                self.null_or_name(files, "files.train"),
                 self.optional(files, "files.export"),
                 self.name(files, "files.eval"),
                 data,
                 student,
             ),
             outputs=Outputs(
-                self.name(outputs, "outputs.train"),
+                self.null_or_name(outputs, "outputs.train"),
                 self.optional(outputs, "outputs.export"),
                 self.name(outputs, "outputs.evaluate"),
             ),
-            stages=Stages(
-                self.optional_command(stages, "stages.prepare"),
-                self.command(stages, "stages.train"),
-                self.optional_command(stages, "stages.export"),
-                self.command(stages, "stages.evaluate"),
-            ),
             sha256=Hashes(
-                self.name(hashes, "sha256.train"),
+                self.null_or_name(hashes, "sha256.train"),
                 self.optional(hashes, "sha256.export"),
                 self.name(hashes, "sha256.eval"),
                 self.name(hashes, "sha256.data") if data else None,
@@ -264,7 +245,41 @@ class _Reader:
                 self.optional(hashes, "sha256.lengths"),
             ),
             revisions=self.part(row, "revisions"),
+            stages=self.stages(stages) if "stages" in row else None,
+            factors=self.factors(row),
+            tasks=self.words(row, "tasks"),
+            step=self.number(row, "step", least=0),
         )
+
+    def stages(self, stages: Row) -> Stages:
+        """Return the commands of a run as release 0.1 wrote them."""
+        return Stages(
+            self.optional_command(stages, "stages.prepare"),
+            self.command(stages, "stages.train"),
+            self.optional_command(stages, "stages.export"),
+            self.command(stages, "stages.evaluate"),
+        )
+
+    def factors(self, row: Row) -> dict[str, Factor]:
+        """Return the factors of a run; one without has none."""
+        value = row.get("factors") or {}
+        if isinstance(value, dict) and not any(isinstance(v, dict | list) for v in value.values()):
+            return dict(value)
+        self.wrong("factors", value, "an object of texts and numbers")
+        return {}
+
+    def words(self, row: Row, key: str) -> tuple[str, ...]:
+        """Return a list of words; a line without it has none."""
+        value = row.get(key) or []
+        if isinstance(value, list) and all(isinstance(word, str) for word in value):
+            return tuple(value)
+        self.wrong(key, value, "a list of words")
+        return ()
+
+    def null_or_name(self, part: Row, key: str) -> str | None:
+        """Return a name that may be null, but must be there."""
+        inner = _last(key)
+        return None if inner in part and part[inner] is None else self.name(part, key)
 
     def part(self, row: Row, key: str) -> Row:
         """Return an object inside a line."""

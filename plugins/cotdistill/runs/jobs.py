@@ -1,99 +1,85 @@
-"""The jobs of a run folder and what each waits for, read from its manifest.
+"""The jobs of a run folder and what each waits for.
 
-A job is one stage of one run, or the preparing of one arm or scratch student, or the collecting of
-all scores. This module is the only place that knows the order; the Snakefile asks it, and so do the
-plan and the step. It loads nothing heavy, because every job starts with it.
+`jobs.jsonl` has them, each after those that it waits for; where release 0.1 wrote none, they follow
+from the manifest. The collecting of all scores comes last. The Snakefile asks this module, and so
+do the plan and the step. It loads nothing heavy, because every job starts with it.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast, get_args
 
 from cotdistill.errors import DataError, Fault, MisuseError, did_you_mean
-from cotdistill.runfolder.manifest import Command, ManifestRun, read_manifest
+from cotdistill.runfolder.job import Command, Job, JobId, Jobs, in_order, names, read_declared_jobs
+from cotdistill.runfolder.manifest import ManifestRun, read_manifest
+from cotdistill.runfolder.stages import STAGES as ALL_STAGES
+from cotdistill.runfolder.stages import stage_called
 
-Stage = Literal["prepare", "train", "export", "evaluate", "collect"]
-STAGES: tuple[Stage, ...] = get_args(Stage)
+__all__ = ["STAGES", "Job", "JobId", "Jobs", "log_of", "marker_of", "read_jobs", "stage_of"]
+
+STAGES = tuple(stage.name for stage in ALL_STAGES)
 COLLECT = "report"
-
-JobId = tuple[Stage, str]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One thing to do: what it runs, what it makes, what it is made from, what it waits for.
-
-    `command` is empty where cotdistill itself does the work; `own` is then the command that starts
-    it in another environment, or empty. `file` is the configuration file that decides the result;
-    `declared` is the manifest's hash of what has no file. A `gate` only looks at what others made
-    and lets the jobs after it run or not: they wait for it, and are not made from it. `inputs` are
-    the rows and the student that a training reads, as far as they lie in the folder.
-    """
-
-    stage: Stage
-    name: str
-    command: tuple[str, ...] = ()
-    own: tuple[str, ...] = ()
-    env: dict[str, str] = field(default_factory=dict)
-    gpus: int = 0
-    minutes: int | None = None
-    memory_mb: int | None = None
-    file: str | None = None
-    declared: str | None = None
-    output: str | None = None
-    arm: str | None = None
-    student: str | None = None
-    needs: tuple[JobId, ...] = ()
-    gate: bool = False
-    inputs: tuple[str, ...] = ()
-
-    @property
-    def id(self) -> JobId:
-        """The stage and the name, which no other job has."""
-        return (self.stage, self.name)
-
-    def __str__(self) -> str:
-        return f"{self.stage} {self.name}"
-
-
-Jobs = dict[JobId, Job]
 
 
 def read_jobs(folder: Path) -> Jobs:
     """Return all jobs of a run folder, each after those it waits for.
 
     Raises:
-        DataError: it is not a run folder, or lines of its manifest are broken; all at once.
+        DataError: it is not a run folder, or lines of its files are broken; all at once.
     """
+    declared = read_declared_jobs(folder)
+    runs = read_manifest(folder, for_results=declared is not None)
+    jobs = _jobs_of_manifest(runs) if declared is None else _known(declared, folder)
+    scored = names(jobs.values(), ("evaluate", "judge"))
+    collect = Job("collect", COLLECT, output="report", needs=scored)
+    return {**jobs, collect.id: collect}
+
+
+def _known(jobs: Jobs, folder: Path) -> Jobs:
+    """Return declared jobs in order.
+
+    Raises:
+        DataError: a stage is not known, or a job waits for one that is not there.
+    """
+    faults = []
+    for job in jobs.values():
+        if stage_called(job.stage) is None:
+            faults.append(Fault(f"{folder}: {job}", "no such stage", "", "upgrade cotdistill"))
+        faults += [
+            Fault(f"{folder}: {job}", f"waits for {' '.join(need)}, which is no job")
+            for need in job.needs
+            if need not in jobs
+        ]
+    if faults:
+        raise DataError(faults)
+    try:
+        return {job.id: job for job in in_order(jobs.values())}
+    except ValueError as error:
+        raise DataError(Fault(str(folder), str(error), "", "generate it again")) from error
+
+
+def _jobs_of_manifest(runs: tuple[ManifestRun, ...]) -> Jobs:
     jobs: Jobs = {}
-    runs = read_manifest(folder)
     for run in runs:
         for job in _jobs_of_run(run):
             jobs.setdefault(job.id, job)
     for gate in _gates(runs):
         jobs[gate.id] = gate
-    scored = tuple(job.id for job in jobs.values() if job.stage == "evaluate")
-    collect = Job("collect", COLLECT, output="report", needs=scored)
     order = {stage: number for number, stage in enumerate(STAGES)}
-    return {
-        job.id: job for job in sorted([*jobs.values(), collect], key=lambda job: order[job.stage])
-    }
+    return {job.id: job for job in sorted(jobs.values(), key=lambda job: order[job.stage])}
 
 
-def stage_of(word: str) -> Stage:
+def stage_of(word: str) -> str:
     """Return a word as a stage.
 
     Raises:
         MisuseError: there is no such stage.
     """
-    for stage in STAGES:
-        if stage == word:
-            return stage
-    raise MisuseError(f"no stage '{word}'; {did_you_mean(word, STAGES)}")
+    if stage_called(word) is None:
+        raise MisuseError(f"no stage '{word}'; {did_you_mean(word, STAGES)}")
+    return word
 
 
 def marker_of(job: JobId) -> str:
@@ -150,8 +136,9 @@ def _gates(runs: Sequence[ManifestRun]) -> Iterator[Job]:
     for arm, its in of_arm.items():
         data = [("prepare", Path(run.files.data).stem) for run in its if run.files.data]
         made = [("prepare", Path(run.files.student).name) for run in its if run.files.student]
-        needs: dict[JobId, None] = dict.fromkeys(cast("list[JobId]", [*data, *made]))
-        prepare = its[0].stages.prepare
+        needs: dict[JobId, None] = dict.fromkeys([*data, *made])
+        stages = its[0].stages
+        prepare = stages.prepare if stages else None
         yield Job(
             *_gate_of(arm),
             own=prepare.command if prepare else (),
@@ -165,6 +152,7 @@ def _gates(runs: Sequence[ManifestRun]) -> Iterator[Job]:
 
 def _jobs_of_run(run: ManifestRun) -> Iterator[Job]:
     files, outputs, stages, hashes = run.files, run.outputs, run.stages, run.sha256
+    assert stages is not None
     own = stages.prepare.command if stages.prepare else ()
     needs: tuple[JobId, ...] = ()
     if files.data:
@@ -193,7 +181,7 @@ def _jobs_of_run(run: ManifestRun) -> Iterator[Job]:
         needs = (*needs, student.id)
     if hashes.lengths:
         needs = (*needs, _gate_of(run.arm))
-    programs: tuple[tuple[Stage, Command | None, str | None, str | None], ...] = (
+    programs: tuple[tuple[str, Command | None, str | None, str | None], ...] = (
         ("train", stages.train, files.train, outputs.train),
         ("export", stages.export, files.export, outputs.export),
         ("evaluate", stages.evaluate, files.eval, outputs.evaluate),

@@ -49,7 +49,7 @@ def check_lengths(folder: Path, arm: str, output: Path) -> None:
     """
     study = study_of(folder)
     views = _views(folder, arm)
-    files = {run.run: read_yaml(folder / run.files.train) for run in views}
+    files = {run.run: read_yaml(folder / str(run.files.train)) for run in views}
     found: dict[str, dict[str, Any]] = {}
     longest = _most_tokens(folder, views[0].files.data)
     for run in views:
@@ -82,7 +82,7 @@ def _views(folder: Path, arm: str) -> list[ManifestRun]:
     """Return a run for each way in which an arm is tokenised and truncated: seeds do not matter."""
     views: dict[str | None, ManifestRun] = {}
     for run in read_manifest(folder):
-        if run.arm == arm:
+        if run.arm == arm and run.is_trained:
             views.setdefault(run.sha256.lengths, run)
     return list(views.values())
 

@@ -19,13 +19,11 @@ from typing import IO, Any
 from cotdistill.errors import DataError, Fault, FaultsError, MisuseError, UserError, did_you_mean
 from cotdistill.files.atomic import sha256_of
 from cotdistill.files.locks import free_lock, lock_holder, take_lock
-from cotdistill.hosts.llamafactory.end_token import end_at_the_trained_token
-from cotdistill.hosts.llamafactory.outputs import training_fault
-from cotdistill.hosts.lm_eval.outputs import evaluation_fault
 from cotdistill.hosts.machine.gpus import Devices, slots_folder, take_devices
 from cotdistill.hosts.machine.processes import is_gone, marked, own_identity, stop
 from cotdistill.hosts.machine.program import StoppedError, program_fault, run_program, search_path
 from cotdistill.runfolder.bundles import in_recorded_bundles
+from cotdistill.runfolder.stages import stage_called
 from cotdistill.runs.jobs import Job, log_of, read_jobs, stage_of
 from cotdistill.runs.log_errors import lines_that_matter
 from cotdistill.runs.output_folder import StartingPoint, prepare_output_folder
@@ -164,7 +162,7 @@ def _command(folder: Path, job: Job, start: StartingPoint) -> list[str]:
 def _host(at: _Context, start: StartingPoint, devices: Devices) -> int:
     job = at.job
     command = _command(at.folder, job, start)
-    env = dict(os.environ) | job.env | {JOB: _mark(at.folder, job), "PYTHONUNBUFFERED": "1"}
+    env = dict(os.environ) | dict(job.env) | {JOB: _mark(at.folder, job), "PYTHONUNBUFFERED": "1"}
     env["PATH"] = search_path(env)
     if GPUS in os.environ:  # a run on this machine deals out devices; a cluster does it itself
         env["CUDA_VISIBLE_DEVICES"] = ",".join(devices.ids)
@@ -195,26 +193,19 @@ def _devices(at: _Context) -> Devices:
 
 def _outcome_fault(folder: Path, job: Job) -> str:
     """Return why a host's exit status 0 is not believed, or an empty text; fixes exports."""
+    stage = stage_called(job.stage)
+    assert stage is not None
     output = folder / (job.output or "")
-    match job.stage:
-        case "train":
-            return training_fault(output)
-        case "export":
-            if not any(output.glob("*.safetensors")) and not any(output.glob("*.bin")):
-                return "the export exited with 0 but wrote no weights"
-            end_at_the_trained_token(output)
-        case "evaluate":
-            return evaluation_fault(output)
-        case "prepare":
-            if not output.exists():
-                return f"nothing was written to {job.output}"
-    return ""
+    if not stage.remakes and not stage.is_local and not output.exists():
+        return f"nothing was written to {job.output}"
+    return stage.fault(output)
 
 
 def _made(folder: Path, job: Job) -> str:
     """Name what a job made: by its bytes where it is small and the same each time, else anew."""
     output = folder / (job.output or "")
-    if job.stage != "prepare":
+    stage = stage_called(job.stage)
+    if stage is None or stage.remakes or stage.is_local:
         return new_make()
     files = sorted(output.rglob("*")) if output.is_dir() else [output]
     digests = [f"{f.relative_to(folder)} {sha256_of(f)}" for f in files if f.is_file()]

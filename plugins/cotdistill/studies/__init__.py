@@ -2,10 +2,13 @@
 
 PUBLIC_MODULES = (
     "arm",
+    "declared_model",
     "drafts",
+    "learner",
     "learning_rates",
     "listing",
     "load",
+    "migrate",
     "resolve",
     "resolved_arm",
     "study",

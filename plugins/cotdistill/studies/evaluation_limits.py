@@ -30,7 +30,7 @@ def generation_budget(study: Study) -> int:
     if own is not None:
         return own
     folders = [Path(folder) for folder in study.evaluation.include_path]
-    files = tasks_behind(study.evaluation.tasks, folders).values()
+    files = tasks_behind(study.evaluation.task_names, folders).values()
     budgets = [_budget_of(file_key(path, "generation_kwargs")) for path in files]
     return max((budget or _HOST_DEFAULT for budget in budgets), default=_HOST_DEFAULT)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,80 +12,174 @@ from cotdistill.catalogue.student import Student as CatalogueStudent
 from cotdistill.errors import Fault, StudyError
 from cotdistill.files.json_file import NOT_JSON
 from cotdistill.models.scratch import SCRATCH_TEMPLATE, Scratch
-from cotdistill.studies.study import ScratchStudent, Student
+from cotdistill.studies.declared_model import (
+    EndpointModel,
+    FolderOfModels,
+    Model,
+    NamedModel,
+    ScratchModel,
+)
+from cotdistill.studies.prompt import Prompt
 
 
 @dataclass(frozen=True)
 class Learner:
-    """A student with all that a training or evaluation file needs to know of it."""
+    """A student with all that a training or evaluation file needs to know of it.
+
+    Units: `parameters` in billions; `context` in tokens.
+    """
 
     name: str
-    model: str | None  # None: made from scratch, a model for each arm
+    model: str | None  # None: randomly initialised, a model for each arm
     template: str
     default_system: str | None
     enable_thinking: bool | None
     scratch: Scratch | None
-    context: int | None = None  # tokens, where known
+    context: int | None = None  # where known
     heads: int | None = None  # of attention, where known
     model_len: int | None = None  # tokens of context that the evaluation needs, where known
     revision: str | None = None  # of a model on a hub; None: what the hub serves then
+    parameters: float | None = None  # where known
+    endpoint: EndpointModel | None = None  # a model that is only asked, never trained
 
     @property
     def is_on_hub(self) -> bool:
         """Whether the model is a hub's: neither made here nor a local folder."""
         model = self.model
-        if model is None:
+        if model is None or self.endpoint:
             return False
         return not Path(model).is_dir() and not model.startswith(("/", ".", "~"))
 
 
-def learner_of(entry: Student, known: Mapping[str, CatalogueStudent], place: str) -> Learner:
-    """Return a study's student with what the catalogue or its own folder says of it.
+def learner_of(
+    name: str, models: Mapping[str, Model], known: Mapping[str, CatalogueStudent], place: str
+) -> Learner:
+    """Return a student by its name in `models:` or in the catalogue, or by its hub id.
 
     Raises:
-        StudyError: no template is given, and the catalogue does not have the model; or a local
+        StudyError: there is no such model, it has no template, or it cannot be trained; or a local
             model is given a revision.
     """
-    if isinstance(entry, ScratchStudent):
-        shape = entry.scratch
-        return Learner(
-            entry.name, None, SCRATCH_TEMPLATE, None, None, shape, shape.context, shape.heads
-        )
-    if entry.revision is not None and Path(entry.model).is_dir():
-        wrong = f"a revision is given, and {entry.model} is a local folder"
-        raise StudyError(Fault(f"{place}.revision", wrong, "a hub id", "leave the revision out"))
-    if entry.template is None:
-        found: CatalogueStudent | None = student_called(entry.model, known, place)
+    declared = models.get(name)
+    match declared:
+        case None:
+            found = student_called(name, known, place)
+            return _learner(found.name, NamedModel(model=found.name), found)
+        case ScratchModel(scratch=shape):
+            size = scratch_size(shape)
+            return Learner(
+                name, None, SCRATCH_TEMPLATE, None, None, shape, shape.context, shape.heads,
+                parameters=size,
+            )  # fmt: skip
+        case NamedModel():
+            if declared.revision is not None and Path(declared.model).is_dir():
+                wrong = f"a revision is given, and {declared.model} is a local folder"
+                remedy = "leave the revision out"
+                where = f"{place.partition(':')[0]}:models.{name}.revision"
+                raise StudyError(Fault(where, wrong, "a hub id", remedy))
+            match_ = (s for s in known.values() if declared.model in (s.name, s.model))
+            entry = next(match_, None)
+            if entry is None and declared.template is None:
+                entry = student_called(declared.model, known, f"{place}: {name}")
+            return _learner(name, declared, entry)
+    what = type(declared).__name__
+    wrong = f"'{name}' is {_NOT_TRAINED[what]}, which is not trained"
+    raise StudyError(Fault(place, wrong, "a model with weights: model or scratch"))
+
+
+_NOT_TRAINED = {
+    "EndpointModel": "an endpoint",
+    "MergedModel": "a merge",
+    "TrainedModel": "a run of this study",
+    "FolderOfModels": "a folder of models",
+}
+
+
+def evaluated_models(
+    name: str, models: Mapping[str, Model], known: Mapping[str, CatalogueStudent], place: str
+) -> Iterator[Learner]:
+    """Yield the models that a name of `evaluation.models` stands for: one, or those of a folder.
+
+    Raises:
+        StudyError: there is no such model, or the folder holds none.
+    """
+    declared = models.get(name)
+    if isinstance(declared, EndpointModel):
+        yield Learner(name, declared.model, "empty", None, None, None, endpoint=declared)
+    elif isinstance(declared, FolderOfModels):
+        found = sorted(Path(declared.folder).glob(declared.pattern), key=_step_then_name)
+        folders = [path for path in found if (path / "config.json").is_file()]
+        if not folders:
+            wrong = f"no model in {declared.folder} that is called {declared.pattern}"
+            raise StudyError(Fault(f"{place}: {name}", wrong, "subfolders with a config.json"))
+        for path in folders:
+            context, heads = _shape_of_folder(path)
+            template = declared.template or "empty"
+            yield Learner(
+                f"{name}-{path.name}", str(path), template, None, None, None, context, heads
+            )
     else:
-        found = next((s for s in known.values() if entry.model in (s.name, s.model)), None)
-    if found is None:
-        name = entry.name or entry.model.rstrip("/").split("/")[-1]
-        template = str(entry.template)
-        system, thinking = entry.default_system, entry.enable_thinking
-        context, heads = _shape_of_folder(Path(entry.model))
-        return Learner(
-            name,
-            entry.model,
-            template,
-            system,
-            thinking,
-            None,
-            context,
-            heads,
-            revision=entry.revision,
-        )
-    system, thinking = entry.default_system, entry.enable_thinking
+        yield learner_of(name, models, known, place)
+
+
+def _step_then_name(path: Path) -> tuple[str, int, str]:
+    head, _, step = path.name.rpartition("-")
+    return (head, int(step), "") if step.isdigit() else (path.name, 0, "")
+
+
+def asked_as(learner: Learner, prompt: Prompt) -> tuple[str | None, bool | None]:
+    """Return the system prompt and the thinking mode that a study trains a student with."""
+    system = learner.default_system if prompt.system is None else prompt.system
+    thinking = {"data": learner.enable_thinking, "on": True, "off": False}[prompt.thinking]
+    return system, thinking
+
+
+def scratch_size(scratch: Scratch) -> float:
+    """Return a scratch student's weights, in billions: attention and a gated MLP per layer."""
+    per_layer = 4 * scratch.hidden_size**2 + 3 * scratch.hidden_size * scratch.intermediate_size
+    return (scratch.layers * per_layer + scratch.vocab_size * scratch.hidden_size) / 1e9
+
+
+def _learner(name: str, declared: NamedModel, found: CatalogueStudent | None) -> Learner:
+    context, heads = _shape_of_folder(Path(declared.model)) if found is None else (None, None)
+    system, thinking = declared.default_system, declared.enable_thinking
+    if found is not None:
+        system = found.default_system if system is None else system
+        thinking = found.enable_thinking if thinking is None else thinking
     return Learner(
-        entry.name or found.name,
-        found.model,
-        entry.template or found.template,
-        found.default_system if system is None else system,
-        found.enable_thinking if thinking is None else thinking,
+        name,
+        found.model if found else declared.model,
+        str(declared.template or (found and found.template)),
+        system,
+        thinking,
         None,
-        found.context,
-        found.heads,
-        revision=entry.revision,
+        declared.context or (found.context if found else context),
+        declared.heads or (found.heads if found else heads),
+        revision=declared.revision,
+        parameters=declared.parameters or (found.parameters if found else None),
     )
+
+
+def named_models(students: Sequence[Learner], models: Mapping[str, Model]) -> dict[str, Model]:
+    """Return the models of a study with those that it names without declaring them.
+
+    Their values are those of the catalogue, so that a run folder says them.
+    """
+    added: dict[str, Model] = {
+        one.name: NamedModel(
+            model=str(one.model),
+            template=one.template,
+            default_system=one.default_system,
+            enable_thinking=one.enable_thinking,
+            revision=one.revision,
+            parameters=one.parameters,
+            context=one.context,
+            heads=one.heads,
+        )
+        for one in students
+        if one.name not in models and one.model and not one.endpoint
+    }
+    return {**models, **added}
 
 
 def _shape_of_folder(folder: Path) -> tuple[int | None, int | None]:

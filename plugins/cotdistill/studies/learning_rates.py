@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cotdistill.studies.study import ScratchStudent, Study
+from cotdistill.studies.declared_model import ScratchModel
+from cotdistill.studies.study import Study
 
 _USUAL = {"full": (1.0e-7, 1.0e-3), "adapter": (1.0e-6, 1.0e-2)}
 """Lowest and highest rate that is met: papers and hosts' examples use 1e-6 to 1e-4 for all weights,
@@ -16,7 +17,9 @@ def unusual_learning_rates(study: Study) -> Iterator[str]:
 
     Students that are randomly initialised take much higher rates; nothing is said of them.
     """
-    pretrained = any(not isinstance(student, ScratchStudent) for student in study.students)
+    pretrained = any(
+        not isinstance(study.models.get(name), ScratchModel) for name in study.students
+    )
     if not pretrained:
         return
     for name, recipe in study.recipes.items():

@@ -15,9 +15,11 @@ from cotdistill.files.bundle import (
     bundle_folder,
     bundles,
     by_name,
+    only_bundles,
 )
 from cotdistill.files.yamls import parse_yaml, read_yaml
 from cotdistill.studies.study import Study, read_study
+from cotdistill.studies.upgrade import is_old
 
 
 def shipped_studies() -> dict[str, Path]:
@@ -52,7 +54,22 @@ def load_study(name_or_path: str, settings: Sequence[str] = ()) -> tuple[Study, 
         value = with_settings(value, settings)
         _make_absolute(value, Path.cwd())
         _add_bundles(value, path, place)
+        with only_bundles(_roots(value)):
+            return read_study(value, place), place
     return read_study(value, place), place
+
+
+def version_note(name_or_path: str) -> str:
+    """Return a line on the form of a study file if it is of version 1, else an empty text."""
+    path = _find(name_or_path)
+    if not is_old(read_yaml(path)):
+        return ""
+    return f"{name_or_path}: of version 1, read as version 2; `cotdistill migrate` writes it"
+
+
+def _roots(value: dict[str, Any]) -> list[str]:
+    roots = value.get("bundles")
+    return [root for root in roots if isinstance(root, str)] if isinstance(roots, list) else []
 
 
 def study_of(folder: Path) -> Study:
@@ -176,18 +193,33 @@ def _make_absolute(value: dict[str, Any], base: Path) -> None:
     _absolute_at(value, "data_folder", base)
     if isinstance(value.get("bundles"), list):
         value["bundles"] = [_absolute(root, base) for root in value["bundles"]]
-    students = value.get("students")
+    students, models = value.get("students"), value.get("models")
     for student in students if isinstance(students, list) else ():
-        if isinstance(student, dict):
-            model = student.get("model")
-            if isinstance(model, str) and (
-                model.startswith(("./", "../", "~")) or (base / model).is_dir()
-            ):
-                _absolute_at(student, "model", base)
+        _absolute_model(student, base)
+    if isinstance(models, dict):
+        for name, model in models.items():
+            if isinstance(model, str) and _is_path(model, base):
+                models[name] = _absolute(model, base)
+            _absolute_model(model, base)
+    questions = value.get("questions")
+    for entry in questions.values() if isinstance(questions, dict) else ():
+        if isinstance(entry, dict):
+            _absolute_at(entry, "file", base)
     evaluation = value.get("evaluation")
     if isinstance(evaluation, dict) and isinstance(evaluation.get("include_path"), list):
         folders = evaluation["include_path"]
         evaluation["include_path"] = [_absolute(folder, base) for folder in folders]
+
+
+def _absolute_model(model: Any, base: Path) -> None:
+    if isinstance(model, dict):
+        _absolute_at(model, "folder", base)
+        if isinstance(model.get("model"), str) and _is_path(model["model"], base):
+            _absolute_at(model, "model", base)
+
+
+def _is_path(model: str, base: Path) -> bool:
+    return model.startswith(("./", "../", "~")) or (base / model).is_dir()
 
 
 def _absolute(path: Any, base: Path) -> Any:

@@ -6,40 +6,65 @@ All faults of names, paths and batches are gathered before anything is written.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cotdistill.catalogue.packaged import students
 from cotdistill.errors import BundleError, Fault, FaultsError, StudyError, did_you_mean
 from cotdistill.files.bundle import bundle_files, by_name
 from cotdistill.hosts.lm_eval.task_files import packaged_tasks, upstream_task_exists
+from cotdistill.studies.arm import Factor
+from cotdistill.studies.declared_model import ScratchModel
 from cotdistill.studies.evaluation_limits import (
     context_needed,
     evaluation_faults,
     generation_budget,
 )
-from cotdistill.studies.learner import Learner, learner_of
+from cotdistill.studies.learner import Learner, evaluated_models, learner_of, named_models
+from cotdistill.studies.not_yet import verbs_to_come
+from cotdistill.studies.references import reference_faults
 from cotdistill.studies.resolved_arm import ResolvedArm, arms_and_faults, missing_file_faults
-from cotdistill.studies.study import (
-    Recipe,
-    Study,
-    batch_steps,
-)
+from cotdistill.studies.selection import chooses_student, is_size, meets
+from cotdistill.studies.study import Recipe, Study, TaskUse, batch_steps
+
+UNTRAINED = "none"
+"""The recipe of a model that is evaluated as it is; no recipe of a study can be called so."""
+UNTOUCHED = "untouched"
+"""The arm of such a model where the study names none."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One student × one arm × one recipe × one seed."""
+    """One student × one arm × one recipe × one seed, or a model that is evaluated as it is.
+
+    `step` is the optimizer step of an evaluated checkpoint, None for the end of the training.
+    """
 
     student: Learner
     arm: str
     recipe: str
-    seed: int
+    seed: int | None
+    factors: Mapping[str, Factor] = field(default_factory=dict)
+    tasks: tuple[TaskUse, ...] = ()
+    step: int | None = None
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it has a training; else a model is evaluated as it is."""
+        return self.recipe != UNTRAINED
 
     @property
     def name(self) -> str:
         """The run's name, which is also the name of its files."""
+        if not self.is_trained:
+            return f"{self.student.name}--{self.arm}"
+        step = "" if self.step is None else f"--step{self.step}"
+        return f"{self.trained}{step}"
+
+    @property
+    def trained(self) -> str:
+        """The name of the training that it evaluates, which checkpoints have in common."""
         return f"{self.student.name}--{self.arm}--{self.recipe}--s{self.seed}"
 
 
@@ -67,30 +92,96 @@ def resolve(study: Study, place: str) -> Resolved:
     """
     faults: list[Fault] = []
     learners = _learners(study, place, faults)
+    study = study.model_copy(
+        update={
+            "models": named_models(learners, study.models),
+            "students": [learner.name for learner in learners] or study.students,
+        }
+    )
+    others = _other_models(study, place, faults)
     arms, arm_faults = arms_and_faults(study, place)
     faults += arm_faults
     faults += [fault for arm in arms.values() for fault in missing_file_faults(arm, place)]
-    faults += _recipe_faults(study, place, [learner.name for learner in learners])
+    faults += _recipe_faults(study, place, learners)
     faults += _task_faults(study, place)
+    faults += reference_faults(study, place)
+    faults += verbs_to_come(study, place)
     budget = generation_budget(study)
     faults += evaluation_faults(study, learners, budget, place)
-    learners = [
-        replace(learner, model_len=context_needed(budget, learner.context)) for learner in learners
-    ]
-    runs = tuple(_runs(study, learners))
+    learners, others = (
+        [replace(one, model_len=context_needed(budget, one.context)) for one in group]
+        for group in (learners, others)
+    )
+    runs = tuple(_runs(study, learners, others))
     faults += _twice(runs, place)
     if not runs and not faults:
         faults.append(Fault(f"{place}:arms", "no arm is trained", "at least one without train: no"))
+    faults += _unasked(runs, place)
     if faults:
-        raise StudyError(faults)
+        raise StudyError(dict.fromkeys(faults))
     return Resolved(study, tuple(learners), arms, runs)
 
 
-def _runs(study: Study, learners: list[Learner]) -> Iterator[Run]:
-    grid = itertools.product(learners, study.trained_arms(), study.recipes.items(), study.seeds)
+def _runs(study: Study, learners: list[Learner], others: list[Learner]) -> Iterator[Run]:
+    """Yield the untouched models first, then every training with its checkpoints."""
+    untouched = study.untouched_arms()
+    for learner in learners:
+        for arm in untouched:
+            yield _untrained(study, learner, arm)
+    for other in others:
+        yield _untrained(study, other, untouched[0] if untouched else UNTOUCHED)
+    factors = {name: _factors(study, name) for name in study.trained_arms()}
+    tasks = {name: _tasks(study, of_arm) for name, of_arm in factors.items()}
+    grid = itertools.product(learners, factors, study.recipes.items(), study.seeds)
     for learner, arm, (recipe_name, recipe), seed in grid:
-        if recipe.students is None or learner.name in recipe.students:
-            yield Run(learner, arm, recipe_name, seed)
+        if not is_chosen(recipe, learner, arm, factors[arm]):
+            continue
+        of_run = {**factors[arm], **recipe.factors}
+        run = Run(learner, arm, recipe_name, seed, of_run, tasks[arm])
+        yield run
+        if study.evaluation.checkpoints and recipe.save_steps and recipe.max_steps:
+            for step in range(recipe.save_steps, recipe.max_steps, recipe.save_steps):
+                yield replace(run, step=step, factors={**of_run, "step": step})
+
+
+def _untrained(study: Study, learner: Learner, arm: str) -> Run:
+    factors = _factors(study, arm) if arm in study.arms else {}
+    asked = {name: value for name, value in factors.items() if value is not None}
+    return Run(learner, arm, UNTRAINED, None, factors, _tasks(study, asked, is_untrained=True))
+
+
+def _factors(study: Study, arm: str) -> dict[str, Factor]:
+    return dict(study.arms[arm].factors)
+
+
+def _tasks(
+    study: Study, factors: Mapping[str, Factor], *, is_untrained: bool = False
+) -> tuple[TaskUse, ...]:
+    """Return the tasks that an arm is asked; a model without training is asked all of them."""
+    uses = study.evaluation.tasks
+    chosen = [use for use in uses if is_untrained or meets(use.when, factors)]
+    return tuple({use.task: use for use in chosen}.values())
+
+
+def is_chosen(recipe: Recipe, learner: Learner, arm: str, factors: Mapping[str, Factor]) -> bool:
+    """Whether a recipe trains a student on an arm: by their names, the size, the factors."""
+    if recipe.arms is not None and not any(chooses_student(p, arm, None) for p in recipe.arms):
+        return False
+    return _trains(recipe, learner) and meets(recipe.when, factors)
+
+
+def _trains(recipe: Recipe, learner: Learner) -> bool:
+    return recipe.students is None or any(
+        chooses_student(pattern, learner.name, learner.parameters)
+        or chooses_student(pattern, learner.model or "", None)
+        for pattern in recipe.students
+    )
+
+
+def _unasked(runs: Sequence[Run], place: str) -> Iterator[Fault]:
+    for arm in dict.fromkeys(run.arm for run in runs if not run.tasks):
+        where = f"{place}:evaluation.tasks"
+        yield Fault(where, f"no task is asked for the arm '{arm}'", "", "see its factors and when:")
 
 
 def _twice(runs: tuple[Run, ...], place: str) -> list[Fault]:
@@ -113,31 +204,69 @@ def _twice(runs: tuple[Run, ...], place: str) -> list[Fault]:
 def _learners(study: Study, place: str, faults: list[Fault]) -> list[Learner]:
     known = students()
     learners = []
-    for number, entry in enumerate(study.students):
+    for number, name in enumerate(study.students):
         try:
-            learners.append(learner_of(entry, known, f"{place}:students.{number}"))
+            learners.append(learner_of(name, study.models, known, f"{place}:students.{number}"))
         except FaultsError as error:
             faults += error.faults
     return learners
 
 
-def _recipe_faults(study: Study, place: str, learners: list[str]) -> Iterator[Fault]:
-    packaged = students()
+def _other_models(study: Study, place: str, faults: list[Fault]) -> list[Learner]:
+    """Return the models that are only evaluated: those of `evaluation.models`."""
+    known = students()
+    found: list[Learner] = []
+    for number, name in enumerate(study.evaluation.models):
+        where = f"{place}:evaluation.models.{number}"
+        try:
+            found += evaluated_models(name, study.models, known, where)
+        except FaultsError as error:
+            faults += error.faults
+    scratch = [f"evaluation.models: {one.name}" for one in found if one.scratch]
+    if any(isinstance(study.models.get(name), ScratchModel) for name in study.students):
+        scratch += [f"arms.{arm}" for arm in study.untouched_arms()]
+    for where in scratch:
+        wrong = "a randomly initialised model has no tokenizer before it is trained"
+        faults.append(Fault(f"{place}:{where}", wrong, "a model with weights to evaluate as it is"))
+    return found
+
+
+def _recipe_faults(study: Study, place: str, learners: list[Learner]) -> Iterator[Fault]:
+    packaged = {student.name for student in students().values()}
+    names = [learner.name for learner in learners]
     for name, recipe in study.recipes.items():
         where = f"{place}:recipes.{name}"
+        if name == UNTRAINED:
+            yield Fault(where, f"no recipe can be called '{UNTRAINED}'", "another name")
         yield from _template_fault(where, "template", recipe.template, "train/*.yaml.j2")
         if recipe.deepspeed is not None:
             yield from _template_fault(where, "deepspeed", recipe.deepspeed, "deepspeed/*.json")
-        for student in recipe.students or ():
+        for pattern in recipe.students or ():
             # a packaged student may be named here and left out of the study by --set students=...
-            if student not in learners and student not in packaged:
-                hint = did_you_mean(student, learners)
-                yield Fault(where, f"no student '{student}' in this study", "", hint)
+            if is_size(pattern) or any(sign in pattern for sign in "*?["):
+                continue
+            if pattern not in names and pattern not in packaged and pattern not in study.models:
+                hint = did_you_mean(pattern, names)
+                yield Fault(where, f"no student '{pattern}' in this study", "", hint)
+        for pattern in recipe.arms or ():
+            if not any(chooses_student(pattern, arm, None) for arm in study.arms):
+                hint = did_you_mean(pattern, list(study.arms))
+                yield Fault(f"{where}.arms", f"no arm '{pattern}'", "", hint)
+        if study.evaluation.checkpoints and not (recipe.save_steps and recipe.max_steps):
+            expected = "max_steps and save_steps, so that the steps are known beforehand"
+            yield Fault(where, "evaluation.checkpoints is asked for", expected)
         yield from _batch_faults(recipe, study, where)
     for learner in learners:
-        if not any(r.students is None or learner in r.students for r in study.recipes.values()):
-            remedy = "add it to the 'students' of a recipe"
-            yield Fault(f"{place}:recipes", f"no recipe trains '{learner}'", "", remedy)
+        if any(_trains(recipe, learner) for recipe in study.recipes.values()):
+            continue
+        if learner.parameters is None and any(
+            is_size(pattern) for r in study.recipes.values() for pattern in r.students or ()
+        ):
+            where, remedy = f"{place}:models.{learner.name}", "say its 'parameters', in billions"
+            yield Fault(where, "recipes choose by size, and its size is not known", "", remedy)
+            continue
+        remedy = "add it to the 'students' of a recipe"
+        yield Fault(f"{place}:recipes", f"no recipe trains '{learner.name}'", "", remedy)
 
 
 def _template_fault(where: str, key: str, name: str, pattern: str) -> Iterator[Fault]:
@@ -166,7 +295,10 @@ def _task_faults(study: Study, place: str) -> Iterator[Fault]:
     backend = study.evaluation.backend
     yield from _template_fault(f"{place}:evaluation", "backend", backend, "eval/*.yaml.j2")
     known = packaged_tasks([Path(folder) for folder in study.evaluation.include_path])
-    for task in study.evaluation.tasks:
+    dev = [f"dev_{name}" for name, questions in study.questions.items() if questions.dev]
+    for task in study.evaluation.task_names:
+        if task in dev:
+            continue
         if task not in known and not upstream_task_exists(task):
-            hint = did_you_mean(task, sorted(known))
+            hint = did_you_mean(task, [*dev, *sorted(known)])
             yield Fault(f"{place}:evaluation.tasks", f"unknown task '{task}'", "", hint)

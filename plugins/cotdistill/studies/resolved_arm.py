@@ -22,6 +22,7 @@ from cotdistill.corpus.records.target import Target
 from cotdistill.errors import Fault, StudyError, did_you_mean
 from cotdistill.files.hashes import FileHashes
 from cotdistill.studies.arm import (
+    AnswersArm,
     Arm,
     ArmFilters,
     DatasetArm,
@@ -29,8 +30,14 @@ from cotdistill.studies.arm import (
     MixedArm,
     Padding,
     PuzzleArm,
+    SampleArm,
+    TeachArm,
+    UntouchedArm,
 )
 from cotdistill.studies.study import Study
+
+WITHOUT_ROWS = (UntouchedArm, TeachArm, SampleArm, AnswersArm)
+"""Arms whose rows are not read from a source."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +179,11 @@ def resolve_arms(study: Study, place: str) -> dict[str, ResolvedArm]:
 def arms_and_faults(study: Study, place: str) -> tuple[dict[str, ResolvedArm], list[Fault]]:
     """Return the arms of a study as far as they could be resolved, and why others could not."""
     finder = _Finder(study, place)
-    found = {name: finder.arm(name) for name in study.arms}
+    found = {
+        name: finder.arm(name)
+        for name, arm in study.arms.items()
+        if not isinstance(arm, WITHOUT_ROWS)
+    }
     return found, list(dict.fromkeys(finder.faults))  # a fault of an arm is one of its mixes' too
 
 
@@ -231,7 +242,7 @@ class _Finder:
                 hashes=self.hashes,
             )
         source = self._source(name, declared, where)
-        if isinstance(declared, PuzzleArm):
+        if not isinstance(declared, DatasetArm | FileArm):
             return ResolvedArm(name, declared, file, source=source, hashes=self.hashes)
         filters, asks_golds = declared.filter, declared.target.answer == "gold"
         paired = [
@@ -349,7 +360,7 @@ class _Finder:
 
 def _declared(arm: ResolvedArm) -> dict[str, object]:
     """Return what decides an arm's rows; keys that came later count only where they are used."""
-    values = arm.declared.model_dump(mode="json", exclude={"train"})
+    values = arm.declared.model_dump(mode="json", exclude={"train", "factors"})
     if not arm.is_shaped:
         values = {key: value for key, value in values.items() if key not in ("target", "pad")}
     return values

@@ -1,29 +1,38 @@
 """A study: which students learn from which arms by which recipe, with which seeds, scored how.
 
-A study file is YAML. Every run of it is one student × one arm × one recipe × one seed.
+A study file is YAML (`read_study` first applies `upgrade` and `expand` to it). Every run of it is
+one student × one arm × one recipe × one seed, or a model that is evaluated as it is.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from cotdistill.errors import Fault, StudyError
-from cotdistill.models.scratch import Scratch
-from cotdistill.schema import Shape, read_shape
-from cotdistill.studies.arm import Arm, MixedArm
+from cotdistill.schema import Shape, key, read_shape
+from cotdistill.studies.arm import Arm, MixedArm, UntouchedArm
+from cotdistill.studies.declared_model import Model
+from cotdistill.studies.expand import expand
+from cotdistill.studies.prompt import Prompt
+from cotdistill.studies.questions import Questions
+from cotdistill.studies.requests import Distill, Improve, Race
+from cotdistill.studies.selection import When
+from cotdistill.studies.upgrade import SCHEMA_VERSION, upgrade
 
-SCHEMA_VERSION = 1
-STAGES = ("prepare", "train", "export", "evaluate")
-Stage = Literal["prepare", "train", "export", "evaluate"]
+Stage = Literal[
+    "prepare", "teach", "sample", "merge", "capture", "train", "export", "evaluate", "judge"
+]
+"""Kinds of job that may run in an environment of their own."""
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio", "swanlab"]
 Value = Any  # what a YAML file can hold: text, number, boolean, null, list, mapping
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _LONGEST_NAME = 60
+_ABOUT_WHEN = "only for arms with these factors; a value, a shell pattern, or a list of them"
 
 
 def _checked_name(name: str) -> str:
@@ -39,65 +48,53 @@ def _checked_name(name: str) -> str:
     return name
 
 
-class NamedStudent(Shape):
-    """A student given by its catalogue name, hub id or local path; a bare name is its model.
-
-    What is not said is taken from the catalogue, where the model stands in it.
-    """
-
-    name: str | None = None
-    model: str
-    template: str | None = None
-    default_system: str | None = None
-    enable_thinking: bool | None = None
-    revision: str | None = None  # the hub's commit, branch or tag; None: what it serves then
-
-    _name_is_a_file_name = field_validator("name")(lambda v: v if v is None else _checked_name(v))
-
-
-class ScratchStudent(Shape):
-    """A student made from nothing: a configuration, and a tokenizer trained on the arm's text."""
-
-    name: str
-    scratch: Scratch
-
-    _name_is_a_file_name = field_validator("name")(_checked_name)
-
-
-def _student_tag(value: Any) -> str:
-    return "<scratch>" if isinstance(value, dict) and "scratch" in value else "<model>"
-
-
-Student = Annotated[
-    Annotated[NamedStudent, Tag("<model>")] | Annotated[ScratchStudent, Tag("<scratch>")],
-    Discriminator(
-        lambda v: _student_tag(v)
-        if isinstance(v, dict)
-        else ("<scratch>" if isinstance(v, ScratchStudent) else "<model>")
-    ),
-]
-
-
 class Recipe(Shape):
     """How a student is trained; every key not listed here goes under `settings`."""
 
-    template: str = "full"
-    global_batch: int = Field(default=16, ge=1)
-    per_device_batch: int = Field(default=1, ge=1)
-    cutoff_len: int = Field(default=4096, ge=16)
-    max_truncated: float = Field(default=0.01, ge=0, le=1)  # share of rows that may be truncated
-    learning_rate: float = Field(default=1.0e-5, gt=0, lt=10, allow_inf_nan=False)
-    epochs: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    max_steps: int | None = Field(default=None, ge=1)
-    scheduler: str = "cosine"
-    warmup_ratio: float = Field(default=0.03, ge=0, le=1)
-    val_size: float = Field(default=0.0, ge=0)  # rows, or a share below 1, for the eval loss
-    packing: Literal["none", "neat"] = "none"  # neat: rows share a sequence, not their attention
-    workers: int | None = Field(default=None, ge=1)  # None: 8 with GPUs, 1 without
-    precision: Literal["bf16", "fp16", "fp32"] = "bf16"
-    deepspeed: str | None = None
-    students: list[str] | None = None
-    settings: dict[str, Value] = Field(default_factory=dict)
+    template: str = key("full", "a file of templates/train/", "lora")
+    global_batch: int = key(16, "rows of one optimizer step, met exactly", 64, ge=1)
+    per_device_batch: int = key(1, "rows on one device at once", 4, ge=1)
+    cutoff_len: int = key(4096, "tokens of a row; longer rows are truncated", 16384, ge=16)
+    max_truncated: float = key(
+        0.01, "share of rows that may be truncated at cutoff_len", 0.05, ge=0, le=1
+    )
+    learning_rate: float = key(
+        1.0e-5, "the highest of the schedule", 1.0e-5, gt=0, lt=10, allow_inf_nan=False
+    )
+    epochs: float | None = key(
+        None, "passes over the arm; this or max_steps", 3, gt=0, allow_inf_nan=False
+    )
+    max_steps: int | None = key(None, "optimizer steps; this or epochs", 500, ge=1)
+    scheduler: str = key("cosine", "LLaMA-Factory's lr_scheduler_type", "linear")
+    warmup_ratio: float = key(0.03, "share of the steps that warm up", 0.1, ge=0, le=1)
+    val_size: float = key(0.0, "rows, or a share below 1, for an evaluation loss", 0.01, ge=0)
+    packing: Literal["none", "neat"] = key(
+        "none", "neat: rows share a sequence, not their attention", "neat"
+    )
+    workers: int | None = key(
+        None, "processes that tokenise; null: 8 with GPUs, 1 without", 16, ge=1
+    )
+    precision: Literal["bf16", "fp16", "fp32"] = key("bf16", "of the training", "bf16")
+    deepspeed: str | None = key(None, "a file of templates/deepspeed/", "z3")
+    save_steps: int | None = key(
+        None, "keep a checkpoint every so many steps; null: one an epoch, the last kept", 100, ge=1
+    )
+    students: list[str] | None = key(
+        None,
+        "only these students: names, shell patterns, or sizes like '< 14 B'; null: all",
+        [">= 14 B"],
+    )
+    arms: list[str] | None = key(
+        None, "only these arms: names or shell patterns; null: all", ["level-*"]
+    )
+    when: When | None = key(None, _ABOUT_WHEN, {"questions": "svamp"})
+    factors: dict[str, str | int | float | bool | None] = key(
+        {}, "columns of manifest, CSV and report", {"weight": 0.3}
+    )
+    kd: Distill | None = key(
+        None, "distillation; needs `cotdistill train`", {"teacher": "mentor", "weight": 0.3}
+    )
+    settings: dict[str, Value] = key({}, "any other key of LLaMA-Factory", {"lora_rank": 32})
 
     @model_validator(mode="after")
     def _one_length(self) -> Recipe:
@@ -108,21 +105,44 @@ class Recipe(Shape):
         return self
 
 
+class TaskUse(Shape):
+    """One task of the evaluation, and for which arms it is asked."""
+
+    task: str = key(..., "a task of `cotdistill list tasks`, or of lm-eval", "cot_svamp")
+    limit: int | None = key(None, "only its first questions", 500, ge=1)
+    when: When | None = key(None, _ABOUT_WHEN, {"questions": "SVAMP"})
+
+
 class Evaluation(Shape):
     """How a trained student is scored by lm-eval."""
 
-    tasks: list[str] = Field(min_length=1)
-    backend: str = "hf"
-    model_args: dict[str, Value] = Field(default_factory=dict)
-    generation: dict[str, Value] = Field(default_factory=dict)
-    batch_size: int | str = 8  # with vLLM: auto, all requests at once
-    apply_chat_template: bool = True
-    system_instruction: str | None = None
-    num_fewshot: int | None = Field(default=None, ge=0)
-    limit: int | None = Field(default=None, ge=1)
-    include_path: list[str] = Field(default_factory=list)
-    run_sd: float | None = Field(default=None, gt=0, le=50)  # points, from seed to seed, if known
-    primary: Literal["tasks", "mean"] = "tasks"  # whether the mean over tasks is the main result
+    tasks: list[TaskUse] = key(
+        ...,
+        "tasks, {task: {limit: N}}, or {when: {factor: value}, tasks: [...]}; dev_<name> are the "
+        "development questions of a question set",
+        ["cot_svamp", {"cot_gsm8k": {"limit": 500}}],
+        min_length=1,
+    )
+    models: list[str] = key(
+        [], "further models that are scored as they are, by name", ["teacher", "their-checkpoint"]
+    )
+    checkpoints: bool = key(
+        False, "score every checkpoint of a run too; needs save_steps in its recipe", True
+    )
+    backend: str = key("hf", "a file of templates/eval/", "vllm")
+    model_args: dict[str, Value] = key({}, "passed to the backend", {"max_model_len": 20000})
+    generation: dict[str, Value] = key({}, "wins over what the tasks say", {"max_gen_toks": 16000})
+    batch_size: int | str = key(8, "a number, or auto; with vLLM: auto", "auto")
+    apply_chat_template: bool = key(True, "ask through the model's chat template", True)
+    num_fewshot: int | None = key(None, "worked examples; null: as the tasks say", 4, ge=0)
+    limit: int | None = key(None, "only the first questions of every task", 20, ge=1)
+    include_path: list[str] = key([], "folders of further lm-eval tasks", ["my_tasks"])
+    run_sd: float | None = key(
+        None, "points from seed to seed, if known from earlier runs", 1.0, gt=0, le=50
+    )
+    primary: Literal["tasks", "mean"] = key(
+        "tasks", "whether each task or the mean over them is the main result", "mean"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -132,6 +152,13 @@ class Evaluation(Shape):
             return {"batch_size": "auto", **value}
         return value
 
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _one_use_each(cls, tasks: Any) -> Any:
+        return (
+            [use for entry in tasks for use in _uses(entry)] if isinstance(tasks, list) else tasks
+        )
+
     @field_validator("batch_size")
     @classmethod
     def _is_a_batch_size(cls, size: int | str) -> int | str:
@@ -139,12 +166,51 @@ class Evaluation(Shape):
             raise ValueError(f"{size!r} is no batch size; use a number of 1 or more, or 'auto'")
         return size
 
+    @property
+    def task_names(self) -> list[str]:
+        """The names of all tasks, each once, in file order."""
+        return list(dict.fromkeys(use.task for use in self.tasks))
+
+
+def _uses(entry: Any) -> list[Any]:
+    """Return the uses that an entry of `tasks:` stands for; what is none is left to be refused."""
+    if isinstance(entry, str):
+        return [{"task": entry}]
+    if not isinstance(entry, dict) or "task" in entry:
+        return [entry]
+    if isinstance(entry.get("tasks"), list):
+        rest = {name: value for name, value in entry.items() if name != "tasks"}
+        return [
+            {**use, **rest} if isinstance(use, dict) else use
+            for inner in entry["tasks"]
+            for use in _uses(inner)
+        ]
+    if all(isinstance(options, dict) for options in entry.values()):
+        return [{"task": task, **options} for task, options in entry.items()]
+    return [entry]
+
+
+class Compare(Shape):
+    """Which arm the others are compared with."""
+
+    baseline: str | None = key(None, "an arm; null: the first of the file", "untouched")
+    also: list[str] = key([], "further arms that all are compared with", ["answer-only"])
+
+
+class Judge(Shape):
+    """The second opinion at the end of a study."""
+
+    model: str = key(..., "a model of `models:` behind an endpoint", "teacher")
+    audit: float = key(0.1, "share of correct answers that is judged too", 0.1, ge=0, le=1)
+    prompt: str = key("judge", "a file of templates/prompts/", "judge")
+    max_tokens: int = key(512, "tokens of a reply", 512, ge=1)
+
 
 class Hardware(Shape):
     """What one training run gets: GPUs a node (0 trains on the CPU) and nodes."""
 
-    gpus: int = Field(default=1, ge=0)
-    nodes: int = Field(default=1, ge=1)
+    gpus: int = key(1, "GPUs a node; 0 trains on the CPU", 4, ge=0)
+    nodes: int = key(1, "nodes", 1, ge=1)
 
     @property
     def devices(self) -> int:
@@ -153,33 +219,70 @@ class Hardware(Shape):
 
 
 class Study(Shape):
-    """A whole study, as a file declares it."""
+    """A whole study, as a file declares it, with grids expanded."""
 
-    schema_version: int = SCHEMA_VERSION
-    name: str
-    about: str = ""
-    students: list[Student] = Field(min_length=1)
-    arms: dict[str, Arm] = Field(min_length=1)
-    recipes: dict[str, Recipe] = Field(min_length=1)
-    seeds: list[int] = Field(default=[42], min_length=1)
-    evaluation: Evaluation
-    hardware: Hardware = Hardware()
-    environments: dict[Stage, str] = Field(default_factory=dict)
-    launcher: Literal["auto", "plain", "torchrun", "accelerate"] = "auto"
-    report_to: list[Tracker] = Field(default_factory=list)  # trackers that see training live
-    data_folder: str | None = None  # where registered datasets that are local files lie
-    bundles: list[str] = Field(default_factory=list)  # folders of packaged files besides our own
+    schema_version: int = key(SCHEMA_VERSION, "of the file; 1 is read as 2", SCHEMA_VERSION)
+    name: str = key(..., "also the run folder's: runs/<name>", "svamp-granularity")
+    about: str = key("", "one sentence: what it asks", "Which granularity suits a 0.5 B student?")
+    models: dict[str, Model] = key(
+        {}, "every model by the name that the rest of the file calls it",
+        {"student": "Qwen2.5-0.5B-Instruct"},
+    )  # fmt: skip
+    students: list[str] = key(
+        ..., "models that are trained, of `models:` or the catalogue", ["student"], min_length=1
+    )
+    prompt: Prompt = key(Prompt(), "how questions are asked, in training and evaluation alike",
+        {"instruction": "boxed", "thinking": "off"})  # fmt: skip
+    questions: dict[str, Questions] = key(
+        {}, "question sets by name", {"svamp": {"benchmark": "svamp", "dev": 0.1}}
+    )
+    arms: dict[str, Arm] = key(
+        ..., "ways of making the training set, by name", {"gsm8k": {"dataset": "gsm8k"}},
+        min_length=1,
+    )  # fmt: skip
+    recipes: dict[str, Recipe] = key(
+        ..., "ways of training, by name", {"full": {"epochs": 3, "global_batch": 64}}, min_length=1
+    )
+    seeds: list[int] = key([42], "random seeds; each run is repeated with each", [1, 2, 3],
+        min_length=1)  # fmt: skip
+    evaluation: Evaluation = key(..., "how models are scored", {"tasks": ["cot_svamp"]})
+    compare: Compare = key(Compare(), "what the report compares", {"baseline": "untouched"})
+    judge: Judge | None = key(None, "a second opinion at the end", {"model": "teacher"})
+    improve: Improve | None = key(None, "loops of sampling and training, as arms",
+        {"recipe": "full", "rounds": 4})  # fmt: skip
+    race: Race | None = key(None, "seeds go to the leading arms", {"first": 1, "batches": 4})
+    hardware: Hardware = key(Hardware(), "what one training run gets", {"gpus": 4})
+    environments: dict[Stage, str] = key(
+        {}, "a virtual environment's folder or a command prefix, by stage",
+        {"evaluate": "conda run -n eval"},
+    )  # fmt: skip
+    launcher: Literal["auto", "plain", "torchrun", "accelerate"] = key(
+        "auto", "how several processes start", "torchrun"
+    )
+    report_to: list[Tracker] = key([], "trackers that see training live", ["wandb"])
+    data_folder: str | None = key(
+        None, "where registered datasets that are local files lie", "data"
+    )
+    bundles: list[str] = key([], "folders of packaged files besides our own", ["../my-bundle"])
 
     _name_is_a_file_name = field_validator("name")(_checked_name)
 
+    @field_validator("models", mode="before")
+    @classmethod
+    def _a_name_is_a_model(cls, models: Any) -> Any:
+        if not isinstance(models, dict):
+            return models
+        return {k: {"model": v} if isinstance(v, str) else v for k, v in models.items()}
+
     @field_validator("students", mode="before")
     @classmethod
-    def _a_name_is_a_model(cls, students: Any) -> Any:
-        if not isinstance(students, list):
-            return students
-        return [{"model": entry} if isinstance(entry, str) else entry for entry in students]
+    def _a_student_is_a_name(cls, students: Any) -> Any:
+        for entry in students if isinstance(students, list) else ():
+            if isinstance(entry, dict):
+                raise ValueError("a student is described under models: and named here")
+        return students
 
-    @field_validator("arms", "recipes")
+    @field_validator("models", "questions", "arms", "recipes")
     @classmethod
     def _names_are_file_names(cls, named: dict[str, Any]) -> dict[str, Any]:
         for name in named:
@@ -200,7 +303,15 @@ class Study(Shape):
 
     def trained_arms(self) -> list[str]:
         """Return the names of the arms that are trained on, in file order."""
-        return [name for name, arm in self.arms.items() if arm.train]
+        return [
+            name
+            for name, arm in self.arms.items()
+            if not isinstance(arm, UntouchedArm) and arm.train
+        ]
+
+    def untouched_arms(self) -> list[str]:
+        """Return the names of the arms that students are evaluated for as they are."""
+        return [name for name, arm in self.arms.items() if isinstance(arm, UntouchedArm)]
 
 
 def read_study(value: object, place: str) -> Study:
@@ -220,6 +331,7 @@ def read_study(value: object, place: str) -> Study:
                     "upgrade cotdistill",
                 )
             )
+        value = expand(upgrade(value, place).value, place)
     study = read_shape(Study, value, place, StudyError)
     faults = [*_mix_faults(study, place)]
     if faults:
@@ -231,9 +343,10 @@ def _mix_faults(study: Study, place: str) -> list[Fault]:
     faults = []
     for name, arm in study.arms.items():
         for source in arm.mix if isinstance(arm, MixedArm) else ():
-            if isinstance(study.arms.get(source), MixedArm):
+            if isinstance(study.arms.get(source), MixedArm | UntouchedArm):
+                what = "itself a mix" if isinstance(study.arms[source], MixedArm) else "no rows"
                 faults.append(
-                    Fault(f"{place}:arms.{name}.mix", f"'{source}' is itself a mix", "plain arms")
+                    Fault(f"{place}:arms.{name}.mix", f"'{source}' is {what}", "plain arms")
                 )
     return faults
 

@@ -1,0 +1,45 @@
+"""Evaluation: lm-eval on what was trained, or on a model as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from cotdistill.files.atomic import sha256_of_text
+from cotdistill.runfolder.job import Job
+from cotdistill.runfolder.stages.stage import Declared, Stage, StudyFiles
+
+
+def _jobs(files: StudyFiles) -> Iterator[Declared]:
+    for run, layout, made in files.runs:
+        command = made.evaluate_command
+        needs: tuple[tuple[str, str], ...] = ()
+        if made.export:
+            needs = (("export", run.name),)
+        elif run.is_trained:
+            needs = (("train", run.trained),)
+        yield Declared(
+            Job(
+                "evaluate", run.name, command=command.command, env=command.env, gpus=command.gpus,
+                file=layout.eval_file, sha256=sha256_of_text(made.evaluate.text),
+                output=layout.scores, arm=run.arm, needs=needs,
+            ),
+            made.evaluate.text,
+        )  # fmt: skip
+
+
+def _fault(output: Path) -> str:
+    from cotdistill.hosts.lm_eval.outputs import evaluation_fault
+
+    return evaluation_fault(output)
+
+
+EVALUATE = Stage(
+    name="evaluate",
+    about="score a model",
+    program="lm-eval",
+    extra="eval",
+    remakes=True,
+    jobs=_jobs,
+    fault=_fault,
+)

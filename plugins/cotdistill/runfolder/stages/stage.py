@@ -1,0 +1,61 @@
+"""What a stage is, and what it declares its jobs from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cotdistill.runfolder.job import Job
+
+if TYPE_CHECKING:
+    from cotdistill.runfolder.config_files import RunFiles
+    from cotdistill.runfolder.layout import Layout
+    from cotdistill.studies.resolve import Resolved, Run
+
+
+@dataclass(frozen=True)
+class StudyFiles:
+    """A study with every name found, and the files of its runs, before anything is written."""
+
+    resolved: Resolved
+    root: Path
+    runs: tuple[tuple[Run, Layout, RunFiles], ...]
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A job, and the text of its configuration file where it has one."""
+
+    job: Job
+    text: str | None = None
+
+
+def no_jobs(_files: StudyFiles) -> Iterable[Declared]:
+    """Declare nothing: the jobs of such a stage follow from the others."""
+    return ()
+
+
+def nothing_to_doubt(_output: Path) -> str:
+    """Believe the exit status."""
+    return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A kind of job: everything that is known of it, in one place.
+
+    `program` is the first word of its commands, `extra` the pip extra that brings it. `remakes`
+    says that each making is another one, so that what follows is made again too; else the outcome
+    is known by its bytes. `fault` returns why an exit status of 0 is not believed, or nothing.
+    """
+
+    name: str
+    about: str
+    program: str
+    extra: str
+    remakes: bool
+    jobs: Callable[[StudyFiles], Iterable[Declared]]
+    fault: Callable[[Path], str] = nothing_to_doubt
+    is_local: bool = False  # on a cluster it runs where `cotdistill run` does

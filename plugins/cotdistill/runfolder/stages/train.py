@@ -1,0 +1,44 @@
+"""Training: LLaMA-Factory on one arm's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from cotdistill.files.atomic import sha256_of_text
+from cotdistill.runfolder.job import Job
+from cotdistill.runfolder.stages.prepare import inputs_of, prepared_for
+from cotdistill.runfolder.stages.stage import Declared, Stage, StudyFiles
+
+
+def _jobs(files: StudyFiles) -> Iterator[Declared]:
+    for run, layout, made in files.runs:
+        if made.train is None or made.train_command is None or run.step is not None:
+            continue
+        command = made.train_command
+        yield Declared(
+            Job(
+                "train", run.trained, command=command.command, env=command.env, gpus=command.gpus,
+                file=layout.train_file, sha256=sha256_of_text(made.train.text),
+                output=layout.checkpoint, arm=run.arm, needs=prepared_for(files.resolved, run),
+                inputs=inputs_of(files.resolved, run),
+            ),
+            made.train.text,
+        )  # fmt: skip
+
+
+def _fault(output: Path) -> str:
+    from cotdistill.hosts.llamafactory.outputs import training_fault
+
+    return training_fault(output)
+
+
+TRAIN = Stage(
+    name="train",
+    about="train a student",
+    program="llamafactory-cli",
+    extra="train",
+    remakes=True,
+    jobs=_jobs,
+    fault=_fault,
+)

@@ -1,0 +1,178 @@
+"""A model of a study: a student, teacher, mentor, assistant or judge, named once under `models:`.
+
+A model is known by the key that says where it comes from: `model` (catalogue name, hub id or local
+path), `scratch` (randomly initialised), `endpoint` (a server), `merge`, `run` (a trained run of
+this study) or `folder` (every model in it). A bare name is its `model`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from cotdistill.models.scratch import Scratch
+from cotdistill.schema import Shape, key
+
+
+class Price(Shape):
+    """What a model costs, in a currency of your choice per million tokens."""
+
+    input: float = key(..., "per million tokens of prompts", 0.4, ge=0)
+    output: float = key(..., "per million generated tokens", 0.9, ge=0)
+
+
+class NamedModel(Shape):
+    """A model by its catalogue name, hub id or local path.
+
+    What is not said is taken from the catalogue, where the model is in it.
+    """
+
+    model: str = key(..., "catalogue name, hub id or local path", "Qwen/Qwen2.5-0.5B-Instruct")
+    template: str | None = key(
+        None, "LLaMA-Factory template; needed for a model that is not in the catalogue", "qwen"
+    )
+    default_system: str | None = key(
+        None, 'system prompt; null: the template\'s own, "": none', "You are a tutor."
+    )
+    enable_thinking: bool | None = key(
+        None, "for templates with a thinking mode; null: as in the data", False
+    )
+    parameters: float | None = key(None, "size in billions of weights", 0.49, gt=0)
+    context: int | None = key(None, "positions, in tokens", 32768, gt=0)
+    heads: int | None = key(None, "attention heads", 14, gt=0)
+    revision: str | None = key(None, "branch, tag or commit on the hub", "main")
+    price: Price | None = key(
+        None, "where the model is paid for by token", {"input": 0.1, "output": 0.4}
+    )
+
+
+class ScratchModel(Shape):
+    """A randomly initialised model; its tokenizer is trained on the text of its arm."""
+
+    scratch: Scratch = key(..., "its architecture", {"hidden_size": 128, "layers": 2, "heads": 4})
+
+
+class EndpointModel(Shape):
+    """A model behind an OpenAI-compatible server."""
+
+    endpoint: str | list[str] = key(
+        ..., "base URL, or several that share the work", "http://127.0.0.1:8000/v1"
+    )
+    model: str = key(..., "name of the model at the server", "Qwen/Qwen2.5-72B-Instruct")
+    key_env: str | None = key(None, "environment variable with the API key", "TEACHER_KEY")
+    api: Literal["chat", "completions"] = key("chat", "which of the server's interfaces", "chat")
+    tokenizer: str | None = key(
+        None, "hub id or path of its tokenizer, to count tokens", "Qwen/Qwen2.5-72B-Instruct"
+    )
+    price: Price | None = key(
+        None, "unknown, and reported as unknown, without it", {"input": 0.4, "output": 0.9}
+    )
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_a_url(cls, endpoint: str | list[str]) -> str | list[str]:
+        urls = [endpoint] if isinstance(endpoint, str) else endpoint
+        if not urls:
+            raise ValueError("no URL is given; name at least one")
+        for url in urls:
+            if not url.startswith(("http://", "https://")):
+                raise ValueError(f"'{url}' is no URL; it starts with http:// or https://")
+        return endpoint
+
+
+class MergeShare(Shape):
+    """What one model adds to a merge."""
+
+    weight: float = key(1.0, "weight of the model, or of its difference from the base", 0.5)
+    density: float = key(1.0, "share of the differences that is kept", 0.5, gt=0, le=1)
+
+
+class MergedModel(Shape):
+    """A model merged from others of one shape, as MiCoTA's teacher assistant."""
+
+    merge: Literal["linear", "task_arithmetic", "ties", "dare_linear", "dare_ties", "slerp"] = key(
+        ..., "method", "dare_ties"
+    )
+    models: dict[str, MergeShare] = key(
+        ...,
+        "models by name, hub id or path, each with its weight and density",
+        {"Qwen/Qwen2.5-14B-Instruct": {"weight": 0.5, "density": 0.5}},
+        min_length=1,
+    )
+    base: str | None = key(
+        None, "model that differences are taken from; linear has none", "Qwen/Qwen2.5-14B"
+    )
+    donor: str | None = key(
+        None, "model whose config, tokenizer and chat template are copied", "Qwen/Qwen2.5-14B"
+    )
+    seed: int = key(0, "of the parts that DARE drops", 0)
+    template: str | None = key(None, "LLaMA-Factory template of the donor", "qwen")
+
+    @model_validator(mode="after")
+    def _has_a_base(self) -> MergedModel:
+        if self.merge not in ("linear", "slerp") and self.base is None:
+            raise ValueError(f"{self.merge} needs a 'base' that differences are taken from")
+        if self.merge == "slerp" and len(self.models) != 2:
+            raise ValueError(f"slerp merges 2 models, and {len(self.models)} are named")
+        return self
+
+
+class RunReference(Shape):
+    """A run of this study: model, arm, recipe and seed."""
+
+    model: str = key(..., "name of the model that is trained", "Qwen2.5-1.5B-Instruct")
+    arm: str = key(..., "the arm that it is trained on", "level-3")
+    recipe: str = key(..., "the recipe that it is trained with", "full")
+    seed: int | None = key(None, "its seed; null: the study's first", 1)
+
+
+class TrainedModel(Shape):
+    """A trained run of this study, as Mentor-KD's mentor."""
+
+    run: RunReference = key(
+        ...,
+        "which one",
+        {"model": "Qwen2.5-1.5B-Instruct", "arm": "level-3", "recipe": "full", "seed": 1},
+    )
+
+
+class FolderOfModels(Shape):
+    """Every model in a folder, each evaluated under its folder's name: checkpoints of steps too."""
+
+    folder: str = key(..., "folder whose subfolders are models", "checkpoints/their-run")
+    pattern: str = key("*", "shell pattern of the subfolders' names", "checkpoint-*")
+    template: str | None = key(None, "LLaMA-Factory template, where they are trained", "qwen")
+
+
+_TAGS: dict[str, type[Shape]] = {
+    "endpoint": EndpointModel,
+    "merge": MergedModel,
+    "run": TrainedModel,
+    "scratch": ScratchModel,
+    "folder": FolderOfModels,
+    "model": NamedModel,
+}
+
+
+def _model_tag(value: Any) -> str | None:
+    if isinstance(value, dict):
+        return next((f"<{key}>" for key in _TAGS if key in value), None)
+    return next((f"<{key}>" for key, shape in _TAGS.items() if isinstance(value, shape)), None)
+
+
+Model = Annotated[
+    Annotated[EndpointModel, Tag("<endpoint>")]
+    | Annotated[MergedModel, Tag("<merge>")]
+    | Annotated[TrainedModel, Tag("<run>")]
+    | Annotated[ScratchModel, Tag("<scratch>")]
+    | Annotated[FolderOfModels, Tag("<folder>")]
+    | Annotated[NamedModel, Tag("<model>")],
+    Discriminator(
+        _model_tag,
+        custom_error_type="no_model",
+        custom_error_message="Input should be a name, or a model with one of the keys: "
+        + ", ".join(_TAGS),
+    ),
+    Field(),
+]

@@ -1,0 +1,36 @@
+"""What a study may say that this version cannot do yet: each key with the verb that it waits for.
+
+A stage that arrives takes its line out of here and gets a module in `runfolder/stages/`
+(docs/decisions/0019-stages.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cotdistill.errors import Fault
+from cotdistill.studies.arm import AnswersArm, SampleArm, TeachArm
+from cotdistill.studies.declared_model import MergedModel, TrainedModel
+from cotdistill.studies.study import Study
+
+
+def verbs_to_come(study: Study, place: str) -> Iterator[Fault]:
+    """Yield a fault for each key whose verb this version does not have."""
+    waiting: list[tuple[str, str]] = []
+    for name, arm in study.arms.items():
+        if isinstance(arm, TeachArm):
+            waiting.append((f"arms.{name}.teach", "teach"))
+        if isinstance(arm, SampleArm):
+            waiting.append((f"arms.{name}.sample", "sample"))
+        if isinstance(arm, AnswersArm):
+            waiting.append((f"arms.{name}.answers", "teach"))
+    for name, model in study.models.items():
+        if isinstance(model, MergedModel):
+            waiting.append((f"models.{name}.merge", "merge"))
+        if isinstance(model, TrainedModel):
+            waiting.append((f"models.{name}.run", "sample"))
+    waiting += [(f"recipes.{n}.kd", "train") for n, recipe in study.recipes.items() if recipe.kd]
+    waiting += [("improve", "improve")] if study.improve else []
+    waiting += [("race", "race")] if study.race else []
+    for key, verb in waiting:
+        yield Fault(f"{place}:{key}", f"needs the verb {verb}, which this version does not have")

@@ -1,0 +1,34 @@
+"""A question set of a study: where it comes from, and which part is kept for development."""
+
+from __future__ import annotations
+
+from pydantic import model_validator
+
+from cotdistill.schema import Shape, key
+
+
+class Questions(Shape):
+    """Questions by benchmark or file; `dev` of them are trained on by no arm."""
+
+    benchmark: str | None = key(None, "a benchmark of `cotdistill list benchmarks`", "svamp")
+    split: str = key("train", "which of its splits", "train")
+    file: str | None = key(None, "instead: a file of questions with reference answers", "q.jsonl")
+    dev: float = key(
+        0.0,
+        "questions kept out of all training, for choices on the way: a share below 1, or a number; "
+        "they are the evaluation task dev_<name>",
+        0.1,
+        ge=0,
+    )
+    seed: int = key(0, "which questions these are", 0)
+    task: str | None = key(
+        None, "task whose settings the development questions are asked with", "cot_svamp"
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Questions:
+        if (self.benchmark is None) == (self.file is None):
+            raise ValueError("name one source: either 'benchmark' or 'file'")
+        if self.dev >= 1 and self.dev != int(self.dev):
+            raise ValueError(f"dev {self.dev:g} is neither a number of questions nor a share")
+        return self

@@ -1,0 +1,135 @@
+"""What a study asks of a model that writes training rows: of a teacher, a sampled model, a loop.
+
+These are the keys of stages that a version may not have yet; `generate` then says which verb they
+wait for (`cotdistill.studies.not_yet`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import field_validator, model_validator
+
+from cotdistill.schema import Shape, key
+from cotdistill.studies.prompt import Thinking, word_of_switch
+
+Format = Literal["natural", "least-to-most", "rephrase", "symbolic", "program"]
+Strategy = Literal["vanilla", "uniform", "answer", "rationale", "interactive", "state_reset"]
+
+
+class Decoding(Shape):
+    """How a model generates; null leaves a value to the server."""
+
+    temperature: float | None = key(None, "0 is greedy", 0.7, ge=0)
+    top_p: float | None = key(None, "share of the probability that is drawn from", 0.95, gt=0, le=1)
+    max_tokens: int = key(4096, "tokens of a response", 16384, ge=1)
+    seed: int = key(0, "each request derives its own from it", 0)
+    thinking: Thinking = key("data", "on, off, or data: as the model does by itself", "on")
+
+    _switch = field_validator("thinking", mode="before")(word_of_switch)
+
+
+class TeachRequest(Decoding):
+    """What a teacher writes: `samples` rationales a question, at one level, in one format."""
+
+    questions: str = key(..., "a question set of `questions:`", "svamp")
+    teacher: str = key(..., "a model of `models:`", "teacher")
+    level: int | None = key(None, "granularity 1 to 6; null: as the teacher likes", 3, ge=1, le=6)
+    format: Format = key("natural", "form of the rationale", "symbolic")
+    samples: int = key(1, "rationales a question", 4, ge=1)
+    gold: Literal["hidden", "shown"] = key("hidden", "whether the teacher sees the answer", "shown")
+    prompt: str | None = key(None, "a file of templates/prompts/teach/; null: by format", "mine")
+    rewrite_of: str | None = key(None, "arm whose rationales are rewritten instead", "level-3")
+
+
+class SampleRequest(Decoding):
+    """What a model samples: answers to questions, graded as they arrive."""
+
+    questions: str | list[str] = key(..., "question sets of `questions:`", "svamp")
+    model: str | None = key(None, "a model of `models:`; null in `improve`: its student", "mentor")
+    strategy: Strategy = key("uniform", "who gets help, and which", "state_reset")
+    format: Literal["natural", "program"] = key("natural", "form of the rationale", "program")
+    samples: int = key(1, "answers a question", 3, ge=1)
+    min_correct: int = key(1, "correct answers after which a question rests", 4, ge=0)
+    attempts: int = key(1, "most resamplings of a question", 8, ge=1)
+    helper: str | None = key(None, "model that corrects, for interactive", "teacher")
+    gold: Literal["hidden", "shown"] = key("hidden", "whether the model sees the answer", "hidden")
+
+
+class Keep(Shape):
+    """What a round keeps of what it and others sampled."""
+
+    data: Literal["none", "previous", "original"] = key(
+        "none", "rows besides the new ones: of no round, of earlier rounds, of the start", "none"
+    )
+    per_question: int | None = key(None, "most rows of one question", 4, ge=1)
+    balance: bool = key(False, "equally many rows of easy and hard questions", True)
+
+
+class Stop(Shape):
+    """When a loop ends early: after `patience` rounds that gain less than `gain` points."""
+
+    patience: int = key(1, "rounds without a gain", 1, ge=1)
+    gain: float = key(0.0, "points on the development questions", 0.5)
+
+
+class Improve(Shape):
+    """A loop of sample, filter, train: each strategy is an arm; needs the verb `improve`."""
+
+    recipe: str = key(..., "recipe of every round", "full")
+    rounds: int = key(..., "most rounds", 4, ge=1)
+    sample: SampleRequest = key(
+        ..., "what each round samples", {"questions": ["gsm8k"], "strategy": "state_reset"}
+    )
+    for_: dict[str, list[Any]] = key(
+        {}, "strategies or other keys of sample that become loops, each an arm",
+        {"strategy": ["uniform", "state_reset"]}, alias="for",
+    )  # fmt: skip
+    start: dict[str, Any] | None = key(
+        None, "an arm that the first model is trained on", {"dataset": "MathInstruct"}
+    )
+    from_: Literal["base", "previous"] = key(
+        "base", "which model a round trains: the student as it is, or the last round's",
+        "previous", alias="from",
+    )  # fmt: skip
+    keep: Keep = key(Keep(), "which rows a round trains on", {"per_question": 4})
+    stop: Stop = key(Stop(), "when the loop ends early", {"patience": 1})
+
+
+class Race(Shape):
+    """Seeds go to the leading arms in batches, instead of equally many to each."""
+
+    first: int = key(1, "seeds of every arm before any is dropped", 1, ge=1)
+    batches: int = key(4, "batches of seeds that follow", 4, ge=1)
+    top: int = key(3, "arms that a batch goes to", 3, ge=1)
+    on: Literal["dev"] = key("dev", "questions that decide", "dev")
+
+
+class Distill(Shape):
+    """Knowledge distillation on top of a recipe: the `kd:` block of `cotdistill train`."""
+
+    teacher: str = key(..., "a model of `models:`, a run, or stored signals", "mentor")
+    preset: Literal["mentor-kd", "mcc-kd"] | None = key(
+        None, "a paper's formula, exactly", "mentor-kd"
+    )
+    weight: float = key(0.5, "share of the distillation loss", 0.3, ge=0, le=1)
+    temperature: float = key(1.0, "of both distributions", 2.0, gt=0)
+    t2_scale: bool = key(True, "multiply the loss by the temperature's square", True)
+    divergence: Literal[
+        "forward_kl", "reverse_kl", "jsd", "skew_forward", "skew_reverse", "tvd", "soft_ce",
+        "logit_mse", "hidden_mse", "none",
+    ] = key("forward_kl", "what is minimised", "forward_kl")  # fmt: skip
+    beta: float | None = key(None, "of jsd", 0.5, gt=0, lt=1)
+    alpha: float | None = key(None, "of the skewed divergences", 0.1, gt=0, lt=1)
+    top_k: int | None = key(None, "teacher's probabilities kept a token; null: all", 64, ge=1)
+    chunk: int | None = key(None, "tokens whose logits exist at once", 1024, ge=1)
+    rows: dict[str, Any] | None = key(
+        None, "which rows of the arm it applies to; null: all", {"source": "mentor"}
+    )
+
+    @model_validator(mode="after")
+    def _divergence_has_its_number(self) -> Distill:
+        for name, of in (("beta", ("jsd",)), ("alpha", ("skew_forward", "skew_reverse"))):
+            if getattr(self, name) is not None and self.divergence not in of:
+                raise ValueError(f"'{name}' goes with divergence {' or '.join(of)}")
+        return self

@@ -1,0 +1,63 @@
+"""Selecting by factor, name and size: `when:` of tasks and recipes, `students:` of recipes."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Mapping, Sequence
+
+from cotdistill.studies.arm import Factor
+
+When = dict[str, Factor | list[Factor]]
+_SIZE = re.compile(r"(<=|>=|<|>)\s*([0-9.]+)\s*B?\Z", re.IGNORECASE)
+
+
+def meets(
+    when: Mapping[str, Factor | Sequence[Factor]] | None, factors: Mapping[str, Factor]
+) -> bool:
+    """Whether an arm's factors are among those asked for; a text may be a shell pattern.
+
+    >>> meets({"questions": "svamp", "level": [1, 3]}, {"questions": "SVAMP", "level": 3})
+    True
+    >>> meets({"teacher": "qwen*"}, {"level": 3})
+    False
+    """
+    for name, wanted in (when or {}).items():
+        values = (
+            wanted if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
+        )
+        if not any(_same(factors.get(name), value) for value in values):
+            return False
+    return True
+
+
+def _same(value: Factor, wanted: Factor) -> bool:
+    if isinstance(value, str) and isinstance(wanted, str):
+        return fnmatch.fnmatchcase(value.lower(), wanted.lower())
+    return type(value) is type(wanted) and value == wanted
+
+
+def is_size(pattern: str) -> bool:
+    """Whether an entry of `students:` asks for a size, as "< 14 B" does."""
+    return _SIZE.match(pattern) is not None
+
+
+def chooses_student(pattern: str, name: str, parameters: float | None) -> bool:
+    """Whether an entry of a recipe's `students:` (name, shell pattern or size) means a student.
+
+    Units: parameters in billions; one of unknown size is in no size class.
+
+    >>> chooses_student("< 14 B", "Qwen2.5-7B-Instruct", 7.61), chooses_student("Qwen*", "bloom", 1)
+    (True, False)
+    """
+    if size := _SIZE.match(pattern):
+        if parameters is None:
+            return False
+        limit = float(size.group(2))
+        return {
+            "<": parameters < limit,
+            "<=": parameters <= limit,
+            ">": parameters > limit,
+            ">=": parameters >= limit,
+        }[size.group(1)]
+    return fnmatch.fnmatchcase(name.lower(), pattern.lower())
