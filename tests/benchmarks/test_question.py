@@ -97,3 +97,37 @@ def test_half_a_surrogate_pair_has_a_key_too() -> None:
 @pytest.mark.parametrize("value", ["", 5, [], {}, {"first": "a"}, ["x"] * 11, {"A": None}])
 def test_what_are_no_options_is_none(value: Any) -> None:
     assert options_of(value) is None
+
+
+ASKED = "Ida has 3 pens and finds 4. How many pens has she?"
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        f"{ASKED}\nPlease reason step by step, and put your final answer within \\boxed{{}}.",
+        f"{ASKED} Please reason step by step, and put your final answer within \\boxed{{}}.",
+        f"Question: {ASKED}\n\nLet's think step by step.",
+        f"{ASKED}\n\nWork it out step by step, then give the final answer inside \\boxed{{}}.",
+        f"{ASKED} Let's write a Python program to solve it.",
+        f"{ASKED} Please respond by writing a program in Python.",
+        "Solve the following math problem. Present the final answer in the format: Final Answer: "
+        f"\\boxed{{your_answer}}.\nProblem: {ASKED}\nAnswer:",
+    ],
+)
+def test_the_instruction_of_a_prompt_is_no_part_of_what_is_asked(prompt: str) -> None:
+    assert question_key(prompt, "words") == question_key(ASKED, "words")
+    assert question_key(prompt) != question_key(ASKED)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Write a program that adds.", "Write a program that divides."),
+        ("She walks. Please say how many steps.", "She walks. Please say how many miles."),
+        ("Draw a box. What is \\boxed{3} + 4?", "Draw a box. What is \\boxed{3} + 5?"),
+        ("He runs 3 miles. He does so step by step", "He runs 3 miles. He does so at once"),
+    ],
+)
+def test_what_a_question_says_itself_is_not_taken_for_an_instruction(one: str, other: str) -> None:
+    assert question_key(one, "words") != question_key(other, "words")

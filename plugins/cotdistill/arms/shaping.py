@@ -72,14 +72,14 @@ def with_padding(
     for rows in _batches(read_rows(like)):
         counts = _lengths([str(row["output"]) for row in rows], pad)
         for row, count in zip(rows, counts, strict=True):
-            lengths.setdefault(question_key(str(row["instruction"])), []).append(count)
+            lengths.setdefault(question_key(str(row["instruction"]), "words"), []).append(count)
     seen: Counter[str] = Counter()
     counted = {"padded": 0, "long_enough": 0}
     each = _lengths([f" {pad.filler}" * 100], pad)[0] / 100
     for batch in _batches(traces):
         texts = [target(trace) for trace in batch]
         for trace, text, length in zip(batch, texts, _lengths(texts, pad), strict=True):
-            key = question_key(trace.question)
+            key = question_key(trace.question, "words")
             wanted = lengths.get(key)
             if wanted is None:
                 tally.dropped[f"not_in_{pad.like}"] += 1

@@ -9,9 +9,10 @@ other prompts still pair. There are two strengths:
 
 - `text`: the same text but for white space. Joins the runs of a study (report, compare), verdicts
   with their samples, and reference answers from a file (rescore, judge, grade); ids are made of it.
-- `words`: the same words, whatever the punctuation, upper or lower case and a leading `Q:`. Joins
-  training rows, which copy a question in several spellings: the reference answers of
-  `import-traces` and the levels of `granularity`.
+- `words`: the same words, whatever the punctuation, upper or lower case and a leading `Q:`, and
+  without the instruction that a prompt adds. Joins training rows, which copy a question in several
+  spellings: the reference answers of `import-traces`, pairs, mixes, and the levels of
+  `granularity`.
 """
 
 from __future__ import annotations
@@ -53,6 +54,16 @@ KEY_DIGITS = 16
 _LETTERS = "ABCDEFGHIJ"  # a longer list is no list of options that a grader could read
 _LABEL = re.compile(r"\s*Q(?:uestion)?\s*:\s*", re.IGNORECASE)
 _WORD = re.compile(r"\w+")
+_INSTRUCTION_LENGTH = 320  # characters at the end of a question
+_INSTRUCTION = re.compile(
+    r"(?:\s*\n\s*|(?<=[.?!:)\]}$'\"])\s+)(?:please|let(?:['’]s| us)|you (?:should|must|need)|work"
+    r"|think|reason|solve|show|put|make sure|present|explain|respond|write|answer)\b[^\n]{0,200}?"
+    r"(?:\\boxed\s?\{[^{}\n]*\}|step[- ]by[- ]step|\bpython\b|\bprogram\b)[^\n]{0,80}$",
+    re.IGNORECASE,
+)
+_WHOLE_PROMPT = re.compile(
+    r"Solve the following[^\n]*\n\s*Problem:\s*(.+?)\s*\n\s*Answer:\s*", re.DOTALL
+)
 
 
 class Question(pydantic.BaseModel):
@@ -156,7 +167,7 @@ def question_key(question: str | Mapping[str, Any], strength: Strength = "text")
         return _digest(" ".join(question.split()))
     parts = [question if isinstance(question, str) else question_text(question)]
     if strength == "words":
-        parts = [word for part in parts for word in _WORD.findall(without_label(part).lower())]
+        parts = [word for part in parts for word in _WORD.findall(asked_only(part).lower())]
     return _digest(" ".join(" ".join(parts).split()))
 
 
@@ -198,6 +209,29 @@ def without_label(question: str) -> str:
     """
     label = _LABEL.match(question) if question[:1] in "Qq \n" else None
     return question[label.end() :] if label else question
+
+
+def asked_only(question: str) -> str:
+    r"""Return a question without a leading `Q:` and without the instruction that a prompt adds.
+
+    Instructions are those that end a prompt: to reason step by step, to put the answer in a box (as
+    MiCoTA's training rows), to write a program (as GSI's); and the learnability gap's whole prompt.
+
+    >>> asked_only("How many?\nPlease reason step by step, and put it within \\boxed{}.")
+    'How many?'
+    >>> asked_only("Q: How many? Let's write a Python program to solve it.")
+    'How many?'
+    >>> asked_only("He walks. How many steps, step by step?")
+    'He walks. How many steps, step by step?'
+    """
+    question = without_label(question)
+    if question.startswith("Solve the following") and (whole := _WHOLE_PROMPT.fullmatch(question)):
+        return whole[1]
+    tail = question[-_INSTRUCTION_LENGTH:]
+    if "boxed" in tail or "step" in tail or "rogram" in tail:
+        cut = _INSTRUCTION.search(question, max(0, len(question) - _INSTRUCTION_LENGTH))
+        question = question[: cut.start()] if cut and question[: cut.start()].strip() else question
+    return question
 
 
 def with_ids(dataset: str, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -34,7 +34,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cotdistill.benchmarks.question import without_label
+from cotdistill.benchmarks.question import asked_only
 from cotdistill.corpus.text.words import (
     I64,
     SCRIPTS,
@@ -162,12 +162,12 @@ class Overlaps:
 
 
 def bare(question: str) -> str:
-    """Return a question without a leading `Q:` and without markup.
+    """Return a question without a leading `Q:`, without markup and without its instruction.
 
     >>> bare("Q: Is <b>ice</b> cold?"), bare("Is a<b and b>c?")
     ('Is  ice  cold?', 'Is a<b and b>c?')
     """
-    question = without_label(question)
+    question = asked_only(question)
     return _MARKUP.sub(" ", question) if "<" in question else question
 
 
