@@ -224,6 +224,26 @@ def test_caps_and_floors_count_kept_traces_of_a_question(tmp_path: Path) -> None
     assert ledger.notes["after"]["rows_per_question"] == {"2": 1}
 
 
+def test_the_least_similar_rationales_of_a_question_can_be_kept(tmp_path: Path) -> None:
+    texts = [
+        "We add the two pens to two pens. The answer is 4",
+        "We add the two pens to both pens. The answer is 4",
+        "Twice as many as before makes four of them. The answer is 4",
+        "We add the two pens to two. The answer is 4",
+        "Count on from two: three, four. The answer is 4",
+    ]
+    rows = [trace_dict(2, id=str(n), rationale=text) for n, text in enumerate(texts)]
+    rows[1:1] = [trace_dict(n) for n in (3, 4)]
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
+    filters = Filters(per_question=3, choose="diverse", duplicates=())
+    ledger = filter_traces([path], filters, tmp_path / "kept.jsonl")
+    kept = [row["id"] for row in read_jsonl(tmp_path / "kept.jsonl")]
+    assert kept == ["0", "pens-3", "pens-4", "2", "4"]
+    assert ledger.counts["over_cap"] == 2
+    with pytest.raises(ValueError, match="needs 'per_question'"):
+        Filters(choose="diverse")
+
+
 def test_lint_names_every_row_of_a_test_set_inside_training(tmp_path: Path) -> None:
     train = [{"instruction": f"Is {n} odd, we ask you now?", "output": "The answer is True"}
              for n in range(30)]  # fmt: skip

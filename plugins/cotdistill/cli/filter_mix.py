@@ -61,6 +61,9 @@ class FilterOptions:
     per_question: Annotated[
         int | None, typer.Option(help="maximum number of traces per question")
     ] = None
+    choose: Annotated[
+        str, typer.Option(help="traces that --per-question keeps: first or diverse")
+    ] = "first"
     fix: Annotated[bool, typer.Option("--fix", help="fix defects that have a safe fix")] = False
     split: Annotated[bool, typer.Option("--split", help="write one output file per input file")] = (
         False
@@ -104,6 +107,7 @@ def filter_(options: FilterOptions) -> None:
         "paired": options.paired,
         "at_least": options.at_least,
         "per_question": options.per_question,
+        "choose": options.choose,
         "fix": options.fix or options.mend,
     }
     filters = read_shape(Filters, values, "filter", _WrongOptionError)

@@ -22,6 +22,7 @@ PUBLIC_MODULES = (
     "records.trace_row",
     "text.answer_span",
     "text.contamination",
+    "text.diversity",
     "text.padding",
     "text.words",
 )

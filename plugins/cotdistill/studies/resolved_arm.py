@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cotdistill import __version__
 from cotdistill.catalogue.packaged import datasets
@@ -358,11 +359,13 @@ class _Finder:
         )
 
 
-def _declared(arm: ResolvedArm) -> dict[str, object]:
+def _declared(arm: ResolvedArm) -> dict[str, Any]:
     """Return what decides an arm's rows; keys that came later count only where they are used."""
     values = arm.declared.model_dump(mode="json", exclude={"train", "factors"})
     if not arm.is_shaped:
         values = {key: value for key, value in values.items() if key not in ("target", "pad")}
+    if arm.filter and arm.filter.choose == "first":
+        del values["filter"]["choose"]
     return values
 
 

@@ -8,7 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotdistill.corpus.filtering.settings import Filters
-from cotdistill.corpus.filtering.survey import Progress, Survey, near_duplicates, other_golds
+from cotdistill.corpus.filtering.survey import (
+    Progress,
+    Survey,
+    near_duplicates,
+    other_golds,
+    over_diverse_cap,
+)
 from cotdistill.corpus.rules.rules import NAMES, RuleSet
 from cotdistill.corpus.text.groups import Mask, over_cap, repeated, too_few, unpaired
 from cotdistill.files.atomic import written_bytes
@@ -86,7 +92,9 @@ def _by_other_rows(
         yield unpaired(questions, survey.file, reasons == KEPT, sources), "unpaired"
     if filters.at_least:
         yield too_few(questions, reasons == KEPT, filters.at_least), "too_few"
-    if filters.per_question:
+    if filters.per_question and filters.choose == "diverse":
+        yield over_diverse_cap(survey, reasons == KEPT, filters.per_question), "over_cap"
+    elif filters.per_question:
         yield over_cap(questions, reasons == KEPT, filters.per_question), "over_cap"
 
 

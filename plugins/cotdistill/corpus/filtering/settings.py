@@ -27,8 +27,10 @@ class Filters(Shape):
 
     `grade`: "strict" keeps stated right answers only, "lenient" also those that the grader finds
     without a marker; rows without a gold cannot be graded and are kept. `paired` keeps a question
-    only where every input file has a kept trace of it. Lengths count tokens of `tokenizer`, else
-    those that provenance states, else words. `fix` also answers to its old name `mend`.
+    only where every input file has a kept trace of it. `choose` says which traces of a question
+    `per_question` keeps: the first, or those that are least like each other ("diverse"). Lengths
+    count tokens of `tokenizer`, else those that provenance states, else words. `fix` also answers
+    to its old name `mend`.
 
     >>> Filters(max_tokens=4096, paired=True).grade
     'strict'
@@ -50,12 +52,19 @@ class Filters(Shape):
     paired: bool = False
     at_least: int | None = Field(default=None, ge=1)
     per_question: int | None = Field(default=None, ge=1)
+    choose: Literal["first", "diverse"] = "first"
     fix: bool = Field(default=False, validation_alias=AliasChoices("fix", "mend"))
 
     @model_validator(mode="after")
     def _lengths_are_a_range(self) -> Filters:
         if None not in (self.min_tokens, self.max_tokens) and self.min_tokens > self.max_tokens:  # type: ignore[operator]
             raise ValueError(f"min_tokens {self.min_tokens} is above max_tokens {self.max_tokens}")
+        return self
+
+    @model_validator(mode="after")
+    def _there_is_something_to_choose(self) -> Filters:
+        if self.choose == "diverse" and self.per_question is None:
+            raise ValueError("'choose: diverse' needs 'per_question', how many to choose")
         return self
 
     @property

@@ -23,6 +23,7 @@ from cotdistill.corpus.filtering.scan import (
 from cotdistill.corpus.filtering.workers import Engine, run_tasks
 from cotdistill.corpus.records.trace import Trace
 from cotdistill.corpus.rules.rules import RuleSet
+from cotdistill.corpus.text.diversity import spread_out
 from cotdistill.corpus.text.groups import Mask, repeated, two_golds
 from cotdistill.corpus.text.minhash import BANDS, candidates, first_alike, similarity
 from cotdistill.corpus.text.words import number_keys, words_of
@@ -174,6 +175,31 @@ def other_golds(survey: Survey) -> Mask:
         for row, trace in zip(group.tolist(), traces, strict=True):
             same = equivalent(trace.gold, first.gold, kind=first.kind, options=first.options)
             marked[row] = same.equal is False
+    return marked
+
+
+def over_diverse_cap(survey: Survey, alive: Mask, cap: int) -> Mask:
+    """Mark the living rows of a question beyond the `cap` rationales that are least similar.
+
+    The texts of questions with more rows than that are read again, some thousand rows at a time.
+    """
+    rows = np.flatnonzero(alive)
+    _, question, counts = np.unique(
+        survey.column("question")[rows], return_inverse=True, return_counts=True
+    )
+    many = np.flatnonzero(counts[question] > cap)
+    many = many[np.argsort(question[many], kind="stable")]
+    marked = np.zeros(len(alive), dtype=bool)
+    start = 0
+    while start < len(many):
+        end = min(start + _CONFIRMED_AT_ONCE, len(many))
+        while end < len(many) and question[many[end]] == question[many[end - 1]]:
+            end += 1  # a question's rows stay together
+        part = many[start:end]
+        answered = words_of([trace.rationale for trace in survey.traces(rows[part])])
+        kept = spread_out(answered, np.asarray(question[part], dtype=np.int64), cap)
+        marked[rows[part[~kept]]] = True
+        start = end
     return marked
 
 
