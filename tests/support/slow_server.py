@@ -133,12 +133,16 @@ def completion(text: str, tokens: int, body: dict[str, Any], finish: str = "stop
 
 
 def events(reply: dict[str, Any]) -> bytes:
-    """Return a reply as a stream of pieces of three characters."""
+    """Return a reply as a stream, its content in pieces of three characters."""
     (choice,) = reply["choices"]
-    content = choice["message"]["content"]
-    pieces = [content[start : start + 3] for start in range(0, len(content), 3)]
-    parts: list[dict[str, Any]] = [{"delta": {"content": piece}} for piece in pieces]
-    parts.append({"delta": {}, "finish_reason": choice["finish_reason"]})
-    lines = [json.dumps({"model": reply["model"], "choices": [part]}) for part in parts]
-    lines += [json.dumps({"choices": [], "usage": reply["usage"]}), "[DONE]"]
+    message = dict(choice["message"])
+    content = message.pop("content", "")
+    pieces = [content]
+    if isinstance(content, str):
+        pieces = [content[start : start + 3] for start in range(0, len(content), 3)]
+    parts: list[dict[str, Any]] = [{"delta": message}]
+    parts += [{"delta": {"content": piece}} for piece in pieces]
+    parts.append({"delta": {}, "finish_reason": choice.get("finish_reason")})
+    lines = [json.dumps({"model": reply.get("model"), "choices": [part]}) for part in parts]
+    lines += [json.dumps({"choices": [], "usage": reply.get("usage")}), "[DONE]"]
     return "".join(f"data: {line}\n\n" for line in lines).encode()

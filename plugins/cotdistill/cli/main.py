@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "migrate": ("cotdistill.cli.migrate:migrate", "write an older study file in the newest form"),
     "new": ("cotdistill.cli.new:new", "draft a benchmark, task, study or prompt of your own"),
     "prepare": ("cotdistill.cli.prepare:prepare", "download a benchmark, or read it from a file"),
+    "teach": ("cotdistill.cli.teach:teach", "ask a teacher for rationales at levels, in formats"),
     "import-traces": (
         "cotdistill.cli.corpus:import_traces",
         "import traces from the papers' repositories",

@@ -11,7 +11,8 @@ from typing import Any
 
 from cotdistill.hosts.request import Reply, Request, read_reply, reply_of, shown
 
-_TEXTS = ("content", "reasoning", "reasoning_content", "refusal")
+_TEXTS = frozenset({"content", "reasoning", "reasoning_content", "refusal"})
+_LISTS = frozenset({"content", "reasoning_details"})
 
 
 def streamed(request: Request) -> bytes:
@@ -64,9 +65,16 @@ def _add(choice: dict[str, Any], part: dict[str, Any]) -> None:
     """Put one piece of a choice behind those before it."""
     message = choice["message"]
     delta = part.get("delta") or {}
-    for name in _TEXTS:
-        if isinstance(piece := delta.get(name), str):
-            message[name] = message.get(name, "") + piece
+    for name, piece in delta.items():
+        if isinstance(piece, str) and name in _TEXTS:
+            before = message.get(name, "")
+            part_of_list = [{"type": "text", "text": piece}]
+            message[name] = before + (piece if isinstance(before, str) else part_of_list)
+        elif isinstance(piece, list) and name in _LISTS:
+            before = message.get(name) or []
+            if isinstance(before, str):
+                before = [{"type": "text", "text": before}] if before else []
+            message[name] = before + piece
     if isinstance(piece := part.get("text"), str):
         message["content"] = message.get("content", "") + piece
     if part.get("finish_reason"):

@@ -23,7 +23,13 @@ _STATED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a rationale came from; None is unknown."""
+    """Where a rationale came from; None is unknown.
+
+    `served_model` and `fingerprint` are what the server called itself. `strategy`, `round`,
+    `sample`, `guided` (by what: answer, rationale, prefix, teacher) and `prefix_mode` say how
+    sampling came to it. `cached_tokens` are a part of `prompt_tokens`, `reasoning_tokens` of
+    `tokens`. `asked` is how often it was asked for until it was as wanted.
+    """
 
     teacher: str | None = None
     revision: str | None = None
@@ -35,6 +41,18 @@ class Provenance:
     tokens: int | None = None
     licence: str | None = None
     source: str | None = None
+    served_model: str | None = None
+    fingerprint: str | None = None
+    strategy: str | None = None
+    round: int | None = None
+    sample: int | None = None
+    guided: str | None = None
+    prefix_mode: str | None = None
+    gold_shown: bool | None = None
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    asked: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

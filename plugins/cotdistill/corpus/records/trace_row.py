@@ -20,6 +20,10 @@ _KNOWN = frozenset(_FIELDS)
 _LARGEST = 2**31 - 1
 _PROVENANCE = tuple(each.name for each in fields(Provenance))
 _KNOWN_PROVENANCE = frozenset(_PROVENANCE)
+_COUNTS = (
+    "level", "tokens", "round", "sample", "prompt_tokens", "cached_tokens", "reasoning_tokens",
+    "asked",
+)  # fmt: skip
 
 
 def is_trace_row(row: Mapping[str, Any]) -> bool:
@@ -95,7 +99,7 @@ def _provenance(row: Any) -> Provenance:
         return Provenance()
     if not row.keys() <= _KNOWN_PROVENANCE:
         raise ValueError(_unknown(row, _PROVENANCE, "provenance."))
-    for name in ("level", "tokens"):
+    for name in _COUNTS:
         value = row.get(name)
         if value is not None and not (isinstance(value, int) and 0 <= value <= _LARGEST):
             raise ValueError(_wrong(row, name, f"a whole number from 0 to {_LARGEST}"))

@@ -1,0 +1,285 @@
+"""`teach`: ask a teacher for rationales, at levels and in formats, and keep what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cotdistill.cli.backends import (
+    Backend,
+    Concurrency,
+    Endpoints,
+    Extra,
+    KeyEnv,
+    Patience,
+    PriceOption,
+    Shard,
+    Stream,
+    Timeout,
+    Vllm,
+    mapping_of,
+    output_folder,
+    price_of,
+    shard_of,
+)
+from cotdistill.cli.tables import say, show_table, talk, warn
+from cotdistill.errors import MisuseError
+
+if TYPE_CHECKING:
+    from cotdistill.teach.budget import Forecast
+    from cotdistill.teach.lesson import Lesson
+    from cotdistill.teach.teach import TeachReport
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeachArguments:
+    """The questions, what is asked of whom about them, and within which limits."""
+
+    questions: Annotated[
+        str,
+        typer.Argument(
+            metavar="QUESTIONS", help="benchmark[:split], a file, or a hub dataset ORG/NAME[:split]"
+        ),
+    ]
+    output: Annotated[Path, typer.Option("-o", "--output", help="output folder")]
+    model: Annotated[str, typer.Option(help="model name at the endpoint, or for vLLM")]
+    endpoint: Endpoints = None
+    vllm: Vllm = None
+    teacher: Annotated[
+        str | None, typer.Option(help="name in the traces' provenance [default: the model's]")
+    ] = None
+    revision: Annotated[str | None, typer.Option(help="revision in the provenance")] = None
+    levels: Annotated[
+        str | None, typer.Option(help="granularity: 1-6 or 1,3,6 [default: none is asked for]")
+    ] = None
+    formats: Annotated[
+        str | None,
+        typer.Option(help="natural, least-to-most, rephrase, symbolic, program, plain"),
+    ] = None
+    profile: Annotated[
+        str | None, typer.Option(help="long, short, micota, mentor-kd, or a file: sets defaults")
+    ] = None
+    samples: Annotated[
+        int | None, typer.Option("-k", "--samples", min=1, help="samples per question [default: 1]")
+    ] = None
+    gold: Annotated[
+        str, typer.Option(help="reference answer: hidden from the teacher or shown")
+    ] = "hidden"
+    one_call: Annotated[
+        bool, typer.Option("--one-call", help="ask for all levels in one reply")
+    ] = False
+    rewrite: Annotated[
+        bool, typer.Option("--rewrite", help="QUESTIONS are traces: rewrite their rationales")
+    ] = False
+    prompts: Annotated[
+        Path | None, typer.Option(help="folder with prompts of your own (FORMAT.j2)")
+    ] = None
+    temperature: Annotated[
+        float | None, typer.Option(min=0, help="of sampling [default: 0, or 0.7 with -k > 1]")
+    ] = None
+    top_p: Annotated[float | None, typer.Option(min=0, max=1, help="nucleus sampling")] = None
+    stop: Annotated[list[str] | None, typer.Option(help="text that ends a reply; repeatable")] = (
+        None
+    )
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="tokens a reply may have [default: 1024]")
+    ] = None
+    grow_max_tokens: Annotated[
+        int, typer.Option(min=0, help="ask truncated ones again with twice the tokens, N times")
+    ] = 0
+    thinking: Annotated[
+        bool | None, typer.Option("--thinking/--no-thinking", help="for hybrid models")
+    ] = None
+    reasoning: Annotated[
+        str | None, typer.Option(help="thoughts in the rationale: think (tags), plain, drop")
+    ] = None
+    seed: Annotated[int | None, typer.Option(help="another seed gives other samples")] = None
+    extra: Extra = None
+    again: Annotated[
+        int, typer.Option(min=0, max=2, help="ask disobedient ones again at most N times")
+    ] = 2
+    limit: Annotated[int | None, typer.Option(min=1, help="only the first N questions")] = None
+    shard: Shard = None
+    pilot: Annotated[
+        int | None, typer.Option(min=2, help="ask N questions only and estimate the whole")
+    ] = None
+    price: PriceOption = None
+    budget: Annotated[float | None, typer.Option(min=0, help="most money to spend")] = None
+    budget_tokens: Annotated[int | None, typer.Option(min=0, help="most tokens to use")] = None
+    budget_requests: Annotated[int | None, typer.Option(min=0, help="most requests to send")] = None
+    any_model: Annotated[
+        bool, typer.Option("--any-model", help="accept a server that calls its model otherwise")
+    ] = False
+    allow_missing: Annotated[
+        float, typer.Option(min=0, max=1, help="share of samples that may be missing for exit 0")
+    ] = 0.0
+    concurrency: Concurrency = None
+    timeout: Timeout = 600
+    patience: Patience = 600
+    stream: Stream = "auto"
+    key_env: KeyEnv = "OPENAI_API_KEY"
+
+
+def teach(arguments: TeachArguments) -> None:
+    """Ask a teacher for rationales at levels of granularity and in formats; resume, never pay twice.
+
+    Writes traces.jsonl, failures.jsonl and ledger.json. Exit status 1 if samples are missing (more
+    than --allow-missing); the same command asks only for those.
+
+    Example:
+        cotdistill teach svamp --endpoint URL --model NAME --levels 1-6 -o traces
+    """
+    from cotdistill.cli.panel import Panel
+    from cotdistill.teach.budget import Limits
+    from cotdistill.teach.questions import Items
+    from cotdistill.teach.teach import TeachOptions
+    from cotdistill.teach.teach import teach as run
+
+    lesson = _lesson(arguments)
+    price = price_of(arguments.price)
+    asker = Backend(
+        "teach",
+        arguments.model,
+        arguments.endpoint,
+        arguments.vllm,
+        arguments.key_env,
+        arguments.concurrency,
+        arguments.timeout,
+        arguments.patience,
+        arguments.stream,
+    ).asker()
+    options = TeachOptions(
+        folder=output_folder(arguments.output),
+        teacher=arguments.teacher or arguments.model,
+        revision=arguments.revision,
+        shard=shard_of(arguments.shard),
+        pilot=arguments.pilot,
+        limits=Limits(arguments.budget, arguments.budget_tokens, arguments.budget_requests),
+        price=price,
+        grow_times=arguments.grow_max_tokens,
+        any_model=arguments.any_model,
+    )
+    panel = Panel(price)
+    report = run(Items(arguments.questions, arguments.limit), lesson, asker, options, panel)
+    panel.close(report.spent, report.totals.asked)
+    for warning in report.warnings:
+        warn(warning)
+    for path in report.written:
+        talk(f"wrote {path}")
+    if report.forecast is not None:
+        if report.spent.stopped:
+            talk(f"the pilot itself was stopped at {report.spent.stopped}")
+            raise typer.Exit(1)
+        _show_forecast(report.forecast, arguments.budget)
+        return
+    if options.shard is not None:
+        _end_of_shard(report)
+        return
+    show_table(report.totals.obedience.table())
+    _show_totals(report, arguments)
+
+
+def _lesson(arguments: TeachArguments) -> Lesson:
+    """Return what is asked for, from a profile and what was typed besides.
+
+    Raises:
+        MisuseError: an option has no such value.
+    """
+    from cotdistill.teach.asking import Decoding
+    from cotdistill.teach.lesson import Lesson, levels_of
+    from cotdistill.teach.profiles import profile_called
+    from cotdistill.teach.prompts import Prompts
+
+    profile = profile_called(arguments.profile)
+    if arguments.gold not in ("hidden", "shown"):
+        raise MisuseError(f"--gold: '{arguments.gold}'; expected hidden or shown")
+    if arguments.prompts is not None and not arguments.prompts.is_dir():
+        raise MisuseError(f"--prompts: no folder {arguments.prompts}")
+    samples = arguments.samples or profile.samples
+    temperature = arguments.temperature
+    if temperature is None:
+        temperature = profile.temperature
+    if temperature is None:
+        temperature = 0.7 if samples > 1 else 0.0
+    reasoning: Any = arguments.reasoning or profile.reasoning
+    if reasoning not in ("think", "plain", "drop"):
+        raise MisuseError(f"--reasoning: '{reasoning}'; expected think, plain or drop")
+    thinking = profile.thinking if arguments.thinking is None else arguments.thinking
+    decoding = Decoding(
+        arguments.model,
+        temperature=temperature,
+        top_p=arguments.top_p,
+        stop=tuple(arguments.stop or ()),
+        max_tokens=arguments.max_tokens or profile.max_tokens,
+        seed=arguments.seed,
+        thinking=thinking,
+        extra=mapping_of(arguments.extra, "--extra"),
+    )
+    formats = arguments.formats or profile.format
+    return Lesson(
+        decoding,
+        levels=levels_of(arguments.levels),
+        formats=tuple(dict.fromkeys(name.strip() for name in formats.split(","))),
+        samples=samples,
+        gold_shown=arguments.gold == "shown",
+        bundle=arguments.one_call,
+        rewrite=arguments.rewrite,
+        reasoning=reasoning,
+        again=arguments.again,
+        prompts=Prompts(arguments.prompts),
+    )
+
+
+def _show_forecast(found: Forecast, budget: float | None) -> None:
+    low, middle, high = found.completion_tokens
+    say(f"{found.piloted} of {found.questions:,} questions asked; for all of them:")
+    say(f"  requests           {found.requests:,.0f}")
+    say(f"  prompt tokens      {found.prompt_tokens[1]:,.0f}")
+    say(f"  completion tokens  {middle:,.0f} (95 % interval {low:,.0f} to {high:,.0f})")
+    if found.money is None:
+        say("  money              unknown: no --price")
+    else:
+        say(
+            f"  money              {found.money[1]:,.4f} (95 % interval {found.money[0]:,.4f} to "
+            f"{found.money[2]:,.4f})"
+        )
+    if found.seconds is not None:
+        say(f"  time               at most {found.seconds / 60:,.1f} min at the pilot's rate")
+    if found.cut_share:
+        say(f"  {found.cut_share:.0%} of the replies were truncated: the figures are too low")
+    if budget is not None and found.money is not None and found.money[2] > budget:
+        talk(f"the upper end is over the budget of {budget:g}")
+        raise typer.Exit(1)
+
+
+def _end_of_shard(report: TeachReport) -> None:
+    spent = report.spent
+    say(f"{spent.kept + spent.known:,} samples kept; run without --shard to write the outputs")
+    if spent.failed or spent.stopped:
+        talk(f"stopped at {spent.stopped}" if spent.stopped else f"{spent.failed:,} failed")
+        raise typer.Exit(1)
+
+
+def _show_totals(report: TeachReport, arguments: TeachArguments) -> None:
+    totals = report.totals
+    share = totals.correct_share
+    if share is not None:
+        outcomes = ", ".join(f"{many:,} {name}" for name, many in sorted(totals.outcomes.items()))
+        say(f"{share:.1%} of the graded rationales are correct ({outcomes})")
+    states = ", ".join(
+        f"{totals.states[state]:,} {state}"
+        for state in ("kept", "cut", "refused", "failed", "open")
+        if totals.states[state] or state == "kept"
+    )
+    say(f"{totals.asked:,} samples of {totals.questions:,} questions: {states}")
+    if totals.missing:
+        stopped = f"; stopped at {report.spent.stopped}" if report.spent.stopped else ""
+        talk(
+            f"{totals.missing:,} samples are missing{stopped}; first: {totals.first_missing}; "
+            "the same command asks only for those"
+        )
+        if totals.missing > arguments.allow_missing * totals.asked:
+            raise typer.Exit(1)

@@ -1,0 +1,13 @@
+"""Rationales asked of language models: teaching at a level and in a format, and guided sampling."""
+
+PUBLIC_MODULES: tuple[str, ...] = (
+    "asking",
+    "budget",
+    "lesson",
+    "outputs",
+    "profiles",
+    "prompts",
+    "questions",
+    "store",
+    "teach",
+)

@@ -1,0 +1,104 @@
+"""What a teacher is asked, from the prompts of `templates/prompts/teach` or of a folder of yours.
+
+A prompt file is Jinja2 and is filled in inside Jinja's sandbox. It is named after its format
+(`natural.j2`) and becomes the user's message; `natural.system.j2` next to it becomes the system
+message. It knows these values: question, options, kind, gold (empty unless it is shown), level and
+steps (None without one), levels (of a bundle), format, rationale (of what is rewritten), contrast
+(what an earlier attempt did wrong).
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cotdistill.errors import Fault, FaultsError
+from cotdistill.files.bundle import bundle_file
+from cotdistill.files.templates import render
+from cotdistill.teach.checks import LEVEL_STEPS
+from cotdistill.teach.questions import Item
+
+FORMATS = ("natural", "least-to-most", "rephrase", "symbolic", "program")
+LEVELS = tuple(LEVEL_STEPS)
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """A folder of prompts; None is ours, whose files other bundles may hold too."""
+
+    folder: Path | None = None
+
+    def messages(self, name: str, values: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
+        """Return the messages that a prompt becomes.
+
+        Raises:
+            BundleError: there is no such prompt, or it asks for a value that it is not given.
+        """
+        folder = self.folder or _ours(name)
+        system = f"{name}.system.j2"
+        turns = [(f"{name}.j2", "user")]
+        if (folder / system).is_file():
+            turns.insert(0, (system, "system"))
+        return tuple(
+            {"role": role, "content": render(file, dict(values), folder).strip()}
+            for file, role in turns
+        )
+
+    def digest(self, name: str) -> str:
+        """Return the SHA-256 of a prompt's files, with those that it may share parts with."""
+        folder = self.folder or _ours(name)
+        files = [f"{name}.j2", f"{name}.system.j2", *sorted(p.name for p in folder.glob("_*.j2"))]
+        whole = hashlib.sha256()
+        for file in files:
+            if (folder / file).is_file():
+                whole.update(file.encode() + b"\0" + (folder / file).read_bytes() + b"\0")
+        return whole.hexdigest()
+
+    def check(self, names: tuple[str, ...], values: Mapping[str, Any]) -> None:
+        """Fill in every prompt once with harmless values, so that a faulty one stops the start.
+
+        Raises:
+            FaultsError: names every faulty prompt.
+        """
+        faults: list[Fault] = []
+        for name in names:
+            try:
+                self.messages(name, values)
+            except FaultsError as error:
+                faults += error.faults
+        if faults:
+            raise FaultsError(faults)
+
+
+@functools.cache
+def _ours(name: str) -> Path:
+    return bundle_file("templates", f"prompts/teach/{name}.j2").parent
+
+
+def values_for(
+    item: Item,
+    *,
+    level: int | None = None,
+    format: str = "natural",  # noqa: A002  # what the prompts call it
+    gold_shown: bool = False,
+    levels: tuple[int, ...] = (),
+    rationale: str = "",
+    contrast: str = "",
+) -> dict[str, Any]:
+    """Return what a prompt may name."""
+    return {
+        "question": item.question.strip(),
+        "options": dict(item.options or {}),
+        "kind": item.kind,
+        "gold": item.gold if gold_shown else "",
+        "level": level,
+        "steps": LEVEL_STEPS[level] if level else None,
+        "levels": list(levels),
+        "format": format,
+        "rationale": rationale.strip(),
+        "contrast": contrast,
+    }

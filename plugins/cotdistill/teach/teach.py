@@ -1,0 +1,255 @@
+"""`teach`: rationales of a teacher for many questions, resumable, within a budget."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from cotdistill.errors import DataError, Fault, FaultsError, MisuseError
+from cotdistill.files.atomic import write_text
+from cotdistill.files.inputs import FileStates, refuse_overwriting
+from cotdistill.hosts.request import Asker
+from cotdistill.teach.budget import (
+    Forecast,
+    Limits,
+    PilotQuestion,
+    Price,
+    Spent,
+    forecast,
+)
+from cotdistill.teach.engine import Engine, EngineOptions
+from cotdistill.teach.graded import Grader, graded_text
+from cotdistill.teach.lesson import Lesson, taught
+from cotdistill.teach.outputs import (
+    FAILURES,
+    LEDGER,
+    PLAN,
+    TRACES,
+    Teaching,
+    Totals,
+    input_entry,
+    settings_row,
+    shard_filter,
+    write_ledger,
+    write_rows,
+)
+from cotdistill.teach.prompts import values_for
+from cotdistill.teach.questions import Item, Items
+from cotdistill.teach.store import Store
+
+_REPEATED = 0.2
+_EXAMPLE = Item("example", "none", "train", "What is 2 + 3?", "5", rationale="2 + 3 = 5")
+
+
+@dataclass(frozen=True)
+class TeachOptions:
+    """Where results go, who teaches, and within which limits.
+
+    `shard` (I of N, from 1) does a part of the work; a run without one then writes the outputs.
+    `pilot` asks about so many questions only, and says what all would cost.
+    """
+
+    folder: Path
+    teacher: str
+    revision: str | None = None
+    shard: tuple[int, int] | None = None
+    pilot: int | None = None
+    limits: Limits = field(default_factory=Limits)
+    price: Price | None = None
+    grow_times: int = 0
+    any_model: bool = False
+    grader: Grader = graded_text
+    program_grader: Grader | None = None
+
+
+@dataclass
+class TeachReport:
+    """What came of it; `forecast` after a pilot only, `totals` not for a shard."""
+
+    spent: Spent
+    totals: Totals = field(default_factory=Totals)
+    forecast: Forecast | None = None
+    written: tuple[Path, ...] = ()
+    warnings: list[str] = field(default_factory=list)
+
+
+Watch = Callable[[Spent, int], None]
+
+
+def teach(
+    items: Items,
+    lesson: Lesson,
+    asker: Asker,
+    options: TeachOptions,
+    watch: Watch = lambda _spent, _wanted: None,
+) -> TeachReport:
+    """Ask a teacher about every question, and write what it answers as traces.
+
+    Everything that comes is kept at once; the same call later asks only for what is missing.
+    `watch` hears what was spent and how many samples are wanted.
+
+    Raises:
+        FaultsError: prompts or questions have faults; or all servers are gone, in which case what
+            came before is written first.
+        MisuseError: an output is an input, or a limit needs a price.
+    """
+    if options.limits.money is not None and options.price is None:
+        raise MisuseError("--budget needs a price; give --price, or limit --budget-tokens instead")
+    lesson.prompts.check(lesson.prompt_names, values_for(
+        _EXAMPLE, level=(lesson.levels or (None,))[0], gold_shown=True, levels=lesson.levels,
+        format=lesson.formats[0], rationale=_EXAMPLE.rationale, contrast="it has 1 step",
+    ))  # fmt: skip
+    outputs = [options.folder / name for name in (TRACES, FAILURES, LEDGER, PLAN)]
+    inputs = [items.path] if items.path else []
+    refuse_overwriting(inputs, outputs)
+    states = FileStates.of(inputs)
+    questions = _checked(items, lesson)
+    with Store(options.folder, options.shard) as store:
+        engine = Engine(
+            store,
+            {"": asker},
+            EngineOptions(options.limits, options.price, 2, options.grow_times, options.any_model),
+        )
+        per_question = len(lesson.cells) * lesson.samples
+        wanted = (options.pilot or questions) * (lesson.samples if lesson.bundle else per_question)
+        engine.watch = lambda spent: watch(spent, wanted)
+        if options.pilot:
+            return _pilot(items, questions, lesson, options, engine)
+        is_ours = shard_filter(options.shard)
+        gone: FaultsError | None = None
+        with stopped_gently(engine):
+            try:
+                engine.ask(taught(item, lesson) for item in items if is_ours(item))
+            except FaultsError as error:
+                gone = error
+        states.refuse_changes()
+        report = TeachReport(engine.spent)
+        if options.shard is None:
+            _write(items, lesson, options, engine, report)
+        if gone is not None:
+            raise gone
+        return report
+
+
+def _checked(items: Items, lesson: Lesson) -> int:
+    """Count the questions, and refuse those that lack what the lesson needs; 20 at once."""
+    faults: list[Fault] = []
+    count = 0
+    for item in items:
+        count += 1
+        wrong = ""
+        if lesson.gold_shown and not item.gold:
+            wrong = "has no reference answer, which --gold shown needs"
+        if lesson.rewrite and not item.rationale.strip():
+            wrong = "has no rationale, which --rewrite needs"
+        if wrong:
+            faults.append(Fault(f"{items.name}: question {count} ({item.id})", wrong))
+        if len(faults) == 20:
+            break
+    if faults:
+        raise DataError(faults)
+    return count
+
+
+def _write(
+    items: Items, lesson: Lesson, options: TeachOptions, engine: Engine, report: TeachReport
+) -> None:
+    totals = report.totals
+    teaching = Teaching(
+        lesson, options.teacher, options.revision, options.grader, options.program_grader
+    )
+    rows = ((item, engine.replay(taught(item, lesson))) for item in items)
+    write_rows(options.folder, rows, teaching, totals)
+    predicted = _predicted(options.folder)
+    money = totals.money(options.price)
+    entries: dict[str, Any] = {
+        "inputs": [input_entry(items.name, items.path)],
+        "settings": settings_row(lesson, options.teacher),
+        "journal": {"replies": len(engine.store), "repeated": engine.store.repeated},
+        "price": None if options.price is None else vars(options.price),
+        "money": "unknown (no price was given)" if money is None else round(money, 6),
+        **({"predicted": predicted} if predicted else {}),
+        "last_run": engine.spent.as_row(),
+    }
+    write_ledger(options.folder, entries, totals)
+    report.written = tuple(options.folder / name for name in (TRACES, FAILURES, LEDGER))
+    if totals.repeated_share > _REPEATED:
+        report.warnings.append(
+            f"{totals.repeated_share:.0%} of the samples repeat another sample of their question: "
+            "does the server honour temperature and seed?"
+        )
+
+
+def _predicted(folder: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found.get("forecast") if isinstance(found, dict) else None
+
+
+def _pilot(
+    items: Items, questions: int, lesson: Lesson, options: TeachOptions, engine: Engine
+) -> TeachReport:
+    """Ask about a few questions of all lengths, and scale up what they took."""
+    assert options.pilot is not None
+    chosen = _of_all_lengths(items, options.pilot)
+    with stopped_gently(engine):
+        engine.ask(taught(item, lesson) for item in chosen)
+    piloted = []
+    for item in chosen:
+        answers = {one.key: one for one in engine.replay(taught(item, lesson)).answers}.values()
+        piloted.append(
+            PilotQuestion(
+                len(answers),
+                sum(one.prompt_tokens for one in answers),
+                sum(one.completion_tokens for one in answers),
+                sum(one.cached_tokens for one in answers),
+                sum(one.state == "cut" for one in answers),
+            )
+        )
+    was_asked = engine.spent.requests > 0
+    seconds = engine.spent.seconds if was_asked else None
+    found = forecast(piloted, questions, options.price, seconds)
+    plan = {"settings": settings_row(lesson, options.teacher), "forecast": found.as_row()}
+    write_text(options.folder / PLAN, json.dumps(plan, indent=2) + "\n")
+    return TeachReport(engine.spent, forecast=found, written=(options.folder / PLAN,))
+
+
+def _of_all_lengths(items: Items, count: int) -> list[Item]:
+    """Return questions of all lengths, evenly spaced among all in the order of their lengths."""
+    lengths = sorted((len(item.question), place) for place, item in enumerate(items))
+    count = min(count, len(lengths))
+    places = {lengths[(2 * n + 1) * len(lengths) // (2 * count)][1] for n in range(count)}
+    return [item for place, item in enumerate(items) if place in places]
+
+
+@contextlib.contextmanager
+def stopped_gently(engine: Engine) -> Iterator[None]:
+    """On the first Ctrl-C, send nothing more and keep what is under way; the second stops at once.
+
+    SIGTERM counts as the first, so that workflows and schedulers stop it without loss.
+    """
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if engine.stopped and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        engine.stopped = True
+        engine.spent.stopped = "an interrupt"
+
+    try:
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
