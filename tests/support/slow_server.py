@@ -48,11 +48,13 @@ def slow_server(decide: Decide, **how: Any) -> Iterator[SlowServer]:
     loop = asyncio.new_event_loop()
     ready = threading.Event()
     stop = asyncio.Event()
+    writers: list[asyncio.StreamWriter] = []
 
     async def run() -> None:
         room = asyncio.Semaphore(server.capacity)
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writers.append(writer)
             with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
                 while not server.is_down:
                     head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -78,8 +80,11 @@ def slow_server(decide: Decide, **how: Any) -> Iterator[SlowServer]:
 
     def target() -> None:
         loop.run_until_complete(run())
-        for task in asyncio.all_tasks(loop):
+        for task in (tasks := asyncio.all_tasks(loop)):
             task.cancel()
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        for writer in writers:
+            writer.transport.abort()
         loop.run_until_complete(asyncio.sleep(0))
         loop.close()
 

@@ -124,7 +124,7 @@ class TeachArguments:
 
 
 def teach(arguments: TeachArguments) -> None:
-    """Ask a teacher for rationales at levels of granularity and in formats; resume, never pay twice.
+    """Ask a teacher for rationales at levels of granularity and in formats; pay for nothing twice.
 
     Writes traces.jsonl, failures.jsonl and ledger.json. Exit status 1 if samples are missing (more
     than --allow-missing); the same command asks only for those.
