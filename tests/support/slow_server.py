@@ -78,14 +78,18 @@ def slow_server(decide: Decide, **how: Any) -> Iterator[SlowServer]:
     async def leave() -> None:
         stop.set()
 
-    def target() -> None:
-        loop.run_until_complete(run())
-        for task in (tasks := asyncio.all_tasks(loop)):
+    async def end() -> None:
+        tasks = asyncio.all_tasks(loop) - {asyncio.current_task()}
+        for task in tasks:
             task.cancel()
-        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        await asyncio.gather(*tasks, return_exceptions=True)
         for writer in writers:
             writer.transport.abort()
-        loop.run_until_complete(asyncio.sleep(0))
+        await asyncio.sleep(0)
+
+    def target() -> None:
+        loop.run_until_complete(run())
+        loop.run_until_complete(end())
         loop.close()
 
     thread = threading.Thread(target=target, daemon=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from cotdistill.errors import DataError, Fault, FaultsError, MisuseError
 from cotdistill.files.atomic import write_text
-from cotdistill.files.inputs import FileStates, refuse_overwriting
+from cotdistill.files.inputs import InputFiles, refuse_overwriting
 from cotdistill.hosts.request import Asker
 from cotdistill.teach.budget import (
     Forecast,
@@ -108,7 +108,7 @@ def teach(
     outputs = [options.folder / name for name in (TRACES, FAILURES, LEDGER, PLAN)]
     inputs = [items.path] if items.path else []
     refuse_overwriting(inputs, outputs)
-    states = FileStates.of(inputs)
+    states = InputFiles.of(inputs)
     questions = _checked(items, lesson)
     with Store(options.folder, options.shard) as store:
         engine = Engine(
