@@ -5,18 +5,24 @@
 
 from cotdistill.task_hooks import (
     METRICS,
+    PROGRAM_METRICS,
     grade_final_answers,
+    grade_programs,
     grade_responses,
     keep_all,
+    load_program_questions,
     load_puzzles,
     load_questions,
 )
 
 __all__ = [
     "METRICS",
+    "PROGRAM_METRICS",
     "grade_final_answers",
+    "grade_programs",
     "grade_responses",
     "keep_all",
+    "load_program_questions",
     "load_puzzles",
     "load_questions",
 ]

@@ -58,6 +58,9 @@ ASKED_FOR = [
     "cot_csqa_beam",
     "cot_openbookqa_beam",
     "cot_strategyqa_beam",
+    "cot_gsm8k_program",
+    "cot_svamp_program",
+    "cot_gsi_programs",
 ]
 
 

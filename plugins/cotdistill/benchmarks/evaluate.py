@@ -25,7 +25,11 @@ from cotdistill.files.locks import free_lock, lock_holder, take_lock
 from cotdistill.files.yamls import read_yaml
 from cotdistill.hosts.lm_eval.kept_responses import LOCK, responses_file
 from cotdistill.hosts.lm_eval.run import EvalRequest, run_lm_eval
-from cotdistill.hosts.lm_eval.task_files import packaged_tasks, upstream_names
+from cotdistill.hosts.lm_eval.task_files import (
+    packaged_tasks,
+    tasks_that_run_programs,
+    upstream_names,
+)
 
 TOKENIZER = "COTDISTILL_TOKENIZER"
 JOB = "COTDISTILL_JOB"
@@ -59,6 +63,14 @@ def evaluate(arguments: Sequence[str]) -> None:
     others = [name for name in names if name not in known]
     if others and "--include_path" not in arguments and not _config_of(arguments):
         _refuse_unknown(others, list(ours))
+    if running := tasks_that_run_programs(names):
+        flag = "--confirm_run_unsafe_code"
+        config = _config_of(arguments)  # the file may consent; if not, lm-eval itself refuses
+        if flag not in arguments and not config:
+            raise MisuseError(
+                f"{', '.join(running)}: the responses are programs, which the task executes in a "
+                f"sandbox; add {flag} to allow it (docs/programs.md)"
+            )
     guards = Guards()
     started = time.time()
     try:

@@ -115,8 +115,15 @@ def grade_responses(document: Document, results: Sequence[Any]) -> Metrics:
     `no_answer`, `cut_off`, `undecided`, and `timeout`, the share of comparisons that needed more
     CPU time than a pair may take; a score should be shown with it.
     """
-    responses = _responses(results)
-    grades = [_grade(document, response) for response in responses]
+    responses = responses_of(results)
+    return metrics_of(document, responses, [_grade(document, text) for text in responses])
+
+
+def metrics_of(document: Document, responses: Sequence[str], grades: Sequence[Grade]) -> Metrics:
+    """Return every metric of one document from its responses and their grades.
+
+    Shapes: responses [samples]; grades [samples].
+    """
     correct = [verdict.correct for verdict in grades]
     metrics: Metrics = {
         "exact_match": pass_at_k.share_correct(correct),
@@ -140,12 +147,13 @@ def grade_final_answers(document: Document, results: Sequence[Any]) -> Metrics:
 
     The learnability gap scores GSM8K so; a response in any other format counts as wrong.
     """
-    found = [_FINAL_ANSWER.findall(response) for response in _responses(results)]
+    found = [_FINAL_ANSWER.findall(response) for response in responses_of(results)]
     strict = [bool(answers) and _grade(document, answers[-1]).correct for answers in found]
     return {**grade_responses(document, results), "strict_match": pass_at_k.share_correct(strict)}
 
 
-def _responses(results: Sequence[Any]) -> list[str]:
+def responses_of(results: Sequence[Any]) -> list[str]:
+    """Return the texts of what lm-eval hands to a task: one response, or a list of all repeats."""
     first = results[0]
     return [r or "" for r in (first if isinstance(first, list | tuple) else [first])]
 

@@ -17,7 +17,9 @@ def doctor(
     ] = None,
     stage: Annotated[
         list[str] | None,
-        typer.Option(help="train, export, evaluate, run or serve [default: all but serve]"),
+        typer.Option(
+            help="train, export, evaluate, run, serve or programs [default: all but serve]"
+        ),
     ] = None,
     environment: Annotated[
         list[str] | None,

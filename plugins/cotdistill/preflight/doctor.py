@@ -13,8 +13,10 @@ from typing import Literal
 
 from cotdistill.errors import FaultsError, MisuseError, did_you_mean
 from cotdistill.hosts.environments.look_into import Environment, import_fault, look_into, python_of
+from cotdistill.hosts.sandbox.sandbox import examine as examine_sandbox
 from cotdistill.preflight.doctor_rules import (
     EXTRAS,
+    PROGRAMS,
     STAGES,
     Finding,
     Needs,
@@ -59,24 +61,31 @@ def examine(
 ) -> list[Examined]:
     """Examine the environments of a study, of a run folder, or of this machine.
 
-    `prefixes` override the study's environments. `serve` is only examined if it is named.
+    `prefixes` override the study's environments. `serve` is only examined if it is named; the
+    sandbox for programs is tried in this process's environment.
 
     Raises:
         MisuseError: there is no such stage.
         FaultsError: the study has faults.
     """
     for stage in (*stages, *(prefixes or {})):
-        if stage not in STAGES:
+        known = (*STAGES, PROGRAMS)
+        if stage not in known:
             raise MisuseError(
-                f"cotdistill doctor: no stage '{stage}'; {did_you_mean(stage, STAGES)}"
+                f"cotdistill doctor: no stage '{stage}'; {did_you_mean(stage, known)}"
             )
     study = _study(what, sets)
     needs = _needs(study)
-    chosen = list(stages) or [
-        stage
-        for stage in STAGES
-        if stage != "serve" and not (stage == "export" and study and not needs.export)
-    ]
+    chosen = [stage for stage in stages if stage != PROGRAMS]
+    chosen = (
+        chosen
+        if stages
+        else [
+            stage
+            for stage in STAGES
+            if stage != "serve" and not (stage == "export" and study and not needs.export)
+        ]
+    )
     declared = study.environments if study else {}
     given = {str(stage): prefix for stage, prefix in declared.items()} | dict(prefixes or {})
     environments: dict[str, Environment] = {}
@@ -99,10 +108,28 @@ def examine(
                 found[stage].append(Finding("broken", wrong, f"{environment.pip} {EXTRAS[stage]}"))
     for stage, finding in pair_findings(environments):
         found[stage].append(finding)
-    return [
+    examined = [
         Examined(stage, _state(found[stage]), _holds(environments.get(stage)), tuple(found[stage]))
         for stage in chosen
     ]
+    if PROGRAMS in stages or not stages:
+        examined.append(_sandbox(needed=needs.programs or PROGRAMS in stages))
+    return examined
+
+
+def _sandbox(needed: bool) -> Examined:
+    """Try the tiers of the sandbox here, with a program that tries to get out."""
+    tried = examine_sandbox()
+    works = [one.tier for one in tried if one.works]
+    findings = tuple(
+        Finding(
+            "broken" if needed and not works else "note", f"{one.tier}: {one.fault}", one.remedy
+        )
+        for one in tried
+        if not one.works
+    )
+    holds = f"{' and '.join(works)} confine programs" if works else "no sandbox for programs"
+    return Examined(PROGRAMS, _state(findings), holds, findings)
 
 
 def _torchvision_fault(environment: Environment) -> str | None:
@@ -128,6 +155,7 @@ def _needs(study: Study | None) -> Needs:
         vllm=study.evaluation.backend == "vllm",
         server=study.evaluation.backend.startswith("local-"),
         gpus=study.hardware.gpus,
+        programs=study.evaluation.run_programs,
         from_study=True,
     )
 

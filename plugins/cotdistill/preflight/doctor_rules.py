@@ -15,6 +15,9 @@ from cotdistill.hosts.environments import cpu_torch
 from cotdistill.hosts.environments.look_into import Environment
 
 STAGES = ("train", "export", "evaluate", "run", "serve")
+PROGRAMS = "programs"
+"""Not a stage of its own: the sandbox that runs programs of thought during another one."""
+
 EXTRAS = {
     "train": "'cotdistill[train]'",
     "export": "'cotdistill[train]'",
@@ -61,6 +64,7 @@ class Needs:
     vllm: bool = False
     server: bool = False
     gpus: int = 0
+    programs: bool = False
     from_study: bool = False
 
 

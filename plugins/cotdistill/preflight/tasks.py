@@ -181,7 +181,9 @@ def _task_faults(task: LoadedTask) -> list[Fault]:
         elif "{{" in prompt and "{{" not in question:
             faults.append(Fault(task.name, f"its {form} prompt contains an unfilled '{{{{'"))
     if "gold" in first and "kind" in first:
-        right = task.verdict(first, answer_with(first, first["gold"]))
+        gold = first["gold"]
+        stated = f"print({gold!r})" if task.runs_programs else answer_with(first, gold)
+        right = task.verdict(first, stated)
         if right.get("exact_match") != 1.0:
             faults.append(
                 Fault(task.name, f"its own reference answer {first['gold']!r} scores {right}")

@@ -232,6 +232,7 @@ def _evaluation_context(study: Study, run: Run) -> dict[str, Any]:
         "system_instruction": system or None,
         "num_fewshot": evaluation.num_fewshot,
         "generation": dict(evaluation.generation),
+        "run_programs": evaluation.run_programs,
         "limit": _limit(study, run),
     }
 

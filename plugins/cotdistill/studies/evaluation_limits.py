@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill.errors import Fault
-from cotdistill.hosts.lm_eval.task_files import file_key, tasks_behind
+from cotdistill.hosts.lm_eval.task_files import file_key, tasks_behind, tasks_that_run_programs
 from cotdistill.studies.learner import Learner
 from cotdistill.studies.study import Study
 
@@ -53,6 +53,15 @@ def evaluation_faults(
     """Yield what an evaluation asks of a student that its shape cannot give."""
     arguments = study.evaluation.model_args
     where = f"{place}:evaluation"
+    folders = [Path(folder) for folder in study.evaluation.include_path]
+    running = tasks_that_run_programs(study.evaluation.task_names, folders)
+    if running and not study.evaluation.run_programs:
+        yield Fault(
+            f"{where}.tasks",
+            f"{', '.join(running)}: the responses are programs, which the task executes",
+            "your consent",
+            "set evaluation.run_programs: true to let them run in the sandbox (docs/programs.md)",
+        )
     given = _whole(arguments.get("max_model_len") or arguments.get("max_length"))
     for student in students:
         context = min(filter(None, (student.context, given)), default=None)

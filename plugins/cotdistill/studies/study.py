@@ -137,6 +137,9 @@ class Evaluation(Shape):
     num_fewshot: int | None = key(None, "worked examples; null: as the tasks say", 4, ge=0)
     limit: int | None = key(None, "only the first questions of every task", 20, ge=1)
     include_path: list[str] = key([], "folders of further lm-eval tasks", ["my_tasks"])
+    run_programs: bool = key(
+        False, "let tasks execute programs that a student wrote, in the sandbox", True
+    )
     run_sd: float | None = key(
         None, "points from seed to seed, if known from earlier runs", 1.0, gt=0, le=50
     )

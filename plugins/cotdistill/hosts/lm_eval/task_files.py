@@ -69,6 +69,16 @@ def tasks_behind(names: Iterable[str], folders: Sequence[Path] = ()) -> dict[str
     return tasks
 
 
+def tasks_that_run_programs(names: Iterable[str], folders: Sequence[Path] = ()) -> list[str]:
+    """Return the packaged tasks behind these names that execute what a model writes.
+
+    >>> tasks_that_run_programs(["cot_math", "cot_svamp_program"])
+    ['cot_svamp_program']
+    """
+    behind = tasks_behind(names, folders)
+    return sorted(name for name, path in behind.items() if file_key(path, "unsafe_code"))
+
+
 class _TaskLoader(yaml.SafeLoader):
     """A safe loader to which lm-eval's `!function` is only a name."""
 

@@ -27,6 +27,11 @@ class LoadedTask:
         repeats = self.host.config.repeats
         return dict(self.host.process_results(document, [[response] * repeats]))
 
+    @property
+    def runs_programs(self) -> bool:
+        """Whether the responses are programs that the task executes."""
+        return bool(self.host.config.unsafe_code)
+
 
 class TaskBroken(Exception):  # noqa: N818  # it is the finding, not a failure of ours
     """lm-eval cannot build the task; the text is one line."""
