@@ -44,6 +44,20 @@ def test_a_file_becomes_a_split_with_a_ledger(
     assert facts["source"]["file"] == "test.jsonl"
 
 
+def test_a_gold_that_the_question_itself_decides_is_computed_again(tmp_path: Path) -> None:
+    asked = "Take the last letters of each words in {} and concatenate them."
+    rows = [
+        {"input": asked.format('"Ada Bob Eve Kim"'), "answer": "abem"},
+        {"input": asked.format('"Lea Tom"'), "answer": "ma"},
+    ]
+    source = written(tmp_path, "last_letter_test.jsonl", rows)
+    assert main(["prepare", "last_letter", "--from", str(source), "--any-size"]) == 0
+    kept = list(read_split("last_letter", "test"))
+    assert [row["gold"] for row in kept] == ["abem", "am"]
+    assert [row["meta"] for row in kept] == [{}, {"source_gold": "ma"}]
+    assert read_ledger("last_letter")["test"]["golds_recomputed"] == 1
+
+
 @pytest.mark.parametrize(("name", "other"), [("aime24", "2025"), ("aime25", "2024")])
 def test_a_competition_of_another_year_is_refused(
     name: str, other: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -63,6 +63,8 @@ DEFECTS: list[tuple[str, dict[str, Any], str]] = [
     ("truncated_gold", {"gold": "\\frac{1", "kind": "expression"}, "braces do not close"),
     ("truncated_gold", {"gold": "\\frac{1}", "kind": "expression",
                         "meta": {"solution": "so \\boxed{\\frac{1}{2}}"}}, "the box says"),
+    ("gold_against_question", {"question": 'Take the last letters of each words in "Ada Bob" and '
+     "concatenate them.", "gold": "ba", "kind": "text"}, "the words give ab"),
     ("gold_against_box", {"meta": {"solution": "so \\boxed{9}"}}, "the box says 9"),
     ("unreadable_gold", {"gold": "eight"}, "is no number"),
     ("unreadable_gold", {"gold": "Option B", "kind": "letter"}, "is no letter"),

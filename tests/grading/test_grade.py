@@ -65,6 +65,28 @@ def test_the_package_loads_the_grader_only_when_it_is_asked_for() -> None:
         cotdistill.grad  # noqa: B018
 
 
+@pytest.mark.parametrize(
+    "prefix", ["--> ", "The answer is ", "Therefore, the answer is ", "So the answer is ", ""]
+)
+@pytest.mark.parametrize(
+    ("gold", "other", "kind"),
+    [
+        ("36", "35", "number"),
+        ("-2.5", "2.5", "number"),
+        ("B", "C", "letter"),
+        ("Yes", "No", "boolean"),
+        ("eeei", "eeie", "text"),
+    ],
+)
+def test_every_prefix_that_mentor_kd_knows_is_read_for_every_kind_of_its_sets(
+    prefix: str, gold: str, other: str, kind: Any
+) -> None:
+    assert grade(f"{prefix}{gold}", gold, kind=kind).correct
+    assert not grade(f"{prefix}{other}", gold, kind=kind).correct
+    if prefix:
+        assert grade(f"We work it out. {prefix}{gold}.", gold, kind=kind).correct
+
+
 def test_strict_takes_stated_answers_only() -> None:
     text = "Each of 4 boxes holds 6 eggs. Therefore, Nora has 24 eggs."
     assert grade(text, "24").outcome == "correct"

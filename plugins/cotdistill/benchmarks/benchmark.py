@@ -69,9 +69,11 @@ class Benchmark(_Declared):
 
     `rows` are the known sizes of each split, the hub's first; `kind` is how its golds compare.
     `inline` says that its questions carry their choices in the text, to be taken apart; `gold` is
-    the last reading of every shape's gold. `examples` are made-up rows in the hub's shape, on which
-    the tasks are checked where the data is not at hand. `question_hashes` are those of its
-    questions (`question_hash`) where another benchmark's files look the same.
+    the last reading of every shape's gold. `computed` makes the gold from the `question`: a
+    source's gold that is another is replaced and kept as `source_gold` in `meta`. `examples` are
+    made-up rows in the hub's shape, on which the tasks are checked where the data is not at hand.
+    `question_hashes` are those of its questions (`question_hash`) where another benchmark's files
+    look the same.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Benchmark(_Declared):
     rows: dict[str, tuple[int, ...]]
     shapes: tuple[Shape, ...]
     gold: str = "gold"
+    computed: str | None = None
     examples: tuple[dict[str, Any], ...] = pydantic.Field(min_length=1)
     question_hashes: frozenset[str] = frozenset()
 
@@ -107,6 +110,10 @@ class Benchmark(_Declared):
         rationale = _named("rationale", shape.rationale, row) if shape.rationale else None
         kind = _named("kind", shape.kind, row) if shape.kind else self.kind
         meta = {name: _named(name, expression, row) for name, expression in shape.meta.items()}
+        if self.computed is not None:
+            right = str(_named("gold", self.computed, {"question": text}))
+            if right != str(gold).strip():
+                meta["source_gold"], gold = gold, right
         record = {
             "dataset": self.name,
             "split": split,

@@ -88,6 +88,8 @@ def _write(
     if fault := _another_benchmark_fault(declared, questions.rows, place):
         raise DataError(fault)
     facts = {**facts, "read": questions.read, "dropped": questions.dropped}
+    if recomputed := sum("source_gold" in row["meta"] for row in questions.rows):
+        facts["golds_recomputed"] = recomputed
     count = write_split(declared.name, split, questions.rows, facts)
     path = split_file(declared.name, split)
     return Prepared(declared.name, split, path, count, questions.dropped)

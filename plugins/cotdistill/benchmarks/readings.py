@@ -14,6 +14,9 @@ from typing import Any
 _HEADING = re.compile(
     r"\s*(?P<end>[.:;,]*)\s*(?:which choice is true\?\s*)?answer choices\s*:\s*", re.IGNORECASE
 )
+_LAST_LETTERS = re.compile(
+    r"\blast letters?\b[^\"“]{0,60}[\"“]([A-Za-zÀ-ɏ'’.\- ]{1,200})[\"”]", re.IGNORECASE
+)
 _MARKER = re.compile(r"(?:(?<=^)|(?<=[\s,]))\(?\s?([A-Za-z])\s?[).:](?=\s|\S)")
 
 
@@ -130,6 +133,18 @@ def yes_no(value: Any) -> str:
     return "Yes" if word in {"true", "yes"} else "No"
 
 
+def last_letters(question: str) -> str:
+    """Return the last letters of the words that a question quotes, joined, as the gold they make.
+
+    >>> last_letters('Take the last letters of each words in "Ada Bob Eve" and concatenate them.')
+    'abe'
+    """
+    quoted = _LAST_LETTERS.search(question)
+    if quoted is None:
+        raise ValueError("no quoted words whose last letters are asked for")
+    return "".join(word[-1] for word in quoted[1].split())
+
+
 def choices(listed: Sequence[str]) -> dict[str, str]:
     """Return choices by letter from texts that may begin with their own letter.
 
@@ -209,6 +224,7 @@ READINGS: Mapping[str, Callable[..., Any]] = {
     "boxed": boxed,
     "choices": choices,
     "inline_choices": inline_choices,
+    "last_letters": last_letters,
     "letter": letter,
     "number": number,
     "stated": stated,

@@ -16,7 +16,8 @@ Duplicate = Literal["exact", "normalised", "near"]
 Droppable = Literal[
     "missing_column", "empty_rationale", "cut_off", "forced_label", "loop", "no_answer_marker",
     "answer_only", "leaked_tag", "control_character", "glued_list_number", "truncated_gold",
-    "unreadable_gold", "gold_against_box", "wrong_option", "mentions_given_answer", "other_gold",
+    "unreadable_gold", "gold_against_box", "gold_against_question", "wrong_option",
+    "mentions_given_answer", "other_gold",
     "separator_inside", "leading_space", "duplicate_id", "placeholder_answer", "broken_text",
     "broken_thought",
 ]  # fmt: skip

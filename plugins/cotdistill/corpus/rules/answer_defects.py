@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from cotdistill.benchmarks.readings import last_letters
 from cotdistill.corpus.records.trace import Trace, target
 from cotdistill.grading.arithmetic.soundness import step_soundness
 from cotdistill.grading.equivalence.equivalent import equivalent
@@ -173,6 +174,19 @@ def gold_against_box(trace: Trace) -> str | None:
         return None
     different = equivalent(box, trace.gold, kind=trace.kind).equal is False
     return f"gold {trace.gold}, the box says {box}" if different else None
+
+
+def gold_against_question(trace: Trace) -> str | None:
+    """The gold is not what the question asks for, where that can be computed: last letters."""
+    if not trace.gold or "ast letter" not in trace.question:
+        return None
+    try:
+        right = last_letters(trace.question)
+    except ValueError:
+        return None
+    if right.lower() == trace.gold.strip().lower():
+        return None
+    return f"gold {trace.gold}, the words give {right}"
 
 
 def unreadable_gold(trace: Trace) -> str | None:

@@ -55,6 +55,11 @@ RULES: tuple[Rule, ...] = (
         answer_defects.gold_against_box,
     ),
     Rule(
+        "gold_against_question",
+        "the gold is not what the question makes it: last letters, joined",
+        answer_defects.gold_against_question,
+    ),
+    Rule(
         "unreadable_gold",
         "the gold is not of the kind that the question asks for",
         answer_defects.unreadable_gold,
