@@ -1,5 +1,6 @@
 """A plan says what a study costs by formulas one can check by hand, and what it can show."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,15 @@ import pytest
 from cotdistill.cli.main import main
 from cotdistill.errors import StudyError
 from cotdistill.hosts.lm_eval.task_files import task_key
-from cotdistill.preflight.cost import Machine, training_memory, training_seconds, training_steps
+from cotdistill.preflight.cost import (
+    Machine,
+    training_disk,
+    training_memory,
+    training_seconds,
+    training_steps,
+)
 from cotdistill.preflight.plan import Assumed, calibrated, check_budget, plan
-from cotdistill.preflight.plan_tables import cost_table, power_table
+from cotdistill.preflight.plan_tables import cost_table, power_table, remedy_table
 from run_folder import add_run, write_json
 
 STUDY = """\
@@ -74,7 +81,7 @@ def test_a_budget_refuses_what_is_over(study: str) -> None:
 def test_costs_that_are_unknown_are_reported(study: str) -> None:
     made = plan(study, ["students=[{model: my/own, template: qwen, name: own}]"], Assumed())
     table = cost_table(made)
-    assert table.rows[0][-2:] == ("unknown", "unknown")
+    assert table.rows[0][-3:] == ("unknown", "unknown", "unknown")
     assert any("2 runs are not counted" in note for note in table.notes)
 
 
@@ -93,13 +100,16 @@ def test_a_benchmark_of_forty_cannot_show_five_points(two_arms: str) -> None:
     rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
     forty = rows["AMC"]
     assert (forty["questions"], forty["seeds"]) == ("40", "2")
-    points = [float(forty[f"points at run sd {sd}"]) for sd in ("0.5", "1", "2")]
+    points = [float(forty[f"run sd {sd}"]) for sd in ("0.5", "1", "2")]
     assert 20 < points[0] < points[1] < points[2] < 45
-    assert float(forty["all 2 comparisons"]) > points[1]
-    assert forty["with more answers"].endswith("(16 answers)")
-    assert float(forty["with more answers"].split()[0]) < points[1]
+    assert float(forty["all 2"]) > points[1]
     assert rows["cot_gsm8k_k4"]["questions"] == "1000 × 4"
-    assert rows["cot_gsm8k_k4"]["with more answers"] == "-"
+    help_ = remedy_table(made)
+    helped = {row[0]: dict(zip(help_.columns, row, strict=True)) for row in help_.rows}
+    assert helped["AMC"]["now"] == forty["run sd 1"]
+    assert helped["AMC"]["more answers"].endswith("(16 answers)")
+    assert float(helped["AMC"]["more answers"].split()[0]) < points[1]
+    assert helped["cot_gsm8k_k4"]["more answers"] == "-"
 
 
 def test_the_plan_says_whether_answers_or_seeds_come_first(two_arms: str) -> None:
@@ -112,7 +122,7 @@ def test_the_plan_says_whether_answers_or_seeds_come_first(two_arms: str) -> Non
 def test_a_declared_run_deviation_is_the_one_that_counts(study: str) -> None:
     made = plan(study, ["evaluation.run_sd=0.7", "seeds=[1]"], Assumed())
     table = power_table(made)
-    assert [name for name in table.columns if "run sd" in name] == ["points at run sd 0.7"]
+    assert [name for name in table.columns if "run sd" in name] == ["run sd 0.7"]
     assert not any("one seed an arm" in note for note in table.notes)
     alone = power_table(plan(study, ["seeds=[1]"], Assumed()))
     assert any("these trained models, not the arms" in note for note in alone.notes)
@@ -127,6 +137,44 @@ def test_memory_shrinks_with_adapters_and_shards() -> None:
     z2, z3 = (training_memory(7, "full", 8, name, 2048) for name in ("z2", "z3"))
     assert z3 < z2
     assert training_memory(7, "full", 8, "z2-offload", 2048) < z2
+
+
+def test_a_full_training_keeps_its_weights_twice_and_its_optimizer_while_it_trains() -> None:
+    kept, most = training_disk(1.0, "full", None)
+    assert kept == pytest.approx(8e9 / 2**30)  # the model and one checkpoint, in fp32
+    assert most == pytest.approx((4 + 2 * 12) * 1e9 / 2**30)
+    assert training_disk(1.0, "full", "z3")[0] < kept
+    assert 2e9 / 2**30 < training_disk(1.0, "lora", None)[0] < 2.2e9 / 2**30  # the merged model
+
+
+def test_a_run_that_does_not_fit_is_told_the_batch_or_the_template_that_would(study: str) -> None:
+    wide = ["recipes.full.cutoff_len=8192", "recipes.full.per_device_batch=4"]
+
+    def note(memory: float) -> str:
+        table = cost_table(plan(study, wide, Assumed(Machine(memory=memory))))
+        return next((note for note in table.notes if "does not fit" in note), "")
+
+    assert note(200) == ""
+    assert note(50).endswith("does not fit into 50 GiB per device: per_device_batch 2 fits")
+    assert note(25).endswith("per_device_batch 1 fits")
+    assert "per_device_batch 1 needs 2" in note(16)
+    assert "template lora would need 1" in note(16)
+
+
+def test_tables_fit_80_columns_and_json_has_the_same_numbers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    made = plan("learnability-gap", [], Assumed())
+    for table in (cost_table(made), power_table(made), remedy_table(made)):
+        cells = [max(map(len, column)) for column in zip(table.columns, *table.rows, strict=True)]
+        assert sum(cells) + 2 * (len(cells) - 1) <= 80
+    assert main(["plan", "learnability-gap", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["runs"]) == 60
+    assert {"hours", "memory", "disk", "tokens", "fitting"} <= set(found["runs"][0])
+    forty = next(task for task in found["tasks"] if task["task"] == "AMC")
+    assert (forty["questions"], round(forty["detectable"]["1"], 1)) == (40, 25.5)
+    assert found["training_hours"] == pytest.approx(made.hours)
 
 
 def test_a_tasks_key_is_found_through_its_includes() -> None:

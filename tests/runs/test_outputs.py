@@ -13,7 +13,7 @@ import pytest
 from cotdistill.errors import FaultsError
 from cotdistill.hosts.llamafactory.end_token import end_at_the_trained_token
 from cotdistill.hosts.llamafactory.outputs import training_fault, training_now
-from cotdistill.hosts.llamafactory.resume import last_whole_checkpoint
+from cotdistill.hosts.llamafactory.resume import drop_optimizer_states, last_whole_checkpoint
 from cotdistill.hosts.lm_eval.outputs import evaluation_fault
 from cotdistill.runs.jobs import Job
 from cotdistill.runs.output_folder import StartingPoint, prepare_output_folder
@@ -78,6 +78,26 @@ def test_inside_a_later_epoch_the_host_would_take_other_rows(tmp_path: Path) -> 
     assert last_whole_checkpoint(tmp_path) is None
     first = checkpoint(tmp_path, 6, epoch=0.6)
     assert last_whole_checkpoint(tmp_path) == first
+
+
+def test_a_finished_training_keeps_its_weights_and_drops_what_only_resuming_needs(
+    tmp_path: Path,
+) -> None:
+    folder = checkpoint(tmp_path, 100)
+    (folder / "rng_state.pth").rename(folder / "rng_state_0.pth")
+    states = folder / "global_step100"
+    states.mkdir()
+    (states / "zero_pp_rank_0_mp_rank_00_optim_states.pt").write_bytes(b"y" * 1000)
+    (folder / "latest").write_text("global_step100")
+    (folder / "tokenizer.json").write_text("{}")
+    before = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    freed = drop_optimizer_states(tmp_path)
+    left = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert freed == before - left > 1000
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "model.safetensors", "tokenizer.json", "trainer_state.json",
+    ]  # fmt: skip
+    assert drop_optimizer_states(tmp_path) == 0
 
 
 def trained(output: Path, **results: Any) -> Path:

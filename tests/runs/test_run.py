@@ -104,6 +104,15 @@ def test_a_checkpoint_trained_by_hand_is_put_aside_not_overwritten(study: Any) -
     assert "was of unknown origin; moved to stale/001/checkpoints/one" in output
 
 
+def test_optimizer_states_are_dropped_when_a_training_has_succeeded(study: Any) -> None:
+    study.add("one", steps=4, save=2)
+    study.write()
+    status, output = study.run("--only", "train")
+    assert status == 0, output
+    assert not list(study.folder.glob("checkpoints/one/checkpoint-*/optimizer.pt"))
+    assert len(list(study.folder.glob("checkpoints/one/checkpoint-*/model.safetensors"))) == 2
+
+
 def test_gpus_are_dealt_out_so_that_no_two_jobs_share_one(study: Any, tmp_path: Any) -> None:
     for number in range(3):
         study.add(f"one{number}", gpus=1, pause=0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,10 +50,14 @@ class PlanOptions:
     budget: Annotated[
         float | None, typer.Option(help="fail if the estimated cost exceeds this")
     ] = None
+    as_json: Annotated[bool, typer.Option("--json", help="print the plan as JSON")] = False
 
 
 def plan(options: PlanOptions) -> None:
-    """Estimate runs, tokens, device hours, memory, cost, and the effects each task can detect.
+    """Estimate runs, tokens, device hours, memory, disk, cost, and the effects a task can detect.
+
+    With --json: an object with `runs` (each with `tokens`, `steps`, `hours`, `memory` and `disk`
+    in GiB), `tasks` (`detectable`: points by run standard deviation), totals and `notes`.
 
     Example:
         cotdistill plan learnability-gap --price-hour 2.5 --budget 500
@@ -60,7 +65,7 @@ def plan(options: PlanOptions) -> None:
     from cotdistill.preflight.cost import Machine
     from cotdistill.preflight.plan import Assumed, calibrated, check_budget
     from cotdistill.preflight.plan import plan as make_plan
-    from cotdistill.preflight.plan_tables import cost_table, power_table
+    from cotdistill.preflight.plan_tables import as_json, cost_table, power_table, remedy_table
 
     assumed = Assumed(
         Machine(options.teraflops, options.utilisation, options.memory),
@@ -74,7 +79,10 @@ def plan(options: PlanOptions) -> None:
     if options.calibrate is not None:
         assumed = calibrated(options.calibrate, assumed)
     made = make_plan(options.study, options.set_ or [], assumed)
-    show_table(cost_table(made))
-    sys.stdout.write("\n")
-    show_table(power_table(made))
+    if options.as_json:
+        sys.stdout.write(json.dumps(as_json(made), indent=2, ensure_ascii=False) + "\n")
+    else:
+        for number, table in enumerate((cost_table(made), power_table(made), remedy_table(made))):
+            sys.stdout.write("\n" if number else "")
+            show_table(table)
     check_budget(made, options.budget_hours, options.budget)

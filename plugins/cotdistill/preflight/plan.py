@@ -13,7 +13,13 @@ from cotdistill.errors import Fault, StudyError
 from cotdistill.files.bundle import only_bundles
 from cotdistill.files.jsonl import read_rows
 from cotdistill.hosts.lm_eval.task_files import task_key
-from cotdistill.preflight.cost import Machine, Method, training_memory, training_seconds
+from cotdistill.preflight.cost import (
+    Machine,
+    Method,
+    training_disk,
+    training_memory,
+    training_seconds,
+)
 from cotdistill.preflight.cost import training_steps as steps_of
 from cotdistill.results.collect import collect
 from cotdistill.studies.load import load_study
@@ -46,7 +52,11 @@ class Assumed:
 
 @dataclass(frozen=True)
 class RunCost:
-    """What one run takes. Units: device hours; GiB per device; None where unknown."""
+    """What one run takes; None where unknown.
+
+    Units: device hours; GiB of memory per device; GiB on disk of the finished run, and at most
+    while it trains. `fitting` says how a run that does not fit into the device's memory would.
+    """
 
     run: Run
     rows: int | None
@@ -54,6 +64,9 @@ class RunCost:
     steps: int | None
     hours: float | None
     memory: float | None
+    disk: float | None = None
+    disk_in_training: float | None = None
+    fitting: str = ""
 
 
 @dataclass(frozen=True)
@@ -202,28 +215,58 @@ def _run_costs(
         rows, a_row = arms[run.arm]
         size = _scratch_size(run) if run.student.scratch else known.get(run.student.name)
         method = _method(recipe.template)
-        at_once = recipe.per_device_batch * recipe.cutoff_len
-        devices = study.hardware.devices
-        memory = (
-            None
-            if size is None
-            else training_memory(
-                size,
-                method,
-                devices,
-                recipe.deepspeed,
-                at_once,
-                run.student.scratch.vocab_size if run.student.scratch else 152_000,
+        cost = RunCost(run, rows, None, None, None, None)
+        if size is not None:
+            kept = recipe.settings.get("save_total_limit", 1)
+            checkpoints = kept if isinstance(kept, int) else 1
+            disk, most = training_disk(size, method, recipe.deepspeed, checkpoints)
+            memory = _memory(run, study, size, method, recipe.per_device_batch)
+            fitting = (
+                "" if memory <= assumed.machine.memory else _fitting(run, study, size, assumed)
             )
-        )
-        if rows is None and recipe.max_steps is None:
-            yield RunCost(run, None, None, None, None, memory)
-            continue
-        steps = steps_of(rows or 0, recipe.global_batch, recipe.epochs, recipe.max_steps)
-        tokens = steps * recipe.global_batch * min(a_row, recipe.cutoff_len)
-        seconds = None if size is None else training_seconds(size, tokens, method, assumed.machine)
-        hours = None if seconds is None else seconds / 3600
-        yield RunCost(run, rows, tokens, steps, hours, memory)
+            cost = RunCost(run, rows, None, None, None, memory, disk, most, fitting)
+        if rows is not None or recipe.max_steps is not None:
+            steps = steps_of(rows or 0, recipe.global_batch, recipe.epochs, recipe.max_steps)
+            tokens = steps * recipe.global_batch * min(a_row, recipe.cutoff_len)
+            cost = replace(cost, steps=steps, tokens=tokens)
+            if size is not None:
+                seconds = training_seconds(size, tokens, method, assumed.machine)
+                cost = replace(cost, hours=seconds / 3600)
+        yield cost
+
+
+def _memory(run: Run, study: Study, size: float, method: Method, batch: int) -> float:
+    """Return the GiB that a run takes on each device with a per-device batch."""
+    recipe = study.recipes[run.recipe]
+    vocabulary = run.student.scratch.vocab_size if run.student.scratch else 152_000
+    return training_memory(
+        size,
+        method,
+        study.hardware.devices,
+        recipe.deepspeed,
+        batch * recipe.cutoff_len,
+        vocabulary,
+    )
+
+
+def _fitting(run: Run, study: Study, size: float, assumed: Assumed) -> str:
+    """Return how a run would fit: the largest per-device batch, else the templates that do."""
+    recipe, memory = study.recipes[run.recipe], assumed.machine.memory
+    method = _method(recipe.template)
+    at_once = recipe.global_batch // study.hardware.devices
+    smaller = [n for n in range(recipe.per_device_batch - 1, 0, -1) if at_once % n == 0]
+    for batch in smaller:
+        if _memory(run, study, size, method, batch) <= memory:
+            return f"per_device_batch {batch} fits"
+    least = _memory(run, study, size, method, 1)
+    others: tuple[Method, ...] = ("lora", "qlora")
+    ways = [
+        f"template {other} would need {need:.0f}"
+        for other in others
+        if other != method and (need := _memory(run, study, size, other, 1)) <= memory
+    ]
+    needs = f"per_device_batch 1 needs {least:.0f} GiB"
+    return f"{needs}; {', '.join(ways)}" if ways else f"{needs}; a shorter cutoff_len or more GPUs"
 
 
 def _method(template: str) -> Method:

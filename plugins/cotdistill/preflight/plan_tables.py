@@ -1,9 +1,13 @@
-"""A plan as tables: the cost of each student's runs, and the power of each task."""
+"""A plan as tables of at most 80 columns: the cost of each student's runs, the power of each task.
+
+`as_json` has the same for programs.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from cotdistill.preflight.plan import JUDGE_TOKENS, Plan, RunCost
 from cotdistill.stats.detectable_effect import (
@@ -12,8 +16,9 @@ from cotdistill.stats.detectable_effect import (
     detectable_effect,
     questions_until_seeds_pay,
 )
-from cotdistill.tables import Table
+from cotdistill.tables import Table, counted
 
+_COSTS = ("rows", "tokens", "steps", "hours", "memory", "disk", "disk_in_training", "fitting")
 RUN_SDS = (0.5, 1.0, 2.0)
 """Points from run to run where nothing is declared; thin evidence, see docs/results.md."""
 
@@ -23,34 +28,32 @@ def cost_table(made: Plan) -> Table:
     groups: dict[tuple[str, str], list[RunCost]] = {}
     for cost in made.runs:
         groups.setdefault((cost.run.student.name, cost.run.recipe), []).append(cost)
-    columns = ("student", "recipe", "runs", "training tokens", "steps", "device hours")
+    columns = ("student", "recipe", "runs", "tokens", "steps", "hours", "GiB/GPU", "disk")
     rows = [
         (
             student,
             recipe,
             str(len(costs)),
-            _sum([cost.tokens for cost in costs]),
+            _in_millions([cost.tokens for cost in costs]),
             _sum([cost.steps for cost in costs]),
             _sum([cost.hours for cost in costs], ".2f"),
             _most([cost.memory for cost in costs]),
+            _sum([cost.disk for cost in costs], ".1f"),
         )
         for (student, recipe), costs in groups.items()
     ]
-    return Table((*columns, "GiB per device"), tuple(rows), tuple(_cost_notes(made)))
+    return Table(columns, tuple(rows), tuple(_cost_notes(made)))
 
 
 def power_table(made: Plan) -> Table:
-    """Return a row a task: the difference between two arms that it shows, and what would help."""
+    """Return a row a task: the difference between two arms that it shows, in points."""
     sds = (made.run_sd,) if made.run_sd is not None else RUN_SDS
     columns = [
         "task",
         "questions",
         "seeds",
-        *(f"points at run sd {sd:g}" for sd in sds),
-        f"all {made.comparisons:,} comparisons",
-        "with more answers",
-        "with one more seed",
-        "with twice the questions",
+        *(f"run sd {sd:g}" for sd in sds),
+        f"all {made.comparisons:,}",
     ]
     rows = []
     for task, count in made.questions.items():
@@ -63,17 +66,80 @@ def power_table(made: Plan) -> Table:
     return Table(tuple(columns), tuple(rows), tuple(_power_notes(made, sds)))
 
 
+def remedy_table(made: Plan) -> Table:
+    """Return a row a task: the difference it would show with more answers, seeds or questions."""
+    sd = made.run_sd if made.run_sd is not None else RUN_SDS[len(RUN_SDS) // 2]
+    columns = ("task", "now", "more answers", "one more seed", "twice the questions")
+    rows = []
+    for task, count in made.questions.items():
+        cells = ["unknown"] * (len(columns) - 1)
+        if count and count > 1:
+            design = Design(count, made.answers[task], made.seeds, max(made.arms, 2))
+            cells = _remedies(design, sd / 100)
+        rows.append((task, *cells))
+    return Table(columns, tuple(rows), (f"points, at a run sd of {sd:g}",))
+
+
+def as_json(made: Plan) -> dict[str, Any]:
+    """Return a plan as a mapping for JSON; what is unknown is null.
+
+    Units: device hours; GiB; points.
+    """
+    sds = (made.run_sd,) if made.run_sd is not None else RUN_SDS
+    tables = (cost_table(made), power_table(made), remedy_table(made))
+    return {
+        "study": made.study,
+        "runs": [
+            {
+                "run": cost.run.name,
+                "student": cost.run.student.name,
+                "arm": cost.run.arm,
+                "recipe": cost.run.recipe,
+                "seed": cost.run.seed,
+                **{name: getattr(cost, name) for name in _COSTS},
+            }
+            for cost in made.runs
+        ],
+        "tasks": [
+            {
+                "task": task,
+                "questions": count,
+                "answers": made.answers[task],
+                "detectable": _detectable(made, task, sds) if count and count > 1 else None,
+            }
+            for task, count in made.questions.items()
+        ],
+        "training_hours": made.hours,
+        "evaluation_hours": made.evaluation_hours,
+        "responses": made.responses,
+        "judge_requests": made.judge_calls,
+        "cost": made.money,
+        "notes": [note for table in tables for note in table.notes],
+    }
+
+
+def _detectable(made: Plan, task: str, sds: Sequence[float]) -> dict[str, float]:
+    count = made.questions[task]
+    assert count is not None
+    design = Design(count, made.answers[task], made.seeds, max(made.arms, 2))
+    return {f"{sd:g}": 100 * detectable_effect(design, sd / 100) for sd in sds}
+
+
 def _effects(design: Design, sds: Sequence[float], made: Plan) -> list[str]:
     middle = sds[len(sds) // 2] / 100
     cells = [f"{100 * detectable_effect(design, sd / 100):.1f}" for sd in sds]
     cells.append(f"{100 * detectable_effect(design, middle, tests=made.comparisons):.1f}")
+    return cells
+
+
+def _remedies(design: Design, run_sd: float) -> list[str]:
     helped = {
-        name: f"{100 * detectable_effect(other, middle):.1f}"
+        name: f"{100 * detectable_effect(other, run_sd):.1f}"
         for name, other in alternatives(design).items()
     }
     answers = next((name for name in helped if name.endswith("answers")), None)
     return [
-        *cells,
+        f"{100 * detectable_effect(design, run_sd):.1f}",
         f"{helped[answers]} ({answers})" if answers else "-",
         helped["one more seed"],
         helped["twice the questions"],
@@ -86,7 +152,7 @@ def _power_notes(made: Plan, sds: Sequence[float]) -> Iterator[str]:
     yield (
         "points: the difference between two arms that is found 4 times in 5 (p < 0.05, this "
         f"comparison alone); run sd: how far runs of one arm vary, in points, {known}; all "
-        f"comparisons, and what would help: at {middle:g}"
+        f"{made.comparisons:,}: corrected for all comparisons, at a run sd of {middle:g}"
     )
     if made.run_sd is None:
         yield (
@@ -129,30 +195,48 @@ def _cost_notes(made: Plan) -> Iterator[str]:
     assumed = made.assumed
     machine = assumed.machine
     yield (
-        f"{len(made.runs)} runs; training {made.hours:,.1f} device hours, evaluation "
+        f"{counted(len(made.runs), 'run')}; training {made.hours:,.1f} device hours, evaluation "
         f"{made.responses:,} answers, {made.evaluation_hours:,.1f} device hours; judge at most "
         f"{made.judge_calls:,} requests, {made.judge_calls * JUDGE_TOKENS:,} tokens"
     )
+    yield (
+        "tokens: of training; hours: of one device; GiB/GPU: memory of each device; disk: GiB of "
+        "the finished runs"
+    )
+    if most := max((run.disk_in_training or 0.0 for run in made.runs), default=0.0):
+        yield f"while it trains, the largest run has {most:,.1f} GiB on disk, optimizer included"
     if made.money is not None:
         yield f"cost: {made.money:,.2f}"
     unknown = sum(run.hours is None for run in made.runs)
     if unknown:
-        yield f"{unknown} runs are not counted: their rows or their student's size are unknown"
+        verb = "is" if unknown == 1 else "are"
+        unknowns = "rows or student's size are unknown"
+        yield f"{counted(unknown, 'run')} {verb} not counted: {unknowns}"
     yield (
         f"assumed: {machine.teraflops:.3g} TFLOP/s at {machine.utilisation:.0%} utilisation, "
         f"{assumed.response_tokens} tokens per row where rows are unavailable, "
         f"{assumed.generated} tokens per answer, {assumed.decode:g} generated tokens per second "
         "and device; no teacher is called"
     )
-    tight = [run for run in made.runs if (run.memory or 0) > machine.memory]
-    if tight:
-        names = ", ".join(dict.fromkeys(run.run.student.name for run in tight))
-        yield f"does not fit into {machine.memory:g} GiB per device as configured: {names}"
+    tight = {(run.run.student.name, run.run.recipe): run for run in made.runs if run.fitting}
+    for (student, recipe), run in tight.items():
+        yield (
+            f"{student} with {recipe} does not fit into {machine.memory:g} GiB per device: "
+            f"{run.fitting}"
+        )
 
 
 def _sum(values: Sequence[float | None], form: str = ".0f") -> str:
     known = [value for value in values if value is not None]
     return f"{math.fsum(known):,{form}}" if len(known) == len(values) else "unknown"
+
+
+def _in_millions(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return "unknown"
+    total = math.fsum(known)
+    return f"{total / 1e6:,.1f}M" if total >= 1e6 else f"{total:,.0f}"
 
 
 def _most(values: Sequence[float | None]) -> str:

@@ -30,11 +30,13 @@ from cotdistill.runs.records import Attempt, move_to_stale, read_attempt
 class StartingPoint:
     """Where an attempt starts: at a checkpoint, at nothing, or with everything there already.
 
-    `note` says what was done with the contents of the output folder.
+    `note` says what was done with the contents of the output folder. What a person made is adopted
+    as it is.
     """
 
     resume_from: Path | None = None
     complete: bool = False
+    adopted: bool = False
     note: str = ""
 
 
@@ -44,11 +46,14 @@ def prepare_output_folder(
     """Make a job's output folder ready for an attempt; the job's lock must be held."""
     if job.output is None or not has_own_folder(job) or not (folder / job.output).exists():
         return StartingPoint()
-    if before is None and job.stage == "train" and not _why_not_adopted(folder, job):
-        return StartingPoint(complete=True, note=f"adopted: it was trained with {job.file}")
-    if why := _why_moved(folder, job, made_from, before):
+    unlike = _why_not_adopted(folder, job, before)
+    if _can_be_adopted(job, before) and not unlike:
+        note = f"adopted: it was trained with {job.file}"
+        return StartingPoint(complete=True, adopted=True, note=note)
+    if why := _why_moved(made_from, before):
         moved = move_to_stale(folder, job.output)
-        return StartingPoint(note=f"{job.output} was {why}; moved to {moved}")
+        detail = f" ({unlike})" if unlike else ""
+        return StartingPoint(note=f"{job.output} was {why}; moved to {moved}{detail}")
     assert before is not None
     if job.stage == "train":
         tried = before.notes.get("resumed_from") if before.state == "failed" else None
@@ -68,29 +73,35 @@ def foreseen(folder: Path, job: Job, made_from: dict[str, str] | None) -> str:
     if job.output is None or not has_own_folder(job) or not (folder / job.output).exists():
         return ""
     before = read_attempt(folder, job.id)
-    if before is None and job.stage == "train" and not _why_not_adopted(folder, job):
+    detail = _why_not_adopted(folder, job, before)
+    if _can_be_adopted(job, before) and not detail:
         return f"would adopt {job.output}: it was trained with {job.file}"
-    why = _why_moved(folder, job, made_from, before)
-    return f"would move {job.output} to stale/: it was {why}" if why else ""
+    why = _why_moved(made_from, before)
+    if not why:
+        return ""
+    return f"would move {job.output} to stale/: it was {why}" + (f" ({detail})" if detail else "")
 
 
-def _why_moved(
-    folder: Path, job: Job, made_from: dict[str, str] | None, before: Attempt | None
-) -> str:
-    """Return why the contents of a job's output folder cannot be gone on from; else nothing."""
+def _why_moved(made_from: dict[str, str] | None, before: Attempt | None) -> str:
+    """Return why a job cannot resume with the contents of its output folder; else an empty text."""
     if before is None:
-        unknown = "of unknown origin"
-        why = _why_not_adopted(folder, job) if job.stage == "train" else ""
-        return f"{unknown} ({why})" if why else unknown
+        return "of unknown origin"
     if made_from is not None and before.made_from != made_from:
         return "of other settings"
     return "used" if before.state == "finished" else ""
 
 
-def _why_not_adopted(folder: Path, job: Job) -> str:
-    """Return why the output folder does not hold this very training, else an empty text."""
-    if job.output is None or job.file is None:
-        return "no file says how to train it"
+def _can_be_adopted(job: Job, before: Attempt | None) -> bool:
+    """Whether a job is a training whose output folder no job of ours has written into."""
+    return before is None and job.stage == "train" and None not in (job.output, job.file)
+
+
+def _why_not_adopted(folder: Path, job: Job, before: Attempt | None) -> str:
+    """Return why contents of unknown origin are not this very training; empty where they are."""
+    if not _can_be_adopted(job, before):
+        return ""
+    assert job.output is not None
+    assert job.file is not None
     made_from = [folder / path for path in job.inputs]
     return why_not_trained_with(folder / job.output, folder / job.file, made_from)
 

@@ -120,6 +120,9 @@ def _attempt(at: _Context) -> int:
                 return _failed(at, attempt, _ending(status))
         if fault := _outcome_fault(at.folder, job):
             return _failed(at, attempt, fault)
+        stage = stage_called(job.stage)
+        if stage is not None and job.output and not start.adopted:
+            stage.tidy(at.folder / job.output)
     except StoppedError as stopped:
         why = str(stopped) or "the run that started it is gone"
         write_attempt(at.folder, job.id, replace(attempt, state="stopped", message=why))

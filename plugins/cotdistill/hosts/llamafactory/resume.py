@@ -1,4 +1,4 @@
-"""From which checkpoint a killed training may be resumed.
+"""From which checkpoint a killed training may be resumed, and what only resuming needs.
 
 A killed trainer leaves its last checkpoint half written, from which the host would try to resume,
 so a checkpoint counts only if every file in it is whole. The Trainer writes `trainer_state.json`
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from cotdistill.files.json_file import NOT_JSON
 from cotdistill.hosts.llamafactory.outputs import weight_files
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+_ONLY_FOR_RESUMING = re.compile(
+    r"optimizer(_\d+)?(\.pt|\.bin)?|scheduler\.pt|scaler\.pt|rng_state(_\d+)?\.pth|global_step\d+|latest"
+)
 
 
 def checkpoints(output: Path) -> list[Path]:
@@ -36,6 +40,26 @@ def last_whole_checkpoint(output: Path, ranks: int = 1) -> Path | None:
         if _resumable(path, ranks):
             return path
     return None
+
+
+def drop_optimizer_states(output: Path) -> int:
+    """Remove from the checkpoints of a finished training what only resuming needs; return bytes.
+
+    These are two thirds of a checkpoint of full training: optimizer, schedule and random states,
+    and DeepSpeed's own copies. Weights, logs and tokenizers stay.
+    """
+    freed = 0
+    for checkpoint in checkpoints(output):
+        for path in sorted(checkpoint.iterdir()):
+            if not _ONLY_FOR_RESUMING.fullmatch(path.name):
+                continue
+            files = [path, *path.rglob("*")] if path.is_dir() else [path]
+            freed += sum(one.stat().st_size for one in files if one.is_file())
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    return freed
 
 
 def _match(path: Path) -> re.Match[str] | None:

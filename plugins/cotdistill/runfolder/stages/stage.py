@@ -37,6 +37,10 @@ def no_jobs(_files: StudyFiles) -> Iterable[Declared]:
     return ()
 
 
+def nothing_to_tidy(_output: Path) -> None:
+    """Leave everything where it is."""
+
+
 def nothing_to_doubt(_output: Path) -> str:
     """Believe the exit status."""
     return ""
@@ -48,7 +52,8 @@ class Stage:
 
     `program` is the first word of its commands, `extra` the pip extra that brings it. `remakes`
     says that each making is another one, so that what follows is made again too; else the outcome
-    is known by its bytes. `fault` returns why an exit status of 0 is not believed, or nothing.
+    is known by its bytes. `fault` returns why an exit status of 0 is not believed, or nothing;
+    `tidy` then removes what nobody needs from the output of a job that has succeeded.
     """
 
     name: str
@@ -58,4 +63,5 @@ class Stage:
     remakes: bool
     jobs: Callable[[StudyFiles], Iterable[Declared]]
     fault: Callable[[Path], str] = nothing_to_doubt
+    tidy: Callable[[Path], object] = nothing_to_tidy
     is_local: bool = False  # on a cluster it runs where `cotdistill run` does

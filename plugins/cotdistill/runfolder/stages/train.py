@@ -33,6 +33,12 @@ def _fault(output: Path) -> str:
     return training_fault(output)
 
 
+def _tidy(output: Path) -> int:
+    from cotdistill.hosts.llamafactory.resume import drop_optimizer_states
+
+    return drop_optimizer_states(output)
+
+
 TRAIN = Stage(
     name="train",
     about="train a student",
@@ -41,4 +47,5 @@ TRAIN = Stage(
     remakes=True,
     jobs=_jobs,
     fault=_fault,
+    tidy=_tidy,
 )
