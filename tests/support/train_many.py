@@ -1,16 +1,19 @@
 """Train several files one after the other in one process, since starting the host takes seconds.
 
-    python train_many.py FILE.yaml ...
+    python train_many.py FILE.yaml ... ["capture WORDS"] ...
 
-Each file is trained by `cotdistill train`'s own code if it has a `kd:` block, and by the host's
-`run_exp` else. The last line printed says for each file "ok", or the error that it ended with.
+Words that begin with "capture" are run as `cotdistill capture`. A file with a `kd:` block is
+trained by `cotdistill train`'s own code, any other by the host's `run_exp`. The last line printed
+says for each "ok", or the error that it ended with.
 """
 
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 
+from cotdistill.cli.main import main as call
 from cotdistill.errors import UserError
 
 
@@ -24,6 +27,9 @@ def main(paths: list[str]) -> None:
 
     results = []
     for path in paths:
+        if path.startswith("capture "):
+            results.append("ok" if call(shlex.split(path)) == 0 else "failed")
+            continue
         try:
             file = read_train_file([path])
             if file is None:

@@ -45,6 +45,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "prompts": ("cotdistill.cli.prompts:prompts", "write the training prompt into a checkpoint"),
     "run": ("cotdistill.cli.run:run", "execute a run folder; resume after interruptions"),
     "train": ("cotdistill.cli.train:train", "train as llamafactory-cli does, with distillation"),
+    "capture": (
+        "cotdistill.cli.capture:capture",
+        "store a teacher's distributions for a training",
+    ),
     "eval": ("cotdistill.cli.evaluate:evaluate", "run lm_eval on our tasks, guarded and resumable"),
     "report": ("cotdistill.cli.report:report", "report scores with confidence intervals"),
     "compare": ("cotdistill.cli.compare:compare", "compare runs with paired significance tests"),

@@ -1,7 +1,9 @@
 """Knowledge distillation from a teacher's next-token distributions, online or stored."""
 
 PUBLIC_MODULES = (
+    "capture",
     "launch",
+    "launch_capture",
     "settings",
     "train_file",
 )

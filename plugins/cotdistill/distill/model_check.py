@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from cotdistill.distill.settings import Teacher
+from cotdistill.distill.signals_check import signal_faults
 from cotdistill.distill.train_file import TrainFile
 from cotdistill.distill.vocabulary import vocabulary_faults
 from cotdistill.errors import Fault, FaultsError
@@ -28,17 +30,28 @@ def model_faults(file: TrainFile) -> list[Fault]:
     source = file.distillation.source
     if file.distillation.teacher is None or faults:
         return faults
-    if source.model:
-        name = f"{place}:kd.teacher"
-        config, unreadable = _config(source.model, source.revision, student, name)
-        if config is None:
-            return unreadable
-        if getattr(config, "is_encoder_decoder", False):
-            wrong = f"{source.model} is an encoder-decoder"
-            return [Fault(name, wrong, "a causal language model")]
-        faults = memory_faults(source.model, source.quantization, name)
-        if file.distillation.vocabulary_check:
-            faults += _vocabulary(file, student, data, name)
+    if source.signals:
+        return signal_faults(file, _tokenizer(student, data), f"{place}:kd.teacher")
+    tokenizer = _tokenizer(student, data) if file.distillation.vocabulary_check else None
+    return teacher_faults(source, tokenizer, student, file.arguments, f"{place}:kd.teacher")
+
+
+def teacher_faults(
+    source: Teacher, tokenizer: Any, student: Any, arguments: Mapping[str, Any], place: str
+) -> list[Fault]:
+    """Return why a teacher that is to be loaded does not fit a student.
+
+    `tokenizer` is the student's, or None to leave vocabularies alone; `student` are the host's
+    model arguments.
+    """
+    config, unreadable = _config(str(source.model), source.revision, student, place)
+    if config is None:
+        return unreadable
+    if getattr(config, "is_encoder_decoder", False):
+        return [Fault(place, f"{source.model} is an encoder-decoder", "a causal language model")]
+    faults = memory_faults(str(source.model), source.quantization, place)
+    if tokenizer is not None:
+        faults += _vocabulary(source, tokenizer, student, arguments, place)
     return faults
 
 
@@ -125,14 +138,11 @@ def _gib(size: int) -> str:
     return f"{size / 2**30:.1f} GiB"
 
 
-def _vocabulary(file: TrainFile, student: Any, data: Any, place: str) -> list[Fault]:
-    from llamafactory.data import get_template_and_fix_tokenizer
-    from llamafactory.model import load_tokenizer
+def _vocabulary(
+    source: Teacher, tokenizer: Any, student: Any, arguments: Mapping[str, Any], place: str
+) -> list[Fault]:
     from transformers import AutoTokenizer
 
-    tokenizer = load_tokenizer(student)["tokenizer"]
-    get_template_and_fix_tokenizer(tokenizer, data)
-    source = file.distillation.source
     try:
         theirs = AutoTokenizer.from_pretrained(
             source.model, revision=source.revision or "main",
@@ -141,11 +151,21 @@ def _vocabulary(file: TrainFile, student: Any, data: Any, place: str) -> list[Fa
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0][:200]
         return [Fault(place, f"its tokenizer cannot be read ({reason})", "a tokenizer")]
-    rows = islice(_own_texts(file.arguments), ROWS_ENCODED)
+    rows = islice(_own_texts(arguments), ROWS_ENCODED)
     return vocabulary_faults(tokenizer, theirs, rows, place)
 
 
-def _own_texts(arguments: Any) -> Iterator[str]:
+def _tokenizer(student: Any, data: Any) -> Any:
+    """Return the student's tokenizer, with what the template adds to it."""
+    from llamafactory.data import get_template_and_fix_tokenizer
+    from llamafactory.model import load_tokenizer
+
+    tokenizer = load_tokenizer(student)["tokenizer"]
+    get_template_and_fix_tokenizer(tokenizer, data)
+    return tokenizer
+
+
+def _own_texts(arguments: Mapping[str, Any]) -> Iterator[str]:
     """Yield texts of local training files, whatever their columns are called."""
     folder = Path(str(arguments.get("dataset_dir", "data")))
     try:

@@ -40,7 +40,11 @@ _ALONE = {
 
 
 class Teacher(Shape):
-    """A teacher: a model that is loaded next to the student, or the signals captured from one."""
+    """A teacher: a model that is loaded next to the student, or the signals captured from one.
+
+    With signals no model is loaded; model and revision are then only compared with what the
+    signals were captured from.
+    """
 
     model: str | None = Field(default=None, description="model folder or hub id")
     signals: str | None = Field(default=None, description="folder that `cotdistill capture` wrote")
@@ -50,9 +54,16 @@ class Teacher(Shape):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.model is None) == (self.signals is None):
-            raise ValueError("a teacher is either a model or signals; name one of the two")
+        if self.model is None and self.signals is None:
+            raise ValueError("a teacher is a model or signals; name one")
+        if self.signals and (self.adapters or self.quantization):
+            raise ValueError("adapters and quantization have no effect on stored signals")
         return self
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether a model is in memory while the student trains."""
+        return self.signals is None
 
 
 class Distillation(Shape):

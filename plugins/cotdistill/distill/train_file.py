@@ -101,6 +101,24 @@ def read_train_file(words: Sequence[str]) -> TrainFile | None:
     return TrainFile(path, arguments, distillation)
 
 
+def read_arguments(path: Path) -> tuple[dict[str, Any], Distillation | None]:
+    """Return a training file's arguments and its block, if it has one, without checking either.
+
+    Raises:
+        FaultsError: the file cannot be read, or the block has faults.
+    """
+    if not path.is_file():
+        raise FaultsError(Fault(str(path), "no such file", "a training file"))
+    arguments = _merged(path, [])
+    block = distillation_path(path)
+    given = read_yaml(block) if block.is_file() else arguments.get("kd")
+    arguments.pop("kd", None)
+    if given is None:
+        return arguments, None
+    place = str(block) if block.is_file() else f"{path}:kd"
+    return arguments, read_shape(Distillation, given, place)
+
+
 def refusals(arguments: Mapping[str, Any], place: str) -> list[Fault]:
     """Return why a training file cannot be combined with distillation.
 

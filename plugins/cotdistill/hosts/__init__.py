@@ -27,6 +27,7 @@ PUBLIC_MODULES = (
     "machine.processes",
     "machine.program",
     "progress_bar",
+    "prompt_logprobs",
     "prompt_parity",
     "ray",
     "replaced",

@@ -13,9 +13,12 @@ import torch
 from llamafactory.train.sft.trainer import CustomSeq2SeqTrainer
 
 from cotdistill.distill.settings import Distillation
+from cotdistill.distill.signals.shard import StoredRows
 from cotdistill.distill.trainer.chunk_loss import Objective, Sums
 from cotdistill.distill.trainer.forward import Distiller, install_student, install_teacher
+from cotdistill.distill.trainer.signal_batches import SignalCollator, refuse_missing
 from cotdistill.errors import Fault, FaultsError
+from cotdistill.hosts.replaced import replaced
 
 LOG = "kd_log.jsonl"
 SUMMARY = "kd_summary.json"
@@ -25,12 +28,23 @@ _MEASURED_BEFORE_STOP = 50
 
 
 @dataclass(frozen=True)
+class Signals:
+    """Stored signals, how many of their vocabulary's ids there are, and how they were captured."""
+
+    stored: StoredRows
+    vocabulary: int
+    top_k: int
+    differences: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """What the host does not hand to its trainer."""
 
     settings: Distillation
     load_teacher: Callable[[], tuple[Any, int]]
     place: str
+    signals: Signals | None = None
 
 
 class DistillingTrainer(CustomSeq2SeqTrainer):
@@ -44,7 +58,14 @@ class DistillingTrainer(CustomSeq2SeqTrainer):
             remedy = "distillation is for text models only"
             raise FaultsError(Fault(plan.place, wrong, "a language model", remedy))
         sizes = [len(host["tokenizer"]), _head_size(host["model"])]
-        if settings.teacher is not None and settings.source.model:
+        if plan.signals is not None:
+            sizes.append(plan.signals.vocabulary)
+            rows: Any = host.get("train_dataset")
+            if not hasattr(rows, "__len__"):
+                wrong, remedy = "streaming: true", "signals are looked up by row; leave it out"
+                raise FaultsError(Fault(plan.place, wrong, "streaming: false", remedy))
+            refuse_missing(rows, plan.signals.stored, plan.signals.differences, plan.place)
+        if settings.teacher is not None and settings.source.is_loaded:
             teacher, size = plan.load_teacher()
             sizes += [size, _head_size(teacher)]
             install_teacher(teacher)
@@ -67,6 +88,22 @@ class DistillingTrainer(CustomSeq2SeqTrainer):
         install_student(self.accelerator.unwrap_model(self.model), self.distiller)
         if self.is_world_process_zero():
             sys.stderr.write(f"distillation: {settings.described(vocabulary)}\n")
+
+    def get_train_dataloader(self) -> Any:
+        """Return the host's loader; only batches that are trained on get stored signals."""
+        signals = self.plan.signals
+        if signals is None:
+            return super().get_train_dataloader()
+        settings = self.plan.settings
+        collator = SignalCollator(
+            vars(self)["data_collator"],
+            signals.stored,
+            min(settings.top_k or signals.top_k, signals.top_k),
+            settings.temperature,
+            self.processing_class.padding_side == "left",
+        )
+        with replaced(self, "data_collator", collator):
+            return super().get_train_dataloader()
 
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Compute the host's loss; count the calls, and measure on the steps that are logged."""

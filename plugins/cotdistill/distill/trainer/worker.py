@@ -9,6 +9,7 @@ import functools
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from cotdistill.distill.train_file import TrainFile, read_train_file
@@ -49,6 +50,7 @@ def train_here(file: TrainFile) -> int:
         settings,
         functools.partial(load_teacher, settings.source, model_arguments),
         f"{file.path}:kd",
+        None if settings.source.signals is None else _signals(file),
     )
     made: list[DistillingTrainer] = []
 
@@ -62,6 +64,20 @@ def train_here(file: TrainFile) -> int:
         wrong = "LLaMA-Factory trained with another trainer than the one given to it"
         raise FaultsError(Fault(str(file.path), wrong))
     return 0
+
+
+def _signals(file: TrainFile) -> Any:
+    from cotdistill.distill.signals.manifest import read_manifest
+    from cotdistill.distill.signals.shard import StoredRows
+    from cotdistill.distill.signals_check import row_differences
+    from cotdistill.distill.trainer.host_trainer import Signals
+
+    folder = Path(str(file.distillation.source.signals))
+    manifest = read_manifest(folder, f"{file.path}:kd.teacher")
+    stored = StoredRows((folder / part.name for part in manifest.parts), manifest.job.temperatures)
+    differing = row_differences(manifest.job, file.arguments)
+    k = min(manifest.job.top_k, manifest.vocabulary)
+    return Signals(stored, manifest.vocabulary, k, differing)
 
 
 def main(words: Sequence[str]) -> int:

@@ -1,0 +1,35 @@
+"""The rows of a training file as LLaMA-Factory tokenises them: one by one, not packed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
+from llamafactory.hparams import get_train_args
+from llamafactory.model import load_tokenizer
+
+_NOT_FOR_ROWS = (
+    "deepspeed", "fsdp", "fsdp_config", "packing", "neat_packing", "val_size", "eval_dataset",
+    "eval_strategy", "do_eval", "do_predict", "resume_from_checkpoint", "load_best_model_at_end",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class HostRows:
+    """Tokenised rows, the student's tokenizer, and the host's model arguments."""
+
+    rows: Any
+    tokenizer: Any
+    model_arguments: Any
+
+
+def host_rows(arguments: Mapping[str, Any]) -> HostRows:
+    """Return all rows that a training may see, those that it would hold out for validation too."""
+    kept = {name: value for name, value in arguments.items() if name not in _NOT_FOR_ROWS}
+    model, data, training, *_ = get_train_args(kept | {"report_to": "none"})
+    loaded = load_tokenizer(model)
+    template = get_template_and_fix_tokenizer(loaded["tokenizer"], data)
+    found = get_dataset(template, model, data, training, stage="sft", **loaded)
+    return HostRows(found["train_dataset"], loaded["tokenizer"], model)

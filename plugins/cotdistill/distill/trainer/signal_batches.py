@@ -1,0 +1,94 @@
+"""Put stored signals next to the tokens that a batch trains on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cotdistill.distill.signals.row_key import places_of, row_key, rows_of
+from cotdistill.distill.signals.shard import StoredRows
+from cotdistill.errors import DataError, Fault
+
+Collator = Callable[[list[dict[str, Any]]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class SignalCollator:
+    """The host's collator, and for each of its places the teacher's entries.
+
+    Shuffling, packing, several processes and resuming need nothing: rows are found by what they
+    are.
+    """
+
+    collate: Collator
+    stored: StoredRows
+    k: int
+    temperature: float
+    pads_left: bool
+
+    def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return a batch with `kd_ids`, `kd_log_p`, `kd_log_z` and `kd_known` for each place."""
+        found = [list(rows_of(feature)) for feature in features]
+        lengths = [len(feature["input_ids"]) for feature in features]
+        batch = self.collate(features)
+        shape = batch["input_ids"].shape
+        ids = torch.zeros(*shape, self.k, dtype=torch.long)
+        log_p = torch.zeros(*shape, self.k)
+        log_z = torch.zeros(shape)
+        known = torch.zeros(shape, dtype=torch.bool)
+        for number, (rows, length) in enumerate(zip(found, lengths, strict=True)):
+            offset = shape[1] - length if self.pads_left else 0
+            for start, row, labels in rows:
+                signals = self.stored.row(row_key(row, labels))
+                places = torch.tensor(places_of(labels)) + start + offset
+                order = np.argsort(-signals.log_p, axis=1)[:, : self.k]
+                ids[number, places] = torch.from_numpy(np.take_along_axis(signals.ids, order, 1))
+                kept = np.take_along_axis(signals.log_p, order, 1)
+                log_p[number, places] = torch.from_numpy(kept)
+                log_z[number, places] = self._log_z(signals.log_z)
+                known[number, places] = True
+        batch["kd_ids"], batch["kd_log_p"] = ids, log_p
+        batch["kd_log_z"], batch["kd_known"] = log_z, known
+        return batch
+
+    def _log_z(self, stored: Any) -> Tensor | float:
+        if self.temperature == 1.0:
+            return 0.0
+        others = [one for one in self.stored.temperatures if one != 1.0]
+        return torch.from_numpy(stored[others.index(self.temperature)].copy())
+
+
+def missing_rows(
+    features: Iterable[Mapping[str, Any]], stored: StoredRows
+) -> tuple[int, int, int | None]:
+    """Return how many trained rows there are, how many have no signals, and the first of these."""
+    rows = missing = 0
+    first: int | None = None
+    for number, feature in enumerate(features, 1):
+        for _, ids, labels in rows_of(feature):
+            rows += 1
+            if row_key(ids, labels) not in stored:
+                missing += 1
+                first = first or number
+    return rows, missing, first
+
+
+def refuse_missing(
+    features: Iterable[Mapping[str, Any]], stored: StoredRows, differences: str, place: str
+) -> None:
+    """Make sure that every trained row has signals.
+
+    Raises:
+        DataError: it says how many have none, and what may be the reason.
+    """
+    rows, missing, first = missing_rows(features, stored)
+    if missing:
+        wrong = f"{missing:,} of {rows:,} rows have no signals, the first is row {first}"
+        reason = differences or "their texts differ from those that were captured"
+        remedy = "run `cotdistill capture` with this training file"
+        raise DataError(Fault(place, f"{wrong}: {reason}", "signals for every row", remedy))
