@@ -198,15 +198,15 @@ def _corrected(
     number = plan.samples + round_ - 1
     if correction.state != "kept":
         return Attempt(round_, number, TEACHER, correction)
-    told = correction.text.strip()
+    comment = correction.text.strip()
     turns = [
         *_plain(item, plan),
         {"role": "assistant", "content": last.text},
-        {"role": "user", "content": _prompt(item, plan, "revise", correction=told)},
+        {"role": "user", "content": _prompt(item, plan, "revise", correction=comment)},
     ]
     (answer,) = yield [Ask(request_of(plan.decoding, turns, sample=number, round_=round_))]
     answers.append(answer)
-    return _attempt(item, plan, round_, number, TEACHER, answer, correction=told, history=turns)
+    return _attempt(item, plan, round_, number, TEACHER, answer, correction=comment, history=turns)
 
 
 def _attempt(
