@@ -2,7 +2,7 @@
 # make test        set up, then run the tests, which run each host at least once
 # make test-slow   set up, then run the slow tests: kills, clusters, several processes, real models
 # make check       lint + types + test + test-slow
-# make docs        write the reference pages and the example configs again
+# make docs        write the reference pages again
 # make bench       benchmarks: tables of ratios, nothing is asserted
 # make bench-NAME  one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results, statistics, programs
 # make setup       only set up .venv; make clean removes it
@@ -45,7 +45,6 @@ check: lint types test test-slow
 
 docs: setup
 	@$(BIN)/python tools/reference_pages.py
-	@$(BIN)/python tools/example_configs.py
 
 # After a change of the training templates: write what they should render to, and read the difference.
 golden: setup

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,7 +30,6 @@ from cotdistill.errors import MisuseError
 
 if TYPE_CHECKING:
     from cotdistill.teach.budget import Forecast
-    from cotdistill.teach.graded import Grader
     from cotdistill.teach.lesson import Lesson
     from cotdistill.teach.teach import TeachReport
 
@@ -103,9 +101,6 @@ class TeachArguments:
     again: Annotated[
         int, typer.Option(min=0, max=2, help="ask disobedient ones again at most N times")
     ] = 2
-    sandbox: Annotated[
-        str, typer.Option(help="where programs run: auto, bubblewrap, landlock, plain")
-    ] = "auto"
     limit: Annotated[int | None, typer.Option(min=1, help="only the first N questions")] = None
     shard: Shard = None
     pilot: Annotated[
@@ -156,7 +151,6 @@ def teach(arguments: TeachArguments) -> None:
         arguments.patience,
         arguments.stream,
     ).asker()
-    stack = contextlib.ExitStack()
     options = TeachOptions(
         folder=output_folder(arguments.output),
         teacher=arguments.teacher or arguments.model,
@@ -167,11 +161,9 @@ def teach(arguments: TeachArguments) -> None:
         price=price,
         grow_times=arguments.grow_max_tokens,
         any_model=arguments.any_model,
-        program_grader=_program_grader(lesson, arguments.sandbox, stack),
     )
     panel = Panel(price)
-    with stack:
-        report = run(Items(arguments.questions, arguments.limit), lesson, asker, options, panel)
+    report = run(Items(arguments.questions, arguments.limit), lesson, asker, options, panel)
     panel.close(report.spent, report.totals.asked)
     for warning in report.warnings:
         warn(warning)
@@ -239,22 +231,6 @@ def _lesson(arguments: TeachArguments) -> Lesson:
         again=arguments.again,
         prompts=Prompts(arguments.prompts),
     )
-
-
-def _program_grader(lesson: Lesson, tier: Any, stack: contextlib.ExitStack) -> Grader | None:
-    """Return what runs and grades programs, None where none are asked for or no sandbox works."""
-    if "program" not in lesson.formats:
-        return None
-    from cotdistill.hosts.sandbox.sandbox import Sandbox, SandboxError
-    from cotdistill.teach.graded import program_grader
-
-    try:
-        return program_grader(stack.enter_context(Sandbox(tier)))
-    except SandboxError as error:
-        if tier != "auto":
-            raise
-        warn(f"programs are kept without a grade: {error}")
-        return None
 
 
 def _show_forecast(found: Forecast, budget: float | None) -> None:
