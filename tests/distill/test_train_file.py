@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from cotdistill.cli.main import main
+from cotdistill.distill.paths import header_line
 from cotdistill.distill.settings import Distillation
-from cotdistill.distill.train_file import header_line, read_train_file
+from cotdistill.distill.train_file import read_train_file
 from cotdistill.errors import FaultsError
 from cotdistill.schema import read_shape
 

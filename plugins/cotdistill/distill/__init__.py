@@ -4,6 +4,7 @@ PUBLIC_MODULES = (
     "capture",
     "launch",
     "launch_capture",
+    "paths",
     "settings",
     "train_file",
 )

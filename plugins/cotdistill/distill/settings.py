@@ -39,6 +39,20 @@ _ALONE = {
 """Keys that only some divergences use; anywhere else they would be ignored."""
 
 
+def with_preset(block: Any) -> Any:
+    """Return a block with its preset's settings for the keys that it does not give.
+
+    >>> with_preset({"preset": "mentor-kd", "weight": 0.5})["weight"]
+    0.5
+    """
+    preset = PRESETS.get(str(block.get("preset"))) if isinstance(block, dict) else None
+    if preset is None:
+        return block
+    divergence = block.get("divergence", preset.get("divergence"))
+    unused = [key for key, users in _ALONE.items() if divergence not in users]
+    return {key: part for key, part in preset.items() if key not in unused} | block
+
+
 class Teacher(Shape):
     """A teacher: a model that is loaded next to the student, or the signals captured from one.
 
@@ -105,12 +119,7 @@ class Distillation(Shape):
     @model_validator(mode="before")
     @classmethod
     def _preset_fills_in(cls, value: Any) -> Any:
-        preset = PRESETS.get(str(value.get("preset"))) if isinstance(value, dict) else None
-        if preset is None:
-            return value
-        divergence = value.get("divergence", preset.get("divergence"))
-        unused = [key for key, users in _ALONE.items() if divergence not in users]
-        return {key: part for key, part in preset.items() if key not in unused} | value
+        return with_preset(value)
 
     @model_validator(mode="after")
     def _every_key_has_an_effect(self) -> Self:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cotdistill.distill.paths import distillation_path
 from cotdistill.distill.settings import Distillation
 from cotdistill.errors import Fault, FaultsError, MisuseError
 from cotdistill.files.yamls import read_yaml
@@ -43,24 +44,6 @@ class TrainFile:
         used = [key for key in _PARALLEL if self.arguments.get(key)]
         used += ["quantization_bit"] if self.arguments.get("quantization_bit") else []
         return [f"distillation was not tested with {key}" for key in used]
-
-
-def header_line(name: str) -> str:
-    """Return the comment by which a training file says where its `kd:` block is.
-
-    >>> header_line("a--b.kd.yaml")
-    '# distillation: a--b.kd.yaml'
-    """
-    return f"# distillation: {name}"
-
-
-def distillation_path(path: Path) -> Path:
-    """Return where the block of a generated training file is.
-
-    >>> distillation_path(Path("train/a--b.yaml")).as_posix()
-    'train/a--b.kd.yaml'
-    """
-    return path.with_suffix(".kd.yaml")
 
 
 def read_train_file(words: Sequence[str]) -> TrainFile | None:

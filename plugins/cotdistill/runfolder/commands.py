@@ -7,6 +7,7 @@ import os
 import shlex
 from pathlib import Path
 
+from cotdistill.distill.launch import WORKER as KD_WORKER
 from cotdistill.errors import Fault, StudyError
 from cotdistill.files.bundle import RECORDED
 from cotdistill.runfolder.job import Command
@@ -47,9 +48,9 @@ def train_command(study: Study, recipe: Recipe, file: str, accelerate_file: str)
         split = recipe.deepspeed is not None or hardware.devices > 1
         launcher = "torchrun" if split else "plain"
     env: dict[str, str] = {}
-    words = ["llamafactory-cli", "train", file]
+    words = ["cotdistill" if recipe.kd else "llamafactory-cli", "train", file]
     if launcher == "torchrun":
-        if " " in file:
+        if " " in file and not recipe.kd:
             raise StudyError(
                 Fault(
                     file,
@@ -65,7 +66,7 @@ def train_command(study: Study, recipe: Recipe, file: str, accelerate_file: str)
         words = ["accelerate", "launch", "--config_file", accelerate_file]
         words += ["--num_processes", str(hardware.devices)]
         words += ["--num_machines", str(hardware.nodes)]
-        words += ["-m", "llamafactory.launcher", file]
+        words += ["-m", KD_WORKER if recipe.kd else "llamafactory.launcher", file]
     return Command(tuple(prefixed(study, "train", words)), env, hardware.gpus)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cotdistill.distill.paths import header_line
 from cotdistill.errors import Fault
 from cotdistill.files.atomic import sha256_of_text
 from cotdistill.files.bundle import bundle_folders
@@ -22,11 +23,12 @@ from cotdistill.runfolder.commands import (
     train_command,
 )
 from cotdistill.runfolder.config_text import ConfigFile, ConfigRenderer
+from cotdistill.runfolder.distillation import Block, Weights, block_of
 from cotdistill.runfolder.job import Command
-from cotdistill.runfolder.layout import Layout
+from cotdistill.runfolder.layout import Layout, layout_of
 from cotdistill.studies.declared_model import EndpointModel
 from cotdistill.studies.learner import asked_as
-from cotdistill.studies.resolve import Run
+from cotdistill.studies.resolve import Resolved, Run
 from cotdistill.studies.study import Study, batch_steps
 
 ADAPTERS = ("lora", "oft")
@@ -56,6 +58,7 @@ class RunFiles:
     export_command: Command | None
     evaluate: ConfigFile
     evaluate_command: Command
+    distillation: Block | None = None
 
 
 class RunConfigs:
@@ -64,8 +67,9 @@ class RunConfigs:
     What a file says depends on the student and the recipe, but for a few names and numbers.
     """
 
-    def __init__(self, study: Study) -> None:
-        self.study = study
+    def __init__(self, resolved: Resolved) -> None:
+        self.resolved = resolved
+        self.study = resolved.study
         self._renderers: dict[tuple[object, ...], ConfigRenderer] = {}
 
     def files(self, run: Run, layout: Layout) -> RunFiles:
@@ -84,6 +88,11 @@ class RunConfigs:
         recipe = study.recipes[run.recipe]
         command = train_command(study, recipe, layout.absolute(layout.train_file), accelerate)
         train = self._train_file(run, layout, command)
+        block = None
+        if recipe.kd is not None:
+            block = block_of(self.resolved, recipe.kd, self._weights(layout.root))
+            name = f"{run.trained}.kd.yaml"
+            train = replace(train, text=f"{header_line(name)}\n{train.text}")
         merges = train.values.get("finetuning_type") in ADAPTERS
         merging = export_command(study, layout.absolute(layout.export_file)) if merges else None
         scored = layout.absolute(layout.exported if merges else layout.weights)
@@ -94,7 +103,19 @@ class RunConfigs:
             merging,
             self._eval_file(run, layout, scored),
             self._evaluate(run, layout),
+            block,
         )
+
+    def _weights(self, root: Path) -> Callable[[Run], Weights]:
+        """Return where a run's weights lie: merged ones where its recipe trains an adapter."""
+
+        def weights_of(run: Run) -> Weights:
+            layout = layout_of(root, run)
+            if self.files(run, layout).export is None:
+                return Weights(layout.absolute(layout.weights), ("train", run.trained))
+            return Weights(layout.absolute(layout.exported), ("export", run.name))
+
+        return weights_of
 
     def _evaluate(self, run: Run, layout: Layout) -> Command:
         backend = backend_of(self.study, run)

@@ -22,7 +22,7 @@ from cotdistill.arms.build import (
     write_arm,
 )
 from cotdistill.arms.rows import COLUMNS
-from cotdistill.errors import DataError, Fault, FaultsError
+from cotdistill.errors import DataError, Fault, FaultsError, StudyError
 from cotdistill.files.atomic import write_if_changed, write_texts_if_changed
 from cotdistill.files.bundle import bundle_file, only_bundles
 from cotdistill.files.inputs import refuse_overwriting
@@ -34,6 +34,7 @@ from cotdistill.runfolder.config_files import (
     argument_faults,
     lengths_hash,
 )
+from cotdistill.runfolder.distillation import distillation_faults
 from cotdistill.runfolder.job import JOBS, JobId, in_order, jobs_text
 from cotdistill.runfolder.layout import Layout, layout_of
 from cotdistill.runfolder.manifest import (
@@ -120,7 +121,9 @@ def check_study_files(study: Study, place: str, root: Path) -> CheckedStudy:
     notes = _check_rows(resolved, root)
     files: list[tuple[Run, Layout, RunFiles]] = []
     faults: list[Fault] = []
-    configs = RunConfigs(study)
+    if no_teachers := list(distillation_faults(resolved, place)):
+        raise StudyError(no_teachers)
+    configs = RunConfigs(resolved)
     for run in resolved.runs:
         layout = layout_of(root, run)
         made = configs.files(run, layout)
@@ -201,6 +204,9 @@ def _write(checked: CheckedStudy, root: Path) -> list[ManifestRun]:
         if declared.text is not None and declared.job.file is not None:
             folder, _, name = declared.job.file.rpartition("/")
             texts.setdefault(folder, {})[name] = declared.text
+        for file, text in declared.more.items():
+            folder, _, name = file.rpartition("/")
+            texts.setdefault(folder, {})[name] = text
     for folder, of_jobs in texts.items():
         if of_jobs:
             write_texts_if_changed(root / folder, of_jobs)

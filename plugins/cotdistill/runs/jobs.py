@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from cotdistill.distill.paths import distillation_path
 from cotdistill.errors import DataError, Fault, MisuseError, did_you_mean
 from cotdistill.runfolder.job import Command, Job, JobId, Jobs, in_order, names, read_declared_jobs
 from cotdistill.runfolder.manifest import ManifestRun, read_manifest
@@ -113,8 +114,11 @@ def settings_digest(folder: Path, job: Job) -> str:
     if job.file is None:
         return hashlib.sha256((job.declared or job.stage).encode()).hexdigest()
     path = folder / job.file
+    block = distillation_path(path)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
+        if job.stage == "train" and block.is_file():
+            lines += block.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         wrong = f"cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8'})"
         raise DataError(Fault(str(path), wrong, "", "generate the folder again")) from error

@@ -9,6 +9,7 @@ PUBLIC_MODULES = (
     "listing",
     "load",
     "migrate",
+    "requests",
     "resolve",
     "resolved_arm",
     "study",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from cotdistill.errors import Fault
 from cotdistill.studies.arm import AnswersArm, SampleArm, TeachArm
-from cotdistill.studies.declared_model import MergedModel, TrainedModel
+from cotdistill.studies.declared_model import MergedModel
 from cotdistill.studies.study import Study
 
 
@@ -27,9 +27,13 @@ def verbs_to_come(study: Study, place: str) -> Iterator[Fault]:
     for name, model in study.models.items():
         if isinstance(model, MergedModel):
             waiting.append((f"models.{name}.merge", "merge"))
-        if isinstance(model, TrainedModel):
-            waiting.append((f"models.{name}.run", "sample"))
-    waiting += [(f"recipes.{n}.kd", "train") for n, recipe in study.recipes.items() if recipe.kd]
+    for name, recipe in study.recipes.items():
+        if recipe.kd and recipe.kd.divergence == "hidden_mse":
+            waiting.append((f"recipes.{name}.kd.divergence", "train with hidden_mse"))
+        if recipe.kd and recipe.kd.preset == "mcc-kd":
+            waiting.append((f"recipes.{name}.kd.preset", "train with pairs"))
+        if recipe.kd and recipe.kd.rows:
+            waiting.append((f"recipes.{name}.kd.rows", "train with chosen rows"))
     waiting += [("improve", "improve")] if study.improve else []
     waiting += [("race", "race")] if study.race else []
     for key, verb in waiting:

@@ -48,7 +48,7 @@ def _named_models(study: Study) -> Iterator[tuple[str, str]]:
         if isinstance(model, TrainedModel):
             yield f"models.{name}.run.model", model.run.model
     for name, recipe in study.recipes.items():
-        if recipe.kd:
+        if recipe.kd and isinstance(recipe.kd.teacher, str):
             yield f"recipes.{name}.kd.teacher", recipe.kd.teacher
     if study.judge:
         yield "judge.model", study.judge.model

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from llamafactory.train.sft.trainer import CustomSeq2SeqTrainer
 
+from cotdistill.distill.paths import SUMMARY
 from cotdistill.distill.settings import Distillation
 from cotdistill.distill.signals.shard import StoredRows
 from cotdistill.distill.trainer.chunk_loss import Objective, Sums
@@ -21,7 +22,6 @@ from cotdistill.errors import Fault, FaultsError
 from cotdistill.hosts.replaced import replaced
 
 LOG = "kd_log.jsonl"
-SUMMARY = "kd_summary.json"
 LEAST_SHARE = 1e-4
 """Of the gradient's norm: with less, the teacher might as well not be there."""
 _MEASURED_BEFORE_STOP = 50

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,10 +26,11 @@ class StudyFiles:
 
 @dataclass(frozen=True)
 class Declared:
-    """A job, and the text of its configuration file where it has one."""
+    """A job, the text of its configuration file where it has one, and of files next to that."""
 
     job: Job
     text: str | None = None
+    more: Mapping[str, str] = field(default_factory=dict)
 
 
 def no_jobs(_files: StudyFiles) -> Iterable[Declared]:

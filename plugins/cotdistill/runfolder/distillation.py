@@ -1,0 +1,97 @@
+"""The `kd:` block of a run: where its teacher lies, and which job makes that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cotdistill.catalogue.lookup import student_called
+from cotdistill.catalogue.packaged import students
+from cotdistill.distill.settings import Teacher
+from cotdistill.errors import Fault
+from cotdistill.files.yamls import dump_yaml
+from cotdistill.runfolder.job import JobId
+from cotdistill.studies.declared_model import NamedModel, RunReference, TrainedModel
+from cotdistill.studies.requests import Distill
+from cotdistill.studies.resolve import Resolved, Run
+
+_HEAD = "# Distillation of the training file next to it; `cotdistill train` reads both.\n"
+
+
+@dataclass(frozen=True)
+class Block:
+    """The text of `train/<run>.kd.yaml`, and the job that its teacher comes from."""
+
+    text: str
+    needs: tuple[JobId, ...] = ()
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where a trained run's weights lie, and the job that writes them there."""
+
+    path: str
+    job: JobId
+
+
+def block_of(resolved: Resolved, kd: Distill, weights_of: Callable[[Run], Weights]) -> Block:
+    """Return the block of a recipe's runs, after `distillation_faults` has found nothing."""
+    needs: tuple[JobId, ...] = ()
+    if isinstance(kd.teacher, Teacher):
+        signals = kd.teacher.signals
+        source = kd.teacher.model_copy(
+            update={"signals": str(Path(signals).absolute()) if signals else None}
+        )
+    else:
+        declared = resolved.study.models.get(kd.teacher)
+        if isinstance(declared, TrainedModel):
+            run = trained_run(resolved, declared.run)
+            assert run is not None
+            weights = weights_of(run)
+            source, needs = Teacher(model=weights.path), (weights.job,)
+        else:
+            source = _pretrained(kd.teacher, declared)
+    block = kd.block(source).model_dump(exclude_none=True, exclude_unset=True)
+    return Block(_HEAD + dump_yaml(block), needs)
+
+
+def distillation_faults(resolved: Resolved, place: str) -> Iterator[Fault]:
+    """Yield teachers that have no next-token distributions to give."""
+    for name, recipe in resolved.study.recipes.items():
+        if recipe.kd is None or not isinstance(recipe.kd.teacher, str):
+            continue
+        where, teacher = f"{place}:recipes.{name}.kd.teacher", recipe.kd.teacher
+        match resolved.study.models.get(teacher):
+            case None | NamedModel():
+                continue
+            case TrainedModel(run=reference):
+                run = trained_run(resolved, reference)
+                if run is None:
+                    wrong = f"'{teacher}' is a run that the study does not have"
+                    remedy = "name its model under students:, and let a recipe train it on its arm"
+                    yield Fault(where, wrong, f"a run of {reference.model}", remedy)
+                elif run.recipe == name:
+                    wrong = f"'{teacher}' is trained with this recipe, and so by itself"
+                    yield Fault(where, wrong, "a run of another recipe")
+            case other:
+                kind = type(other).__name__.removesuffix("Model").lower()
+                remedy = "for a server: `cotdistill capture`, and teacher: {signals: DIR}"
+                wrong = f"'{teacher}' has no weights to load here ({kind})"
+                yield Fault(where, wrong, "a model or a run", remedy)
+
+
+def trained_run(resolved: Resolved, reference: RunReference) -> Run | None:
+    """Return the run that a model of `models:` is, None where the study has no such run."""
+    seed = resolved.study.seeds[0] if reference.seed is None else reference.seed
+    wanted = (reference.model, reference.arm, reference.recipe, seed)
+    for run in resolved.runs:
+        if run.step is None and (run.student.name, run.arm, run.recipe, run.seed) == wanted:
+            return run
+    return None
+
+
+def _pretrained(name: str, declared: object) -> Teacher:
+    if isinstance(declared, NamedModel):
+        return Teacher(model=declared.model, revision=declared.revision)
+    return Teacher(model=student_called(name, students(), "teacher").model)

@@ -1,0 +1,181 @@
+"""Recipes with a teacher: the block next to the training file, and what it waits for."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cotdistill.distill.train_file import read_train_file
+from cotdistill.errors import FaultsError, StudyError
+from cotdistill.runfolder.generate import generate
+from cotdistill.runs.jobs import read_jobs, settings_digest
+
+Study = dict[str, Any]
+MENTOR = "mentor--fine--full--s1"
+TAUGHT = "tiny--fine--kd--s1"
+
+
+@pytest.fixture
+def taught(small_study: Study) -> Study:
+    """A mentor that is trained on an arm, and a student that learns from it."""
+    study = copy.deepcopy(small_study)
+    full = study["recipes"]["full"]
+    study["schema_version"] = 2
+    scratch = {"hidden_size": 32, "heads": 2, "layers": 1}
+    study["models"] = {
+        "tiny": {"scratch": scratch},
+        "mentor": {"scratch": scratch | {"hidden_size": 48, "seed": 3}},
+        "the-mentor": {"run": {"model": "mentor", "arm": "fine", "recipe": "full"}},
+    }
+    study["students"] = ["tiny", "mentor"]
+    study["seeds"] = [1]
+    study["arms"] = {"fine": study["arms"]["fine"]}
+    study["recipes"]["full"] = full | {"students": ["mentor"]}
+    study["recipes"]["kd"] = full | {
+        "students": ["tiny"],
+        "kd": {"teacher": "the-mentor", "preset": "mentor-kd"},
+    }
+    return study
+
+
+def with_kd(study: Study, **kd: Any) -> Study:
+    study["recipes"]["kd"]["kd"] = kd
+    return study
+
+
+def test_the_training_file_stays_a_stock_file_and_the_block_lies_next_to_it(
+    taught: Study, study_file: Callable[[Study], Path], tmp_path: Path
+) -> None:
+    folder = generate(str(study_file(taught)), tmp_path / "run").folder
+    train = folder / "train" / f"{TAUGHT}.yaml"
+    assert train.read_text().startswith(f"# distillation: {TAUGHT}.kd.yaml\n")
+    assert f"# Run it:  cotdistill train {train}" in train.read_text()
+    assert "kd" not in yaml.safe_load(train.read_text())
+    assert yaml.safe_load((folder / "train" / f"{TAUGHT}.kd.yaml").read_text()) == {
+        "teacher": {"model": str(folder / "checkpoints" / MENTOR)},
+        "divergence": "forward_kl", "weight": 0.3, "temperature": 2.0, "t2_scale": False,
+        "count_padding": False,
+    }  # fmt: skip
+    read = read_train_file([str(train)])
+    assert read is not None
+    assert read.distillation.kd_weight == 0.3
+    assert read.distillation.source.model == str(folder / "checkpoints" / MENTOR)
+    assert not (folder / "train" / f"{MENTOR}.kd.yaml").exists()
+
+
+def test_a_block_that_was_removed_stops_the_training(
+    taught: Study, study_file: Callable[[Study], Path], tmp_path: Path
+) -> None:
+    folder = generate(str(study_file(taught)), tmp_path / "run").folder
+    (folder / "train" / f"{TAUGHT}.kd.yaml").unlink()
+    with pytest.raises(FaultsError, match="without it this would be plain fine-tuning"):
+        read_train_file([str(folder / "train" / f"{TAUGHT}.yaml")])
+
+
+def test_the_student_waits_for_its_mentor(
+    taught: Study, study_file: Callable[[Study], Path], tmp_path: Path
+) -> None:
+    folder = generate(str(study_file(taught)), tmp_path / "run").folder
+    jobs = read_jobs(folder)
+    assert ("train", MENTOR) in jobs["train", TAUGHT].needs
+    assert ("train", MENTOR) not in jobs["train", MENTOR].needs
+    assert jobs["train", TAUGHT].command[:2] == ("cotdistill", "train")
+    assert jobs["train", MENTOR].command[:2] == ("llamafactory-cli", "train")
+
+
+def test_a_mentor_that_is_an_adapter_is_merged_first(
+    taught: Study, study_file: Callable[[Study], Path], tmp_path: Path
+) -> None:
+    taught["recipes"]["full"]["template"] = "lora"
+    folder = generate(str(study_file(taught)), tmp_path / "run").folder
+    assert ("export", MENTOR) in read_jobs(folder)["train", TAUGHT].needs
+    read = read_train_file([str(folder / "train" / f"{TAUGHT}.yaml")])
+    assert read is not None
+    assert read.distillation.source.model == str(folder / "exported" / MENTOR)
+
+
+def test_another_block_makes_another_training(
+    taught: Study, study_file: Callable[[Study], Path], tmp_path: Path
+) -> None:
+    folder = generate(str(study_file(taught)), tmp_path / "run").folder
+    before = settings_digest(folder, read_jobs(folder)["train", TAUGHT])
+    taught["recipes"]["kd"]["kd"]["weight"] = 0.4
+    done = generate(str(study_file(taught)), tmp_path / "run")
+    assert done.changed == (TAUGHT,)
+    assert settings_digest(folder, read_jobs(folder)["train", TAUGHT]) != before
+
+
+def test_a_resolved_study_with_a_preset_gives_the_same_files_again(
+    taught: Study, study_file: Callable[[Study], Path], tmp_path: Path
+) -> None:
+    folder = generate(str(study_file(taught)), tmp_path / "run").folder
+    again = generate(str(folder / "study.yaml"), tmp_path / "run")
+    assert again.changed == ()
+    assert again.new == ()
+
+
+def test_signals_are_a_teacher_too(
+    taught: Study, study_file: Callable[[Study], Path], tmp_path: Path
+) -> None:
+    study = with_kd(taught, teacher={"signals": str(tmp_path / "signals")}, temperature=2.0)
+    folder = generate(str(study_file(study)), tmp_path / "run").folder
+    read = read_train_file([str(folder / "train" / f"{TAUGHT}.yaml")])
+    assert read is not None
+    assert read.distillation.source.signals == str(tmp_path / "signals")
+    assert not read.distillation.source.is_loaded
+
+
+@pytest.mark.parametrize(
+    ("kd", "message"),
+    [
+        ({"teacher": "nobody"}, "recipes.kd.kd.teacher: no model 'nobody'"),
+        ({"teacher": "mentor"}, "'mentor' has no weights to load here (scratch)"),
+        ({"teacher": "served"}, "'served' has no weights to load here (endpoint)"),
+        ({"teacher": "elsewhere"}, "'elsewhere' is a run that the study does not have"),
+        ({"teacher": "itself"}, "'itself' is trained with this recipe, and so by itself"),
+        ({"teacher": "the-mentor", "weight": 0}, "weight 0 with a teacher would train without it"),
+        ({"teacher": "the-mentor", "beta": 0.2}, "beta has no effect with divergence forward_kl"),
+        ({"teacher": "the-mentor", "temperature": 0}, "temperature: 0; expected greater than 0"),
+        ({"teacher": "the-mentor", "preset": "mcc-kd"}, "needs the verb train with pairs"),
+    ],
+)
+def test_a_teacher_that_cannot_teach_is_named(
+    kd: dict[str, Any], message: str, taught: Study, study_file: Callable[[Study], Path],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    run = {"model": "mentor", "arm": "fine", "recipe": "full"}
+    taught["models"] |= {
+        "served": {"endpoint": "http://127.0.0.1:1/v1", "model": "m"},
+        "elsewhere": {"run": run | {"seed": 9}},
+        "itself": {"run": run | {"model": "tiny", "recipe": "kd"}},
+    }
+    for name in ("elsewhere", "itself"):
+        if name != kd["teacher"]:
+            del taught["models"][name]
+    with pytest.raises(StudyError) as caught:
+        generate(str(study_file(with_kd(taught, **kd))), tmp_path / "run")
+    assert message in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_study_trains_the_mentor_and_then_the_student_from_it(
+    taught: Study, study_file: Callable[[Study], Path], tmp_path: Path
+) -> None:
+    folder = generate(str(study_file(taught)), tmp_path / "run").folder
+    done = subprocess.run(
+        [sys.executable, "-m", "cotdistill", "run", str(folder), "--only", "train", "--jobs", "2"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((folder / "checkpoints" / TAUGHT / "kd_summary.json").read_text())
+    assert summary["batches"] == 2
+    assert summary["loss"].startswith("0.7 * CE + 0.3 * forward_kl")
