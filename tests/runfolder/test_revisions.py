@@ -38,6 +38,26 @@ def test_a_model_s_revision_is_in_its_training_and_export_file_and_in_the_manife
     assert line["revisions"] == {"Qwen/Qwen2.5-0.5B": "060db64", "openai/gsm8k": None}
 
 
+@pytest.mark.parametrize("backend", ["hf", "vllm"])
+def test_a_pinned_student_that_is_scored_untouched_is_scored_at_its_revision(
+    tmp_path: Path, backend: str
+) -> None:
+    study = tmp_path / "s.yaml"
+    study.write_text(
+        "schema_version: 2\nname: s\nstudents: [qwen]\n"
+        "models: {qwen: {model: Qwen/Qwen2.5-0.5B, revision: 060db64}}\n"
+        "arms: {untouched: {train: none}, gold: {dataset: gsm8k}}\nrecipes: {full: {epochs: 1}}\n"
+        f"evaluation: {{tasks: [cot_gsm8k], backend: {backend}}}\n"
+    )
+    generate(str(study), tmp_path / "run")
+    arguments = {
+        path.stem: read_yaml(path)["model_args"] for path in (tmp_path / "run/eval").iterdir()
+    }
+    pinned = {name: args.get("revision") for name, args in arguments.items()}
+    assert sorted(pinned.values(), key=str) == ["060db64", None]
+    assert "untouched" in next(name for name in pinned if pinned[name])
+
+
 def test_files_without_a_revision_do_not_name_one(tmp_path: Path) -> None:
     run = made(tmp_path)
     assert "model_revision" not in next((run / "train").glob("*.yaml")).read_text()

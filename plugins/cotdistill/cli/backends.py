@@ -26,6 +26,22 @@ Vllm = Annotated[
     str | None,
     typer.Option(metavar="SETTINGS", help="run vLLM in-process with these settings (YAML mapping)"),
 ]
+Transformers = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SETTINGS", help="run transformers in-process (YAML mapping): small models, CPUs"
+    ),
+]
+BatchOut = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIALECT", help="only write request files: openai (and vLLM), mistral, anthropic"
+    ),
+]
+BatchIn = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="read replies to the request files written before"),
+]
 KeyEnv = Annotated[str, typer.Option(help="environment variable with the API key")]
 Concurrency = Annotated[
     int | None, typer.Option(min=1, help="concurrent requests per endpoint [default: adapts]")
@@ -62,6 +78,10 @@ class Backend:
     patience: float = 600.0
     stream: str = "auto"
     prefix: str = "--"
+    transformers: str | None = None
+    batch_out: str | None = None
+    batch_in: list[Path] | None = None
+    batch_folder: Path | None = None
 
     def asker(self) -> Asker:
         """Return what asks it.
@@ -70,13 +90,18 @@ class Backend:
             MisuseError: no backend is named, or two are, or an option has no such value.
         """
         from cotdistill.hosts.endpoint import Endpoint, endpoint_asker
+        from cotdistill.hosts.transformers import transformers_asker
         from cotdistill.hosts.vllm import vllm_asker
 
-        if (not self.endpoint) == (self.vllm is None):
+        batches = (self.batch_out, self.batch_in or None)
+        ways = (self.endpoint or None, self.vllm, self.transformers, *batches)
+        if sum(way is not None for way in ways) != 1:
             raise MisuseError(
                 f"cotdistill {self.verb}: name who answers, with either {self.prefix}endpoint URL "
-                f"or {self.prefix}vllm SETTINGS"
+                f"or {self.prefix}vllm SETTINGS (or transformers; docs/backends.md)"
             )
+        if self.batch_folder is not None and any(batches):
+            return self._batch(self.batch_folder)
         if self.endpoint:
             streams = {"auto": None, "on": True, "off": False}
             if self.stream not in streams:
@@ -90,7 +115,18 @@ class Backend:
                 stream=streams[self.stream],
             )
             return endpoint_asker(endpoint, tell=warn)
+        if self.transformers is not None:
+            settings = mapping_of(self.transformers, f"{self.prefix}transformers")
+            return transformers_asker(self.model, settings)
         return vllm_asker(self.model, mapping_of(self.vllm, f"{self.prefix}vllm"))
+
+    def _batch(self, folder: Path) -> Asker:
+        from cotdistill.hosts.batch_files import batch_reader, batch_writer
+
+        if self.batch_in:
+            return batch_reader(self.batch_in, folder, warn)
+        dialect: Any = self.batch_out
+        return batch_writer(folder, dialect, warn)
 
 
 def mapping_of(text: str | None, option: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "new": ("cotdistill.cli.new:new", "draft a benchmark, task, study or prompt of your own"),
     "prepare": ("cotdistill.cli.prepare:prepare", "download a benchmark, or read it from a file"),
     "teach": ("cotdistill.cli.teach:teach", "ask a teacher for rationales at levels, in formats"),
+    "sample": ("cotdistill.cli.sample:sample", "sample a model's answers, guided where needed"),
     "import-traces": (
         "cotdistill.cli.corpus:import_traces",
         "import traces from the papers' repositories",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,8 @@ import typer
 
 from cotdistill.cli.backends import (
     Backend,
+    BatchIn,
+    BatchOut,
     Concurrency,
     Endpoints,
     Extra,
@@ -19,6 +22,7 @@ from cotdistill.cli.backends import (
     Shard,
     Stream,
     Timeout,
+    Transformers,
     Vllm,
     mapping_of,
     output_folder,
@@ -30,6 +34,7 @@ from cotdistill.errors import MisuseError
 
 if TYPE_CHECKING:
     from cotdistill.teach.budget import Forecast
+    from cotdistill.teach.graded import Grader
     from cotdistill.teach.lesson import Lesson
     from cotdistill.teach.teach import TeachReport
 
@@ -48,6 +53,9 @@ class TeachArguments:
     model: Annotated[str, typer.Option(help="model name at the endpoint, or for vLLM")]
     endpoint: Endpoints = None
     vllm: Vllm = None
+    transformers: Transformers = None
+    batch_out: BatchOut = None
+    batch_in: BatchIn = None
     teacher: Annotated[
         str | None, typer.Option(help="name in the traces' provenance [default: the model's]")
     ] = None
@@ -101,6 +109,9 @@ class TeachArguments:
     again: Annotated[
         int, typer.Option(min=0, max=2, help="ask disobedient ones again at most N times")
     ] = 2
+    sandbox: Annotated[
+        str, typer.Option(help="where programs run: auto, bubblewrap, landlock, plain")
+    ] = "auto"
     limit: Annotated[int | None, typer.Option(min=1, help="only the first N questions")] = None
     shard: Shard = None
     pilot: Annotated[
@@ -150,7 +161,12 @@ def teach(arguments: TeachArguments) -> None:
         arguments.timeout,
         arguments.patience,
         arguments.stream,
+        transformers=arguments.transformers,
+        batch_out=arguments.batch_out,
+        batch_in=arguments.batch_in,
+        batch_folder=arguments.output / "batch",
     ).asker()
+    stack = contextlib.ExitStack()
     options = TeachOptions(
         folder=output_folder(arguments.output),
         teacher=arguments.teacher or arguments.model,
@@ -161,9 +177,12 @@ def teach(arguments: TeachArguments) -> None:
         price=price,
         grow_times=arguments.grow_max_tokens,
         any_model=arguments.any_model,
+        no_replies=arguments.batch_out is not None,
+        program_grader=_program_grader(lesson, arguments.sandbox, stack),
     )
     panel = Panel(price)
-    report = run(Items(arguments.questions, arguments.limit), lesson, asker, options, panel)
+    with stack:
+        report = run(Items(arguments.questions, arguments.limit), lesson, asker, options, panel)
     panel.close(report.spent, report.totals.asked)
     for warning in report.warnings:
         warn(warning)
@@ -177,6 +196,9 @@ def teach(arguments: TeachArguments) -> None:
         return
     if options.shard is not None:
         _end_of_shard(report)
+        return
+    if options.no_replies:
+        say(f"{report.spent.requests:,} requests written to {arguments.output / 'batch'}")
         return
     show_table(report.totals.obedience.table())
     _show_totals(report, arguments)
@@ -231,6 +253,22 @@ def _lesson(arguments: TeachArguments) -> Lesson:
         again=arguments.again,
         prompts=Prompts(arguments.prompts),
     )
+
+
+def _program_grader(lesson: Lesson, tier: Any, stack: contextlib.ExitStack) -> Grader | None:
+    """Return what runs and grades programs, None where none are asked for or no sandbox works."""
+    if "program" not in lesson.formats:
+        return None
+    from cotdistill.hosts.sandbox.sandbox import Sandbox, SandboxError
+    from cotdistill.teach.graded import program_grader
+
+    try:
+        return program_grader(stack.enter_context(Sandbox(tier)))
+    except SandboxError as error:
+        if tier != "auto":
+            raise
+        warn(f"programs are kept without a grade: {error}")
+        return None
 
 
 def _show_forecast(found: Forecast, budget: float | None) -> None:

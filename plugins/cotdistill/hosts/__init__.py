@@ -1,6 +1,7 @@
 """One other program each: LLaMA-Factory, lm-eval, vLLM, Snakemake, servers and trackers."""
 
 PUBLIC_MODULES = (
+    "batch_files",
     "endpoint",
     "environments.ask_python",
     "environments.cpu_torch",
@@ -38,5 +39,6 @@ PUBLIC_MODULES = (
     "snakemake",
     "tokenizer",
     "trackers",
+    "transformers",
     "vllm",
 )

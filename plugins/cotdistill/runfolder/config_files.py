@@ -275,13 +275,17 @@ def _model_args(study: Study, run: Run, scored: str) -> dict[str, Any]:
     given = dict(study.evaluation.model_args)
     if run.student.endpoint is not None:
         return _asked_at(run.student.endpoint)
+    pinned = (
+        {} if run.is_trained or not run.student.revision else {"revision": run.student.revision}
+    )
     match study.evaluation.backend:
         case "hf":
-            return {"pretrained": scored, "dtype": dtype, **given}
+            return {"pretrained": scored, "dtype": dtype, **pinned, **given}
         case "vllm":
             return {
                 "pretrained": scored,
                 "dtype": dtype,
+                **pinned,
                 "tensor_parallel_size": 1,
                 "gpu_memory_utilization": 0.85,
                 **({"max_model_len": length} if (length := run.student.model_len) else {}),

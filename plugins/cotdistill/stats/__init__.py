@@ -2,7 +2,6 @@
 
 PUBLIC_MODULES = (
     "confidence",
-    "contrasts",
     "crossed_test",
     "detectable_effect",
     "pass_at_k",

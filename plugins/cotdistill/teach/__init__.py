@@ -3,11 +3,15 @@
 PUBLIC_MODULES: tuple[str, ...] = (
     "asking",
     "budget",
+    "continuing",
+    "graded",
     "lesson",
     "outputs",
     "profiles",
     "prompts",
     "questions",
+    "sample",
+    "sampling",
     "store",
     "teach",
 )

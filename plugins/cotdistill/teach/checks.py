@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from cotdistill.corpus.granularity_measures import granularity
+from cotdistill.hosts.sandbox.program import program_of
 
 LEVEL_STEPS: dict[int, tuple[int, int]] = {
     1: (1, 2),
@@ -139,19 +140,6 @@ def _program(rationale: str, _question: str) -> str:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return f"its program is not Python ({getattr(error, 'msg', None) or error})"
     return "" if "print" in code else "its program prints nothing"
-
-
-def program_of(rationale: str) -> str:
-    r"""Return the program in a rationale: the last fenced one, or all of it without any fence.
-
-    >>> program_of("Here:\n```python\nprint(4)\n```\nDone."), program_of("print(4)")
-    ('print(4)', 'print(4)')
-    """
-    blocks = re.findall(r"^```[^\n]*\n(.*?)^```", rationale, re.DOTALL | re.MULTILINE)
-    if blocks:
-        return str(blocks[-1]).strip()
-    opened = re.split(r"^```[^\n]*\n", rationale, maxsplit=1, flags=re.MULTILINE)
-    return opened[-1].strip() if len(opened) > 1 or "print" in rationale else ""
 
 
 _CHECKS = {

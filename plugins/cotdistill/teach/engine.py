@@ -23,7 +23,6 @@ from cotdistill.teach.store import Store
 Result = TypeVar("Result")
 Course = Generator[Sequence[Ask], Sequence[Answer], Result]
 
-_MOST_ACTIVE = 4096
 _CHARACTERS_A_TOKEN = 4
 
 
@@ -32,7 +31,8 @@ class EngineOptions:
     """How to ask: limits, the price, and what may change a request that was cut.
 
     A reply that was cut is asked again with `grow_by` times the tokens, up to `grow_times` times.
-    `any_model` accepts replies of a model with another name than was asked for.
+    `any_model` accepts replies of a model with another name than was asked for. `most_active` is
+    how many courses may wait for replies at once.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -40,6 +40,7 @@ class EngineOptions:
     grow_by: int = 2
     grow_times: int = 0
     any_model: bool = False
+    most_active: int = 4096
 
 
 @dataclass
@@ -107,7 +108,7 @@ class Engine:
         """Yield the requests of a backend as it is ready for them; start courses on the way."""
         queue = self._queues[backend]
         while not self._is_over():
-            while not queue and len(self._pending) < _MOST_ACTIVE:
+            while not queue and len(self._pending) < self.options.most_active:
                 course = next(courses, None)
                 if course is None:
                     return

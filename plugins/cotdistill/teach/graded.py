@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cotdistill.grading.grade import grade
+from cotdistill.hosts.sandbox.program import grade_program, program_of
+from cotdistill.hosts.sandbox.sandbox import Sandbox
 from cotdistill.teach.questions import Item
 
 
@@ -34,3 +36,26 @@ def graded_text(text: str, item: Item) -> Graded:
         return NOT_GRADED
     found = grade(text, item.gold, kind=item.kind, options=item.options, tolerance=item.tolerance)
     return Graded(found.correct, found.outcome, found.answer)
+
+
+def program_grader(sandbox: Sandbox) -> Grader:
+    """Return what runs the program in a text and grades what it prints.
+
+    A program about which the sandbox found out nothing is neither right nor wrong.
+    """
+
+    def graded(text: str, item: Item) -> Graded:
+        if not item.gold:
+            return NOT_GRADED
+        found = grade_program(
+            sandbox.run(program_of(text)),
+            item.gold,
+            kind=item.kind,
+            options=item.options,
+            tolerance=item.tolerance,
+        )
+        if found is None:
+            return Graded(None, "sandbox_failed", None)
+        return Graded(found.correct, found.outcome, found.answer)
+
+    return graded

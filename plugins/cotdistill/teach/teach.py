@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +53,8 @@ class TeachOptions:
     """Where results go, who teaches, and within which limits.
 
     `shard` (I of N, from 1) does a part of the work; a run without one then writes the outputs.
-    `pilot` asks about so many questions only, and says what all would cost.
+    `pilot` asks about so many questions only, and says what all would cost. `no_replies`: requests
+    are only written down, so all of them are asked for before anything comes back.
     """
 
     folder: Path
@@ -64,6 +66,7 @@ class TeachOptions:
     price: Price | None = None
     grow_times: int = 0
     any_model: bool = False
+    no_replies: bool = False
     grader: Grader = graded_text
     program_grader: Grader | None = None
 
@@ -114,7 +117,13 @@ def teach(
         engine = Engine(
             store,
             {"": asker},
-            EngineOptions(options.limits, options.price, 2, options.grow_times, options.any_model),
+            EngineOptions(
+                options.limits,
+                options.price,
+                grow_times=options.grow_times,
+                any_model=options.any_model,
+                most_active=sys.maxsize if options.no_replies else EngineOptions.most_active,
+            ),
         )
         per_question = len(lesson.cells) * lesson.samples
         wanted = (options.pilot or questions) * (lesson.samples if lesson.bundle else per_question)

@@ -1,0 +1,96 @@
+"""`teach` without a server: through batch files, and with transformers in this process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cotdistill.cli.main import main
+from teacher import obedient, write_questions
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def answered(requests: Path, replies: Path, keep: int | None = None) -> Path:
+    """Do what a provider does: answer each request, in another order."""
+    with replies.open("w", encoding="utf-8") as stream:
+        for row in list(reversed(rows_of(requests)))[:keep]:
+            message = {"message": {"content": obedient(row["body"])}, "finish_reason": "stop"}
+            body = {"model": "m", "choices": [message]}
+            response = {"status_code": 200, "body": body}
+            stream.write(json.dumps({"custom_id": row["custom_id"], "response": response}) + "\n")
+    return replies
+
+
+def teach(questions: Path, out: Path, *words: str) -> int:
+    levels = ["--levels", "1,6", "--temperature", "0"]
+    return main(["teach", str(questions), "--model", "m", "-o", str(out), *levels, *words])
+
+
+def test_requests_leave_as_a_file_and_replies_come_back_as_traces(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    questions, out = write_questions(tmp_path / "q.jsonl", 5), tmp_path / "out"
+    assert teach(questions, out, "--batch-out", "openai") == 0
+    assert "10 requests written to" in capsys.readouterr().out
+    requests = out / "batch" / "requests-0001.jsonl"
+    assert len(rows_of(requests)) == 10
+    half = answered(requests, tmp_path / "half.jsonl", keep=6)
+    assert teach(questions, out, "--batch-in", str(half)) == 1  # four samples are missing
+    assert len(rows_of(out / "traces.jsonl")) == 6
+    assert teach(questions, out, "--batch-out", "openai") == 0  # writes only those
+    rest = out / "batch" / "requests-0002.jsonl"
+    assert len(rows_of(rest)) == 4
+    assert teach(questions, out, "--batch-in", str(answered(rest, tmp_path / "rest.jsonl"))) == 0
+    assert len(rows_of(out / "traces.jsonl")) == 10
+
+
+def test_replies_to_another_study_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    questions = write_questions(tmp_path / "q.jsonl", 2)
+    assert teach(questions, mine, "--batch-out", "openai") == 0
+    assert teach(write_questions(tmp_path / "o.jsonl", 9), other, "--batch-out", "openai") == 0
+    requests = other / "batch" / "requests-0001.jsonl"
+    requests.write_text("".join(requests.read_text().splitlines(keepends=True)[6:]))
+    replies = answered(requests, tmp_path / "replies.jsonl")
+    assert teach(questions, mine, "--batch-in", str(replies)) == 1
+    assert "was asked for from here" in capsys.readouterr().err
+
+
+def test_more_questions_than_wait_for_a_server_at_once_are_all_written(tmp_path: Path) -> None:
+    questions, out = write_questions(tmp_path / "q.jsonl", 5000), tmp_path / "out"
+    assert teach(questions, out, "--batch-out", "openai") == 0
+    assert len(rows_of(out / "batch" / "requests-0001.jsonl")) == 10_000
+
+
+def test_a_dialect_that_is_none_and_two_backends_are_misuse(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    questions = write_questions(tmp_path / "q.jsonl", 1)
+    assert teach(questions, tmp_path / "out", "--batch-out", "gemini") == 2
+    assert "known: openai, mistral, anthropic" in capsys.readouterr().err
+    assert teach(questions, tmp_path / "out", "--vllm", "{}", "--transformers", "{}") == 2
+
+
+@pytest.mark.host
+@pytest.mark.filterwarnings("ignore")
+def test_a_small_model_teaches_in_this_process(tmp_path: Path) -> None:
+    from cotdistill.models.scratch import Scratch
+    from cotdistill.models.scratch_model import build_student
+
+    shape = Scratch(hidden_size=32, heads=2, layers=1, intermediate_size=64, context=2048)
+    build_student(shape, ["Tom has 2 pens and buys 9. The answer is 11"], tmp_path / "tiny")
+    questions, out = write_questions(tmp_path / "q.jsonl", 3), tmp_path / "out"
+    words = ["--levels", "1", "--again", "0", "--max-tokens", "8", "--transformers", "{}"]
+    words = ["teach", str(questions), "--model", str(tmp_path / "tiny"), "-o", str(out), *words]
+    main(words)
+    ledger = json.loads((out / "ledger.json").read_text())
+    assert len(rows_of(out / "traces.jsonl")) + len(rows_of(out / "failures.jsonl")) == 3
+    assert ledger
