@@ -106,6 +106,24 @@ def test_rows_are_seen_as_llamafactory_trains_on_them(
     )
 
 
+@pytest.mark.host
+def test_a_template_that_was_edited_into_an_unknown_one_is_named_by_the_deep_check(
+    small_study: Study, study_file: WriteStudy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del small_study["arms"]["answer-only"]
+    folder = tmp_path / "run"
+    generate(str(study_file(small_study)), folder)
+    build_student(folder, "tiny", "fine")
+    path = folder / "train/tiny--fine--full--s42.yaml"
+    path.write_text(path.read_text().replace("template: chatml", "template: qwenn"))
+    assert main(["check", str(folder), "--deep"]) == 1
+    shown = capsys.readouterr()
+    assert "train/tiny--fine--full--s42.yaml: was edited after it was generated" in shown.out
+    assert "tiny--fine--full--s42: LLaMA-Factory cannot read its rows (ValueError: " in shown.out
+    assert "qwenn" in shown.out
+    assert "Traceback" not in shown.out + shown.err
+
+
 def test_the_environment_of_a_stage_must_exist(
     small_study: dict[str, Any], study_file: Any, tmp_path: Path, capsys: Any
 ) -> None:

@@ -146,7 +146,7 @@ def test_what_a_study_needs_decides_what_is_missing(
     assert only("train", venv).state == "works"
     asked = stops(only("train", venv, "learnability-gap"))
     assert any("deepspeed is not installed and the study needs it" in line for line in asked)
-    assert any("the study trains on 4 GPU(s)" in line for line in asked)
+    assert any("the study trains on 4 GPUs, and " in line for line in asked)
     without_hooks = {k: v for k, v in EVALUATION.items() if k != "cotdistill"}
     evaluate = venv_with(tmp_path / "e", without_hooks)
     asked = stops(only("evaluate", evaluate, "learnability-gap"))

@@ -9,6 +9,7 @@ import pytest
 
 from cotdistill.errors import FaultsError
 from cotdistill.files.yamls import read_yaml
+from cotdistill.preflight.check import check
 from cotdistill.runfolder.generate import generate
 
 STUDY = """
@@ -56,6 +57,15 @@ def test_a_pinned_student_that_is_scored_untouched_is_scored_at_its_revision(
     pinned = {name: args.get("revision") for name, args in arguments.items()}
     assert sorted(pinned.values(), key=str) == ["060db64", None]
     assert "untouched" in next(name for name in pinned if pinned[name])
+
+
+def test_check_names_what_no_revision_pins(tmp_path: Path) -> None:
+    made(tmp_path, dataset=", revision: e53f048")
+    changes = "no revision given, so a push to the hub changes the study: Qwen/Qwen2.5-0.5B"
+    assert changes in check(str(tmp_path / "s.yaml")).notes
+    assert changes in check(str(tmp_path / "run")).notes
+    made(tmp_path, ", revision: 060db64", ", revision: e53f048")
+    assert not [note for note in check(str(tmp_path / "run")).notes if "no revision" in note]
 
 
 def test_files_without_a_revision_do_not_name_one(tmp_path: Path) -> None:

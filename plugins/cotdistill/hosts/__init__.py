@@ -7,6 +7,7 @@ PUBLIC_MODULES = (
     "environments.cpu_torch",
     "environments.look_into",
     "hub",
+    "hub_commits",
     "llamafactory.arguments",
     "llamafactory.end_token",
     "llamafactory.outputs",

@@ -28,6 +28,7 @@ from cotdistill.files.bundle import (
 )
 from cotdistill.files.templates import parse_template
 from cotdistill.files.yamls import read_yaml
+from cotdistill.hosts.hub_commits import cached_commit
 from cotdistill.hosts.llamafactory.arguments import accepted_by_llamafactory, registrations_as_read
 from cotdistill.hosts.lm_eval.task_files import packaged_tasks
 from cotdistill.hosts.machine.program import program_fault
@@ -190,7 +191,17 @@ def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> C
     except FaultsError as error:
         return Checked((f"study {name_or_path}",), error.faults)
     looked_at = f"study {study.name}: {counted(len(checked.files), 'run')}"
-    notes = (*checked.notes, *unusual_learning_rates(study), *compared.notes)
+    revisions: dict[str, str | None] = {}
+    for run, layout, _ in checked.files:
+        if run.student.is_on_hub:
+            revisions[layout.model] = run.student.revision
+        revisions |= checked.resolved.arms[run.arm].revisions if run.is_trained else {}
+    notes = (
+        *checked.notes,
+        *unusual_learning_rates(study),
+        *_unpinned(revisions),
+        *compared.notes,
+    )
     faults = (*missing, *compared.faults)
     if not deep:
         return Checked((looked_at, *compared.looked_at), faults, notes=notes)
@@ -241,7 +252,8 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
         faults += [*unmade, *unread]
         faults += [fault for report in rows for fault in report.faults()]
         truncated = [note for report in rows for note in report.notes()]
-        looked_at.append(f"the rows of {len(rows)} arms as training would see them")
+        views = counted(len(rows), "arm")
+        looked_at.append(f"the rows of {views} as training would see them")
         prompts = check_prompts(root)
         faults += prompts.faults
         notes = [*truncated, *prompts.notes]
@@ -256,11 +268,22 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
     if unequal := unequal_arms(study, trained_on, root):
         notes.insert(0, unequal)
     notes += unusual_learning_rates(study)
+    notes += _unpinned({name: rev for run in manifest for name, rev in run.revisions.items()})
     compared = compare_arms(study, trained_on, root)
     looked_at += compared.looked_at
     faults += compared.faults
     notes += compared.notes
     return Checked(tuple(looked_at), tuple(faults), tuple(rows), tuple(notes))
+
+
+def _unpinned(revisions: Mapping[str, str | None]) -> Iterator[str]:
+    """Yield one note that names the hub models and datasets without a revision."""
+    names = []
+    for name in sorted(name for name, revision in revisions.items() if revision is None):
+        here = cached_commit("models", name) or cached_commit("datasets", name)
+        names.append(f"{name} ({here} is in the cache here)" if here else name)
+    if names:
+        yield f"no revision given, so a push to the hub changes the study: {', '.join(names)}"
 
 
 def environment_faults(study: Study, place: str) -> Iterator[Fault]:

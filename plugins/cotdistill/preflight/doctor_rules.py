@@ -13,6 +13,7 @@ from typing import Literal
 
 from cotdistill.hosts.environments import cpu_torch
 from cotdistill.hosts.environments.look_into import Environment
+from cotdistill.tables import counted
 
 STAGES = ("train", "export", "evaluate", "run", "serve")
 PROGRAMS = "programs"
@@ -174,7 +175,7 @@ def _cpu_torch(here: Environment) -> Iterator[Finding]:
         wrong = f"{names}: built for CUDA, but torch was built without it"
         yield Finding("broken", wrong, remedy)
     if here.gpus:
-        wrong = f"torch was built without CUDA, but this machine has {here.gpus} GPU(s)"
+        wrong = f"torch was built without CUDA, but this machine has {counted(here.gpus, 'GPU')}"
         yield Finding(
             "broken", wrong, f"install torch's CUDA build: {here.pip} --force-reinstall torch"
         )
@@ -199,7 +200,8 @@ def _training(here: Environment, needs: Needs) -> Iterator[Finding]:
             "bitsandbytes", "QLoRA recipes", needs.bitsandbytes, f"{here.pip} bitsandbytes"
         )
     if needs.gpus > here.gpus:
-        wrong = f"the study trains on {needs.gpus} GPU(s), and {here.gpus} are visible"
+        visible = f"{here.gpus} {'is' if here.gpus == 1 else 'are'} visible"
+        wrong = f"the study trains on {counted(needs.gpus, 'GPU')}, and {visible}"
         remedy = f"run doctor on the training machine, or --set hardware.gpus={here.gpus}"
         yield Finding("broken", wrong, remedy)
     elif not here.gpus and not needs.from_study:

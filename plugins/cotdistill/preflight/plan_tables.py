@@ -167,8 +167,9 @@ def _power_notes(made: Plan, sds: Sequence[float]) -> Iterator[str]:
     elif made.arms * (made.seeds - 1) < 4 and made.run_sd is None:
         freedom = made.arms * (made.seeds - 1)
         yield (
-            f"the run sd will be known from {freedom} degrees of freedom only ({made.arms} arms of "
-            f"{made.seeds} seeds): one more seed helps most"
+            f"the run sd will be known from {counted(freedom, 'degree')} of freedom only "
+            f"({counted(made.arms, 'arm')} of {counted(made.seeds, 'seed')}): one more seed helps "
+            "most"
         )
     yield from _advice(made, middle / 100)
 
@@ -196,8 +197,8 @@ def _cost_notes(made: Plan) -> Iterator[str]:
     machine = assumed.machine
     yield (
         f"{counted(len(made.runs), 'run')}; training {made.hours:,.1f} device hours, evaluation "
-        f"{made.responses:,} answers, {made.evaluation_hours:,.1f} device hours; judge at most "
-        f"{made.judge_calls:,} requests, {made.judge_calls * JUDGE_TOKENS:,} tokens"
+        f"{counted(made.responses, 'answer')}, {made.evaluation_hours:,.1f} device hours; judge at "
+        f"most {counted(made.judge_calls, 'request')}, {made.judge_calls * JUDGE_TOKENS:,} tokens"
     )
     yield (
         "tokens: of training; hours: of one device; GiB/GPU: memory of each device; disk: GiB of "

@@ -14,6 +14,7 @@ from cotdistill.hosts.llamafactory.row_counts import RowCounts, ask_rows
 from cotdistill.runfolder.commands import prefixed
 from cotdistill.runfolder.manifest import ManifestRun
 from cotdistill.studies.study import Study
+from cotdistill.tables import counted
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,17 @@ class RowReport:
             faults += [Fault(self.run, wrong, "", remedy) for wrong in self._truncated()]
         if self.no_loss:
             faults.append(
-                Fault(self.run, f"{self.no_loss:,} rows have no token outside the loss mask")
+                Fault(
+                    self.run,
+                    f"{counted(self.no_loss, 'row')} without a token outside the loss mask",
+                )
             )
         seen = self.rows + self.validation_rows
         if self.rows_in_file is not None and self.rows_in_file != seen:
             dropped = self.rows_in_file - seen
-            faults.append(Fault(self.run, f"LLaMA-Factory silently drops {dropped:,} rows"))
+            faults.append(
+                Fault(self.run, f"LLaMA-Factory silently drops {counted(dropped, 'row')}")
+            )
         return faults
 
     def notes(self) -> list[str]:
@@ -65,13 +71,13 @@ class RowReport:
         return [f"{self.run}: {wrong}; {allowed}" for wrong in wrongs]
 
     def _truncated(self) -> list[str]:
-        counted = (
+        cut = (
             (self.answers_cut, "lose the end of the response, including the end-of-text token"),
             (self.prompts_cut, "lose part of the prompt"),
         )
         return [
             f"{count:,} of {self.rows:,} rows {what} at cutoff_len {self.cutoff_len:,}"
-            for count, what in counted
+            for count, what in cut
             if count
         ]
 

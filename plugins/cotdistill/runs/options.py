@@ -14,6 +14,7 @@ from cotdistill.hosts.snakemake import is_cluster, snakemake_fault
 from cotdistill.runfolder.moved import moved_fault
 from cotdistill.runs.jobs import Job, Jobs
 from cotdistill.runs.plan import Plan
+from cotdistill.tables import counted
 
 
 @dataclass(frozen=True)
@@ -94,12 +95,17 @@ def _lacking(todo: Sequence[Job], options: RunOptions) -> Iterator[Fault]:
             yield fault
     here = devices_here()
     if options.gpus is not None and options.gpus > len(here):
-        yield Fault(f"--gpus {options.gpus}", f"{len(here)} are visible here", "", "ask for fewer")
+        yield Fault(
+            f"--gpus {options.gpus}",
+            f"{len(here)} {'is' if len(here) == 1 else 'are'} visible here",
+            "",
+            "ask for fewer",
+        )
     devices = len(devices_to_use(options))
     if short := [job for job in todo if job.gpus > devices]:
         most = max(short, key=lambda job: job.gpus)
-        needed = f"{most.gpus} GPU{'s' * (most.gpus != 1)}"
-        wrong = f"{most} needs {needed}, and {devices} are to be used here"
+        verb = "is" if devices == 1 else "are"
+        wrong = f"{most} needs {counted(most.gpus, 'GPU')}, and {devices} {verb} to be used here"
         remedy = "generate with --set hardware.gpus=" + str(devices)
         yield Fault("cotdistill run", wrong, "", f"{remedy}, or run on a machine that has them")
 

@@ -19,6 +19,7 @@ from typing import IO, Any
 from cotdistill.errors import DataError, Fault, FaultsError, MisuseError, UserError, did_you_mean
 from cotdistill.files.atomic import sha256_of
 from cotdistill.files.locks import free_lock, lock_holder, take_lock
+from cotdistill.hosts.hub_commits import commits_used
 from cotdistill.hosts.machine.gpus import Devices, slots_folder, take_devices
 from cotdistill.hosts.machine.processes import is_gone, marked, own_identity, stop
 from cotdistill.hosts.machine.program import StoppedError, program_fault, run_program, search_path
@@ -123,6 +124,11 @@ def _attempt(at: _Context) -> int:
         stage = stage_called(job.stage)
         if stage is not None and job.output and not start.adopted:
             stage.tidy(at.folder / job.output)
+        if job.stage == "train" and job.file and not start.complete:
+            commits = commits_used(at.folder / job.file, at.folder / "dataset_info.json")
+            attempt = replace(
+                attempt, notes=attempt.notes | ({"hub_commits": commits} if commits else {})
+            )
     except StoppedError as stopped:
         why = str(stopped) or "the run that started it is gone"
         write_attempt(at.folder, job.id, replace(attempt, state="stopped", message=why))
