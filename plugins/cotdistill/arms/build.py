@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from cotdistill.corpus.records.trace import Trace, training_row
 from cotdistill.corpus.records.trace_row import trace_of, trace_row
 from cotdistill.errors import DataError, Fault, StudyError, did_you_mean
 from cotdistill.files.atomic import write_text
-from cotdistill.files.jsonl import Row, read_rows, write_rows
+from cotdistill.files.jsonl import BadRow, Row, read_rows, write_rows
 from cotdistill.files.ledger import Ledger, LedgerFile, ledger_path, read_ledger, write_ledger
 from cotdistill.files.locks import waited_lock
 from cotdistill.studies.arm import ArmFilters
@@ -45,7 +46,42 @@ def arm_traces(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[Trace]:
         traces = with_targets(arm, traces, tally)
     if arm.like is not None:
         traces = with_padding(arm, traces, write_arm(arm.like, folder), tally)
+    if arm.added:
+        traces = itertools.chain(traces, _added_traces(arm, folder, tally))
     return traces
+
+
+def _added_traces(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[Trace]:
+    """Yield the rows of the arms that an arm names under `with`, as they are trained on there."""
+    counts = tally.notes.setdefault("rows_of_added_arms", {})
+    for other in arm.added:
+        path = write_arm(other, folder)
+        counts[other.name] = 0
+        with path.open("rb") as stream:
+            for line in stream:
+                trace = trace_of_training_row(line)
+                if isinstance(trace, BadRow):
+                    raise DataError(Fault(str(path), trace.why))
+                counts[other.name] += 1
+                yield trace
+
+
+def located(arm: ResolvedArm, folder: Path) -> ResolvedArm:
+    """Return an arm whose sources that jobs make have their paths in a run folder."""
+
+    def found(source: Source | None) -> Source | None:
+        if source is None or source.made is None:
+            return source
+        return replace(source, path=folder / source.made)
+
+    return replace(
+        arm,
+        source=found(arm.source),
+        paired=tuple(each for source in arm.paired if (each := found(source))),
+        parts=tuple(located(part, folder) for part in arm.parts),
+        added=tuple(located(other, folder) for other in arm.added),
+        like=located(arm.like, folder) if arm.like else None,
+    )
 
 
 def _with_golds(source: Source, golds: Sequence[Path]) -> Source:
@@ -181,6 +217,7 @@ def write_arm(arm: ResolvedArm, folder: Path) -> Path:
 
     Jobs that run at once may want the same arm, as a mix and its source do: one makes it.
     """
+    arm = located(arm, folder)
     path = folder / arm.file
     if not is_current(arm, folder):
         with waited_lock(path.with_name(f".{arm.name}.lock"), f"process {os.getpid()}"):
@@ -271,6 +308,7 @@ def _texts(row: Row) -> list[str]:
 
 def is_current(arm: ResolvedArm, folder: Path) -> bool:
     """Return whether a finished data file is there that was made from just this."""
+    arm = located(arm, folder)
     path = folder / arm.file
     if not path.is_file() or not ledger_path(path).is_file():
         return False

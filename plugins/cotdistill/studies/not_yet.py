@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cotdistill.errors import Fault
-from cotdistill.studies.arm import AnswersArm, SampleArm, TeachArm
+from cotdistill.studies.arm import AnswersArm
 from cotdistill.studies.declared_model import MergedModel
 from cotdistill.studies.study import Study
 
@@ -18,10 +18,6 @@ def verbs_to_come(study: Study, place: str) -> Iterator[Fault]:
     """Yield a fault for each key whose verb this version does not have."""
     waiting: list[tuple[str, str]] = []
     for name, arm in study.arms.items():
-        if isinstance(arm, TeachArm):
-            waiting.append((f"arms.{name}.teach", "teach"))
-        if isinstance(arm, SampleArm):
-            waiting.append((f"arms.{name}.sample", "sample"))
         if isinstance(arm, AnswersArm):
             waiting.append((f"arms.{name}.answers", "teach"))
     for name, model in study.models.items():

@@ -37,8 +37,17 @@ from cotdistill.studies.arm import (
 )
 from cotdistill.studies.study import Study
 
-WITHOUT_ROWS = (UntouchedArm, TeachArm, SampleArm, AnswersArm)
+WITHOUT_ROWS = (UntouchedArm, AnswersArm)
 """Arms whose rows are not read from a source."""
+
+
+def made_file(stage: str, arm: str) -> str:
+    """Return the traces that a job of the run folder makes for an arm, relative to the folder.
+
+    >>> made_file("teach", "level-3")
+    'data/teach/level-3/traces.jsonl'
+    """
+    return f"data/{stage}/{arm}/traces.jsonl"
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,8 @@ class Source:
     """Where the rows of an arm that is no mix come from.
 
     It is a local file (`path`, of a registered dataset or not), a dataset on a hub (`registration`
-    and no `path`), or made by rule (`puzzles`).
+    and no `path`), made by rule (`puzzles`), or `made` by a job in the run folder, which gives the
+    `path` once that is known.
     """
 
     name: str
@@ -56,10 +66,13 @@ class Source:
     info: SourceInfo = field(default_factory=SourceInfo)
     drop_missing: bool = False
     revision: str | None = None
+    made: str | None = None
 
     @property
     def at_hand(self) -> bool:
-        """Whether the rows can be read without a network."""
+        """Whether the rows can be read without a network, and without a job before."""
+        if self.made and self.path is None:
+            return False
         return self.path.is_file() if self.path else self.puzzles is not None
 
     @property
@@ -92,6 +105,7 @@ class ResolvedArm:
     target: Target = field(default_factory=Target)
     pad: Padding | None = None
     like: ResolvedArm | None = None
+    added: tuple[ResolvedArm, ...] = ()
     hashes: FileHashes = field(default_factory=FileHashes, compare=False, repr=False)
 
     @property
@@ -126,7 +140,7 @@ class ResolvedArm:
         if self.mixing or self.filter or self.is_shaped or not self.source:
             return True
         source = self.source
-        return bool(source.path or source.puzzles or source.revision)
+        return bool(source.path or source.puzzles or source.revision or source.made)
 
     @property
     def revisions(self) -> dict[str, str | None]:
@@ -144,7 +158,7 @@ class ResolvedArm:
         return (
             not self.is_filtered
             and all(source.at_hand for source in self.sources)
-            and all(arm.at_hand for arm in like)
+            and all(arm.at_hand for arm in (*like, *self.added))
         )
 
     @property
@@ -161,6 +175,7 @@ class ResolvedArm:
         files += [(path.name, path) for path in self.gold_files]
         hashes = [(name, self.hashes.of(path) if path.is_file() else None) for name, path in files]
         like = [arm.like.digest for arm in arms if arm.like]
+        like += [arm.digest for arm in self.added]
         text = json.dumps([declared, hashes, __version__, *like], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -243,6 +258,8 @@ class _Finder:
                 hashes=self.hashes,
             )
         source = self._source(name, declared, where)
+        if isinstance(declared, TeachArm | SampleArm):
+            return self._asked(name, declared, file, where)
         if not isinstance(declared, DatasetArm | FileArm):
             return ResolvedArm(name, declared, file, source=source, hashes=self.hashes)
         filters, asks_golds = declared.filter, declared.target.answer == "gold"
@@ -262,6 +279,37 @@ class _Finder:
             target=declared.target,
             pad=declared.pad,
             like=self._like(name, declared.pad, f"{where}.pad.like"),
+            hashes=self.hashes,
+        )
+
+    def _asked(
+        self, name: str, declared: TeachArm | SampleArm, file: str, where: str
+    ) -> ResolvedArm:
+        """Return an arm whose rows a model writes, with the rows of other arms after them."""
+        filters = declared.filter
+        paired = [
+            self._paired(other, f"{where}.filter.paired_with")
+            for other in (filters.paired_with if filters else ())
+        ]
+        added = []
+        for other in declared.with_:
+            if other == name:
+                self.faults.append(Fault(f"{where}.with", f"'{other}' is this arm"))
+            elif other in self.study.arms and not isinstance(
+                self.study.arms[other], (*WITHOUT_ROWS, MixedArm)
+            ):
+                added.append(self.arm(other))
+            elif other in self.study.arms:
+                self.faults.append(Fault(f"{where}.with", f"'{other}' has no rows of its own"))
+        return ResolvedArm(
+            name,
+            declared,
+            file,
+            source=self._source(name, declared, where),
+            filter=filters,
+            paired=tuple(each for each in paired if each),
+            golds=tuple(Path(path) for path in filters.golds) if filters else (),
+            added=tuple(added),
             hashes=self.hashes,
         )
 
@@ -327,6 +375,10 @@ class _Finder:
                 )
             case DatasetArm():
                 return self._registered(name, declared, where)
+            case TeachArm() | SampleArm():
+                stage = "teach" if isinstance(declared, TeachArm) else "sample"
+                info = SourceInfo(name, answers_are_targets=True)
+                return Source(name, info=info, made=made_file(stage, name))
             case PuzzleArm():
                 self.faults += puzzle_faults(declared, where)
                 return Source(name, puzzles=declared)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from cotdistill.corpus.records.shape import Reasoning
 from cotdistill.errors import MisuseError, did_you_mean
+from cotdistill.files.bundle import bundle_files
 from cotdistill.teach.asking import Answer, Ask, Decoding, request_of
 from cotdistill.teach.checks import faults_of
 from cotdistill.teach.engine import Course
@@ -53,7 +54,8 @@ class Lesson:
                 raise MisuseError(wrong)
         known = (*FORMATS, PLAIN)
         for name in self.formats:
-            if self.prompts.folder is None and name not in known:
+            own = bundle_files("templates", f"prompts/teach/{name}.j2")
+            if self.prompts.folder is None and name not in known and not own:
                 raise MisuseError(f"--formats: no format '{name}'; {did_you_mean(name, known)}")
         if not self.formats or self.samples < 1:
             raise MisuseError("nothing to ask for: no format, or less than one sample")

@@ -49,7 +49,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Items:
-    """A source of questions, read anew by each iteration, in its order.
+    """One or several sources (with commas between), read anew by each iteration, in their order.
 
     `limit` takes the first so many. A question that comes twice is taken once.
 
@@ -88,6 +88,8 @@ class Items:
         path = Path(self.name)
         if path.exists():
             return path
+        if "," in self.name:
+            return None
         name, _, split = self.name.partition(":")
         return split_file(name, split or "train") if name in benchmark_names() else None
 
@@ -95,7 +97,10 @@ class Items:
 def _read(name: str) -> Iterator[tuple[str, Item | str]]:
     """Yield each row's place, and its question or why it is none."""
     dataset, _, split = name.partition(":")
-    if Path(name).exists():
+    if "," in name and not Path(name).exists():
+        for part in name.split(","):
+            yield from _read(part.strip())
+    elif Path(name).exists():
         source = find_sources([Path(name)])[0]
         if _are_records(source.path):
             yield from _records(source.path)

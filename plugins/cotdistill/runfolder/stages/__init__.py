@@ -9,6 +9,7 @@ manifest (`generate`), the rules of the Snakefile, the order and the checks of `
 
 from __future__ import annotations
 
+from cotdistill.runfolder.stages.ask import SAMPLE, TEACH
 from cotdistill.runfolder.stages.collect import COLLECT
 from cotdistill.runfolder.stages.evaluate import EVALUATE
 from cotdistill.runfolder.stages.export import EXPORT
@@ -26,7 +27,7 @@ __all__ = [
     "stage_called",
 ]
 
-STAGES: tuple[Stage, ...] = (PREPARE, TRAIN, EXPORT, EVALUATE, COLLECT)
+STAGES: tuple[Stage, ...] = (TEACH, SAMPLE, PREPARE, TRAIN, EXPORT, EVALUATE, COLLECT)
 _BY_NAME = {stage.name: stage for stage in STAGES}
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cotdistill.files.atomic import sha256_of_text
 from cotdistill.runfolder.job import Job
+from cotdistill.runfolder.stages.ask import asking_needs
 from cotdistill.runfolder.stages.stage import Declared, Stage, StudyFiles
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _jobs(files: StudyFiles) -> Iterator[Declared]:
         if arm.has_file:
             rows = Job(
                 "prepare", rows_job_name(run.arm), own=own, declared=digest, output=arm.file,
-                arm=run.arm,
+                arm=run.arm, needs=asking_needs(resolved.study, run.arm),
             )  # fmt: skip
             needs = (rows.id,)
             if rows.id not in done:

@@ -1,0 +1,280 @@
+"""Teaching and sampling: the rationales and answers that a model writes for an arm.
+
+A job is the command that a person would type, so it works by hand, and what it answered before a
+stop is not asked again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from cotdistill.errors import Fault, StudyError
+from cotdistill.files.atomic import sha256_of_text
+from cotdistill.runfolder.job import Asks, Job, JobId
+from cotdistill.runfolder.stages.stage import Declared, Stage, StudyFiles
+
+if TYPE_CHECKING:
+    from cotdistill.studies.questions import Questions
+    from cotdistill.studies.requests import Decoding, SampleRequest, TeachRequest
+    from cotdistill.studies.study import Study
+
+_ALLOWED_MISSING = "0.1"
+
+
+def asking_needs(study: Study, arm: str) -> tuple[JobId, ...]:
+    """Return the jobs that an arm's rows wait for, those of the arms that it is made from too."""
+    from cotdistill.studies.arm import MixedArm, SampleArm, TeachArm
+
+    found: dict[JobId, None] = {}
+    seen: set[str] = set()
+    left = [arm]
+    while left:
+        name = left.pop()
+        declared = study.arms.get(name)
+        if declared is None or name in seen:
+            continue
+        seen.add(name)
+        if isinstance(declared, MixedArm):
+            left += declared.mix
+        if isinstance(declared, TeachArm | SampleArm):
+            found["teach" if isinstance(declared, TeachArm) else "sample", name] = None
+            left += declared.with_
+        filters = getattr(declared, "filter", None)
+        left += filters.paired_with if filters else ()
+        pad = getattr(declared, "pad", None)
+        left += [pad.like] if pad else []
+    return tuple(found)
+
+
+def _taught(files: StudyFiles) -> Iterator[Declared]:
+    from cotdistill.studies.arm import TeachArm
+
+    study = files.resolved.study
+    for name, arm in study.arms.items():
+        if not isinstance(arm, TeachArm):
+            continue
+        asked = arm.teach
+        who = _model(files, asked.teacher, f"arms.{name}.teach.teacher")
+        words = ["cotdistill", "teach", _source(study, asked, name), *who.words]
+        words += ["--teacher", asked.teacher, "--formats", asked.prompt or asked.format]
+        if asked.level is not None:
+            words += ["--levels", str(asked.level)]
+        if asked.rewrite_of:
+            words += ["--rewrite"]
+        words += ["-k", str(asked.samples), "--gold", asked.gold, *_decoding(asked)]
+        needs = who.needs
+        if asked.rewrite_of:
+            needs += asking_needs(study, asked.rewrite_of)
+        yield _job(files, "teach", name, words, who, needs, _asks(study, asked.questions, asked))
+
+
+def _sampled(files: StudyFiles) -> Iterator[Declared]:
+    from cotdistill.studies.arm import SampleArm
+
+    study = files.resolved.study
+    for name, arm in study.arms.items():
+        if not isinstance(arm, SampleArm):
+            continue
+        asked = arm.sample
+        where = f"arms.{name}.sample"
+        if asked.model is None:
+            raise StudyError(Fault(where, "no 'model' to sample", "a name of models:"))
+        who = _model(files, asked.model, f"{where}.model")
+        sets = [asked.questions] if isinstance(asked.questions, str) else asked.questions
+        questions = ",".join(_questions(study.questions[one]) for one in sets)
+        words = ["cotdistill", "sample", questions, *who.words, "--strategy", asked.strategy]
+        words += ["-k", str(asked.samples), "--min-correct", str(asked.min_correct)]
+        words += ["--rounds", str(asked.attempts), "--per-question", "0"]
+        words += ["--mode", "program" if asked.format == "program" else "cot", *_decoding(asked)]
+        needs = who.needs
+        if asked.helper is not None:
+            helper = _model(files, asked.helper, f"{where}.helper")
+            words += helper.as_helper(f"{where}.helper")
+        yield _job(files, "sample", name, words, who, needs, _asks(study, sets[0], asked))
+
+
+def _job(
+    files: StudyFiles,
+    stage: str,
+    arm: str,
+    words: list[str],
+    who: _Who,
+    needs: tuple[JobId, ...],
+    asks: Asks,
+) -> Declared:
+    from cotdistill.runfolder.commands import prefixed
+    from cotdistill.studies.resolved_arm import made_file
+
+    study = files.resolved.study
+    output = made_file(stage, arm)
+    words += ["--allow-missing", _ALLOWED_MISSING, "-o", output.rpartition("/")[0]]
+    kind = "teach" if stage == "teach" else "sample"
+    command = prefixed(study, kind, words)  # type: ignore[arg-type]
+    return Declared(
+        Job(
+            stage, arm, command=tuple(command), gpus=who.gpus, output=output, arm=arm,
+            declared=sha256_of_text("\n".join(words)), needs=needs, asks=asks,
+        )
+    )  # fmt: skip
+
+
+class _Who:
+    """How a model is asked: the words that name it, its GPUs, and what has to be made first."""
+
+    def __init__(
+        self,
+        words: list[str],
+        gpus: int = 0,
+        needs: tuple[JobId, ...] = (),
+        urls: tuple[str, ...] = (),
+        model: str = "",
+        key_env: str | None = None,
+    ) -> None:
+        self.words, self.gpus, self.needs = words, gpus, needs
+        self.urls, self.model, self.key_env = urls, model, key_env
+
+    def as_helper(self, where: str) -> list[str]:
+        """Return the words that name it as the teacher of the interactive strategy."""
+        if not self.urls:
+            raise StudyError(Fault(where, "is no server", "a model of models: with an endpoint"))
+        words = ["--teacher-model", self.model]
+        for url in self.urls:
+            words += ["--teacher-endpoint", url]
+        return words + (["--teacher-key-env", self.key_env] if self.key_env else [])
+
+
+def _model(files: StudyFiles, name: str, where: str) -> _Who:
+    from cotdistill.catalogue.packaged import students
+    from cotdistill.studies.declared_model import EndpointModel, NamedModel, TrainedModel
+
+    study = files.resolved.study
+    declared = study.models.get(name)
+    gpus = study.hardware.gpus
+    if isinstance(declared, EndpointModel):
+        if declared.api != "chat":
+            raise StudyError(Fault(where, f"'{name}' is asked by completions", "api: chat"))
+        urls = [declared.endpoint] if isinstance(declared.endpoint, str) else declared.endpoint
+        words = ["--model", declared.model]
+        for url in urls:
+            words += ["--endpoint", url]
+        if declared.key_env:
+            words += ["--key-env", declared.key_env]
+        if declared.price:
+            words += ["--price", json.dumps(declared.price.model_dump())]
+        return _Who(words, 0, (), tuple(urls), declared.model, declared.key_env)
+    if isinstance(declared, TrainedModel):
+        folder, need = _weights(files, declared, where)
+        return _Who(["--model", folder, *_local(gpus)], gpus, (need,))
+    packaged = students()
+    if isinstance(declared, NamedModel) or (declared is None and name in packaged):
+        asked = declared.model if isinstance(declared, NamedModel) else name
+        model = packaged[asked].model if asked in packaged else asked
+        words = ["--model", model, *_local(gpus)]
+        if isinstance(declared, NamedModel) and declared.revision:
+            words += ["--revision", declared.revision]
+        return _Who(words, gpus)
+    expected = "a server, a model of the hub or a folder, or a trained run"
+    raise StudyError(Fault(where, f"'{name}' cannot be asked", expected))
+
+
+def _local(gpus: int) -> list[str]:
+    """Return the words of a backend in the job's own process."""
+    settings = {"tensor_parallel_size": gpus} if gpus > 1 else {}
+    return ["--vllm", json.dumps(settings)]
+
+
+def _weights(files: StudyFiles, declared: object, where: str) -> tuple[str, JobId]:
+    """Return the folder of a trained run's weights, and the job that makes it."""
+    from cotdistill.studies.declared_model import TrainedModel
+
+    assert isinstance(declared, TrainedModel)
+    wanted = declared.run
+    seed = files.resolved.study.seeds[0] if wanted.seed is None else wanted.seed
+    for run, layout, made in files.runs:
+        found = (run.student.name, run.arm, run.recipe, run.seed)
+        if found == (wanted.model, wanted.arm, wanted.recipe, seed) and run.step is None:
+            if made.export:
+                return layout.exported, ("export", run.name)
+            return layout.checkpoint, ("train", run.trained)
+    wrong = f"no run of {wanted.model} on {wanted.arm} with {wanted.recipe}, seed {seed}"
+    raise StudyError(Fault(where, wrong, "a run of this study: check students, arms and recipes"))
+
+
+def _source(study: Study, asked: TeachRequest, arm: str) -> str:
+    """Return the questions, or the traces that are rewritten."""
+    from cotdistill.studies.arm import FileArm, SampleArm, TeachArm
+    from cotdistill.studies.resolved_arm import made_file
+
+    if asked.rewrite_of is None:
+        return _questions(study.questions[asked.questions])
+    other = study.arms.get(asked.rewrite_of)
+    if isinstance(other, TeachArm):
+        return made_file("teach", asked.rewrite_of)
+    if isinstance(other, SampleArm):
+        return made_file("sample", asked.rewrite_of)
+    if isinstance(other, FileArm):
+        return other.file
+    wrong = f"'{asked.rewrite_of}' has no traces to rewrite"
+    raise StudyError(Fault(f"arms.{arm}.teach.rewrite_of", wrong, "an arm of teach, sample, file"))
+
+
+def _questions(questions: Questions) -> str:
+    if questions.file is not None:
+        return questions.file
+    return f"{questions.benchmark}:{questions.split}"
+
+
+def _decoding(asked: Decoding) -> list[str]:
+    words = ["--max-tokens", str(asked.max_tokens), "--seed", str(asked.seed)]
+    if asked.temperature is not None:
+        words += ["--temperature", f"{asked.temperature:g}"]
+    if asked.top_p is not None:
+        words += ["--top-p", f"{asked.top_p:g}"]
+    if asked.thinking != "data":
+        words += ["--thinking" if asked.thinking == "on" else "--no-thinking"]
+    return words
+
+
+def _asks(study: Study, name: str, asked: TeachRequest | SampleRequest) -> Asks:
+    """Return how many requests there will be at least, where the number of questions is known."""
+    model = getattr(asked, "teacher", None) or getattr(asked, "model", None) or ""
+    count = question_count(study.questions[name])
+    return Asks(str(model), requests=None if count is None else count * asked.samples)
+
+
+def question_count(questions: Questions) -> int | None:
+    """Return how many questions a set has, None where that is not known yet."""
+    from pathlib import Path
+
+    from cotdistill.benchmarks.packaged import benchmark, benchmark_names
+
+    if questions.file is not None:
+        path = Path(questions.file)
+        if path.suffix != ".jsonl" or not path.is_file():
+            return None
+        with path.open("rb") as stream:
+            return sum(not line.isspace() for line in stream)
+    if questions.benchmark not in benchmark_names():
+        return None
+    rows = benchmark(str(questions.benchmark)).rows.get(questions.split, ())
+    return rows[0] if rows else None
+
+
+TEACH = Stage(
+    name="teach",
+    about="ask a teacher for rationales",
+    program="cotdistill",
+    extra="",
+    remakes=False,
+    jobs=_taught,
+)
+SAMPLE = Stage(
+    name="sample",
+    about="sample a model's answers",
+    program="cotdistill",
+    extra="",
+    remakes=False,
+    jobs=_sampled,
+)

@@ -1,0 +1,207 @@
+"""Arms that a teacher writes and arms that are sampled, in a study: their jobs and their rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cotdistill.cli.main import main
+from slow_server import slow_server
+from teacher import asked_about, obedient, solution, write_questions
+
+
+def study(url: str, **changed: Any) -> dict[str, Any]:
+    return {
+        "schema_version": 2,
+        "name": "pens",
+        "models": {
+            "tiny": {"scratch": {"hidden_size": 32, "heads": 2, "layers": 1}},
+            "teacher": {
+                "endpoint": url,
+                "model": "m",
+                "key_env": "TEACHER_KEY",
+                "price": {"input": 1.0, "output": 2.0},
+            },
+        },
+        "students": ["tiny"],
+        "questions": {"pens": {"file": "q.jsonl"}},
+        "arms": {
+            "level-{level}": {
+                "for": {"level": [1, 3]},
+                "teach": {"questions": "pens", "teacher": "teacher", "level": "{level}"},
+                "filter": {"grade": "strict", "per_question": 1},
+            },
+        },
+        "recipes": {
+            "full": {
+                "max_steps": 2,
+                "learning_rate": 2.0e-3,
+                "precision": "fp32",
+                "global_batch": 8,
+                "per_device_batch": 8,
+                "cutoff_len": 256,
+            }
+        },
+        "evaluation": {"tasks": ["cot_gsm8k"], "limit": 2, "generation": {"max_gen_toks": 64}},
+        "hardware": {"gpus": 0},
+    } | changed
+
+
+def generated(folder: Path, declared: dict[str, Any], count: int = 12) -> Path:
+    """Write a study and its questions, and generate its run folder."""
+    write_questions(folder / "q.jsonl", count)
+    (folder / "study.yaml").write_text(yaml.safe_dump(declared, sort_keys=False))
+    assert main(["generate", str(folder / "study.yaml"), "-o", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+def jobs_of(run: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    lines = (run / "jobs.jsonl").read_text().splitlines()
+    return {(job["stage"], job["name"]): job for job in map(json.loads, lines)}
+
+
+def step(run: Path, stage: str, name: str) -> int:
+    return main(["step", stage, name, "--folder", str(run)])
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_grid_of_levels_is_taught_filtered_and_written_as_training_rows(tmp_path: Path) -> None:
+    def decide(body: dict[str, Any]) -> str:
+        _, total = asked_about(body)
+        return solution(total + 1, 3) if total == 9 else obedient(body)
+
+    with slow_server(decide) as server:
+        run = generated(tmp_path, study(server.url))
+        jobs = jobs_of(run)
+        assert jobs["prepare", "level-3"]["needs"] == [["teach", "level-3"]]
+        command = jobs["teach", "level-3"]["command"]
+        assert command[:3] == ["cotdistill", "teach", str(tmp_path / "q.jsonl")]
+        assert command[command.index("--levels") + 1] == "3"
+        assert command[command.index("--key-env") + 1] == "TEACHER_KEY"
+        assert jobs["teach", "level-3"]["asks"]["requests"] == 12
+        for level in ("level-1", "level-3"):
+            assert step(run, "teach", level) == 0
+            assert step(run, "prepare", level) == 0
+        asked = len(server.bodies)
+        assert step(run, "teach", "level-3") == 0
+        assert len(server.bodies) == asked
+    made = rows(run / "data" / "level-3.jsonl")
+    assert len(made) == 11  # the wrong one is left out
+    assert made[0]["output"].endswith("The answer is 7")
+    ledger = json.loads((run / "data" / "level-3.ledger.json").read_text())
+    assert ledger["counts"] == {"kept": 11, "wrong_answer": 1}
+
+
+def test_sampled_rows_come_after_those_of_the_arms_named_with_them(tmp_path: Path) -> None:
+    arms = {
+        "level-1": {"teach": {"questions": "pens", "teacher": "teacher", "level": 1}},
+        "more": {
+            "sample": {
+                "questions": "pens",
+                "model": "teacher",
+                "strategy": "uniform",
+                "samples": 2,
+                "temperature": 0.7,
+            },
+            "with": ["level-1"],
+        },
+    }
+
+    def decide(body: dict[str, Any]) -> str:
+        _, total = asked_about(body)
+        if "step by step" in body["messages"][0]["content"]:
+            return f"Try {body['seed']}: \\boxed{{{total}}}"
+        return obedient(body)
+
+    with slow_server(decide) as server:
+        run = generated(tmp_path, study(server.url, arms=arms))
+        needs = jobs_of(run)["prepare", "more"]["needs"]
+        assert sorted(needs) == [["sample", "more"], ["teach", "level-1"]]
+        for stage, name in (("teach", "level-1"), ("sample", "more"), ("prepare", "more")):
+            assert step(run, stage, name) == 0
+    made = rows(run / "data" / "more.jsonl")
+    assert len(made) == 24 + 12
+    assert made[0]["output"].startswith("Try ")
+    assert made[-1]["output"].endswith("The answer is 29")
+    assert {row["instruction"] for row in made} == {
+        row["question"] for row in rows(tmp_path / "q.jsonl")
+    }
+
+
+def test_other_answers_of_a_teacher_make_the_rows_again(tmp_path: Path) -> None:
+    with slow_server(obedient) as server:
+        run = generated(tmp_path, study(server.url))
+        step(run, "teach", "level-1")
+        step(run, "prepare", "level-1")
+        before = (run / "data" / "level-1.jsonl").read_bytes()
+        declared = study(server.url)
+        declared["arms"]["level-{level}"]["teach"]["seed"] = 5
+        server.decide = lambda body: "Add. " + solution(asked_about(body)[1], 1)
+        run = generated(tmp_path, declared)
+        assert step(run, "teach", "level-1") == 0
+        assert step(run, "prepare", "level-1") == 0
+    assert (run / "data" / "level-1.jsonl").read_bytes() != before
+
+
+def test_a_rewriting_arm_waits_for_the_arm_that_it_rewrites(tmp_path: Path) -> None:
+    arms = {
+        "level-3": {"teach": {"questions": "pens", "teacher": "teacher", "level": 3}},
+        "level-6": {
+            "teach": {
+                "questions": "pens",
+                "teacher": "teacher",
+                "level": 6,
+                "rewrite_of": "level-3",
+            }
+        },
+    }
+    with slow_server(obedient) as server:
+        run = generated(tmp_path, study(server.url, arms=arms))
+        job = jobs_of(run)["teach", "level-6"]
+        assert job["needs"] == [["teach", "level-3"]]
+        assert job["command"][2] == "data/teach/level-3/traces.jsonl"
+        assert step(run, "teach", "level-3") == 0
+        assert step(run, "teach", "level-6") == 0
+    (first, *_) = rows(run / "data" / "teach" / "level-6" / "traces.jsonl")
+    assert first["meta"]["rewritten_from"] == "toy-0-level3-natural-0"
+
+
+def test_a_trained_run_is_sampled_once_it_is_trained(tmp_path: Path) -> None:
+    declared = study("http://127.0.0.1:9/v1")
+    declared["models"]["mentor"] = {"run": {"model": "tiny", "arm": "level-3", "recipe": "full"}}
+    declared["arms"]["mentored"] = {
+        "sample": {"questions": "pens", "model": "mentor", "samples": 3, "temperature": 0.7}
+    }
+    job = jobs_of(generated(tmp_path, declared))["sample", "mentored"]
+    assert job["needs"] == [["train", "tiny--level-3--full--s42"]]
+    command = job["command"]
+    assert command[command.index("--model") + 1] == "checkpoints/tiny--level-3--full--s42"
+
+
+@pytest.mark.parametrize(
+    ("arm", "message"),
+    [
+        ({"teach": {"questions": "pens", "teacher": "techer"}}, "no model 'techer'"),
+        ({"teach": {"questions": "pans", "teacher": "teacher"}}, "no question set 'pans'"),
+        ({"teach": {"questions": "pens", "teacher": "tiny"}}, "'tiny' cannot be asked"),
+        ({"teach": {"questions": "pens", "teacher": "teacher", "level": 7}}, "level"),
+        ({"sample": {"questions": "pens"}}, "no 'model' to sample"),
+        ({"sample": {"questions": "pens", "model": "teacher"}, "with": ["x"]}, "is this arm"),
+    ],
+)
+def test_what_a_study_asks_in_vain_is_named_before_anything_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arm: dict[str, Any], message: str
+) -> None:
+    write_questions(tmp_path / "q.jsonl", 2)
+    declared = study("http://127.0.0.1:9/v1", arms={"x": arm})
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(declared))
+    assert main(["generate", str(tmp_path / "study.yaml"), "-o", str(tmp_path / "run")]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run" / "jobs.jsonl").exists()
