@@ -180,7 +180,9 @@ def _model(files: StudyFiles, name: str, where: str) -> _Who:
 
 
 def _local(gpus: int) -> list[str]:
-    """Return the words of a backend in the job's own process."""
+    """Return the words of a backend in the job's own process: vLLM, without a GPU transformers."""
+    if not gpus:
+        return ["--transformers", "{}"]
     settings = {"tensor_parallel_size": gpus} if gpus > 1 else {}
     return ["--vllm", json.dumps(settings)]
 
