@@ -9,6 +9,7 @@ PUBLIC_MODULES = (
     "listing",
     "load",
     "migrate",
+    "questions",
     "requests",
     "resolve",
     "resolved_arm",

@@ -178,7 +178,7 @@ def _resumed(
     )
     (answer,) = yield [Ask(request)]
     answers.append(answer)
-    return _attempt(item, plan, round_, number, "prefix", answer, prefix)
+    return _attempt(item, plan, round_, number, "prefix", answer, _Help(prefix))
 
 
 def _corrected(
@@ -206,7 +206,19 @@ def _corrected(
     ]
     (answer,) = yield [Ask(request_of(plan.decoding, turns, sample=number, round_=round_))]
     answers.append(answer)
-    return _attempt(item, plan, round_, number, TEACHER, answer, correction=comment, history=turns)
+    return _attempt(item, plan, round_, number, TEACHER, answer, _Help("", comment, turns))
+
+
+@dataclass(frozen=True)
+class _Help:
+    """What a student was given: the beginning of a solution, or a comment with the talk so far."""
+
+    prefix: str = ""
+    correction: str = ""
+    history: Sequence[dict[str, str]] = ()
+
+
+_NO_HELP = _Help()
 
 
 def _attempt(
@@ -216,16 +228,14 @@ def _attempt(
     number: int,
     guided: str,
     answer: Answer,
-    prefix: str = "",
-    *,
-    correction: str = "",
-    history: Sequence[dict[str, str]] = (),
+    help_: _Help = _NO_HELP,
 ) -> Attempt:
+    prefix, history = help_.prefix, help_.history
     mode = plan.prefix_mode if prefix else ""
     if answer.state != "kept":
         return Attempt(round_, number, guided, answer, prefix_mode=mode, history=history)
     text = answer.text.strip() if not prefix else joined(prefix, answer.text).strip()
-    rejected = _guard(item, guided, answer.text, correction)
+    rejected = _guard(item, guided, answer.text, help_.correction)
     graded = plan.grader(text, item)
     return Attempt(round_, number, guided, answer, text, graded, rejected, mode, history)
 
