@@ -8,12 +8,17 @@ docstring is the verb's `--help` and ends with an example.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cotdistill import __version__
+from cotdistill.cli.completion import complete, is_asked
 from cotdistill.errors import MisuseError, UserError, did_you_mean
+
+if TYPE_CHECKING:
+    import typer
 
 VERBS: dict[str, tuple[str, str]] = {
     "list": ("cotdistill.cli.listing:list_", "list packaged studies, datasets, tasks, ..."),
@@ -85,6 +90,8 @@ def overview() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit status: 0 fine, 1 faults found, 2 misuse."""
     roots, given = _bundle_options(list(sys.argv[1:] if arguments is None else arguments))
+    if is_asked(given, os.environ):
+        return complete(given)
     if not given or given[0] in ("-h", "--help", "help"):
         sys.stdout.write(overview())
         return 0 if given else MisuseError.exit_code
@@ -152,6 +159,16 @@ def _help_of(called: Callable[..., Any]) -> str:
     return inspect.cleandoc(called.__doc__ or "").replace("\n\nExample:", "\n\n\b\nExample:")
 
 
+def command_of(verb: str, app: typer.Typer) -> None:
+    """Add a verb to a typer application."""
+    from cotdistill.cli.options import one_option_per_field
+
+    called = _function(VERBS[verb][0])
+    settings = getattr(called, "context_settings", None)
+    command = one_option_per_field(called)
+    app.command(name=verb, context_settings=settings, help=_help_of(called))(command)
+
+
 def _call(verb: str, arguments: list[str]) -> int:
     if verb in HIDDEN:
         return int(_function(HIDDEN[verb])(arguments))
@@ -159,13 +176,8 @@ def _call(verb: str, arguments: list[str]) -> int:
         raise MisuseError(f"cotdistill: no verb '{verb}'; {did_you_mean(verb, list(VERBS))}")
     import typer
 
-    from cotdistill.cli.options import one_option_per_field
-
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    called = _function(VERBS[verb][0])
-    settings = getattr(called, "context_settings", None)
-    command = one_option_per_field(called)
-    app.command(name=verb, context_settings=settings, help=_help_of(called))(command)
+    command_of(verb, app)
     try:
         app(args=arguments, prog_name=f"cotdistill {verb}", standalone_mode=True)
     except SystemExit as leaving:
