@@ -61,6 +61,12 @@ def test_what_changed_is_counted_and_the_old_files_stay(tmp_path: Path) -> None:
     assert sum(int(row[4]) for row in rule_table([done]).rows) == 4
 
 
+def test_programs_are_not_graded_as_texts(tmp_path: Path) -> None:
+    written(tmp_path, [sample(0, "print(6 * 7)", "42", 1.0)], task="cot_svamp_program")
+    with pytest.raises(DataError, match="its responses are programs"):
+        rescore([tmp_path], workers=1)
+
+
 def test_a_second_time_writes_next_to_the_first(tmp_path: Path) -> None:
     written(tmp_path, [sample(0, r"\boxed{1}", "1", 0.0)])
     first, second = (rescore([tmp_path], workers=1)[0].written for _ in range(2))

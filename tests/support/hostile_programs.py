@@ -167,6 +167,8 @@ ATTACKS = (
     Attack("kill everything", "import os; os.kill(-1, 9)"),
     Attack("kill the parent", "import os; os.kill(os.getppid(), 9)"),
     Attack("stop itself", "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"),
+    Attack("stop itself by another call", "import signal; signal.raise_signal(signal.SIGSTOP)", ("timeout",)),
+    Attack("look for paths of the host in its own command", "import sys; print(sys.orig_argv)", ("ok",), "['program.py']"),
     Attack("signals by owner", "import fcntl, os; fcntl.fcntl(1, fcntl.F_SETOWN, os.getppid())"),
     Attack("a shell", "import os; os.execv('/bin/sh', ['sh', '-c', 'echo SHELL'])", reaches=("SHELL",)),
     Attack("a program of the system", "import os; os.execv('/usr/bin/id', ['id'])", reaches=("uid",)),

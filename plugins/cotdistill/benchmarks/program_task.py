@@ -30,6 +30,7 @@ from cotdistill.hosts.sandbox.program import grade_program, program_of
 from cotdistill.hosts.sandbox.sandbox import Sandbox
 
 TIER = "COTDISTILL_SANDBOX"
+_MOST_WORKERS = 8  # each has the libraries loaded: 100 MiB
 _VERDICTS: tuple[str, ...] = get_args(Verdict)
 
 
@@ -84,7 +85,8 @@ def grade_programs(document: Document, results: Sequence[Any]) -> Metrics:
 @functools.lru_cache(maxsize=1)
 def _sandbox(pid: int) -> Sandbox:  # noqa: ARG001 -- the threads of a sandbox do not survive a fork
     """One sandbox for all tasks of a process; the kernel ends it with the process."""
-    sandbox = Sandbox(os.environ.get(TIER, "auto"))  # type: ignore[arg-type] # it checks the name
+    tier: Any = os.environ.get(TIER, "auto")
+    sandbox = Sandbox(tier, workers=min(_MOST_WORKERS, os.cpu_count() or 1))
     atexit.register(sandbox.close)
     return sandbox
 

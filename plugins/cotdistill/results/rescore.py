@@ -24,6 +24,7 @@ from cotdistill.hosts.lm_eval.samples import (
     read_results,
     read_samples,
 )
+from cotdistill.hosts.lm_eval.task_files import tasks_that_run_programs
 from cotdistill.results.question_scores import MainMetric, main_metric, main_metric_of
 from cotdistill.results.questions import QuestionId, identified
 from cotdistill.results.regrade import NO_GOLD, UNGRADED, regrade, task_of
@@ -80,7 +81,23 @@ def rescore(
     """
     known = read_golds(golds) if golds else {}
     files = with_text(find_samples(places, task, stamp), tell)
+    _refuse_programs(files)
     return [_rescore_file(file, known, workers) for file in files]
+
+
+def _refuse_programs(files: Sequence[SampleFile]) -> None:
+    faults = [
+        Fault(
+            str(file.path),
+            "its responses are programs; what they print is not in the file",
+            "responses that state their answers",
+            "evaluate again",
+        )
+        for file in files
+        if tasks_that_run_programs([file.task])
+    ]
+    if faults:
+        raise DataError(faults)
 
 
 def _rescore_file(file: SampleFile, golds: Mapping[str, str], workers: int | None) -> Rescored:

@@ -85,6 +85,7 @@ class Sandbox:
         self._running: set[Started] = set()
         self._results: OrderedDict[bytes, Execution] = OrderedDict()
         self._lock = threading.Lock()
+        self._closed = False
         # a worker dies with the thread that started it, so the threads live as long as the sandbox
         self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="sandbox")
         try:
@@ -122,6 +123,7 @@ class Sandbox:
 
     def close(self) -> None:
         """End all workers with whatever runs in them."""
+        self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             running, self._running = self._running, set()
@@ -193,6 +195,8 @@ class Sandbox:
             except (OSError, _BrokenWorkerError) as error:
                 fault = str(error)
                 self._drop()
+            if self._closed:
+                break
         return Execution("sandbox_failed", detail=fault)
 
     def _worker(self) -> Started:

@@ -280,7 +280,7 @@ def _execute(program: bytes) -> int:
     main_module = types.ModuleType("__main__")
     names = main_module.__dict__
     sys.modules["__main__"] = main_module
-    sys.argv = ["program.py"]
+    sys.argv = sys.orig_argv = ["program.py"]
     builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]
     try:
         exec(code, names)
