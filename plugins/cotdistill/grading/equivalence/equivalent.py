@@ -58,7 +58,13 @@ from cotdistill.grading.equivalence.choices import choice_letter, gold_option, t
 from cotdistill.grading.equivalence.compare import Comparison
 from cotdistill.grading.equivalence.dates import read_date, same_time
 from cotdistill.grading.equivalence.meanings import same_meaning
-from cotdistill.grading.equivalence.normalize import as_words, compact, squeezed, tidy
+from cotdistill.grading.equivalence.normalize import (
+    as_words,
+    compact,
+    squeezed,
+    tidy,
+    without_option_dress,
+)
 from cotdistill.grading.equivalence.number import Written, agree, number_words, plain
 from cotdistill.grading.equivalence.parser import parse
 from cotdistill.grading.equivalence.qualifiers import (
@@ -119,7 +125,7 @@ class _Reading:
     """One answer, undressed once; its number, words and trees are read when first needed."""
 
     def __init__(self, text: str) -> None:
-        self.raw = text
+        self.raw = text = without_option_dress(text)
         self.text = tidy(text)
         self.number = plain(self.text)
         if self.number is None:

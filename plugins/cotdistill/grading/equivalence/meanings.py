@@ -43,7 +43,7 @@ _HINT = re.compile(
 )
 _LONGEST = 60  # characters
 _STATED = re.compile(
-    r"\b(?:there (?:is|are)|has|have|is|are) (?:the |an? )?(?P<what>no (?:real |valid )?"
+    r"\b(?:there (?:is|are)|has|have|is|are|can be) (?:the |an? )?(?P<what>no (?:real |valid )?"
     r"(?:solutions?|roots?)|(?:all|any) real numbers?|infinitely many(?: solutions?)?"
     r"|(?:the )?empty set)$",
     re.IGNORECASE,

@@ -70,6 +70,8 @@ _COMMA = re.compile(r"(?<=\d)\{,\}(?=\d)")  # 1{,}5: a decimal comma, thousands 
 _ROWS = re.compile(
     r"\\(?:begin|end)\s*\{(?:cases|align(?:ed)?|gather(?:ed)?|split|equation|eqnarray)\*?\}"
 )
+# one column of equations
+_COLUMN = re.compile(r"\\begin\s*\{array\}\s*\{\s*[lcr]\s*\}|(?<=\w)\s*\\end\s*\{array\}")
 _BOXED = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{(.*)\}", re.DOTALL)
 _DRESS = re.compile(r"[\\$*<`~{]")
 _POWER = re.compile(r"\w\s?\*\*\s?[\w({]")  # 2**3 is no bold type
@@ -123,6 +125,8 @@ def tidy(text: str) -> str:
         text = _DOUBLE.sub(r"\\", text)
     text = _THIN_IN_NUMBER.sub("", text)
     text = _COMMA.sub(".", text)
+    if "array" in text and "=" in text and _COLUMN.search(text):
+        text = _COLUMN.sub(" ", text).replace("\\\\", " , ")
     if _ROWS.search(text):
         text = _ROWS.sub(" ", text).replace("\\\\", " , ").replace("&", " ")
     text = _FENCES.sub(" ", _SIZES.sub(" ", text)).replace("\\!", "")
@@ -172,6 +176,21 @@ def _repeating(found: re.Match[str]) -> str:
         if copies >= 3 or (copies == 2 and (start == 0 or period > 1)):
             return rf"{whole}.{digits[:start]}\overline{{{block}}}"
     return f"{whole}.{digits}"
+
+
+_OPTION = re.compile(
+    r"\\(?:text|textbf|mathrm|mathbf|textrm)\s?\{\s?\(?([A-J])[).]\s*\}"
+    r"(?:\\[ ,;:]|\\quad|~|\s)*(?=\S)"
+)
+
+
+def without_option_dress(text: str) -> str:
+    r"""Write the mark of an option before its text plainly.
+
+    >>> without_option_dress(r"\textbf{(B)}\ 12"), without_option_dress(r"\text{(B)}")
+    ('(B) 12', '\\text{(B)}')
+    """
+    return _OPTION.sub(r"(\1) ", text) if text.startswith("\\") else text
 
 
 def _balanced(text: str) -> bool:

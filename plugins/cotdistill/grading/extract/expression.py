@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from cotdistill.grading.equivalence.meanings import meaning_of, stated_meaning
-from cotdistill.grading.extract.number import NUMBER, best_number, quantity_at
+from cotdistill.grading.extract.number import NUMBER, before_condition, best_number, quantity_at
 from cotdistill.grading.extract.spans import (
     has_prose,
     mathematics_at,
@@ -31,7 +31,12 @@ _WHOLE_VALUES = re.compile(
     r"(?<![\d:])\d{1,4}(?:\s?:\s?\d{1,4})+(?:\s?[ap]\.?\s?m\b\.?)?|\d*\s?√\s?\(?\d+\)?",
     re.IGNORECASE,
 )
+_TIME = re.compile(r"[ap]\.?\s?m", re.IGNORECASE)
 _SYMBOLS_AFTER = re.compile(r"(?:\s?(?:\*\s?)?(?:π|\\pi(?![a-z])|√\s?\(?\d+\)?|pi\b))+")
+_PLACED = re.compile(r"\s*(?:at|in|given by|equal to)\s(?:the (?:point|interval)\s)?(?=[^a-z])")
+_POWER = re.compile(r"\s*\^\s?\{?\s?[23]\s?\}?\s*")
+_FOR = re.compile(r"\b(?:for|where|provided|assuming)\s(?:that\s|all\s|every\s|any\s)*$")
+_RELATION = re.compile(r"\\(?:ne|neq|in)(?![a-z])|[≠∈]")
 _BALANCED_START = re.compile(r"[\s*_`\"“]*")
 
 
@@ -81,24 +86,39 @@ def expression_in_prose(text: str, start: int, end: int) -> Span | None:
             return _run_of(text, pieces, stop)
         return begin, stop
     for first, last in sentences_backwards(text, start, end, most=1):
-        pieces = mathematics_pieces(text, first, last)
+        if meaning := stated_meaning(text, *trimmed(text, first, last)):
+            return meaning
+        last = before_condition(text, first, last)
+        pieces = _without_domain(text, mathematics_pieces(text, first, last))
         if pieces:
             return _run_of(text, pieces, last)
-        return (
-            _predicate(text, first, last)
-            or stated_meaning(text, *trimmed(text, first, last))
-            or _best_value(text, first, last)
-        )
+        return _predicate(text, first, last) or best_value(text, first, last)
     return None
 
 
-def _best_value(text: str, start: int, end: int) -> Span | None:
+Piece = tuple[int, int, int, int]
+
+
+def _without_domain(text: str, pieces: list[Piece]) -> list[Piece]:
+    r"""Leave out the powers of units, and the domain at the end: `$f$ for $x \ne 1$`, `cm$^3$`."""
+    while len(pieces) > 1:
+        opening, inner, close, _ = pieces[-1]
+        said_for = _FOR.search(text, max(pieces[-2][3], opening - 24), opening)
+        is_domain = said_for and _RELATION.search(text, inner, close)
+        if not is_domain and not _POWER.fullmatch(text, inner, close):
+            break
+        pieces = pieces[:-1]
+    return pieces
+
+
+def best_value(text: str, start: int, end: int) -> Span | None:
     """Return the number of a sentence with what belongs to it: 12π, 2√3, 9:05 a.m."""
     best = best_number(text, start, end)
     if best is None:
         return None
     for whole in _WHOLE_VALUES.finditer(text, start, end):
-        if whole.start() <= best[0] < whole.end():
+        ends = not text[whole.end() : end].strip(" .$)*\\") or ":" not in whole[0]
+        if whole.start() <= best[0] < whole.end() and (ends or _TIME.search(whole[0])):
             return trimmed(text, *whole.span())
     if (more := _SYMBOLS_AFTER.match(text, best[1], end)) is not None:
         return best[0], more.end()
@@ -110,7 +130,8 @@ def _predicate(text: str, start: int, end: int) -> Span | None:
     verbs = list(_IS.finditer(text, start, end))
     if not verbs:
         return None
-    begin, stop = trimmed(text, verbs[-1].end(), end)
+    lead = _PLACED.match(text, verbs[-1].end(), end)
+    begin, stop = trimmed(text, lead.end() if lead else verbs[-1].end(), end)
     return (begin, stop) if begin < stop and not has_prose(text, begin, stop) else None
 
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cotdistill.grading.extract.delimiters import Statement, delimited
-from cotdistill.grading.extract.expression import expression_in_prose, expression_stated
-from cotdistill.grading.extract.letter import letter_in_prose, letter_stated
+from cotdistill.grading.extract.expression import best_value, expression_in_prose, expression_stated
+from cotdistill.grading.extract.letter import letter_at_close, letter_in_prose, letter_stated
 from cotdistill.grading.extract.number import (
     NUMBER,
     NUMBER_WORD,
@@ -51,6 +51,7 @@ _UNBARE = re.compile(
     r"\n|boxed|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0400-\u04ff\u0600-\u06ff]"
     r"|[A-Za-z]{2,}[\s\d]{0,4}:\s|[=+*/×÷-]\s*$|[.!?]\s+[A-Z]"
 )
+_NEAR = 60  # characters: a phrase that close to the end says the answer by itself
 _DIGIT_OR_WORD = re.compile(rf"\d|\\(?:frac|sqrt|pi)|{NUMBER_WORD.pattern}", re.IGNORECASE)
 
 
@@ -101,6 +102,9 @@ def extract(
     for mark in phrases:
         if mark.start >= boundary > start and (found := _at_once(text, mark, kind, options)):
             return _found(found, mark)
+    near = bool(phrases) and phrases[0].how != "arrow" and phrases[0].start > end - _NEAR
+    if kind == "letter" and not near and (letter := letter_at_close(text, boundary, end, options)):
+        return Extraction("found", letter[0], "close", letter[1:])
     for mark in marks:
         if mark.empty:
             return Extraction("no_answer", None, f"empty {mark.how}", (mark.start, mark.end))
@@ -110,6 +114,8 @@ def extract(
         if found := _stated(text, mark, kind, options):
             return _found(found, mark)
     if kind == "letter":
+        if near and (letter := letter_at_close(text, boundary, end, options)):
+            return Extraction("found", letter[0], "close", letter[1:])
         if letter := letter_of_verdicts(text, start, end, options):
             return Extraction("found", letter[0], "verdicts", letter[1:])
         if letter := letter_of_clause(text, start, end, options):
@@ -151,6 +157,8 @@ def _stated(text: str, mark: Statement, kind: Kind, options: Options | None) -> 
     delimited_whole = mark.how in ("box", "tag", "hash")
     if kind == "letter":
         letter = letter_stated(text, start, end, options)
+        if letter and mark.how == "arrow" and letter[2] - letter[1] > 1:
+            return None  # the arrow points to a value of the working, which an option has too
         return _Reading(letter[0], letter[1:]) if letter else None
     if kind == "boolean":
         return _reading(text, boolean_stated(text, start, end))
@@ -215,7 +223,7 @@ def _number_in_prose(text: str, start: int, end: int) -> tuple[int, int] | None:
     """The number of the last sentence that has one, of the last two."""
     for begin, stop in sentences_backwards(text, start, end, most=2):
         if NUMBER.search(text, begin, stop):
-            return best_number(text, begin, stop)
+            return best_value(text, begin, stop)
         if word := best_number(text, begin, stop):
             return word
     return None

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from cotdistill.grading.equivalence.normalize import without_option_dress
 from cotdistill.grading.extract.delimiters import delimited
 from cotdistill.grading.extract.number import NUMBER
 from cotdistill.grading.extract.phrases import phrased
@@ -43,7 +44,7 @@ def read_gold(gold: str, kind: Kind, has_options: bool) -> Gold:
     >>> read_gold("(D) Alina", "auto", False)
     Gold(answer='D', kind='letter')
     """
-    answer = stated_answer(gold.strip()) or gold.strip()
+    answer = without_option_dress(stated_answer(gold.strip()) or gold.strip())
     if kind == "auto":
         kind = "letter" if has_options else kind_of(answer)
     if kind == "letter":

@@ -60,7 +60,20 @@ _NOT_BEFORE = re.compile(
     re.IGNORECASE,
 )
 # A letter behind all else: on a line of its own, or behind a full stop, a comma, an equals sign.
-_LAST = re.compile(r"(?:\n\s?|(?<=[\w)])\s?[.=]\s?|(?<=\d),\s?)(?P<letter>[A-E])$")
+_LAST = re.compile(
+    r"(?:\n\s?|(?<=[\w)])\s?\.\s?|(?:\d\s?[a-z]{0,6}|[)%])\s?=\s?|(?<=\d),\s?)"
+    r"(?P<letter>[A-E])$"
+)
+# What closes a text with its choice: "Hence, C", "= 25 = C", "answer choiceE.", "so B it is".
+_AT_CLOSE = re.compile(
+    r"(?:\b(?i:hence|thus|so|therefore|imo|i think|makes|leaves)[\s,.:;\-–—]{1,3}(?P<word>[B-E])"
+    r"|(?i:\bans(?:wer)?|\boption|\bchoice|\boa)(?:\.?\s?(?i:is))?[\s.:=\-–—]{0,3}(?P<glued>[A-E])"
+    r"|(?:\d\s?[a-z]{0,6}|[)%])\s?=\s?\(?(?P<equal>[A-E])\)?"
+    r"|(?<=\d)\.(?P<dot>[B-E])|(?<=\d)\s?\.{2,3}\s?(?P<dots>[A-E])"
+    r"|\b(?P<is>[A-E])(?i:\sit\sis|\s(?:must|should)\sbe\sit))[\s.!)*]{0,4}$"
+)
+_ENDS_OF_CLOSE = ("A", "B", "C", "D", "E", "it is", "be it")
+_CLOSE = 40  # characters
 _REASON = re.compile(r"\s(?:because|since|as)\b")
 _ANOTHER = re.compile(
     rf"[*\"')\]}}$.]{{0,3}}\s?(?:,\s?(?:and|or)?|/|;|\band\b|\bor\b|&|\\text\{{\s?(?:and"
@@ -68,6 +81,7 @@ _ANOTHER = re.compile(
     rf"(?:option\s|choice\s)?[*\"'$]{{0,2}}(?:[(\[][{_LETTERS}a-j][)\]]|[{_LETTERS}](?=[\s.,;)}}*$]"
     rf"|$)(?!\s(?:is|are|was|has|can)\b)(?!['’]))"
 )
+_ANOTHER_BEFORE = re.compile(r"(?<![A-Za-z])[A-J]\)?\s?(?:or|and|/|,|&)\s?(?:option\s|choice\s)?$")
 _EITHER = re.compile(r"\b(?:either|both|neither|between|any of|all of|one of)\b", re.IGNORECASE)
 # What a text says and denies, or says of others: "not the bank", "people think it is seven".
 _DENIED = re.compile(
@@ -155,6 +169,31 @@ def letters_said(
     ]
 
 
+def letter_at_close(
+    text: str, start: int, end: int, options: Mapping[str, str] | None
+) -> Reading | None:
+    """Read the letter that a text ends in, where what is before it says that it is the choice.
+
+    >>> text = "240 - 96 = 144. Hence, C"
+    >>> letter_at_close(text, 0, len(text), None)
+    ('C', 23, 24)
+    >>> letter_at_close("It is not = C", 0, 13, None) is None
+    True
+    """
+    begin = max(start, end - _CLOSE)
+    if not text[begin:end].rstrip(" .!)*\n").endswith(_ENDS_OF_CLOSE):
+        return None
+    found = _AT_CLOSE.search(text, begin, end)
+    if found is None:
+        return None
+    name = next(group for group in _AT_CLOSE.groupindex if found[group])
+    if not _known(found[name], options) or _DENIED.search(text, begin, found.start(name)):
+        return None
+    if _ANOTHER_BEFORE.search(text, begin, found.start(name)):
+        return None
+    return found[name], *found.span(name)
+
+
 def letter_in_prose(
     text: str, start: int, end: int, options: Mapping[str, str] | None
 ) -> Reading | None:
@@ -172,7 +211,8 @@ def letter_in_prose(
     start, end = trimmed(text, start, end)
     last = _LAST.search(text, max(start, end - 6), end)
     if last is not None and _known(last["letter"], options):
-        return _reading(last)
+        denied = _DENIED.search(text, max(start, end - _CLOSE), last.start())
+        return None if denied else _reading(last)
     whole = _AT_START.match(text, start, end)
     if whole is not None and _opens_as_choice(text, whole, start, end, options):
         return whole["letter"].upper(), *whole.span("letter")

@@ -141,6 +141,17 @@ def number_stated(text: str, start: int, end: int) -> Span | None:
 _ASIDE = re.compile(
     r"\s([(\[](?=[^()\[\]]*(?:[A-Za-z]{2}|[=+*/×÷x]\s?[\d$]|\d\s?[-–−]))[^()\[\]]*[)\]])[^\d()\[\]=]*$"
 )
+_REACHED = re.compile(
+    r",?\s(?:which is\s|and is\s)?"
+    r"(?:attained|achieved|reached|obtained|occurring|when|at|for|where)"
+    r"(?:\s(?:at|when|for|if))?\s(?:\$|\\\()?[a-zA-Z]\w?\s?=",
+)
+_EXTREME = re.compile(
+    r"\b(?:max(?:imum|imal)?|min(?:imum|imal)?|largest|smallest|greatest|least|highest|lowest)\b"
+    r"[^.]{0,60}?\b(?:is|are|equals|of|becomes|=)\s?[^a-zA-Z.]{0,3}\\?[\d(a-z]"
+    r"|\b(?:max(?:imum)?|min(?:imum)?)\b[^.]{0,40}=",
+    re.IGNORECASE,
+)
 _WORKED_OUT = re.compile(r"\d[^=]*=\s?[$]?\d")  # (6 - 3 = 3): the result is in the brackets
 _SPOKEN_OPERATOR = re.compile(
     rf"\s(?:{_PART}|squared|cubed|factorial|dozen|(?:with (?:a )?)?remainder (?:of )?\d+|[rR]\s?\d+"
@@ -199,7 +210,7 @@ def best_number(text: str, start: int, end: int) -> Span | None:
     >>> text[begin:stop]
     '$26'
     """
-    end = _before_aside(text, start, end)
+    end = _before_aside(text, start, before_condition(text, start, end))
     quantities = [at for at in _QUANTITY.finditer(text, start, end) if _is_one_quantity(at)]
     if quantities:
         return quantities[-1].span()
@@ -228,6 +239,19 @@ def best_number(text: str, start: int, end: int) -> Span | None:
     if _EITHER_BEFORE.search(text, max(start, chosen[0] - 40), chosen[0]):
         return None
     return _with_operator(text, chosen, end)
+
+
+def before_condition(text: str, start: int, end: int) -> int:
+    """Where a sentence about an extreme value ends without saying where it is reached.
+
+    >>> text = "The maximum value is 9 when x = 3"
+    >>> text[: before_condition(text, 0, len(text))]
+    'The maximum value is 9'
+    """
+    where = _REACHED.search(text, start, end)
+    if where is None or not _EXTREME.search(text, start, where.start()):
+        return end
+    return where.start()
 
 
 def _before_aside(text: str, start: int, end: int) -> int:

@@ -37,6 +37,13 @@ DATE = re.compile(
     re.IGNORECASE,
 )
 _QUOTED = re.compile(r"[\"“'‘*`]{1,3}(?P<word>[^\"”*`\n]{1,80}?)[\"”'’*`]{1,3}(?=[\s.,;:!?)]|$)")
+# "Bob is the youngest": the answer is whom it is said of
+_SUBJECT = re.compile(
+    r"(?:(?:[Hh]ence|[Ss]o|[Tt]hus|[Tt]herefore|[Tt]hen),?\s)?"
+    r"(?!(?:It|He|She|This|That|There|They|We|One|So|Hence|Thus|The|Answer)\b)(?P<who>[A-Z][a-z]+)"
+    r"\s(?:is|was|must be)\s(?:therefore\s|thus\s)?the\s"
+    r"(?:\w{2,}est|most\s\w+|least\s\w+|winner|one)\b"
+)
 _FEW = 4  # words
 _PUT_QUOTED = re.compile(
     r"(?:\b(?:is|are|gets?|gives|us|be|word|string|letters|result|as)|[:=])\s{0,2}"
@@ -124,6 +131,8 @@ def text_in_prose(text: str, start: int, end: int) -> Span | None:
     if not sentences:
         return None
     first, last = trimmed(text, *sentences[0])
+    if subject := _SUBJECT.match(text, first, last):
+        return subject.span("who")
     quoted = [*_PUT_QUOTED.finditer(text, first, last)]
     if quoted:
         return quoted[-1].span("word")
