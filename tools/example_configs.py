@@ -14,7 +14,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from cotdistill.files.bundle import bundle_folder
 from cotdistill.files.yamls import dump_yaml
 from cotdistill.runfolder.generate import generate
 from cotdistill.runfolder.manifest import read_manifest
@@ -103,7 +102,7 @@ def _placed(text: str, name: str, root: Path, paths: dict[str, str]) -> str:
         text = text.replace(f"{root}/{file}", f"templates/examples/{example}")
         text = text.replace(f" {file}", f" templates/examples/{example}")
     text = text.replace(f"dataset_dir: {root}\n", "dataset_dir: dataset_info\n")
-    text = text.replace(str(bundle_folder("task_configs")), "task_configs")
+    text = text.replace(f"{root}/packaged/task_configs", "task_configs")
     text = text.replace(str(root), OUTPUTS)
     elsewhere = ELSEWHERE[name.partition("/")[0]].format(name=name)
     return ABOUT.format(elsewhere=elsewhere) + text

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from cotdistill.cli.main import main
-from cotdistill.files.bundle import bundle_folder, bundles
+from cotdistill.files.bundle import bundles
 from cotdistill.runfolder.bundles import in_recorded_bundles, recorded_bundles
 from cotdistill.runfolder.generate import generate
 from cotdistill.runfolder.job import read_declared_jobs
@@ -36,7 +36,7 @@ def test_a_study_of_their_students_rows_template_and_task_becomes_a_run_folder(
     command = f"COTDISTILL_BUNDLES={theirs} lm-eval run --config {folder}/eval/{RUN}.yaml"
     assert f"# Run it:  {command}\n" in evaluation
     assert yaml.safe_load(evaluation)["include_path"] == [
-        str(theirs / "task_configs"), str(bundle_folder("task_configs"))
+        str(folder / "packaged" / "task_configs"), str(theirs / "task_configs")
     ]  # fmt: skip
     assert len((folder / "data" / "rows.jsonl").read_text().splitlines()) == 4
     (run,) = read_manifest(folder)

@@ -22,9 +22,10 @@ DRAW = Path(__file__).parents[2] / "tools" / "draw_report.py"
 
 
 def test_the_arms_of_the_quickstart_differ_in_their_level_only() -> None:
-    arms = read_yaml(STUDY)["arms"].values()
-    assert len({arm["level"] for arm in arms}) == len(arms) == 4
-    assert len({json.dumps({**arm, "level": None}) for arm in arms}) == 1
+    arms = read_study(read_yaml(STUDY), "quickstart").arms.values()
+    assert len({arm.level for arm in arms}) == len(arms) == 4  # type: ignore[union-attr]
+    assert len({arm.model_dump_json(exclude={"level", "factors"}) for arm in arms}) == 1
+    assert [arm.factors["level"] for arm in arms] == ["answer-only", 2, 3, 6]
 
 
 def test_no_question_of_the_task_is_in_an_arm() -> None:

@@ -27,7 +27,8 @@ def test_a_paper_s_study_has_all_its_runs(name: str) -> None:
 
 def test_the_cot_factors_study_uses_every_registered_cell_once() -> None:
     study, _ = load_study("cot-factors")
-    used = [arm.dataset for arm in study.arms.values()]  # type: ignore[union-attr]
+    named = [arm.dataset for arm in study.arms.values()]  # type: ignore[union-attr]
+    used = [datasets()[name].name for name in named]  # a regular name stands for a legacy one
     assert sorted(used) == sorted(read_registrations(bundle_folder("dataset_info") / CELLS))
     cells = [datasets()[name].about.cell for name in used]
     assert Counter(cell.questions for cell in cells if cell) == {
@@ -70,8 +71,11 @@ def test_every_generated_training_file_of_a_paper_s_study_is_sound(
 def test_one_student_of_a_study_can_be_chosen_by_its_hub_id(tmp_path: Path) -> None:
     generate("learnability-gap", tmp_path / "r", ["students=[Qwen/Qwen2.5-0.5B-Instruct]"])
     assert len(list((tmp_path / "r" / "train").glob("*--full--s42.yaml"))) == 6
-    with pytest.raises(StudyError, match="no recipe trains 'gemma-2b'; add it to the 'students'"):
-        generate("learnability-gap", tmp_path / "s", ["students=[gemma-2b]"])
+    generate("learnability-gap", tmp_path / "s", ["students=[Qwen3-1.7B]"])  # below 14 B
+    assert len(list((tmp_path / "s" / "train").glob("Qwen3-1.7B--*--full--s42.yaml"))) == 6
+    narrow = ["students=[Qwen3-1.7B]", "recipes.full.students=[Llama*]"]
+    with pytest.raises(StudyError, match=r"no recipe trains 'Qwen3-1\.7B'; add it to"):
+        generate("learnability-gap", tmp_path / "t", narrow)
 
 
 def test_a_hybrid_thinker_is_told_to_keep_the_thoughts_that_the_data_has(tmp_path: Path) -> None:

@@ -3,4 +3,5 @@
 PUBLIC_MODULES = (
     "build",
     "rows",
+    "thoughts",
 )

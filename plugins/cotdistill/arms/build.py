@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from cotdistill.arms.asking import asked_row, without_dev
 from cotdistill.arms.rows import Tally, inputs_of, source_traces, trace_of_training_row
 from cotdistill.arms.shaping import with_padding, with_targets
 from cotdistill.corpus.filtering.settings import Filters
@@ -31,17 +32,21 @@ from cotdistill.studies.resolved_arm import ResolvedArm, Source, resolve_arm
 def arm_traces(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[Trace]:
     """Yield the traces of any arm in their final order, counted in a tally as they are read.
 
+    No development question of the study is among them.
+
     Raises:
         DataError: a source is missing or broken, a row cannot be trained on, no row passes the
             filter, or the mix asks for more rows than there are.
     """
     if arm.mixing:
-        return _mixed_traces(arm, folder, tally)
+        return _mixed_traces(arm, folder, tally)  # its parts have no development question
     if arm.filter:
         traces = _filtered_traces(arm, folder, tally)
     else:
         assert arm.source is not None
         traces = source_traces(_with_golds(arm.source, arm.golds), tally)
+    if arm.dev:
+        traces = without_dev(traces, arm.dev, tally)
     if arm.is_shaped:
         traces = with_targets(arm, traces, tally)
     if arm.like is not None:
@@ -232,7 +237,9 @@ def _write_arm(arm: ResolvedArm, folder: Path) -> None:
     path = folder / arm.file
     ledger_path(path).unlink(missing_ok=True)  # a file without a ledger is not a finished file
     tally = Tally()
-    count = write_rows(path, map(training_row, arm_traces(arm, folder, tally)))
+    count = write_rows(
+        path, (asked_row(trace, arm.frame) for trace in arm_traces(arm, folder, tally))
+    )
     fields = tally.fields.as_notes()
     write_ledger(
         path,

@@ -24,6 +24,8 @@ from cotdistill.studies.resolved_arm import ResolvedArm, Source
 
 COLUMNS = {"prompt": "instruction", "response": "output", "system": "system"}
 """The columns of an arm's training file by LLaMA-Factory's names; `system` is empty without one."""
+BARE = "question"
+"""The column of the question without its instruction, where the study has one."""
 _FAULTS_SHOWN = 5
 
 
@@ -45,6 +47,9 @@ def source_traces(source: Source, tally: Tally) -> Iterator[Trace]:
     """
     if source.puzzles:
         yield from _puzzle_traces(source.puzzles)
+        return
+    if source.questions:
+        yield from _answer_traces(source, tally)
         return
     rows, place = _rows(source)
     reader = RowReader(source.info)
@@ -94,7 +99,29 @@ def trace_of_training_row(raw: bytes | BadRow) -> Trace | BadRow:
         if not isinstance(row.get(column), str):
             return BadRow(f"no text in column '{column}'", str(row)[:80])
     meta = {"system": row["system"]} if row["system"] else {}
-    return Trace("", "", "train", row["instruction"], "", row["output"], meta=meta)
+    return Trace("", "", "train", bare_question(row), "", row["output"], meta=meta)
+
+
+def bare_question(row: Row) -> str:
+    """Return the question of a training row without the study's instruction.
+
+    >>> bare_question({"instruction": "1 + 1? Think.", "question": "1 + 1?", "output": "2"})
+    '1 + 1?'
+    """
+    return str(row.get(BARE, row[COLUMNS["prompt"]]))
+
+
+_ANSWERS = {"boxed": "\\boxed{{{}}}", "sentence": "The answer is {}.", "plain": "{}"}
+
+
+def _answer_traces(source: Source, tally: Tally) -> Iterator[Trace]:
+    """Yield the questions of a set with their reference answers in place of a rationale."""
+    questions = source.questions
+    assert questions is not None
+    for row in questions.rows:
+        tally.read[source.name] += 1
+        text = _ANSWERS[source.answer].format(row["gold"])
+        yield Trace(row["id"], questions.name, "train", row["question"], row["gold"], text)
 
 
 def _puzzle_traces(arm: PuzzleArm) -> Iterator[Trace]:

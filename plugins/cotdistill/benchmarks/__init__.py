@@ -6,6 +6,7 @@ PUBLIC_MODULES = (
     "evaluate",
     "guess",
     "hooks",
+    "instruction",
     "needed",
     "packaged",
     "prepare",

@@ -17,9 +17,11 @@ import itertools
 import os
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from cotdistill.benchmarks.convert import questions_of
+from cotdistill.benchmarks.instruction import instruction_words
 from cotdistill.benchmarks.packaged import benchmark as declared_benchmark
 from cotdistill.benchmarks.question import options_of
 from cotdistill.benchmarks.store import (
@@ -30,6 +32,7 @@ from cotdistill.benchmarks.store import (
     split_file,
 )
 from cotdistill.errors import DataError, Fault
+from cotdistill.files.jsonl import read_rows
 from cotdistill.grading.equivalence.equivalent import equivalent
 from cotdistill.grading.grade import Grade, grade
 from cotdistill.grading.repetition import loops
@@ -44,16 +47,20 @@ _SHOTS = 64  # worked examples that a split gives at most; nobody's context hold
 
 
 def load_questions(
-    benchmark: str,
+    benchmark: str = "",
     splits: Sequence[str] = ("test",),
     subject: str | None = None,
+    instruction: str | None = None,
+    questions_file: str | None = None,
     **_of_the_host: Any,
 ) -> dict[str, Any]:
     """Return the documents of a task as lm-eval wants them: split name → Dataset.
 
     They come from where `cotdistill prepare` put them, else from the hub; a split that only gives
-    worked examples is read no further than lm-eval could ask for. The host passes all of its model
-    arguments too, which do not matter here.
+    worked examples is read no further than lm-eval could ask for. An `instruction` (of
+    `--metadata`) replaces the task's own words; a `questions_file` of documents replaces the
+    benchmark. The host passes all of its model arguments too,
+    which do not matter here.
 
     Raises:
         NotPreparedError: neither has the questions; one line says which command brings them.
@@ -61,9 +68,18 @@ def load_questions(
     """
     from datasets import Dataset
 
+    words = instruction_words(instruction)
+    if questions_file is not None:
+        rows = [{**row, **words} for row in read_rows(Path(questions_file))]
+        return {"test": Dataset.from_list(rows)}
     return {
         split: Dataset.from_list(
-            documents(benchmark, split, subject, None if split == "test" else _SHOTS)
+            [
+                {**document, **words}
+                for document in documents(
+                    benchmark, split, subject, None if split == "test" else _SHOTS
+                )
+            ]
         )
         for split in splits
     }

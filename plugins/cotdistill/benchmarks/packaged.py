@@ -15,6 +15,7 @@ from cotdistill.errors import BundleError, Fault, MisuseError, did_you_mean
 from cotdistill.files.bundle import bundle_files, by_name
 from cotdistill.files.reread import read_when_changed
 from cotdistill.files.yamls import read_yaml
+from cotdistill.hosts.lm_eval.task_files import file_key
 
 
 def benchmark_names() -> list[str]:
@@ -51,6 +52,18 @@ def benchmark(name: str) -> Benchmark:
     if name not in files:
         raise MisuseError(f"no benchmark '{name}'; {did_you_mean(name, sorted(files))}")
     return _read_benchmark(files[name])
+
+
+def questions_asked(task_file: Path) -> int | None:
+    """Return how many questions a task asks, None where that is not declared."""
+    options = file_key(task_file, "dataset_kwargs")
+    if not isinstance(options, dict):
+        return None
+    if isinstance(options.get("rows"), int):
+        return int(options["rows"])
+    name = options.get("benchmark")
+    sizes = benchmark(name).rows.get("test", ()) if name in benchmark_names() else ()
+    return sizes[0] if sizes and "subject" not in options else None
 
 
 def _read_benchmark(path: Path) -> Benchmark:

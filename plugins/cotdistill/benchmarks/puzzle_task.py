@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from cotdistill.benchmarks.instruction import instruction_words
 from cotdistill.benchmarks.puzzles import FAMILIES, draw_puzzles
 
 
-def load_puzzles(puzzles: str, rows: int, draw: int = 0, **_of_the_host: Any) -> dict[str, Any]:
+def load_puzzles(
+    puzzles: str, rows: int, draw: int = 0, instruction: str | None = None, **_of_the_host: Any
+) -> dict[str, Any]:
     """Return the documents of a puzzle task: {"test": Dataset}; `draw` is the seed of the draw.
 
     No study can train on them: `reason.puzzles` keeps an eighth of all questions out of every
@@ -18,7 +21,9 @@ def load_puzzles(puzzles: str, rows: int, draw: int = 0, **_of_the_host: Any) ->
     """
     from datasets import Dataset
 
-    return {"test": Dataset.from_list(puzzle_documents(puzzles, rows, draw))}
+    words = instruction_words(instruction)
+    found = puzzle_documents(puzzles, rows, draw)
+    return {"test": Dataset.from_list([{**document, **words} for document in found])}
 
 
 def puzzle_documents(puzzles: str, rows: int, draw: int = 0) -> list[dict[str, Any]]:

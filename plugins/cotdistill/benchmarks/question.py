@@ -48,7 +48,7 @@ _MAY_ASK = ("input", "text", "prompt", "instruction")
 _NOT_CONTENT = frozenset((
     "instruction", "instructions", "prompt", "system", "system_prompt", "few_shot", "fewshot",
     "fewshot_examples", "examples", "chat_template", "template", "id", "unique_id", "question_id",
-    "problem_id", "idx", "doc_id", "index",
+    "problem_id", "idx", "doc_id", "index", "before", "after",
 ))  # fmt: skip
 KEY_DIGITS = 16
 _LETTERS = "ABCDEFGHIJ"  # a longer list is no list of options that a grader could read

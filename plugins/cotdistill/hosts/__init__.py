@@ -15,6 +15,7 @@ PUBLIC_MODULES = (
     "llamafactory.row_counts",
     "llamafactory.rows",
     "llamafactory.snapshot",
+    "llamafactory.thinking",
     "llamafactory.trained_with",
     "lm_eval.generated",
     "lm_eval.golds",

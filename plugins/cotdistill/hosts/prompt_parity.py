@@ -121,16 +121,25 @@ def evaluation_prompt(tokenizer: Any, evaluated: Evaluated, user: str = _USER) -
     return _prompt(tokenizer, ids[0].tolist())
 
 
+@dataclass(frozen=True)
+class Asked:
+    """One question as a training row asks it, and as a task does."""
+
+    in_training: str = _USER
+    in_evaluation: str = _USER
+
+
 def parity_fault(
-    place: str, tokenizer: Any, trained: Trained, evaluated: Evaluated
+    place: str, tokenizer: Any, trained: Trained, evaluated: Evaluated, asked: Asked | None = None
 ) -> Fault | None:
     """Return where the two prompts differ and which setting fixes it, or None if they are equal.
 
     The tokenizer must be one that training would load (or has saved); it is not changed.
     """
     tokenizer = copy.deepcopy(tokenizer)
-    wanted = training_prompt(tokenizer, trained)
-    got = evaluation_prompt(tokenizer, evaluated)
+    asked = asked or Asked()
+    wanted = training_prompt(tokenizer, trained, asked.in_training)
+    got = evaluation_prompt(tokenizer, evaluated, asked.in_evaluation)
     if got.text == wanted.text:
         return None
     at = next(
@@ -142,7 +151,9 @@ def parity_fault(
         f"the evaluation prompt differs from the training prompt at character {at}: "
         f"{_around(got.text, at)}",
         f"{_around(wanted.text, at)} as template '{trained.template}' trained it",
-        _remedy(tokenizer, trained, evaluated, wanted),
+        _remedy(tokenizer, trained, evaluated)
+        if asked.in_training == asked.in_evaluation
+        else "the question is asked in other words: generate the folder again",
     )
 
 
@@ -210,8 +221,9 @@ def _template(tokenizer: Any, trained: Trained) -> Any:
         logging.disable(before)
 
 
-def _remedy(tokenizer: Any, trained: Trained, evaluated: Evaluated, wanted: Prompt) -> str:
+def _remedy(tokenizer: Any, trained: Trained, evaluated: Evaluated) -> str:
     """Return the fewest settings that make the prompts equal, else how to change the checkpoint."""
+    wanted = training_prompt(tokenizer, trained)
     systems = dict.fromkeys(
         [evaluated.system_instruction, None, trained.system, trained.default_system]
     )

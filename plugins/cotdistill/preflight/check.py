@@ -32,6 +32,7 @@ from cotdistill.hosts.hub_commits import cached_commit
 from cotdistill.hosts.llamafactory.arguments import accepted_by_llamafactory, registrations_as_read
 from cotdistill.hosts.lm_eval.task_files import packaged_tasks
 from cotdistill.hosts.machine.program import program_fault
+from cotdistill.preflight.asked_alike import asked_otherwise, declared_differences
 from cotdistill.preflight.contamination import compare_arms
 from cotdistill.preflight.prompts import check_prompts
 from cotdistill.preflight.rows import RowReport, row_reports
@@ -39,6 +40,7 @@ from cotdistill.runfolder.bundles import in_recorded_bundles
 from cotdistill.runfolder.commands import prefixed
 from cotdistill.runfolder.generate import check_study_files, unequal_arms
 from cotdistill.runfolder.job import Job, read_declared_jobs
+from cotdistill.runfolder.kept import altered_copies
 from cotdistill.runfolder.manifest import ManifestRun, read_manifest
 from cotdistill.runfolder.moved import moved_fault
 from cotdistill.runfolder.stages import stage_called
@@ -201,8 +203,9 @@ def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> C
         *unusual_learning_rates(study),
         *_unpinned(revisions),
         *compared.notes,
+        *declared_differences(study),
     )
-    faults = (*missing, *compared.faults)
+    faults = (*missing, *compared.faults, *asked_otherwise(study, place))
     if not deep:
         return Checked((looked_at, *compared.looked_at), faults, notes=notes)
     configs = []
@@ -269,6 +272,13 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
         notes.insert(0, unequal)
     notes += unusual_learning_rates(study)
     notes += _unpinned({name: rev for run in manifest for name, rev in run.revisions.items()})
+    faults += asked_otherwise(study, str(root / "study.yaml"))
+    notes += declared_differences(study)
+    faults += [
+        Fault(str(root / name), "was edited or removed", "the file that the folder came with",
+              "generate the folder again")
+        for name in altered_copies(root)
+    ]  # fmt: skip
     compared = compare_arms(study, trained_on, root)
     looked_at += compared.looked_at
     faults += compared.faults

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 from cotdistill.arms.build import is_current
-from cotdistill.arms.rows import COLUMNS, Tally, source_traces
+from cotdistill.arms.rows import Tally, bare_question, source_traces
 from cotdistill.benchmarks.puzzle_task import puzzle_documents
 from cotdistill.benchmarks.question import question_key
 from cotdistill.benchmarks.store import prepared_splits, read_split
@@ -192,7 +192,7 @@ def _questions_of(arm: ResolvedArm, folder: Path | None) -> Iterator[str] | None
     if folder is not None:
         if not arm.has_file or not is_current(arm, folder):
             return None
-        return (row[COLUMNS["prompt"]] for row in read_rows(folder / arm.file))
+        return (bare_question(row) for row in read_rows(folder / arm.file))
     if not arm.at_hand or not arm.has_file:
         return None
     plain = [part.source for part in arm.parts or (arm,) if part.source]

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cotdistill.benchmarks.packaged import benchmark, benchmark_names
+from cotdistill.benchmarks.packaged import questions_asked
 from cotdistill.catalogue.packaged import students
 from cotdistill.errors import Fault, StudyError
 from cotdistill.files.bundle import only_bundles
 from cotdistill.files.jsonl import read_rows
-from cotdistill.hosts.lm_eval.task_files import task_key
+from cotdistill.hosts.lm_eval.task_files import task_key, tasks_behind
 from cotdistill.preflight.cost import (
     Machine,
     Method,
@@ -310,22 +310,12 @@ def _measured(path: Path) -> tuple[int, float]:
 
 def _questions(task: str, study: Study) -> int | None:
     """Return how many questions a packaged task has, or None if that is not declared."""
-    count = _benchmark_questions(task)
-    limit = study.evaluation.limit
-    if limit is not None:
-        return limit if count is None else min(limit, count)
-    return count
-
-
-def _benchmark_questions(task: str) -> int | None:
-    options = task_key(task, "dataset_kwargs")
-    if not isinstance(options, dict):
-        return None
-    if isinstance(options.get("rows"), int):
-        return int(options["rows"])
-    name = options.get("benchmark")
-    sizes = benchmark(name).rows.get("test", ()) if name in benchmark_names() else ()
-    return sizes[0] if sizes else None
+    limits = [use.limit for use in study.evaluation.tasks if use.task == task and use.limit]
+    limit = limits[0] if limits else study.evaluation.limit
+    counts = [questions_asked(path) for path in tasks_behind([task]).values()]
+    if not counts or None in counts:
+        return limit if len(counts) < 2 else None
+    return sum(min(limit or count, count) for count in counts if count is not None)
 
 
 def _repeats(task: str) -> int:

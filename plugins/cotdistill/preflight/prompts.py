@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cotdistill.arms.rows import COLUMNS, bare_question
+from cotdistill.benchmarks.instruction import frame_of
 from cotdistill.errors import Fault
 from cotdistill.files.bundle import bundle_folders
 from cotdistill.files.jsonl import Row, read_rows
 from cotdistill.files.yamls import read_yaml
 from cotdistill.hosts.lm_eval.tasks import LoadedTask, TaskBroken, TaskFolder
-from cotdistill.hosts.prompt_parity import evaluated_of, parity_fault, trained_of
+from cotdistill.hosts.prompt_parity import Asked, evaluated_of, parity_fault, trained_of
 from cotdistill.preflight.tasks import data_or_examples
 from cotdistill.runfolder.manifest import ManifestRun, read_manifest
 
@@ -51,10 +53,11 @@ def check_prompts(folder: Path) -> PromptCheck:
         trained = trained_of(train, _typical_response(first))
         trained = replace(trained, system=first.get("system") or None)
         evaluated = evaluated_of(evaluation)
+        asked = _asked(first, evaluation)
         place = _tokenizer_place(folder, run, train)
-        for task in _names(evaluation.get("tasks", [])):
+        for task in _names(evaluation.get("tasks", [])) if asked is None else ():
             tasks[task, files.data or ""] = None
-        pair = repr((place, trained, evaluated))
+        pair = repr((place, trained, evaluated, asked and asked.in_training))
         if pair in seen:
             continue
         seen.add(pair)
@@ -63,7 +66,7 @@ def check_prompts(folder: Path) -> PromptCheck:
             unchecked.append(place)
             continue
         try:
-            fault = parity_fault(f"{folder / files.eval}", tokenizer, trained, evaluated)
+            fault = parity_fault(f"{folder / files.eval}", tokenizer, trained, evaluated, asked)
         except ValueError as error:  # LLaMA-Factory does not know the template
             wrong = f"its template cannot be used ({error})"
             fault = Fault(f"{folder / files.train}:template", wrong)
@@ -71,6 +74,16 @@ def check_prompts(folder: Path) -> PromptCheck:
             faults.append(fault)
     notes = _untrained_instructions(folder, list(tasks))
     return PromptCheck(tuple(faults), tuple(notes), tuple(dict.fromkeys(unchecked)))
+
+
+def _asked(row: Row, evaluation: Row) -> Asked | None:
+    """Return a row's question as both sides ask it, None where tasks ask in their own words."""
+    metadata = evaluation.get("metadata")
+    instruction = metadata.get("instruction") if isinstance(metadata, dict) else None
+    if not isinstance(instruction, str) or not row:
+        return None
+    in_training = str(row[COLUMNS["prompt"]])
+    return Asked(in_training, frame_of(instruction).around(bare_question(row)))
 
 
 def _untrained_instructions(folder: Path, used: list[tuple[str, str]]) -> list[str]:

@@ -5,6 +5,7 @@ PUBLIC_MODULES = (
     "commands",
     "generate",
     "job",
+    "kept",
     "layout",
     "manifest",
     "moved",

@@ -11,6 +11,7 @@ from cotdistill.distill.launch import WORKER as KD_WORKER
 from cotdistill.errors import Fault, StudyError
 from cotdistill.files.bundle import RECORDED
 from cotdistill.runfolder.job import Command
+from cotdistill.studies.declared_model import EndpointModel
 from cotdistill.studies.study import Recipe, Stage, Study
 
 
@@ -98,3 +99,19 @@ def stock_evaluate_command(study: Study, backend: str, file: str) -> Command:
     ours = evaluate_command(study, backend, file)
     words = ["lm-eval", "run", "--config", file]
     return Command(tuple(prefixed(study, "evaluate", words)), ours.env, ours.gpus)
+
+
+def judge_command(study: Study, root: Path) -> Command:
+    """Return the command that asks the judge about every response of a run folder."""
+    judge = study.judge
+    assert judge is not None
+    model = study.models[judge.model]
+    assert isinstance(model, EndpointModel)
+    urls = [model.endpoint] if isinstance(model.endpoint, str) else model.endpoint
+    words = ["cotdistill", "judge", str(root / "scores"), "--model", model.model]
+    words += [word for url in urls for word in ("--endpoint", url)]
+    words += ["--audit", str(judge.audit), "--prompt", judge.prompt]
+    words += ["--max-tokens", str(judge.max_tokens)]
+    words += ["--key-env", model.key_env] if model.key_env else []
+    words += ["--cache", str(root / "judge.jsonl")]
+    return Command(tuple(prefixed(study, "judge", words)))

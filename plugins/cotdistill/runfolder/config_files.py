@@ -8,14 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cotdistill.arms.thoughts import has_thoughts
+from cotdistill.benchmarks.packaged import questions_asked
 from cotdistill.distill.paths import header_line
 from cotdistill.errors import Fault
 from cotdistill.files.atomic import sha256_of_text
-from cotdistill.files.bundle import bundle_folders
 from cotdistill.hosts.llamafactory.arguments import (
     export_argument_faults,
     training_argument_faults,
 )
+from cotdistill.hosts.llamafactory.thinking import REASONING, Thinking, same_thinking
+from cotdistill.hosts.lm_eval.task_files import tasks_behind
 from cotdistill.runfolder.commands import (
     evaluate_command,
     export_command,
@@ -25,8 +28,10 @@ from cotdistill.runfolder.commands import (
 from cotdistill.runfolder.config_text import ConfigFile, ConfigRenderer
 from cotdistill.runfolder.distillation import Block, Weights, block_of
 from cotdistill.runfolder.job import Command
+from cotdistill.runfolder.kept import TASKS, task_folders
 from cotdistill.runfolder.layout import Layout, layout_of
 from cotdistill.studies.declared_model import EndpointModel
+from cotdistill.studies.instructions import OWN
 from cotdistill.studies.learner import asked_as
 from cotdistill.studies.resolve import Resolved, Run
 from cotdistill.studies.study import Study, batch_steps
@@ -70,6 +75,8 @@ class RunConfigs:
     def __init__(self, resolved: Resolved) -> None:
         self.resolved = resolved
         self.study = resolved.study
+        self.arms = resolved.arms
+        self._has_thoughts: dict[str, bool] = {}
         self._renderers: dict[tuple[object, ...], ConfigRenderer] = {}
 
     def files(self, run: Run, layout: Layout) -> RunFiles:
@@ -121,13 +128,30 @@ class RunConfigs:
         backend = backend_of(self.study, run)
         return evaluate_command(self.study, backend, layout.absolute(layout.eval_file))
 
+    def _thinking(self, run: Run) -> Thinking:
+        """Return how thoughts are handled in a run's training and evaluation alike."""
+        _, asked = asked_as(run.student, self.study.prompt)
+        template = run.student.template
+        if template not in REASONING:
+            return Thinking(asked, None)
+        arms = [self.arms[run.arm]] if run.arm in self.arms else list(self.arms.values())
+        for arm in arms:
+            if arm.name not in self._has_thoughts:
+                self._has_thoughts[arm.name] = has_thoughts(arm)
+        thoughts = any(self._has_thoughts[arm.name] for arm in arms)
+        return same_thinking(template, asked, has_thoughts=thoughts)
+
     def _train_file(self, run: Run, layout: Layout, command: Command) -> ConfigFile:
-        key = ("train", run.student.name, run.recipe)
+        thinking = self._thinking(run)
+        key = ("train", run.student.name, run.recipe, thinking.training)
         if key not in self._renderers:
             recipe = self.study.recipes[run.recipe]
             self._renderers[key] = ConfigRenderer(
                 f"train/{recipe.template}.yaml.j2",
-                _training_context(self.study, run, layout),
+                {
+                    **_training_context(self.study, run, layout),
+                    "enable_thinking": thinking.training,
+                },
                 recipe.settings,
             )
         return self._renderers[key].render(
@@ -159,10 +183,11 @@ class RunConfigs:
 
     def _eval_file(self, run: Run, layout: Layout, scored: str) -> ConfigFile:
         backend = backend_of(self.study, run)
-        key = ("eval", run.student.name, run.recipe, run.tasks)
+        tasks = tuple((use.task, use.limit) for use in run.tasks)
+        key = ("eval", run.student.name, run.recipe, tasks)
         if key not in self._renderers:
             self._renderers[key] = ConfigRenderer(
-                f"eval/{backend}.yaml.j2", _evaluation_context(self.study, run), {}
+                f"eval/{backend}.yaml.j2", _evaluation_context(self.study, run, layout), {}
             )
         command = stock_evaluate_command(self.study, backend, layout.absolute(layout.eval_file))
         return self._renderers[key].render(
@@ -170,10 +195,20 @@ class RunConfigs:
                 "run": run.name,
                 "command": command.as_typed(),
                 "served": scored,
-                "model_args": _model_args(self.study, run, scored),
+                "model_args": self._model_args(run, scored),
                 "output_path": layout.absolute(layout.scores),
             }
         )
+
+    def _model_args(self, run: Run, scored: str) -> dict[str, Any]:
+        given = _model_args(self.study, run, scored)
+        thinking = self._thinking(run).evaluation
+        other = self.study.prompt.evaluation
+        if other and other.thinking is not None:
+            thinking = False if other.thinking == "off" else None
+        if thinking is None or backend_of(self.study, run) not in ("hf", "vllm"):
+            return given
+        return {"enable_thinking": thinking, **given}
 
 
 def backend_of(study: Study, run: Run) -> str:
@@ -206,13 +241,12 @@ def _training_context(study: Study, run: Run, layout: Layout) -> dict[str, Any]:
     recipe = study.recipes[run.recipe]
     deepspeed = layout.absolute(f"deepspeed/{recipe.deepspeed}.json")
     on_cpu = study.hardware.gpus == 0
-    system, thinking = asked_as(run.student, study.prompt)
+    system, _ = asked_as(run.student, study.prompt)
     return {
         "student": run.student.name,
         "template": run.student.template,
         "revision": run.student.revision,
         "default_system": system,
-        "enable_thinking": thinking,
         "save_steps": recipe.save_steps,
         "dataset_dir": str(layout.root),
         "deepspeed": deepspeed if recipe.deepspeed else None,
@@ -236,15 +270,20 @@ def _training_context(study: Study, run: Run, layout: Layout) -> dict[str, Any]:
     }
 
 
-def _evaluation_context(study: Study, run: Run) -> dict[str, Any]:
+def _evaluation_context(study: Study, run: Run, layout: Layout) -> dict[str, Any]:
     """Return what all evaluations of a student and recipe have in common."""
     evaluation = study.evaluation
-    include = [*map(str, bundle_folders("task_configs")), *evaluation.include_path]
+    # our own tasks are asked from the copies in the run folder; user's folders come last and win
+    include = [layout.absolute(TASKS), *map(str, task_folders()), *evaluation.include_path]
     other = study.prompt.evaluation
     system, _ = asked_as(run.student, study.prompt)  # what the student was trained with
     if other and other.system is not None:
         system = other.system
+    limit, samples = _limits(study, run)
+    asked = study.prompt.of_tasks
+    words = "" if asked == "none" else asked
     return {
+        "metadata": {} if asked == OWN else {"instruction": words},
         "tasks": [use.task for use in run.tasks],
         "include_path": include[0] if len(include) == 1 else include,
         "device": "cpu" if study.hardware.gpus == 0 else "cuda:0",
@@ -254,13 +293,26 @@ def _evaluation_context(study: Study, run: Run) -> dict[str, Any]:
         "num_fewshot": evaluation.num_fewshot,
         "generation": dict(evaluation.generation),
         "run_programs": evaluation.run_programs,
-        "limit": _limit(study, run),
+        "limit": limit,
+        "samples": samples,
     }
 
 
-def _limit(study: Study, run: Run) -> int | None:
-    limits = {use.limit or study.evaluation.limit for use in run.tasks}
-    return limits.pop() if len(limits) == 1 else None
+def _limits(study: Study, run: Run) -> tuple[int | None, dict[str, list[int]]]:
+    """Return lm-eval's `limit`, or its `samples` where tasks have limits of their own.
+
+    Tasks that are not in `samples` are asked in full.
+    """
+    limits = {use.task: use.limit or study.evaluation.limit for use in run.tasks}
+    if len(set(limits.values())) == 1:
+        return next(iter(limits.values())), {}
+    folders = [Path(folder) for folder in study.evaluation.include_path]
+    samples: dict[str, list[int]] = {}
+    for task, limit in limits.items():
+        for member, path in tasks_behind([task], folders).items() if limit else ():
+            known = questions_asked(path)
+            samples[member] = list(range(min(limit or 0, known or limit or 0)))
+    return None, samples
 
 
 def _dtype(study: Study, run: Run) -> str:

@@ -36,6 +36,13 @@ from cotdistill.runfolder.config_files import (
 )
 from cotdistill.runfolder.distillation import distillation_faults
 from cotdistill.runfolder.job import JOBS, JobId, in_order, jobs_text
+from cotdistill.runfolder.kept import (
+    KeptFiles,
+    changed_since,
+    kept_files,
+    write_dev_tasks,
+    write_kept,
+)
 from cotdistill.runfolder.layout import Layout, layout_of
 from cotdistill.runfolder.manifest import (
     MANIFEST,
@@ -91,9 +98,10 @@ def generate(name_or_path: str, folder: Path | None = None, sets: Sequence[str] 
             raise FaultsError(taken)
         _refuse_overwriting(checked, Path(place), root)
         before = _manifest_before(root)
-        manifest = _write(checked, root)
         note = version_note(name_or_path)
-        return _difference(checked, root, before, manifest, [note] if note else [])
+        notes = [*([note] if note else []), *changed_since(root, checked.kept)]
+        manifest = _write(checked, root)
+        return _difference(checked, root, before, manifest, notes)
 
 
 @dataclass(frozen=True)
@@ -103,6 +111,7 @@ class CheckedStudy:
     resolved: Resolved
     files: tuple[tuple[Run, Layout, RunFiles], ...]
     jobs: tuple[Declared, ...]  # each after those that it waits for
+    kept: KeptFiles
     notes: tuple[str, ...]  # not faults, but worth knowing
 
     @property
@@ -131,10 +140,11 @@ def check_study_files(study: Study, place: str, root: Path) -> CheckedStudy:
         files.append((run, layout, made))
     if faults:
         raise FaultsError(faults)
-    declared = declared_jobs(StudyFiles(resolved, root, tuple(files)))
+    kept = kept_files(resolved.study, resolved.sets)
+    declared = declared_jobs(StudyFiles(resolved, root, tuple(files), kept))
     by_id = {one.job.id: one for one in declared}
     jobs = tuple(by_id[job.id] for job in in_order(one.job for one in declared))
-    return CheckedStudy(resolved, tuple(files), jobs, tuple(notes))
+    return CheckedStudy(resolved, tuple(files), jobs, kept, tuple(notes))
 
 
 def _refuse_overwriting(checked: CheckedStudy, study_file: Path, root: Path) -> None:
@@ -199,6 +209,8 @@ def _write(checked: CheckedStudy, root: Path) -> list[ManifestRun]:
         if arm.has_file and arm.at_hand:
             write_arm(arm, root)
     _write_shared(checked, root)
+    write_kept(root, checked.kept)
+    write_dev_tasks(root, study, checked.resolved.sets)
     texts: dict[str, dict[str, str]] = {"train": {}, "export": {}, "eval": {}}
     for declared in checked.jobs:
         if declared.text is not None and declared.job.file is not None:

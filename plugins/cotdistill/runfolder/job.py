@@ -63,9 +63,9 @@ class Job:
 
     `command` is empty where cotdistill itself does the work; `own` is then the command that starts
     it in another environment, or empty. `file` is the configuration file that decides the result,
-    `sha256` its hash; `declared` is a hash of what has no file. `output` and `file` are relative to
-    the run folder. A `gate` only looks at what others made and lets the jobs after it run or not:
-    they wait for it, and are not made from it. `inputs` are the rows and the student that a
+    `sha256` its hash; `declared` is a hash of what is not in it. `output` and `file` are relative
+    to the run folder. A `gate` only looks at what others made and lets the jobs after it run or
+    not: they wait for it, and are not made from it. `inputs` are the rows and the student that a
     training reads, as far as they lie in the folder. `asks` is what it costs where a model is
     asked; training is priced by `plan`.
     """

@@ -123,7 +123,7 @@ def settings_digest(folder: Path, job: Job) -> str:
         wrong = f"cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8'})"
         raise DataError(Fault(str(path), wrong, "", "generate the folder again")) from error
     first = next((i for i, line in enumerate(lines) if not line.startswith("#")), 0)
-    text = "\n".join(lines[first:]).replace(str(folder), ".")
+    text = "\n".join(lines[first:]).replace(str(folder), ".") + (job.declared or "")
     return hashlib.sha256(text.encode()).hexdigest()
 
 

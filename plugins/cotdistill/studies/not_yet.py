@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cotdistill.errors import Fault
-from cotdistill.studies.arm import AnswersArm
 from cotdistill.studies.declared_model import MergedModel
 from cotdistill.studies.study import Study
 
@@ -17,9 +16,6 @@ from cotdistill.studies.study import Study
 def verbs_to_come(study: Study, place: str) -> Iterator[Fault]:
     """Yield a fault for each key whose verb this version does not have."""
     waiting: list[tuple[str, str]] = []
-    for name, arm in study.arms.items():
-        if isinstance(arm, AnswersArm):
-            waiting.append((f"arms.{name}.answers", "teach"))
     for name, model in study.models.items():
         if isinstance(model, MergedModel):
             waiting.append((f"models.{name}.merge", "merge"))

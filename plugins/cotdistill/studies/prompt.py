@@ -11,8 +11,10 @@ from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
 
+from cotdistill.benchmarks.instruction import Frame, frame_of
 from cotdistill.schema import Shape, key
 
+Answer = Literal["boxed", "sentence", "plain"]
 Thinking = Literal["data", "on", "off"]
 _ABOUT_INSTRUCTION = (
     "none, task (as each task's own file says), a file of templates/prompts/ask/, or the words"
@@ -46,7 +48,7 @@ class Prompt(Shape):
         "off: no thoughts; on: thoughts are asked for; data: as the training rows have them",
         "off",
     )
-    answer: Literal["boxed", "sentence", "plain"] = key(
+    answer: Answer = key(
         "sentence",
         "how `answers:` arms state an answer: \\boxed{5}, The answer is 5., or 5",
         "boxed",
@@ -65,6 +67,11 @@ class Prompt(Shape):
                 "evaluation: {instruction: task} if the tasks are to ask in their own words"
             )
         return self
+
+    @property
+    def frame(self) -> Frame:
+        """The words around the questions of training rows; those of a resolved study are known."""
+        return frame_of("" if self.instruction == "none" else self.instruction)
 
     @property
     def of_tasks(self) -> str:

@@ -21,8 +21,11 @@ from cotdistill.studies.evaluation_limits import (
     evaluation_faults,
     generation_budget,
 )
+from cotdistill.studies.instructions import OWN, words_of
 from cotdistill.studies.learner import Learner, evaluated_models, learner_of, named_models
 from cotdistill.studies.not_yet import verbs_to_come
+from cotdistill.studies.prompt import Prompt
+from cotdistill.studies.question_sets import QuestionSet, question_sets
 from cotdistill.studies.references import reference_faults
 from cotdistill.studies.resolved_arm import ResolvedArm, arms_and_faults, missing_file_faults
 from cotdistill.studies.selection import chooses_student, is_size, meets
@@ -76,6 +79,7 @@ class Resolved:
     learners: tuple[Learner, ...]
     arms: Mapping[str, ResolvedArm]
     runs: tuple[Run, ...]
+    sets: Mapping[str, QuestionSet] = field(default_factory=dict)
 
 
 def student_folder(student: str, arm: str) -> str:
@@ -94,11 +98,13 @@ def resolve(study: Study, place: str) -> Resolved:
     learners = _learners(study, place, faults)
     study = study.model_copy(
         update={
+            "prompt": _prompt_in_words(study, place, faults),
             "models": named_models(learners, study.models),
             "students": [learner.name for learner in learners] or study.students,
         }
     )
     others = _other_models(study, place, faults)
+    sets, _ = question_sets(study, place)  # its faults are among those of the arms
     arms, arm_faults = arms_and_faults(study, place)
     faults += arm_faults
     faults += [fault for arm in arms.values() for fault in missing_file_faults(arm, place)]
@@ -119,7 +125,7 @@ def resolve(study: Study, place: str) -> Resolved:
     faults += _unasked(runs, place)
     if faults:
         raise StudyError(dict.fromkeys(faults))
-    return Resolved(study, tuple(learners), arms, runs)
+    return Resolved(study, tuple(learners), arms, runs, sets)
 
 
 def _runs(study: Study, learners: list[Learner], others: list[Learner]) -> Iterator[Run]:
@@ -199,6 +205,22 @@ def _twice(runs: tuple[Run, ...], place: str) -> list[Fault]:
         for name, count in seen.items()
         if count > 1
     ]
+
+
+def _prompt_in_words(study: Study, place: str, faults: list[Fault]) -> Prompt:
+    """Return the prompt with the words of its instructions in place of their names."""
+    prompt = study.prompt
+    try:
+        words = words_of(prompt.instruction, f"{place}:prompt.instruction")
+        changed: dict[str, object] = {"instruction": words or "none"}
+        other = prompt.evaluation
+        if other and other.instruction not in (None, OWN):
+            asked = words_of(str(other.instruction), f"{place}:prompt.evaluation.instruction")
+            changed["evaluation"] = other.model_copy(update={"instruction": asked or "none"})
+    except FaultsError as error:
+        faults += error.faults
+        return prompt
+    return prompt.model_copy(update=changed)
 
 
 def _learners(study: Study, place: str, faults: list[Fault]) -> list[Learner]:

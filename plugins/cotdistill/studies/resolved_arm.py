@@ -9,18 +9,19 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cotdistill import __version__
+from cotdistill.benchmarks.instruction import Frame
 from cotdistill.catalogue.packaged import datasets
 from cotdistill.catalogue.registration import Registration
 from cotdistill.corpus.mixing.settings import Mixing
 from cotdistill.corpus.records.shape import ReadColumns, SourceInfo
 from cotdistill.corpus.records.sources import neighbouring_gold_files
 from cotdistill.corpus.records.target import Target
-from cotdistill.errors import Fault, StudyError, did_you_mean
+from cotdistill.errors import Fault, FaultsError, StudyError, did_you_mean
 from cotdistill.files.hashes import FileHashes
 from cotdistill.studies.arm import (
     AnswersArm,
@@ -35,9 +36,11 @@ from cotdistill.studies.arm import (
     TeachArm,
     UntouchedArm,
 )
+from cotdistill.studies.prompt import Answer
+from cotdistill.studies.question_sets import QuestionSet, dev_keys, question_sets
 from cotdistill.studies.study import Study
 
-WITHOUT_ROWS = (UntouchedArm, AnswersArm)
+WITHOUT_ROWS = (UntouchedArm,)
 """Arms whose rows are not read from a source."""
 
 
@@ -55,8 +58,8 @@ class Source:
     """Where the rows of an arm that is no mix come from.
 
     It is a local file (`path`, of a registered dataset or not), a dataset on a hub (`registration`
-    and no `path`), made by rule (`puzzles`), or `made` by a job in the run folder, which gives the
-    `path` once that is known.
+    and no `path`), made by rule (`puzzles`), the reference answers of `questions`, or `made` by a
+    job in the run folder, which gives the `path` once that is known.
     """
 
     name: str
@@ -65,6 +68,8 @@ class Source:
     puzzles: PuzzleArm | None = None
     info: SourceInfo = field(default_factory=SourceInfo)
     drop_missing: bool = False
+    questions: QuestionSet | None = None
+    answer: Answer = "sentence"
     revision: str | None = None
     made: str | None = None
 
@@ -90,7 +95,8 @@ class ResolvedArm:
     An arm is either one `source`, with a filter or without, or the mix of its `parts`. `paired` are
     the sources of the other arms whose questions the filter asks for, `golds` the files that filter
     and target take reference answers from. `target` says how its texts end, `like` is the arm whose
-    lengths `pad` takes. `file` is where its rows go, relative to the run folder.
+    lengths `pad` takes. `frame` are the words around its questions, `dev` the keys of the questions
+    that no arm is trained on. `file` is where its rows go, relative to the run folder.
     """
 
     name: str
@@ -106,6 +112,8 @@ class ResolvedArm:
     pad: Padding | None = None
     like: ResolvedArm | None = None
     added: tuple[ResolvedArm, ...] = ()
+    frame: Frame = field(default_factory=Frame)
+    dev: frozenset[str] = frozenset()
     hashes: FileHashes = field(default_factory=FileHashes, compare=False, repr=False)
 
     @property
@@ -138,6 +146,8 @@ class ResolvedArm:
         It cannot ask a hub for a revision, so rows with one get a file as well.
         """
         if self.mixing or self.filter or self.is_shaped or not self.source:
+            return True
+        if self.frame or self.dev:
             return True
         source = self.source
         return bool(source.path or source.puzzles or source.revision or source.made)
@@ -176,7 +186,9 @@ class ResolvedArm:
         hashes = [(name, self.hashes.of(path) if path.is_file() else None) for name, path in files]
         like = [arm.like.digest for arm in arms if arm.like]
         like += [arm.digest for arm in self.added]
-        text = json.dumps([declared, hashes, __version__, *like], sort_keys=True)
+        asked = [vars(self.frame)] if self.frame else []
+        held_out = sorted(self.dev)
+        text = json.dumps([declared, hashes, __version__, *like, *asked, *held_out], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -238,11 +250,22 @@ class _Finder:
         self.hashes = FileHashes()
         self.known: dict[str, ResolvedArm] = {}
         self.registered = datasets()
+        self.sets, faults = question_sets(study, place)
+        self.faults += faults
+        self.frame, self.dev = study.prompt.frame, self._dev()
+
+    def _dev(self) -> frozenset[str]:
+        try:
+            return dev_keys(self.sets)
+        except FaultsError as error:
+            self.faults += error.faults
+            return frozenset()
 
     def arm(self, name: str) -> ResolvedArm:
         """Return one arm of the study, without what was not found."""
         if name not in self.known:
-            self.known[name] = self._arm(name, self.study.arms[name], f"data/{name}.jsonl")
+            found = self._arm(name, self.study.arms[name], f"data/{name}.jsonl")
+            self.known[name] = replace(found, frame=self.frame, dev=self.dev)
         return self.known[name]
 
     def _arm(self, name: str, declared: Arm, file: str) -> ResolvedArm:
@@ -339,7 +362,8 @@ class _Finder:
             return self.arm(name)
         registered = self.registered
         if name in registered:
-            return self._arm(name, DatasetArm(dataset=name), f"data/sources/{name}.jsonl")
+            found = self._arm(name, DatasetArm(dataset=name), f"data/sources/{name}.jsonl")
+            return replace(found, frame=self.frame, dev=self.dev)
         hint = did_you_mean(name, [*self.study.arms, *registered])
         self.faults.append(Fault(where, f"unknown source '{name}'", "", hint))
         return None
@@ -379,6 +403,10 @@ class _Finder:
                 stage = "teach" if isinstance(declared, TeachArm) else "sample"
                 info = SourceInfo(name, answers_are_targets=True)
                 return Source(name, info=info, made=made_file(stage, name))
+            case AnswersArm():
+                found = self.sets.get(declared.answers)
+                answer = self.study.prompt.answer
+                return Source(name, found.path, questions=found, answer=answer) if found else None
             case PuzzleArm():
                 self.faults += puzzle_faults(declared, where)
                 return Source(name, puzzles=declared)

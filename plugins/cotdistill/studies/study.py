@@ -111,6 +111,9 @@ class TaskUse(Shape):
     task: str = key(..., "a task of `cotdistill list tasks`, or of lm-eval", "cot_svamp")
     limit: int | None = key(None, "only its first questions", 500, ge=1)
     when: When | None = key(None, _ABOUT_WHEN, {"questions": "SVAMP"})
+    own_words: bool = key(
+        False, "asked in the words of its own file, whatever prompt: says, on purpose", True
+    )
 
 
 class Evaluation(Shape):

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from cotdistill.errors import MisuseError
 from cotdistill.files.journal import Journal
+from cotdistill.hosts.lm_eval.task_files import is_kept
 from cotdistill.hosts.replaced import replaced
 
 
@@ -72,7 +73,9 @@ def run_lm_eval(
 
     def manager(include_path: Any = None, **given: Any) -> Any:
         theirs = include_path if isinstance(include_path, list | tuple) else [include_path]
-        paths = dict.fromkeys([*map(str, folders), *(str(path) for path in theirs if path)])
+        given_paths = [str(path) for path in theirs if path]
+        kept = any(is_kept(Path(path)) for path in given_paths)  # a run folder has its own copies
+        paths = dict.fromkeys([*([] if kept else map(str, folders)), *given_paths])
         return real_manager(
             include_path=list(paths), **{**given, "include_defaults": with_upstream}
         )

@@ -15,6 +15,9 @@ from cotdistill.errors import Fault, FaultsError
 from cotdistill.files.bundle import bundle_folders, by_name
 from cotdistill.files.yamls import read_yaml
 
+KEPT = "kept.json"
+"""The file next to a run folder's copies of packaged tasks, which says what they are."""
+
 
 def task_key(task: str, key: str) -> Any:
     """Return a key of a packaged task, or of what it includes; None where nobody sets it.
@@ -92,7 +95,8 @@ _TAGS = re.compile(r"^tag:[ \t]*(.*)((?:\n[ \t]*- .*)*)", re.MULTILINE)
 def packaged_tasks(more: Iterable[Path] = ()) -> dict[str, Path]:
     """Return every task, group and tag of the bundles' folders and of `more`, with its file.
 
-    A tag is in many files, and leads to the first of them.
+    A tag is in many files, and leads to the first of them. A run folder's copies of packaged tasks
+    come before the packaged ones.
 
     Raises:
         BundleError: two files have a task or group of one name, of which lm-eval would take one.
@@ -100,11 +104,22 @@ def packaged_tasks(more: Iterable[Path] = ()) -> dict[str, Path]:
     >>> all(path.suffix == ".yaml" for path in packaged_tasks().values())
     True
     """
+    given = [path.resolve() for path in more]
+    kept = [folder for folder in given if is_kept(folder)]
+    others = [folder for folder in given if folder not in kept]
+    found = _tasks_of([*bundle_folders("task_configs"), *others])
+    return {**found, **_tasks_of(kept)} if kept else found
+
+
+def is_kept(folder: Path) -> bool:
+    """Whether a folder of tasks holds a run folder's copies of packaged ones."""
+    return (folder.parent / KEPT).is_file()
+
+
+def _tasks_of(folders: Iterable[Path]) -> dict[str, Path]:
     tasks: list[tuple[str, Path]] = []
     tags: dict[str, Path] = {}
-    for folder in dict.fromkeys(
-        [*bundle_folders("task_configs"), *(path.resolve() for path in more)]
-    ):
+    for folder in dict.fromkeys(folders):
         for path in sorted(folder.rglob("*.yaml")):
             text = path.read_text(encoding="utf-8", errors="replace")
             tasks += [(match.group(2), path) for match in _NAMED.finditer(text)]

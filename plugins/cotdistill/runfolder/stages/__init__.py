@@ -13,6 +13,7 @@ from cotdistill.runfolder.stages.ask import SAMPLE, TEACH
 from cotdistill.runfolder.stages.collect import COLLECT
 from cotdistill.runfolder.stages.evaluate import EVALUATE
 from cotdistill.runfolder.stages.export import EXPORT
+from cotdistill.runfolder.stages.judge import JUDGE
 from cotdistill.runfolder.stages.prepare import PREPARE
 from cotdistill.runfolder.stages.stage import Declared, Stage, StudyFiles
 from cotdistill.runfolder.stages.train import TRAIN
@@ -27,7 +28,7 @@ __all__ = [
     "stage_called",
 ]
 
-STAGES: tuple[Stage, ...] = (TEACH, SAMPLE, PREPARE, TRAIN, EXPORT, EVALUATE, COLLECT)
+STAGES: tuple[Stage, ...] = (TEACH, SAMPLE, PREPARE, TRAIN, EXPORT, EVALUATE, JUDGE, COLLECT)
 _BY_NAME = {stage.name: stage for stage in STAGES}
 
 

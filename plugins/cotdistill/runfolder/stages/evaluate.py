@@ -11,7 +11,11 @@ from cotdistill.runfolder.stages.stage import Declared, Stage, StudyFiles
 
 
 def _jobs(files: StudyFiles) -> Iterator[Declared]:
+    digests: dict[tuple[str, ...], str] = {}
     for run, layout, made in files.runs:
+        tasks = tuple(use.task for use in run.tasks)
+        if tasks not in digests:
+            digests[tasks] = files.kept.digest(tasks)
         command = made.evaluate_command
         needs: tuple[tuple[str, str], ...] = ()
         if made.export:
@@ -22,7 +26,7 @@ def _jobs(files: StudyFiles) -> Iterator[Declared]:
             Job(
                 "evaluate", run.name, command=command.command, env=command.env, gpus=command.gpus,
                 file=layout.eval_file, sha256=sha256_of_text(made.evaluate.text),
-                output=layout.scores, arm=run.arm, needs=needs,
+                declared=digests[tasks], output=layout.scores, arm=run.arm, needs=needs,
             ),
             made.evaluate.text,
         )  # fmt: skip

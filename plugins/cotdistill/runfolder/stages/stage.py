@@ -11,6 +11,7 @@ from cotdistill.runfolder.job import Job
 
 if TYPE_CHECKING:
     from cotdistill.runfolder.config_files import RunFiles
+    from cotdistill.runfolder.kept import KeptFiles
     from cotdistill.runfolder.layout import Layout
     from cotdistill.studies.resolve import Resolved, Run
 
@@ -22,6 +23,7 @@ class StudyFiles:
     resolved: Resolved
     root: Path
     runs: tuple[tuple[Run, Layout, RunFiles], ...]
+    kept: KeptFiles
 
 
 @dataclass(frozen=True)

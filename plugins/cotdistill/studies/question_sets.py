@@ -1,0 +1,125 @@
+"""The question sets of a study: their questions, and which of them are kept for development.
+
+A question is chosen for development by a hash of its words and the set's seed, so that it does not
+matter in which file, order or wording of its label it comes. No arm is trained on it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cotdistill.benchmarks.packaged import benchmark_names
+from cotdistill.benchmarks.question import question_key, with_ids
+from cotdistill.benchmarks.store import prepared_splits, read_split, split_file
+from cotdistill.errors import DataError, Fault, FaultsError, StudyError, did_you_mean
+from cotdistill.files.jsonl import read_rows
+from cotdistill.grading.kinds import Kind
+from cotdistill.studies.questions import Questions
+from cotdistill.studies.study import Study
+
+Record = Mapping[str, Any]
+_SCALE = 1 << 64
+
+
+@dataclass(frozen=True)
+class QuestionSet:
+    """One question set: the file that it is in, and how much of it is for development."""
+
+    name: str
+    declared: Questions
+    path: Path
+
+    @functools.cached_property
+    def rows(self) -> tuple[Record, ...]:
+        """Its questions with their reference answers.
+
+        Raises:
+            DataError: the file is broken, or rows have no question or no answer.
+        """
+        if self.declared.benchmark is not None:
+            return tuple(read_split(self.declared.benchmark, self.declared.split))
+        return tuple(_records(self.path, self.name))
+
+    @functools.cached_property
+    def dev(self) -> tuple[Record, ...]:
+        """The development questions, in the order of the file."""
+        keys = self.dev_keys
+        return tuple(row for row in self.rows if question_key(row["question"], "words") in keys)
+
+    @functools.cached_property
+    def dev_keys(self) -> frozenset[str]:
+        """The keys of the development questions: a share of all, or the so many of least hash."""
+        keys = dict.fromkeys(question_key(row["question"], "words") for row in self.rows)
+        ranks = {key: _rank(key, self.declared.seed) for key in keys}
+        if self.declared.dev < 1:
+            limit = int(self.declared.dev * _SCALE)
+            return frozenset(key for key, rank in ranks.items() if rank < limit)
+        least = sorted(ranks, key=lambda key: ranks[key])[: int(self.declared.dev)]
+        return frozenset(least)
+
+
+def question_sets(study: Study, place: str) -> tuple[dict[str, QuestionSet], list[Fault]]:
+    """Return the question sets of a study that are here, and why others are not."""
+    found: dict[str, QuestionSet] = {}
+    faults: list[Fault] = []
+    for name, declared in study.questions.items():
+        where = f"{place}:questions.{name}"
+        try:
+            found[name] = QuestionSet(name, declared, _path_of(declared, where))
+        except FaultsError as error:
+            faults += error.faults
+    return found, faults
+
+
+def dev_keys(sets: Mapping[str, QuestionSet]) -> frozenset[str]:
+    """Return the keys of all development questions of a study; reads the sets that have some."""
+    return frozenset(key for one in sets.values() if one.declared.dev for key in one.dev_keys)
+
+
+def _path_of(declared: Questions, where: str) -> Path:
+    if declared.file is not None:
+        path = Path(declared.file)
+        if not path.is_file():
+            raise StudyError(Fault(f"{where}.file", f"no such file {path}"))
+        return path
+    name = str(declared.benchmark)
+    if name not in benchmark_names():
+        hint = did_you_mean(name, list(benchmark_names()))
+        raise StudyError(Fault(f"{where}.benchmark", f"no benchmark '{name}'", "", hint))
+    if declared.split not in prepared_splits(name):
+        wrong = f"the split '{declared.split}' of {name} is not prepared"
+        remedy = f"type: cotdistill prepare {name} --split {declared.split}"
+        raise StudyError(Fault(where, wrong, "", remedy))
+    return split_file(name, declared.split)
+
+
+def _records(path: Path, name: str) -> Iterator[Record]:
+    """Yield the rows of a file as records of questions."""
+    faults = []
+    rows = []
+    for number, row in enumerate(read_rows(path), start=1):
+        question, gold = row.get("question"), row.get("gold", row.get("answer"))
+        if not isinstance(question, str) or not question.strip() or gold in (None, ""):
+            wrong = "no question or no reference answer"
+            faults.append(Fault(f"{path}: row {number}", wrong, "the keys question and gold"))
+            continue
+        kind: Kind = row.get("kind", "number")
+        rows.append({**row, "question": question, "gold": str(gold), "kind": kind})
+    if faults:
+        raise DataError(faults[:5])
+    yield from with_ids(name, rows)
+
+
+def _rank(key: str, seed: int) -> int:
+    digest = hashlib.sha256(f"dev {seed} {key}".encode()).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
+def dev_document(row: Record, fields: Sequence[str]) -> dict[str, Any]:
+    """Return a development question as a task's document: without its rationale."""
+    return {**{name: row.get(name) for name in fields}, "split": "dev", "rationale": None}
