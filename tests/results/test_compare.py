@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cotdistill.errors import DataError
+from cotdistill.errors import DataError, MisuseError
 from cotdistill.results.compare import compare, comparison_table
 from cotdistill.stats.significance import mcnemar
 from run_folder import STAMP, add_scores
@@ -166,7 +166,7 @@ def test_questions_of_only_one_run_are_counted(tmp_path: Path) -> None:
     assert "could not be checked" not in "".join(warnings)
     with pytest.raises(DataError, match="no task in common"):
         compare([one, scores(tmp_path, "c", [True], task="other")])
-    with pytest.raises(DataError, match="two or more runs"):
+    with pytest.raises(MisuseError, match="two or more runs"):
         compare([one])
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from chromium import chromium, visit
-from cotdistill.catalogue.packaged import datasets
 from cotdistill.errors import DataError
 from cotdistill.results.collect import collect
-from cotdistill.results.matrix import as_latex, matrix
+from cotdistill.results.matrix import matrix
 from cotdistill.results.report.charts import dots
 from cotdistill.results.report.gap_charts import gap_figures
+from cotdistill.results.report.latex import as_latex
 from cotdistill.results.report.report import report
 from cotdistill.results.report.sample_browser import (
     FEWEST,
@@ -39,7 +39,8 @@ def folder(tmp_path: Path) -> Path:
     for arm, right in [("answer-only", 5), ("level2", 20), ("level3", 30), ("level6", 40)]:
         for seed in (1, 2):
             run = f"tiny--{arm}--full--s{seed}"
-            add_run(here, run, arm, seed=seed)
+            level = {} if arm == "answer-only" else {"level": int(arm[-1])}
+            add_run(here, run, arm, seed=seed, factors=level)
             add_training(here, run)
             add_scores(here, run, [number < right for number in range(80)])
     write_study(here, {"level6": {"file": "l6.jsonl"}}, about="<b>levels</b>")
@@ -66,7 +67,9 @@ def test_the_latex_table_has_a_row_an_arm_and_escapes_names(folder: Path) -> Non
     assert text.count(r"\\") == 5
     assert r"50\% of\_it" in text
     assert r"\downarrow" in text
-    assert r"$50.0^{61.2}_{38.8}" in text
+    assert r"$\mathbf{50.0}^{61.2}_{38.8}" in text  # the highest of its student
+    assert text.count(r"\mathbf") == 1
+    assert r"\label{tab:results}" in text
 
 
 def browsed_in(folder: Path, characters: int) -> Browsed:
@@ -97,7 +100,8 @@ def test_every_picture_is_xml_with_a_title_and_a_file(folder: Path) -> None:
     report(folder)
     files = sorted((folder / "report" / "figures").glob("*.svg"))
     names = [path.stem for path in files]
-    assert names == ["score-by-level", "scores-digits", "training-loss"]
+    assert names == ["curve-student-level-digits", "scores-digits", "training-loss"]
+    assert names == sorted(path.stem for path in (folder / "report" / "figures").glob("*.csv"))
     for path in files:
         root = ET.fromstring(path.read_text(encoding="utf-8"))
         assert root.find("{http://www.w3.org/2000/svg}title") is not None
@@ -152,22 +156,10 @@ def test_runs_of_another_engine_are_warned_of_in_the_table_and_on_the_page(folde
     path.write_text(json.dumps(logged | {"config": {"model": "vllm"}}))
     other = next((folder / "scores" / "tiny--level3--full--s1").rglob("results_*.json"))
     other.write_text(json.dumps(logged | {"config": {"model": "hf"}}))
-    table = report(folder).table
+    table = report(folder).runs
     assert "digits: engine differs between runs" in table.notes[-1]
     page = (folder / "report" / "report.html").read_text(encoding="utf-8")
     assert page.count("engine differs between runs") == 1
-
-
-def test_the_teachers_of_the_same_cell_are_drawn_together(tmp_path: Path) -> None:
-    named = [name for name in datasets() if "level3" in name and "auqa" in name.lower()]
-    arms = dict(zip(named[:2], (9, 5), strict=True))
-    for arm, right in arms.items():
-        add_run(tmp_path, arm, arm)
-        add_training(tmp_path, arm)
-        add_scores(tmp_path, arm, [number < right for number in range(10)])
-    write_study(tmp_path, {arm: {"dataset": arm} for arm in arms})
-    report(tmp_path)
-    assert len(list((tmp_path / "report" / "figures").glob("teachers-*-digits.svg"))) == 1
 
 
 def test_the_learnability_gap_is_drawn_with_the_interval_of_the_paired_difference(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cotdistill.runfolder.job import Command
 from cotdistill.runfolder.manifest import (
     MANIFEST,
+    Factor,
     Files,
     Hashes,
     ManifestRun,
@@ -43,11 +45,39 @@ def manifest_run(
     )
 
 
-def add_run(folder: Path, run: str, arm: str, student: str = "tiny", seed: int = 42) -> None:
+def add_run(
+    folder: Path,
+    run: str,
+    arm: str,
+    student: str = "tiny",
+    seed: int = 42,
+    *,
+    factors: Mapping[str, Factor] | None = None,
+    recipe: str = "full",
+) -> None:
     """Add a line to the manifest."""
     folder.mkdir(parents=True, exist_ok=True)
+    made = manifest_run(run, arm, student, seed)
+    if factors is not None:  # a manifest of this version, which has its commands elsewhere
+        made = replace(made, factors=factors, stages=None)
     with (folder / MANIFEST).open("a", encoding="utf-8") as stream:
-        stream.write(manifest_text([manifest_run(run, arm, student, seed)]))
+        stream.write(manifest_text([replace(made, recipe=recipe)]))
+
+
+def add_untrained(folder: Path, run: str, student: str = "tiny") -> None:
+    """Add a model that is scored as it is to the manifest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = replace(
+        manifest_run(run, "untouched", student),
+        recipe="none",
+        seed=None,
+        files=Files(None, None, f"eval/{run}.yaml", None, None),
+        outputs=Outputs(None, None, f"scores/{run}"),
+        stages=None,
+        sha256=Hashes(None, None, "1" * 64, None, None),
+    )
+    with (folder / MANIFEST).open("a", encoding="utf-8") as stream:
+        stream.write(manifest_text([made]))
 
 
 def write_study(folder: Path, arms: dict[str, Any], about: str = "") -> None:

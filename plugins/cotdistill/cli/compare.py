@@ -2,55 +2,73 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cotdistill.cli.options import Verdicts
-from cotdistill.cli.tables import show_table, warn
+from cotdistill.cli.tables import show_json, show_table, warn
 
 
-def compare(
+@dataclass(frozen=True, kw_only=True)
+class CompareArguments:
+    """What is compared with what, and how the result is shown."""
+
     places: Annotated[
         list[Path],
         typer.Argument(
             metavar="A B...",
-            help="runs, or patterns in quotes for the seeds of one arm; the baseline first",
+            help="a run folder; or runs, the baseline first: folders, or patterns in quotes for "
+            "the seeds of one arm",
         ),
-    ],
-    task: Annotated[str | None, typer.Option(help="only this task (full name)")] = None,
-    verdicts: Annotated[Verdicts, typer.Option(help="which verdicts to use")] = Verdicts.RUN,
+    ]
+    task: Annotated[str | None, typer.Option(help="only this task (full name)")] = None
+    verdicts: Annotated[Verdicts, typer.Option(help="which verdicts to use")] = Verdicts.RUN
+    baseline: Annotated[
+        str | None, typer.Option(help="of a run folder: the arm to compare with")
+    ] = None
     all_pairs: Annotated[
-        bool, typer.Option(help="compare all pairs, not only with the first run")
-    ] = False,
+        bool, typer.Option("--all-pairs", help="compare all pairs, not only with the first run")
+    ] = False
     flips: Annotated[
         int, typer.Option(min=0, help="questions with changed outcome to list per comparison")
-    ] = 0,
-    anyway: Annotated[bool, typer.Option(help="compare even if settings differ")] = False,
+    ] = 0
+    anyway: Annotated[bool, typer.Option("--anyway", help="compare even if settings differ")] = (
+        False
+    )
     run_sd: Annotated[
         float | None,
         typer.Option(min=0.01, max=50, help="points from run to run, if known from elsewhere"),
-    ] = None,
-) -> None:
+    ] = None
+    json: Annotated[bool, typer.Option("--json", help="print every number as JSON")] = False
+
+
+def compare(arguments: CompareArguments) -> None:
     """Compare arms question by question: difference, confidence interval, test, power.
 
     Several seeds an arm make a claim about arms; one seed each speaks of these models only.
 
     Example:
+        cotdistill compare runs/quickstart
         cotdistill compare 'scores/answers--*' 'scores/level1--*' --flips 5
     """
     from cotdistill.results.compare import compare as compare_runs
-    from cotdistill.results.compare import comparison_table
+    from cotdistill.results.compare import comparison_rows, comparison_table
 
     found, warnings = compare_runs(
-        places,
-        task=task,
-        source=verdicts.value,
-        all_pairs=all_pairs,
-        anyway=anyway,
-        run_sd=run_sd,
+        arguments.places,
+        task=arguments.task,
+        source=arguments.verdicts.value,
+        all_pairs=arguments.all_pairs,
+        anyway=arguments.anyway,
+        run_sd=arguments.run_sd,
+        baseline=arguments.baseline,
     )
     for warning in warnings:
         warn(warning)
-    show_table(comparison_table(found, flips))
+    if arguments.json:
+        show_json({"comparisons": comparison_rows(found), "warnings": warnings})
+    else:
+        show_table(comparison_table(found, arguments.flips))

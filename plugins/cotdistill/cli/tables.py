@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from cotdistill.tables import Table, printable
 
@@ -35,6 +39,22 @@ def show_table(table: Table) -> None:
             console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
     for note in table.notes:
         console.print(note, style="dim", markup=False, highlight=False)
+
+
+def show_json(value: Any) -> None:
+    """Print a value as JSON on stdout; a number that is none (NaN) is null."""
+    text = json.dumps(_finite(value), ensure_ascii=False, indent=2, default=str)
+    sys.stdout.write(text.encode("utf-8", "replace").decode("utf-8") + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return value
 
 
 def say(line: str) -> None:

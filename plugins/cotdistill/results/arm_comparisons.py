@@ -6,9 +6,10 @@ the table that shows them, and their meaning is put into words.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -29,11 +30,15 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class ArmRuns:
-    """The runs of one arm on one task: each run's name and its score by question."""
+    """The runs of one arm on one task: each run's name and its score by question.
+
+    `trained` is False for a model that is scored as it is: it has no training runs that could vary.
+    """
 
     arm: str
     task: str
     scores: Mapping[str, Mapping[str, float]]
+    trained: bool = True
 
     def shared(self) -> list[str]:
         """Return the questions that all runs answered, in the order of the first run."""
@@ -150,6 +155,8 @@ class Difference:
             return f"{adjusted}, but {compared.questions} questions are too few to conclude from"
         if compared.claim == "models":
             limit = 100 * (compared.break_even_sd or 0.0)
+            if math.isinf(limit):
+                return f"these models differ ({adjusted}); neither was trained in this study"
             return (
                 f"these trained models differ ({adjusted}); one seed says nothing of the arms, "
                 f"which differ too only if their run sd is under {limit:.1f} points"
@@ -208,7 +215,8 @@ def pooled_runs(arms: Iterable[Sequence[ArmRuns]]) -> Stratum:
     spreads = {}
     for tasks in arms:
         shared = [runs.shared() for runs in tasks]
-        if _whole(tasks) and len(tasks[0].scores) > 1 and min(map(len, shared)) > 1:
+        several = _whole(tasks) and tasks[0].trained and len(tasks[0].scores) > 1
+        if several and min(map(len, shared)) > 1:
             tables = [runs.table(names) for runs, names in zip(tasks, shared, strict=True)]
             spreads[tasks[0].arm] = arm_spread(tables)
     return Stratum(spreads)
@@ -234,7 +242,8 @@ def difference(
     if tables is None:
         return None
     arms = (first[0].arm, second[0].arm)
-    compared = compare_arms(*tables, stratum, names=arms, declared_sd=run_sd)
+    trained = (first[0].trained, second[0].trained)
+    compared = compare_arms(*tables, stratum, names=arms, declared_sd=run_sd, trained=trained)
     gaps = np.concatenate(
         [two.mean(axis=0) - one.mean(axis=0) for one, two in zip(*tables, strict=True)]
     )
@@ -284,6 +293,34 @@ def difference_table(differences: Sequence[Difference], notes: Sequence[str] = (
         tuple(tuple(row[n] for n in keep) for row in rows),
         (*notes, *method_notes(differences)),
     )
+
+
+def difference_row(one: Difference) -> dict[str, Any]:
+    """Return every number of a comparison, fractions, for programs."""
+    compared = one.compared
+    return {
+        "task": one.task,
+        "first": one.first,
+        "second": one.second,
+        "first_score": one.first_score,
+        "second_score": one.second_score,
+        "difference": one.difference.value,
+        "low": one.difference.low,
+        "high": one.difference.high,
+        "p": one.p,
+        "p_holm": one.p_holm,
+        "p_bh": one.p_bh,
+        "test": one.test,
+        "claim": compared.claim,
+        "significant": bool(one.mark),
+        "questions": one.questions,
+        "runs": list(compared.runs),
+        "wins": one.wins,
+        "losses": one.losses,
+        "run_sd": compared.run_variance.sd if compared.run_variance else compared.declared_sd,
+        "run_df": compared.run_variance.freedom if compared.run_variance else None,
+        "conclusion": one.conclusion,
+    }
 
 
 def method_notes(differences: Sequence[Difference]) -> list[str]:
@@ -352,7 +389,13 @@ def _without_diverged(
     if tables is None:
         return None
     names = (first[0].arm, second[0].arm)
-    return compare_arms(*tables, Stratum(spreads), names=names, declared_sd=run_sd)
+    return compare_arms(
+        *tables,
+        Stratum(spreads),
+        names=names,
+        declared_sd=run_sd,
+        trained=(first[0].trained, second[0].trained),
+    )
 
 
 def _row(one: Difference) -> tuple[str, ...]:

@@ -5,9 +5,11 @@ A score whose training did nothing is refused, not shown; a run that has not fin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +36,20 @@ from cotdistill.results.question_scores import (
     score_fault,
 )
 from cotdistill.results.questions import QuestionId
+from cotdistill.results.run_names import short_names
 from cotdistill.results.run_settings import RunSettings, settings_of
 from cotdistill.results.verdict_files import GradedResponses, VerdictSource
-from cotdistill.runfolder.manifest import ManifestRun, read_manifest
+from cotdistill.runfolder.manifest import Factor, ManifestRun, read_manifest
 from cotdistill.stats.confidence import Interval, score_interval
 
-_LOGGED = ("lm_eval_version", "transformers_version", "git_hash")
+_STRICT = {"exact_match_strict": "strict", "strict_match": "strict, in the form asked for"}
+_NAMED = 3  # runs of one state that a summary names
+_LOGGED = ("lm_eval_version", "transformers_version")
+_MACHINE = (  # in what torch's collect_env prints, which lm-eval logs
+    ("torch", re.compile(r"^PyTorch version: (\S+)$", re.MULTILINE)),
+    ("CUDA", re.compile(r"^CUDA runtime version: ([\d.]+)$", re.MULTILINE)),
+    ("GPU", re.compile(r"^GPU (?:0|models and configuration: GPU 0): (.+)$", re.MULTILINE)),
+)
 
 KeepSample = Callable[[str, str, QuestionId, Sample, Callable[[], GradedResponses], str], None]
 """Takes every question of every run while it is read: run and task first, then as `Keep`."""
@@ -49,9 +59,12 @@ KeepSample = Callable[[str, str, QuestionId, Sample, Callable[[], GradedResponse
 class Score:
     """What one run reached on one task.
 
-    Units: score a fraction; tokens and characters a response, means; seconds of wall time.
+    Units: score a fraction; tokens and characters a response, means, and `shortest` and `longest`
+        the least and the most characters; seconds of wall time.
     `repeats` is the number of responses a question; `table` the scores of the questions, None
-    where no samples were logged. Other fields are None where they are not known.
+    where no samples were logged. `timeouts` counts responses that the grader did not decide within
+    its budget of CPU time. `readings` are what the same responses score when read otherwise: by
+    another filter, or strictly. Other fields are None where they are not known.
     """
 
     task: str
@@ -65,6 +78,10 @@ class Score:
     evaluate_seconds: float | None
     settings: RunSettings
     table: QuestionScores | None = None
+    shortest: int | None = None
+    longest: int | None = None
+    timeouts: int | None = None
+    readings: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,7 +100,13 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class RunResult:
-    """One run of a study: who and how, what state it is in, and what it reached."""
+    """One run of a study: who and how, what state it is in, and what it reached.
+
+    A checkpoint inside a training has the step in its arm's name, since it is no further seed of
+    it. `factors` are the arm's, by name; `config` is the training file and `data` the rows that it
+    was trained on; `trained` is False for a model that is scored as it is. `asked` are the tasks
+    that the study asks for, empty where the manifest does not say.
+    """
 
     run: str
     student: str
@@ -93,6 +116,12 @@ class RunResult:
     state: str
     training: Training | None
     evaluated: Evaluated
+    folder: Path = Path()
+    factors: Mapping[str, Factor] = field(default_factory=dict)
+    trained: bool = True
+    config: Path | None = None
+    data: Path | None = None
+    asked: tuple[str, ...] = ()
 
     @property
     def scores(self) -> tuple[Score, ...]:
@@ -107,14 +136,19 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that a run folder holds, in the manifest's order.
+    """Everything that run folders hold, in the order of their manifests.
 
     `source` says whose verdicts the scores are made of.
     """
 
-    folder: Path
+    folders: tuple[Path, ...]
     runs: tuple[RunResult, ...]
     source: VerdictSource = "run"
+
+    @property
+    def folder(self) -> Path:
+        """The first of the run folders."""
+        return self.folders[0]
 
     def rows(self) -> Iterator[tuple[RunResult, Score]]:
         """Yield every score with its run."""
@@ -141,62 +175,164 @@ class Results:
     def notes(self) -> list[str]:
         """What is to be known of single runs: which are not finished, what was left out."""
         unfinished = [f"{run.run}: {run.state}" for run in self.runs if not run.finished]
+        unfinished += [
+            f"{run.run}: no score on {', '.join(lacking)}"
+            for run in self.runs
+            if (lacking := self.lacking(run))
+        ]
         noted = [f"{run.run}: {note}" for run in self.runs for note in run.evaluated.notes]
         return [*unfinished, *noted]
 
+    def lacking(self, run: RunResult) -> list[str]:
+        """Return the tasks that a finished run was to be asked, that others have, and it has not.
 
-def collect(folder: Path, source: VerdictSource = "run", keep: KeepSample | None = None) -> Results:
+        A name that no run has a score under is that of a group without a score of its own.
+        """
+        if not run.finished:
+            return []
+        there = {score.task for score in run.scores}
+        return [task for task in run.asked if task in self._tasks and task not in there]
+
+    @cached_property
+    def _tasks(self) -> frozenset[str]:
+        return frozenset(score.task for _, score in self.rows())
+
+    @property
+    def missing(self) -> str:
+        """Say how many runs lack a score, and of what; nothing where none does."""
+        states: dict[str, list[str]] = {}
+        for run in self.runs:
+            if not run.finished or self.lacking(run):
+                state = run.state.partition(":")[0] if not run.finished else "a task not scored"
+                states.setdefault(state, []).append(run.run)
+        if not states:
+            return ""
+        count = sum(map(len, states.values()))
+        kinds = "; ".join(
+            f"{state}: {', '.join(runs[:_NAMED])}"
+            + (f" and {len(runs) - _NAMED} more" if len(runs) > _NAMED else "")
+            for state, runs in states.items()
+        )
+        return f"{count} of {len(self.runs)} runs have no score or lack a task ({kinds})"
+
+
+def collect(
+    folder: Path,
+    source: VerdictSource = "run",
+    keep: KeepSample | None = None,
+    naming: Naming | None = None,
+) -> Results:
     """Read a run folder's manifest, trainings and scores; each samples file is opened once.
 
     `source` takes the scores from what `rescore` or `judge` made instead of what a run logged.
-    `keep` is called with every question of every run on the way.
+    `keep` is called with every question of every run on the way. `naming` is how to call runs and
+    arms next to those of other folders.
 
     Raises:
         DataError: there is no manifest, files in the folder cannot be read or hold no scores, or
             a run was never graded as `source` says; all runs at once.
     """
+    naming = naming or Naming()
     runs: list[RunResult] = []
     faults: list[Fault] = []
     for run in read_manifest(folder, for_results=True):
         try:
-            runs.append(_run_result(folder, run, source, keep))
+            runs.append(_run_result(folder, run, source, keep, naming))
         except DataError as error:
             faults += error.faults
     if faults:
         raise DataError(faults)
-    return Results(folder, tuple(runs), source)
+    return Results((folder,), tuple(runs), source)
+
+
+def collect_all(
+    folders: Sequence[Path], source: VerdictSource = "run", keep: KeepSample | None = None
+) -> Results:
+    """Read several run folders as one; what two of them call alike is named by its folder too.
+
+    Nothing is pooled over folders: an arm that two folders have is two arms.
+
+    Raises:
+        DataError: as `collect`, for the first folder that cannot be read.
+    """
+    if len(folders) == 1:
+        return collect(folders[0], source, keep)
+    counted: Counter[tuple[str, str, str]] = Counter()
+    for folder in folders:
+        runs = read_manifest(folder, for_results=True)
+        counted.update({(run.student, run.arm, run.recipe) for run in runs})
+    in_several = frozenset(arm for (_, arm, _), count in counted.items() if count > 1)
+    names = short_names([folder.resolve() for folder in folders])
+    if len(set(names)) < len(names):
+        wrong = f"{', '.join(map(str, folders))}: folders of one name"
+        raise DataError(Fault("report", wrong, "each run folder once"))
+    found = [
+        collect(folder, source, keep, Naming(name, in_several))
+        for folder, name in zip(folders, names, strict=True)
+    ]
+    return Results(tuple(folders), tuple(run for one in found for run in one.runs), source)
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How runs are called next to those of other folders: by their folder too.
+
+    `arms` are those that another folder has as well.
+    """
+
+    folder: str = ""
+    arms: frozenset[str] = frozenset()
+
+    def run(self, name: str) -> str:
+        """Return what to call a run."""
+        return f"{self.folder}/{name}" if self.folder else name
+
+    def arm(self, name: str) -> str:
+        """Return what to call an arm."""
+        return f"{self.folder}/{name}" if name in self.arms else name
 
 
 def _run_result(
-    folder: Path, run: ManifestRun, source: VerdictSource, keep: KeepSample | None
+    folder: Path,
+    run: ManifestRun,
+    source: VerdictSource,
+    keep: KeepSample | None,
+    naming: Naming,
 ) -> RunResult:
-    weights = folder / run.outputs.train if run.outputs.train else None
-    training = read_training(weights) if weights else None
+    trained = run.outputs.train
+    name = naming.run(run.run)
+    training = read_training(folder / trained) if trained else None
     evaluated = Evaluated()
-    if training is None and weights:
+    if trained and training is None:
         state = "training not finished"
-    elif training and training.trained_nothing:
+    elif training is not None and training.trained_nothing:
         state = (
             f"refused: training did nothing ({training.trained_nothing}); remove "
-            f"{run.outputs.train} and run it again"
+            f"{trained} and run it again"
         )
     else:
         evaluated = evaluation_of(
             folder / run.outputs.evaluate,
-            weights,
+            folder / trained if trained else None,
             source,
-            partial(keep, run.run) if keep else None,
+            partial(keep, name) if keep else None,
         )
         state = "finished" if evaluated.scores else "not scored"
     return RunResult(
-        run=run.run,
+        run=name,
         student=run.student,
-        arm=run.arm,
+        arm=naming.arm(run.arm) + (f" (step {run.step})" if run.step is not None else ""),
         recipe=run.recipe,
         seed=run.seed,
         state=state,
         training=training,
         evaluated=evaluated,
+        folder=folder,
+        factors=run.factors,
+        trained=run.is_trained,
+        asked=run.tasks,
+        config=folder / run.files.train if run.files.train else None,
+        data=folder / run.files.data if run.files.data else None,
     )
 
 
@@ -336,7 +472,41 @@ def _score(
         evaluate_seconds=_number(scored.results.get("total_evaluation_time_seconds")),
         settings=table.settings if table else settings_of(scored.results, scored.task),
         table=table if table is not None and table.values else None,
+        shortest=table.shortest if table else None,
+        longest=table.longest if table else None,
+        timeouts=_timeouts(scored, metric, table, questions * repeats),
+        readings=_readings(scored.numbers, metric) if source == "run" else {},
     )
+
+
+def _timeouts(
+    scored: _Scored, metric: MainMetric, table: QuestionScores | None, responses: int
+) -> int | None:
+    """Return how many responses the grader gave up on: counted, or from the share logged."""
+    if table is not None and table.timeouts is not None:
+        return table.timeouts
+    share = _number(scored.numbers.get(f"timeout,{metric.filter}"))
+    return None if share is None else round(share * responses)
+
+
+def _readings(numbers: Mapping[str, Any], metric: MainMetric) -> dict[str, float]:
+    """Return what else a task's responses score: by other filters, and read strictly.
+
+    >>> numbers = {"exact_match,strict-match": 0.5, "exact_match,flexible-extract": 0.75}
+    >>> _readings(numbers, MainMetric("exact_match", "strict-match"))
+    {'flexible-extract': 0.75}
+    """
+    found = {}
+    for name, value in numbers.items():
+        other, comma, chosen = name.partition(",")
+        number = as_number(value)
+        if not comma or number is None or not 0 <= number <= 1:
+            continue
+        if other == metric.metric and chosen != metric.filter:
+            found[chosen] = number
+        elif other in _STRICT and chosen == metric.filter:
+            found[_STRICT[other]] = number
+    return found
 
 
 def _count(value: Any) -> int:
@@ -348,6 +518,9 @@ def _environment(results: Row) -> dict[str, str]:
     config = results.get("config") or {}
     logged = {name.replace("_", " "): results.get(name) for name in _LOGGED}
     logged |= {"engine": config.get("model"), "dtype": config.get("model_dtype")}
+    machine = results.get("pretty_env_info")
+    if isinstance(machine, str):
+        logged |= {name: found[1] for name, line in _MACHINE if (found := line.search(machine))}
     return {name: str(value) for name, value in logged.items() if value}
 
 

@@ -6,23 +6,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from cotdistill.errors import DataError, Fault
+from cotdistill.errors import DataError, Fault, MisuseError, did_you_mean
 from cotdistill.hosts.lm_eval.samples import Sample, SampleFile, find_samples, passed_over
 from cotdistill.results.arm_comparisons import (
     ArmRuns,
     Difference,
     adjusted,
     difference,
+    difference_row,
     difference_table,
     pooled_runs,
 )
+from cotdistill.results.matrix import UNTRAINED, baseline_of
 from cotdistill.results.question_scores import QuestionScores, no_score, question_scores
 from cotdistill.results.questions import QuestionId, by_name, joined, repeated_contents
 from cotdistill.results.run_names import short_names
 from cotdistill.results.run_settings import unequal_settings
 from cotdistill.results.verdict_files import VerdictSource
+from cotdistill.runfolder.manifest import MANIFEST, read_manifest
 from cotdistill.stats.run_variance import Stratum
 from cotdistill.tables import Table
 
@@ -54,22 +57,48 @@ def compare(
     all_pairs: bool = False,
     anyway: bool = False,
     run_sd: float | None = None,
+    baseline: str | None = None,
 ) -> tuple[list[Comparison], list[str]]:
     """Compare every further arm with the first one (or all pairs), task by task.
 
     A place is one run, or a pattern whose matches are the runs of one arm with several random
-    seeds. Each samples file is read once. Returns the comparisons, adjusted over all of them, and
-    warnings.
+    seeds; a run folder alone stands for all its arms, compared with `baseline`. Each samples file
+    is read once. Returns the comparisons, adjusted over all of them, and warnings.
 
     Units: `run_sd`, the standard deviation from run to run if it is known, in points.
 
     Raises:
-        DataError: fewer than two places, no task in common, or settings that must be equal
-            differ and `anyway` was not said.
+        MisuseError: fewer than two places that are no run folder.
+        DataError: no task in common, or settings that must be equal differ and `anyway` was not
+            said; of a run folder: it has no such baseline, or no two arms with scores.
     """
-    if len(places) < 2:
-        raise DataError(Fault("compare", f"{len(places)} place", "two or more runs"))
-    arms = _arms(places, task, source)
+    warnings: list[str] = []
+    if len(places) == 1 and (places[0] / MANIFEST).is_file():
+        groups, warnings = _groups_in(places[0], baseline, task, source)
+    elif len(places) < 2:
+        raise MisuseError("cotdistill compare: name two or more runs, or one run folder")
+    else:
+        named = zip(short_names(places), map(_runs_of, places), strict=True)
+        groups = [_arms([_Named(name, runs) for name, runs in named], task, source)]
+    found: list[Comparison] = []
+    faults: list[Fault] = []
+    for arms in groups:
+        made, noted, wrong = _compare_arms(arms, all_pairs, run_sd)
+        found += made
+        warnings += [note for note in noted if note not in warnings]
+        faults += wrong
+    if not found:
+        raise DataError(Fault("compare", "no task in common", "runs of the same tasks"))
+    if faults and not anyway:
+        raise DataError(faults)
+    warnings += [str(fault) for fault in faults]
+    return adjusted(found), warnings
+
+
+def _compare_arms(
+    arms: Sequence[_Arm], all_pairs: bool, run_sd: float | None
+) -> tuple[list[Comparison], list[str], list[Fault]]:
+    """Compare arms of one student and recipe, whose run variance is pooled."""
     pairs = list(combinations(arms, 2))
     if not all_pairs:
         pairs = [pair for pair in pairs if pair[0] is arms[0]]
@@ -102,12 +131,7 @@ def compare(
             found.append(comparison)
             warnings += [note for note in notes if note not in warnings]
             faults += wrong
-    if not found:
-        raise DataError(Fault("compare", "no task in common", "runs of the same tasks"))
-    if faults and not anyway:
-        raise DataError(faults)
-    warnings += [str(fault) for fault in faults]
-    return adjusted(found), warnings
+    return found, warnings, faults
 
 
 def comparison_table(found: Sequence[Comparison], flips: int = 0) -> Table:
@@ -120,6 +144,20 @@ def comparison_table(found: Sequence[Comparison], flips: int = 0) -> Table:
         if flips and len(one.flips) > flips:
             notes.append(f"{one.task}: and {len(one.flips) - flips} more flipped questions")
     return difference_table(found, notes)
+
+
+def comparison_rows(found: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """Return every number of comparisons unrounded, fractions, for programs."""
+    return [
+        difference_row(one)
+        | {
+            "flips": [
+                {"question": flip.question, "first": flip.first, "second": flip.second}
+                for flip in one.flips
+            ]
+        }
+        for one in found
+    ]
 
 
 class _Asked(NamedTuple):
@@ -146,13 +184,69 @@ class _Arm:
     name: str
     tables: Mapping[str, Sequence[_Table]]
     incomplete: Sequence[str] = ()  # tasks that only some of its runs have
+    trained: bool = True
 
 
-def _arms(places: Sequence[Path], task: str | None, source: VerdictSource) -> list[_Arm]:
+class _Named(NamedTuple):
+    """An arm and where its runs are; `trained` is False for a model that is scored as it is."""
+
+    name: str
+    runs: Sequence[Path]
+    trained: bool = True
+
+
+def _groups_in(
+    folder: Path, baseline: str | None, task: str | None, source: VerdictSource
+) -> tuple[list[list[_Arm]], list[str]]:
+    """Return the arms of each student and recipe of a run folder, the baseline first."""
+    runs: dict[tuple[str, str], dict[str, list[Path]]] = {}
+    untrained: set[str] = set()
+    warnings = []
+    for run in read_manifest(folder, for_results=True):
+        place = folder / run.outputs.evaluate
+        if not any(place.rglob("samples_*.jsonl")):
+            warnings.append(f"{run.run}: not scored, so not compared")
+            continue
+        if run.outputs.train is None:
+            untrained.add(run.arm)
+        runs.setdefault((run.student, run.recipe), {}).setdefault(run.arm, []).append(place)
+    named = {arm for of_group in runs.values() for arm in of_group}
+    chosen = baseline_of(list(dict.fromkeys(a for one in runs.values() for a in one)), folder)
+    if baseline is not None and baseline not in named:
+        wrong = f"no scored run of the arm '{baseline}'"
+        raise DataError(Fault("--baseline", wrong, "an arm", did_you_mean(baseline, sorted(named))))
+    first = baseline or chosen
+    for (student, recipe), arms in list(runs.items()):  # a model scored as it is joins all recipes
+        if recipe == UNTRAINED:
+            others = [key for key in runs if key[0] == student and key[1] != UNTRAINED]
+            for key in others:
+                runs[key] |= arms
+            if others:
+                del runs[student, recipe]
+    several = len({student for student, _ in runs}) > 1, len({recipe for _, recipe in runs}) > 1
+    groups = []
+    for key, arms in runs.items():
+        if first not in arms:
+            warnings.append(f"{' · '.join(key)}: {first} has no scores, so not compared")
+        elif len(arms) > 1:
+            order = [first, *(arm for arm in arms if arm != first)]
+            prefix = " · ".join(part for part, wanted in zip(key, several, strict=True) if wanted)
+            names = [f"{prefix} · {arm}" if prefix else arm for arm in order]
+            members = [
+                _Named(name, arms[arm], arm not in untrained)
+                for name, arm in zip(names, order, strict=True)
+            ]
+            groups.append(_arms(members, task, source))
+    if not groups:
+        wrong = "no two arms of one student and recipe have scores"
+        raise DataError(Fault(str(folder), wrong, "", f"run it: cotdistill run {folder}"))
+    return groups, warnings
+
+
+def _arms(named: Sequence[_Named], task: str | None, source: VerdictSource) -> list[_Arm]:
     """Read every run of every arm; a task that one of its runs lacks is not the arm's."""
     arms = []
-    for name, place in zip(short_names(places), places, strict=True):
-        runs = _runs_of(place)
+    for name, runs, trained in named:
         names = short_names(runs) if len(runs) > 1 else [name]
         files = [_by_task(run, task) for run in runs]
         tables = {
@@ -160,7 +254,7 @@ def _arms(places: Sequence[Path], task: str | None, source: VerdictSource) -> li
             for one in files[0]
             if all(one in by for by in files)
         }
-        arms.append(_Arm(name, tables, sorted(set().union(*files) - set(tables))))
+        arms.append(_Arm(name, tables, sorted(set().union(*files) - set(tables)), trained))
     return arms
 
 
@@ -198,7 +292,7 @@ def _pooled(arms: Sequence[_Arm], task: str) -> Stratum:
 
 def _arm_runs(arm: _Arm, task: str, values: Sequence[Mapping[str, float]]) -> ArmRuns:
     names = [table.run for table in arm.tables[task]]
-    return ArmRuns(arm.name, task, dict(zip(names, values, strict=True)))
+    return ArmRuns(arm.name, task, dict(zip(names, values, strict=True)), arm.trained)
 
 
 def _by_task(place: Path, task: str | None) -> dict[str, SampleFile]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 from cotdistill.errors import DataError, Fault, did_you_mean
 from cotdistill.results.arm_comparisons import (
@@ -24,12 +25,15 @@ from cotdistill.results.arm_comparisons import (
 from cotdistill.results.collect import Results, Score
 from cotdistill.results.questions import joined
 from cotdistill.results.verdict_files import VerdictSource
+from cotdistill.runfolder.manifest import Factor
 from cotdistill.stats.confidence import Interval
 from cotdistill.stats.run_variance import Stratum
 from cotdistill.studies.load import study_if_any
+from cotdistill.studies.study import Study
 
 Group = tuple[str, str, str]  # student, arm, recipe
 Place = tuple[Group, str]  # a group on a task
+UNTRAINED = "none"  # the recipe of a model that is scored as it is
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,9 @@ class Cell:
     """One group of runs on one task, with its difference from the baseline where there is one.
 
     `values` holds the score of each question that all its seeds answered, by a name that is the
-    same in all cells of the task; empty where samples are not there.
+    same in all cells of the task; empty where samples are not there. `spread` is the standard
+    deviation of the runs' scores, a fraction, None for one run; part of it is noise of the
+    questions. `runs` are the scores that the cell sums up, run by run.
     """
 
     score: Interval
@@ -45,6 +51,30 @@ class Cell:
     seeds: int
     difference: Difference | None = None
     values: Mapping[str, float] = field(default_factory=dict, repr=False)
+    spread: float | None = None
+    runs: tuple[Score, ...] = field(default=(), repr=False)
+
+    @property
+    def timeouts(self) -> int | None:
+        """How many responses the grader gave up on, over all runs; None where none logs it."""
+        known = [run.timeouts for run in self.runs if run.timeouts is not None]
+        return sum(known) if known else None
+
+    @property
+    def cut_off(self) -> float | None:
+        """The share of truncated responses, over all runs."""
+        known = [run.cut_off for run in self.runs if run.cut_off is not None]
+        return statistics.fmean(known) if known else None
+
+    @property
+    def readings(self) -> dict[str, float]:
+        """What the same responses score read otherwise, means over the runs that all log it."""
+        names = dict.fromkeys(name for run in self.runs for name in run.readings)
+        return {
+            name: statistics.fmean(run.readings[name] for run in self.runs)
+            for name in names
+            if all(name in run.readings for run in self.runs)
+        }
 
     @property
     def mark(self) -> str:
@@ -61,7 +91,9 @@ class Matrix:
     `notes` say so of each arm. `mean_differences` are those of the mean from the baseline's.
     `runs` holds every run's scores by question and `strata` the run variance, by student, recipe
     and task, for comparisons with others than the baseline; `run_sd` is the declared one, a
-    fraction. `mean_is_primary` says that means and tasks are adjusted apart.
+    fraction. `mean_is_primary` says that means and tasks are adjusted apart. `also` are further
+    arms that every arm is compared with, `also_differences` those comparisons. `factors` are those
+    of each arm.
     """
 
     groups: tuple[Group, ...]
@@ -77,11 +109,34 @@ class Matrix:
     strata: Mapping[tuple[str, str, str], Stratum] = field(default_factory=dict, repr=False)
     run_sd: float | None = None
     mean_is_primary: bool = False
+    also: tuple[str, ...] = ()
+    also_differences: tuple[Difference, ...] = ()
+    factors: Mapping[str, Mapping[str, Factor]] = field(default_factory=dict)
 
     @cached_property
     def several_recipes(self) -> bool:
         """Whether a row must name its recipe."""
-        return len({recipe for _, _, recipe in self.groups}) > 1
+        return len({recipe for _, _, recipe in self.groups if recipe != UNTRAINED}) > 1
+
+    @cached_property
+    def several_students(self) -> bool:
+        """Whether a row must name its student."""
+        return len({student for student, _, _ in self.groups}) > 1
+
+    def base_of(self, group: Group, baseline: str | None = None) -> Group | None:
+        """Return what a group is compared with: the baseline of its student and recipe, if any.
+
+        A model that is scored as it is has no recipe and is compared with every one.
+        """
+        arm = baseline or self.baseline
+        for recipe in (group[2], UNTRAINED):
+            base = (group[0], arm, recipe)
+            if base in self.groups:
+                return None if base == group else base
+        if group[2] == UNTRAINED:  # the other way round: one trained baseline, whatever its recipe
+            trained = [one for one in self.groups if one[:2] == (group[0], arm)]
+            return trained[0] if len(trained) == 1 and trained[0] != group else None
+        return None
 
     def mean(self, group: Group) -> float | None:
         """Return the unweighted mean over `averaged`, as the papers print it, where all are there.
@@ -102,12 +157,13 @@ class Matrix:
             for group in self.groups
             if (cell := self.cells.get((group, task))) and cell.difference
         ]
-        return [*of_cells, *self.mean_differences.values()]
+        return [*of_cells, *self.mean_differences.values(), *self.also_differences]
 
     def between(self, first: Group, second: Group, task: str) -> Difference | None:
         """Compare two groups of one student and recipe on a task, None where they share nothing."""
         one, two = self.runs.get((first, task)), self.runs.get((second, task))
-        stratum = self.strata.get((first[0], first[2], task))
+        recipe = first[2] if second[2] == UNTRAINED else second[2]
+        stratum = self.strata.get((first[0], recipe, task))
         if one is None or two is None or stratum is None:
             return None
         names = (group_name(self, first), group_name(self, second))
@@ -117,7 +173,8 @@ class Matrix:
 def matrix(results: Results, baseline: str | None = None) -> Matrix:
     """Pool seeds and test every arm against the baseline arm of the same student and recipe.
 
-    `baseline` defaults to the arm called answer-only, or the first of the study.
+    `baseline` defaults to the one that the study declares, the arm called answer-only, or the
+    first of the study.
 
     Raises:
         DataError: no finished run is of the baseline arm that was asked for.
@@ -129,16 +186,22 @@ def matrix(results: Results, baseline: str | None = None) -> Matrix:
     if baseline is not None and baseline not in arms:
         wrong = f"no finished run of the arm '{baseline}'"
         raise DataError(Fault("--baseline", wrong, "an arm", did_you_mean(baseline, arms)))
-    if baseline is None:
-        baseline = next((arm for arm in arms if "answer-only" in arm), arms[0] if arms else "")
     study = study_if_any(results.folder)
+    also = _declared(study)[1]
+    if baseline is None:
+        baseline = baseline_of(arms, results.folder)
     run_sd = study.evaluation.run_sd if study else None
+    untrained = {(run.student, run.arm, run.recipe) for run in finished if not run.trained}
     scores: dict[Place, dict[str, Score]] = {}
     for run in finished:
         group = (run.student, run.arm, run.recipe)
         for score in run.scores:
             scores.setdefault((group, score.task), {})[run.run] = score
-    runs = {place: one for task in tasks for place, one in _runs_of_task(scores, task)}
+    runs = {
+        place: replace(one, trained=place[0] not in untrained)
+        for task in tasks
+        for place, one in _runs_of_task(scores, task)
+    }
     asked: dict[str, set[frozenset[str]]] = {}
     for place, arm in runs.items():
         asked.setdefault(place[1], set()).update(map(frozenset, arm.scores.values()))
@@ -149,18 +212,10 @@ def matrix(results: Results, baseline: str | None = None) -> Matrix:
     for place, of_place in scores.items():
         (student, _, recipe), task = place
         stratum = strata[student, recipe, task]
-        cells[place], noted = _pool(list(of_place.values()), runs[place], stratum)
+        cell, noted = _pool(list(of_place.values()), runs[place], stratum)
+        cells[place] = replace(cell, runs=tuple(of_place.values()))
         notes += [f"{_name(groups, place[0])} on {task}: {note}" for note in noted]
-    for place, cell in cells.items():
-        (student, arm_name, recipe), task = place
-        base = cells.get(((student, baseline, recipe), task))
-        if arm_name != baseline and base is not None and cell.values and base.values:
-            shared = [name for name in cell.values if name in base.values]
-            if len(shared) < max(len(cell.values), len(base.values)):
-                notes.append(_other_questions(_name(groups, place[0]), place, cell, base, shared))
     averaged = averaged_tasks(tasks, results.members)
-    if 1 < len(averaged) < len(tasks):
-        notes.append(f"the mean is over {', '.join(averaged)}: no group counts with its members")
     made = Matrix(
         groups=groups,
         tasks=tasks,
@@ -169,13 +224,39 @@ def matrix(results: Results, baseline: str | None = None) -> Matrix:
         source=results.source,
         averaged=averaged,
         unequal_questions=unequal,
-        notes=tuple(notes),
         runs=runs,
         strata=strata,
         run_sd=None if run_sd is None else run_sd / 100,
         mean_is_primary=study is not None and study.evaluation.primary == "mean",
+        also=tuple(arm for arm in also if arm in arms and arm != baseline),
+        factors={run.arm: run.factors for run in finished},
     )
-    return _compared(made)
+    for place, cell in cells.items():
+        base_group = made.base_of(place[0])
+        base = cells.get((base_group, place[1])) if base_group else None
+        if base is not None and cell.values and base.values:
+            shared = [name for name in cell.values if name in base.values]
+            if len(shared) < max(len(cell.values), len(base.values)):
+                notes.append(_other_questions(_name(groups, place[0]), place, cell, base, shared))
+    if 1 < len(averaged) < len(tasks):
+        notes.append(f"the mean is over {', '.join(averaged)}: no group counts with its members")
+    return _compared(replace(made, notes=tuple(notes)))
+
+
+def baseline_of(arms: Sequence[str], folder: Path) -> str:
+    """Return the arm that others are compared with where nobody says which.
+
+    It is the one that the study declares, else the arm called answer-only, else the first.
+    """
+    declared = _declared(study_if_any(folder))[0]
+    chosen = [arm for arm in arms if arm == declared]
+    chosen += [arm for arm in arms if "answer-only" in arm]
+    return next(iter([*chosen, *arms]), "")
+
+
+def _declared(study: Study | None) -> tuple[str | None, Sequence[str]]:
+    """Return the baseline that a study declares, and further arms to compare all with."""
+    return (study.compare.baseline, study.compare.also) if study else (None, ())
 
 
 def _compared(table: Matrix) -> Matrix:
@@ -186,24 +267,38 @@ def _compared(table: Matrix) -> Matrix:
     """
     on_tasks: dict[Place, Difference] = {}
     for group, task in table.cells:
-        base = (group[0], table.baseline, group[2])
-        found = table.between(base, group, task) if group != base else None
+        base = table.base_of(group)
+        found = table.between(base, group, task) if base else None
         if found is not None:
             on_tasks[group, task] = found
-    means = dict(_mean_differences(table))
+    means = dict(_mean_differences(table, table.baseline))
+    with_others = [
+        found
+        for other in table.also
+        for group, task in table.cells
+        if group[1] != table.baseline and (base := table.base_of(group, other))
+        if (found := table.between(base, group, task)) is not None
+    ]
     if table.mean_is_primary:
-        both = [*adjusted(list(on_tasks.values())), *adjusted(list(means.values()))]
+        both = adjusted([*on_tasks.values(), *with_others])
+        of_means = adjusted(list(means.values()))
     else:
-        both = adjusted([*on_tasks.values(), *means.values()])
+        every = adjusted([*on_tasks.values(), *with_others, *means.values()])
+        count = len(on_tasks) + len(with_others)
+        both, of_means = every[:count], every[count:]
     marked = dict(zip(on_tasks, both, strict=False))
     cells = {
         place: replace(cell, difference=marked.get(place)) for place, cell in table.cells.items()
     }
-    of_means = dict(zip(means, both[len(on_tasks) :], strict=True))
-    return replace(table, cells=cells, mean_differences=of_means)
+    return replace(
+        table,
+        cells=cells,
+        mean_differences=dict(zip(means, of_means, strict=True)),
+        also_differences=tuple(both[len(on_tasks) :]),
+    )
 
 
-def _mean_differences(table: Matrix) -> Iterator[tuple[Group, Difference]]:
+def _mean_differences(table: Matrix, baseline: str) -> Iterator[tuple[Group, Difference]]:
     """Yield each arm's mean over tasks against the baseline's, where all runs have all tasks."""
     if len(table.averaged) < 2:
         return
@@ -213,11 +308,12 @@ def _mean_differences(table: Matrix) -> Iterator[tuple[Group, Difference]]:
         if all((group, task) in table.runs for task in table.averaged)
     }
     for group, tasks in of_groups.items():
-        base = (group[0], table.baseline, group[2])
-        if group == base or base not in of_groups:
+        base = table.base_of(group, baseline)
+        if base is None or base not in of_groups:
             continue
+        recipe = base[2] if group[2] == UNTRAINED else group[2]
         stratum = pooled_runs(
-            arm for one, arm in of_groups.items() if (one[0], one[2]) == (group[0], group[2])
+            arm for one, arm in of_groups.items() if (one[0], one[2]) == (group[0], recipe)
         )
         names = (group_name(table, base), group_name(table, group))
         found = difference(of_groups[base], tasks, stratum, names=names, run_sd=table.run_sd)
@@ -278,8 +374,10 @@ def file_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
 
 
-def _name(groups: Iterable[Group], group: Group) -> str:
-    several = [len({one[part] for one in groups}) > 1 for part in range(3)]
+def _name(groups: Sequence[Group], group: Group) -> str:
+    trained = [one for one in groups if one[2] != UNTRAINED] or list(groups)
+    several = [len({one[0] for one in groups}) > 1, len({one[1] for one in groups}) > 1]
+    several.append(len({one[2] for one in trained}) > 1 and group[2] != UNTRAINED)
     parts = [group[part] for part in range(3) if several[part]]
     return " · ".join(parts) or group[1]
 
@@ -307,6 +405,7 @@ def _pool(runs: Sequence[Score], arm: ArmRuns, stratum: Stratum) -> tuple[Cell, 
     values = list(arm.scores.values())
     if len(runs) == 1:
         return Cell(runs[0].score, runs[0].questions, 1, values=values[0]), []
+    spread = statistics.stdev(run.score.value for run in runs)
     shared = arm.shared()
     if not shared:
         why = (
@@ -318,7 +417,8 @@ def _pool(runs: Sequence[Score], arm: ArmRuns, stratum: Stratum) -> tuple[Cell, 
         )
         parts = [[getattr(run.score, bound) for run in runs] for bound in ("value", "low", "high")]
         interval = Interval(*(statistics.fmean(part) for part in parts))
-        return Cell(interval, min(run.questions for run in runs), len(runs)), [note]
+        questions = min(run.questions for run in runs)
+        return Cell(interval, questions, len(runs), spread=spread), [note]
     counts = [len(one) for one in values]
     notes = []
     if len(shared) < max(counts):
@@ -327,8 +427,10 @@ def _pool(runs: Sequence[Score], arm: ArmRuns, stratum: Stratum) -> tuple[Cell, 
             f"{len(shared)} that all of them answered"
         )
     means = {name: statistics.fmean(one[name] for one in values) for name in shared}
+    spread = statistics.stdev(statistics.fmean(one[name] for name in shared) for one in values)
     answers = len(runs) * max(run.repeats for run in runs)
-    return Cell(score_of(arm, stratum, answers), len(shared), len(runs), values=means), notes
+    score = score_of(arm, stratum, answers)
+    return Cell(score, len(shared), len(runs), values=means, spread=spread), notes
 
 
 def _other_questions(name: str, place: Place, cell: Cell, base: Cell, shared: Sequence[str]) -> str:
@@ -346,65 +448,3 @@ def _other_questions(name: str, place: Place, cell: Cell, base: Cell, shared: Se
         f"{note}; on those in both it has {mine:.1f} % and the baseline {its:.1f} %, and these are "
         "what is tested"
     )
-
-
-_ARROWS = {"▲": r"\uparrow", "▼": r"\downarrow", "": ""}
-
-
-def _test_of(table: Matrix) -> str:
-    claims = {one.compared.claim for one in table.differences}
-    if claims == {"models"}:
-        return "one seed an arm, so no arm is marked"
-    return "crossed t test over questions and training runs"
-
-
-def as_latex(table: Matrix, caption: str) -> str:
-    r"""Return the table for a paper (needs booktabs): score, bounds below and above, marks."""
-    heads = ["student", "arm", *(["recipe"] if table.several_recipes else []), *table.tasks]
-    means = any(table.mean(group) is not None for group in table.groups)
-    columns = "l" * (len(heads) - len(table.tasks)) + "r" * (len(table.tasks) + means)
-    verdicts = "" if table.source == "run" else f" ({table.source} verdicts)"
-    lines = [
-        *(f"% {' '.join(note.split())}" for note in table.notes),
-        r"\begin{table}",
-        rf"\caption{{{_tex(caption)}{verdicts}. Score in \%, with 95\,\% interval; $\uparrow$ and "
-        r"$\downarrow$ differ from "
-        rf"{_tex(table.baseline)} ({_test_of(table)}, Holm, $p < 0.05$).}}",
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        " & ".join(map(_tex, heads)) + (" & mean" if means else "") + r" \\",
-        r"\midrule",
-    ]
-    student = None
-    for group in table.groups:
-        if student not in (None, group[0]):
-            lines.append(r"\midrule")
-        names = [group[0] if group[0] != student else "", group[1]]
-        names += [group[2]] if table.several_recipes else []
-        student = group[0]
-        cells = [_tex_cell(table.cells.get((group, task))) for task in table.tasks]
-        mean = table.mean(group)
-        if means:
-            marked = table.mean_differences.get(group)
-            arrow = _ARROWS[marked.mark if marked else ""]
-            cells.append(f"${100 * mean:.1f}{arrow}$" if mean is not None else "--")
-        lines.append(" & ".join([*map(_tex, names), *cells]) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
-    return "\n".join(lines) + "\n"
-
-
-def _tex_cell(cell: Cell | None) -> str:
-    if cell is None:
-        return "--"
-    mark = _ARROWS[cell.mark]
-    value, low, high = (
-        f"{100 * bound:.1f}" for bound in (cell.score.value, cell.score.low, cell.score.high)
-    )
-    bounds = "" if cell.score.low != cell.score.low else f"^{{{high}}}_{{{low}}}"
-    return f"${value}{bounds}{mark}$"
-
-
-def _tex(text: str) -> str:
-    escapes = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    escapes |= {character: f"\\{character}" for character in "&%$#_{}"}
-    return "".join(escapes.get(character, character) for character in text)

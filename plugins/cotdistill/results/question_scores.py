@@ -5,6 +5,7 @@ A samples file is read here once. Report, compare, matrix and sample browser sha
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +29,7 @@ from cotdistill.results.verdict_files import (
     Verdict,
     VerdictSource,
     read_verdicts,
+    span_of,
 )
 
 METRICS = ("exact_match", "correct", "score", "acc", "math_verify", "acc_norm")
@@ -50,7 +52,9 @@ class QuestionScores:
     """One run on one task, question by question.
 
     Units: `values` are scores, fractions, in the order of the file; characters a response, the
-    mean. `repeats` is the largest number of responses to a question; `texts` are the first
+    mean, and `shortest` and `longest` the least and the most of them. `timeouts` counts the
+    responses that `rescore` or `judge` graded as timeout, None where the run's own verdicts are
+    read. `repeats` is the largest number of responses to a question; `texts` are the first
     `TEXTS_KEPT` responses. `unscored` counts questions without this metric, `without_gold` those
     without a reference answer; neither is in `values`.
     """
@@ -65,6 +69,9 @@ class QuestionScores:
     unscored: int = 0
     without_gold: int = 0
     repeated_rows: int = 0
+    shortest: int | None = None
+    longest: int | None = None
+    timeouts: int | None = None
 
     @property
     def left_out(self) -> list[str]:
@@ -151,6 +158,7 @@ def question_scores(
             graded = partial(logged_grades, sample, metric)
         elif given := verdicts.of(question, sample):
             score, graded = given.score, partial(_of_verdict, given)
+            reading.timeouts += sum(outcome == "timeout" for outcome, *_ in given.responses)
         else:
             reading.not_in_verdicts += 1
             continue
@@ -173,6 +181,9 @@ def question_scores(
         unscored=reading.without_score if verdicts is None else 0,
         without_gold=0 if verdicts is None else reading.without_score,
         repeated_rows=reading.repeated_rows,
+        shortest=reading.shortest if count else None,
+        longest=reading.longest if count else None,
+        timeouts=None if verdicts is None else reading.timeouts,
     )
 
 
@@ -187,12 +198,17 @@ def logged_grades(sample: Sample, metric: MainMetric) -> GradedResponses:
     logged = sample.metric("answered")
     if isinstance(logged, list) and all(isinstance(one, dict) for one in logged):
         return tuple(
-            (str(one.get("outcome")), str(one.get("rule") or ""), str(one.get("answer") or ""))
+            (
+                str(one.get("outcome")),
+                str(one.get("rule") or ""),
+                str(one.get("answer") or ""),
+                span_of(one.get("span")),
+            )
             for one in logged
         )
     value = as_number(sample.metric(metric.metric))
     outcome = "not graded" if value is None else "correct" if value >= 1 else "wrong"
-    return ((outcome, "as logged", ""),) * len(sample.responses)
+    return ((outcome, "as logged", "", None),) * len(sample.responses)
 
 
 def _of_verdict(verdict: Verdict) -> GradedResponses:
@@ -208,7 +224,8 @@ class _Reading:
         self.texts: list[str] = []
         self.faults: list[Fault] = []
         self.repeats = 1
-        self.responses = self.characters = 0
+        self.responses = self.characters = self.longest = self.timeouts = 0
+        self.shortest = sys.maxsize
         self.without_score = self.repeated_rows = self.not_in_verdicts = 0
 
     def take(self, question: QuestionId, sample: Sample, score: float | None) -> None:
@@ -225,6 +242,9 @@ class _Reading:
         self.values[question] = score
         self.repeats = max(self.repeats, count)
         self.responses += count
-        self.characters += sum(map(len, responses))
+        lengths = [len(response) for response in responses]
+        self.characters += sum(lengths)
+        self.shortest = min(self.shortest, *lengths)
+        self.longest = max(self.longest, *lengths)
         if len(self.texts) < TEXTS_KEPT:
             self.texts += responses

@@ -202,7 +202,13 @@ def _verdict_row(
         "doc_hash": sample.doc_hash,
         "score": value,
         "verdicts": [
-            {"outcome": one.outcome, "answer": one.answer, "rule": one.rule} for one in grades
+            {
+                "outcome": one.outcome,
+                "answer": one.answer,
+                "rule": one.rule,
+                "span": list(one.span) if one.span else None,
+            }
+            for one in grades
         ]
         if grades
         else [ungraded] * len(sample.responses),

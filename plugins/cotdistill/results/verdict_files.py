@@ -16,8 +16,9 @@ from cotdistill.results.questions import QuestionId
 VerdictSource = Literal["run", "rescored", "judged"]
 """Whose verdicts scores are made of: those that a run logged, or what `rescore` or `judge` made."""
 
-GradedResponses = tuple[tuple[str, str, str], ...]
-"""Outcome, rule and answer of each response to a question."""
+Span = tuple[int, int]
+GradedResponses = tuple[tuple[str, str, str, Span | None], ...]
+"""Outcome, rule and answer of each response to a question, and where in it the answer stands."""
 
 _VERBS = {"rescored": "rescore", "judged": "judge"}
 
@@ -108,5 +109,20 @@ def _verdict(row: Row, place: str) -> Verdict:
     return Verdict(value, tuple(_response(one) for one in rows if isinstance(one, dict)))
 
 
-def _response(one: Mapping[str, Any]) -> tuple[str, str, str]:
-    return str(one.get("outcome")), str(one.get("rule") or ""), str(one.get("answer") or "")
+def _response(one: Mapping[str, Any]) -> tuple[str, str, str, Span | None]:
+    outcome, rule, answer = (str(one.get(name) or "") for name in ("outcome", "rule", "answer"))
+    return outcome, rule, answer, span_of(one.get("span"))
+
+
+def span_of(value: Any) -> Span | None:
+    """Return where an answer stands in its response, as it was logged, or None.
+
+    >>> span_of([3, 7]), span_of(["a", 7]), span_of(None)
+    ((3, 7), None, None)
+    """
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return None
+    start, end = value
+    if isinstance(start, int) and isinstance(end, int) and 0 <= start < end:
+        return start, end
+    return None

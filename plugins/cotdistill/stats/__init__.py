@@ -2,6 +2,7 @@
 
 PUBLIC_MODULES = (
     "confidence",
+    "contrasts",
     "crossed_test",
     "detectable_effect",
     "pass_at_k",

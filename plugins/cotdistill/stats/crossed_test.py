@@ -60,6 +60,19 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class RunPart:
+    """What the runs of one arm add to a variance: `share` times their run variance.
+
+    `share` is 1 / runs for an arm's score or difference, c² / runs for an arm with the weight c.
+    `name` is the arm's in the stratum, whose run variance is used unless the arm is unstable.
+    """
+
+    stratum: Stratum
+    name: str
+    share: float
+
+
+@dataclass(frozen=True)
 class ArmComparison:
     """The second arm against the first; the interval is cut to what a difference can be.
 
@@ -103,6 +116,7 @@ def compare_arms(
     names: tuple[str, str] = ("first", "second"),
     weights: Sequence[float] | None = None,
     declared_sd: float | None = None,
+    trained: tuple[bool, bool] = (True, True),
 ) -> ArmComparison:
     """Compare two arms on one task, or in their mean over several.
 
@@ -110,7 +124,8 @@ def compare_arms(
     Units: scores and `declared_sd` (from run to run) are fractions; `weights` sum to one.
     Degrees of freedom: a measured run variance is used from four on; with fewer, a declared one
         comes first.
-    `names` are those of the two arms in the stratum.
+    `names` are those of the two arms in the stratum. `trained` is False for an arm that is a model
+    scored as it is: it has no training runs that could vary.
 
     Raises:
         DataError: there are no questions, or the two arms do not have the same ones.
@@ -125,7 +140,8 @@ def compare_arms(
     """
     gaps = _paired_differences(first, second)
     runs = (len(first[0]), len(second[0]))
-    over_questions = _question_estimate(gaps, weights)
+    over_questions = question_estimate(gaps, weights)
+    shares = [1 / count if varies else 0.0 for count, varies in zip(runs, trained, strict=True)]
     measured = stratum.pooled
     if measured is not None and declared_sd is not None and measured.freedom < FEW_DEGREES:
         measured = None
@@ -134,9 +150,12 @@ def compare_arms(
     if measured is not None:
         declared_sd = None
         unstable = tuple(name for name in names if stratum.is_unstable(name))
-        estimate = with_run_variance(over_questions, stratum, dict(zip(names, runs, strict=True)))
+        estimate = with_run_parts(
+            over_questions,
+            [RunPart(stratum, name, share) for name, share in zip(names, shares, strict=True)],
+        )
     elif declared_sd is not None:
-        estimate = _with_declared_runs(over_questions, 1 / runs[0] + 1 / runs[1], declared_sd)
+        estimate = with_declared_runs(over_questions, sum(shares), declared_sd)
     else:
         claim, estimate = "models", over_questions
     test, p = ("crossed t" if claim == "arms" else "paired t"), estimate.p
@@ -160,7 +179,7 @@ def compare_arms(
         exact=exact,
     )
     if claim == "models" and p is not None and p < 0.05:
-        return replace(found, break_even_sd=break_even_sd(over_questions, runs))
+        return replace(found, break_even_sd=break_even_sd(over_questions, runs, shares=shares))
     return found
 
 
@@ -185,7 +204,7 @@ def arm_score(
     (0.4375, 0.0232, 0.8518)
     """
     means = [table.mean(axis=0) for table in tasks]
-    over_questions = _question_estimate(means, weights)
+    over_questions = question_estimate(means, weights)
     estimate = with_run_variance(over_questions, stratum, {name: len(tasks[0])})
     if estimate.variance <= 0 or over_questions.freedom == 0:
         return score_interval(np.concatenate(means).tolist())
@@ -193,15 +212,23 @@ def arm_score(
     return Interval(found.value, max(0.0, found.low), min(1.0, found.high))
 
 
-def break_even_sd(over_questions: Estimate, runs: tuple[int, int], level: float = 0.05) -> float:
+def break_even_sd(
+    over_questions: Estimate,
+    runs: tuple[int, int],
+    level: float = 0.05,
+    *,
+    shares: Sequence[float] | None = None,
+) -> float:
     """Return the standard deviation from run to run at which p reaches the level.
+
+    `shares` is what each arm's runs count for, 1 / runs by default.
 
     A reader who believes in less may believe the finding. Declaring exactly this gives p = level.
 
     >>> found = break_even_sd(Estimate(0.05, 0.0001, 499), (1, 1))
     >>> round(found, 4)
     0.0166
-    >>> round(_with_declared_runs(Estimate(0.05, 0.0001, 499), 2.0, found).p, 6)
+    >>> round(with_declared_runs(Estimate(0.05, 0.0001, 499), 2.0, found).p, 6)
     0.05
     """
     if over_questions.variance <= 0 or over_questions.freedom <= 0:
@@ -211,7 +238,8 @@ def break_even_sd(over_questions: Estimate, runs: tuple[int, int], level: float 
         t = t_quantile(1 - level / 2, freedom)
         variance = max((over_questions.value / t) ** 2, over_questions.variance)
         freedom = over_questions.freedom * (variance / over_questions.variance) ** 2
-    return math.sqrt((variance - over_questions.variance) / (1 / runs[0] + 1 / runs[1]))
+    total = sum(shares) if shares is not None else 1 / runs[0] + 1 / runs[1]
+    return math.sqrt((variance - over_questions.variance) / total) if total else math.inf
 
 
 def detectable_size(
@@ -242,9 +270,18 @@ def degrees_of_freedom(
     >>> round(degrees_of_freedom((0.00012, 499), (0.0005, 6), (0.00016, 2994)), 6)
     6
     """
-    total = question[0] + runs[0] - noise[0]
-    squares = math.fsum(part * part / freedom for part, freedom in (question, runs, noise))
-    return max(total * total / squares, min(runs[1], question[1]))
+    return _degrees_of_freedom(question, [runs], [noise])
+
+
+def _degrees_of_freedom(
+    question: tuple[float, float],
+    runs: Sequence[tuple[float, float]],
+    noise: Sequence[tuple[float, float]],
+) -> float:
+    """Return the same where runs of several strata have a part each."""
+    total = math.fsum([question[0], *(part for part, _ in runs), *(-part for part, _ in noise)])
+    squares = math.fsum(part * part / freedom for part, freedom in (question, *runs, *noise))
+    return max(total * total / squares, min([question[1], *(freedom for _, freedom in runs)]))
 
 
 def with_run_variance(
@@ -253,38 +290,58 @@ def with_run_variance(
     """Return an estimate over questions with the runs' part of its variance added.
 
     `runs` names the arms it is made of, each with the number of its runs: one arm for a score, two
-    for a difference. What questions and answers explain of the variance between runs is already in
-    the estimate, so only the excess is added.
+    for a difference.
 
     Raises:
         DataError: the stratum has no run variance.
     """
-    pooled = stratum.pooled
-    if pooled is None:
-        raise DataError(Fault("runs", "no run variance", "an arm with two or more runs"))
-    between = excess = noise = 0.0
-    for name, count in runs.items():
-        own = pooled.between
-        if stratum.is_unstable(name):
-            own = stratum.spreads[name].between
-        between += own / count
-        noise += pooled.noise / count
-        excess += max(0.0, own - pooled.noise) / count
+    parts = [RunPart(stratum, name, 1 / count) for name, count in runs.items()]
+    return with_run_parts(over_questions, parts)
+
+
+def with_run_parts(over_questions: Estimate, parts: Sequence[RunPart]) -> Estimate:
+    """Return an estimate over questions with the parts of its arms' runs added.
+
+    What questions and answers explain of the variance between runs is already in the estimate, so
+    only the excess is added.
+
+    Raises:
+        DataError: a stratum has no run variance.
+    """
+    strata = list({id(part.stratum): part.stratum for part in parts if part.share}.values())
+    between: list[tuple[float, float]] = []
+    noise: list[tuple[float, float]] = []
+    excess = 0.0
+    for stratum in strata:
+        pooled = stratum.pooled
+        if pooled is None:
+            raise DataError(Fault("runs", "no run variance", "an arm with two or more runs"))
+        mine = [part for part in parts if part.stratum is stratum]
+        own = [
+            stratum.spreads[part.name].between if stratum.is_unstable(part.name) else pooled.between
+            for part in mine
+        ]
+        shares = [part.share for part in mine]
+        added = math.fsum(
+            share * max(0.0, one - pooled.noise) for share, one in zip(shares, own, strict=True)
+        )
+        if added > 0:
+            whole = math.fsum(share * one for share, one in zip(shares, own, strict=True))
+            between.append((whole, pooled.freedom))
+            noise.append((math.fsum(shares) * pooled.noise, pooled.noise_freedom))
+        excess += added
     if excess <= 0 or over_questions.freedom == 0:
         return over_questions
     variance = over_questions.variance + excess
-    freedom: float = pooled.freedom
+    freedom = min(freedom for _, freedom in between)
     if over_questions.variance > 0:
-        freedom = degrees_of_freedom(
-            (over_questions.variance, over_questions.freedom),
-            (between, pooled.freedom),
-            (noise, pooled.noise_freedom),
-        )
+        questions = (over_questions.variance, over_questions.freedom)
+        freedom = _degrees_of_freedom(questions, between, noise)
     return Estimate(over_questions.value, variance, freedom, excess / variance)
 
 
-def _with_declared_runs(over_questions: Estimate, share: float, sd: float) -> Estimate:
-    """Add a declared run variance, taken as known: it has no degrees of freedom to lose."""
+def with_declared_runs(over_questions: Estimate, share: float, sd: float) -> Estimate:
+    """Add `share` times a declared run variance; taken as known, it loses no degrees of freedom."""
     added = share * sd * sd
     variance = over_questions.variance + added
     if added <= 0 or over_questions.freedom == 0:
@@ -306,7 +363,9 @@ def _paired_differences(
     return [two.mean(axis=0) - one.mean(axis=0) for one, two in zip(first, second, strict=True)]
 
 
-def _question_estimate(values: Sequence[np.ndarray], weights: Sequence[float] | None) -> Estimate:
+def question_estimate(
+    values: Sequence[np.ndarray], weights: Sequence[float] | None = None
+) -> Estimate:
     """Return the mean of values over questions, and over tasks; tasks are fixed, not a sample.
 
     Zero degrees of freedom say that a task has fewer than two questions.

@@ -1,4 +1,4 @@
-"""Pictures of a study as SVG text: intervals as dots with bars, curves with bands.
+"""Pictures of a study as SVG text: intervals as dots with bars, curves, and heat maps.
 
 Colours are CSS variables with a fallback, so that a picture follows the page it is in, light or
 dark, and still reads as a file of its own. Every picture carries a title for screen readers.
@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from html import escape
 
 from cotdistill.stats.confidence import Interval
+from cotdistill.tables import Table
 
 _WIDTH = 680
+_ASIDE = 5.0  # between the bars of two curves
+_BOUNDS = ("value", "low", "high")
 _STYLE = (
     "<style>.ink{fill:var(--ink,#1c2128)}.soft{fill:var(--soft,#667080)}"
     ".grid{stroke:var(--line,#dde2e8)}text{font:13px system-ui,sans-serif}"
@@ -43,27 +46,41 @@ class Curve:
 
 @dataclass(frozen=True)
 class Axes:
-    """What curves are drawn along: the words at both axes, and the scale of the vertical one."""
+    """What curves are drawn along: the words at both axes, and the scale of the vertical one.
+
+    `level` is a height that a dashed line marks, with its name.
+    """
 
     x_label: str
     y_label: str
     percent: bool = True
     log_y: bool = False
     ticks: Sequence[tuple[float, str]] | None = None
+    level: tuple[float, str] | None = None
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture with the name of its file, its title, and what it shows in words."""
+    """A picture with the name of its file, its title, what it shows in words, and its numbers."""
 
     name: str
     title: str
     about: str
     svg: str
+    data: Table
 
 
-def dots(name: str, title: str, about: str, rows: Sequence[tuple[str, str, Interval]]) -> Figure:
-    """Return a row a score: label, group (its colour) and interval, on a scale of 0 to 100 %."""
+def dots(
+    name: str,
+    title: str,
+    about: str,
+    rows: Sequence[tuple[str, str, Interval]],
+    level: tuple[float, str] | None = None,
+) -> Figure:
+    """Return a row a score: label, group (its colour) and interval, on a scale of 0 to 100 %.
+
+    `level` is a place on the scale that a dashed line marks, with its name.
+    """
     left = min(300, 24 + 7 * max((len(label) for label, _, _ in rows), default=10))
     right, step = _WIDTH - 64, 26
     height = 44 + step * len(rows)
@@ -73,6 +90,11 @@ def dots(name: str, title: str, about: str, rows: Sequence[tuple[str, str, Inter
         x = left + (right - left) * tick / 100
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="12" y2="{height - 28}"/>')
         parts.append(_text(x, height - 10, f"{tick} %", "soft small", "middle"))
+    if level is not None:
+        x = left + (right - left) * level[0]
+        bar = f'x1="{x:.1f}" x2="{x:.1f}" y1="12" y2="{height - 28}" stroke-dasharray="6 4"'
+        parts.append(f'<line class="grid" {bar} stroke-width="2"/>')
+        parts.append(_text(x + 4, 11, level[1], "soft small", "start"))
     for number, (label, group, score) in enumerate(rows):
         y = 26 + step * number
         colour = COLOURS[groups.index(group) % len(COLOURS)]
@@ -86,7 +108,11 @@ def dots(name: str, title: str, about: str, rows: Sequence[tuple[str, str, Inter
             parts.append(f'<line {bar} stroke="{colour}" stroke-width="3" opacity=".55"/>')
         parts.append(f'<circle cx="{mid:.1f}" cy="{y}" r="5" fill="{colour}"/>')
         parts.append(_text(_WIDTH - 8, y + 4, f"{100 * score.value:.1f}", "ink", "end"))
-    return Figure(name, title, about, _svg(title, height, parts))
+    data = Table(
+        ("name", "group", *_BOUNDS),
+        tuple((label, group, *_numbers(score)) for label, group, score in rows),
+    )
+    return Figure(name, title, about, _svg(title, height, parts), data)
 
 
 def curves(
@@ -102,6 +128,8 @@ def curves(
     x_low, x_high = min(xs), max(xs)
     x_span = (x_high - x_low) or 1.0
     y_low, y_high = _reach(lines, axes.log_y, axes.percent)
+    if axes.level is not None and not axes.log_y:
+        y_high = max(y_high, axes.level[0])
 
     def place(x: float, y: float) -> tuple[float, float]:
         y = math.log10(max(y, 1e-9)) if axes.log_y else y
@@ -120,17 +148,91 @@ def curves(
     parts.append(_text((left + right) / 2, bottom + 38, axes.x_label, "ink small", "middle"))
     turned = f'transform="rotate(-90 14 {(top + bottom) / 2})"'
     parts.append(_text(14, (top + bottom) / 2, axes.y_label, "ink small", "middle", turned))
+    if axes.level is not None:
+        y = place(x_low, axes.level[0])[1]
+        bar = f'x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke-dasharray="6 4"'
+        parts.append(f'<line class="grid" {bar} stroke-width="2"/>')
+        parts.append(_text(right, y - 5, axes.level[1], "soft small", "end"))
     names = list(dict.fromkeys(curve.name for curve in lines))  # curves of one name share a colour
-    for curve in lines:
-        parts += _curve(curve, COLOURS[names.index(curve.name) % len(COLOURS)], place)
+    for number, curve in enumerate(lines):
+        colour = COLOURS[names.index(curve.name) % len(COLOURS)]
+        parts += _curve(curve, colour, place, aside=_ASIDE * (number - (len(lines) - 1) / 2))
     legend, height = _legend(names, bottom + 58)
-    return Figure(name, title, about, _svg(title, height, [*parts, *legend]))
+    data = Table(
+        ("line", axes.x_label, *_BOUNDS),
+        tuple(
+            (curve.name, f"{point.x:g}", *_numbers(point.y))
+            for curve in lines
+            for point in curve.points
+        ),
+    )
+    return Figure(name, title, about, _svg(title, height, [*parts, *legend]), data)
+
+
+def heat_map(
+    name: str,
+    title: str,
+    about: str,
+    heads: tuple[Sequence[str], Sequence[str]],
+    cells: Sequence[Sequence[Interval | None]],
+) -> Figure:
+    """Return a table of scores, darker where they are higher; an empty place says nothing.
+
+    `heads` are the names of the rows and of the columns.
+    """
+    rows, columns = heads
+    left = min(260, 24 + 7 * max(map(len, rows), default=10))
+    across = (_WIDTH - 8 - left) / max(len(columns), 1)
+    top, down = 34, 44
+    known = [cell.value for line in cells for cell in line if cell is not None]
+    low, high = min(known, default=0.0), max(known, default=1.0)
+    parts = [
+        _text(left + across * (place + 0.5), 20, column, "ink small", "middle")
+        for place, column in enumerate(columns)
+    ]
+    for number, (row, line) in enumerate(zip(rows, cells, strict=True)):
+        y = top + down * number
+        parts.append(_text(left - 10, y + down / 2 + 4, row, "ink", "end"))
+        for place, cell in enumerate(line):
+            if cell is None:
+                continue
+            x = left + across * place
+            share = 0.5 if high == low else (cell.value - low) / (high - low)
+            box = f'x="{x + 1:.1f}" y="{y + 1}" width="{across - 2:.1f}" height="{down - 2}" rx="4"'
+            parts.append(f'<rect {box} fill="{COLOURS[0]}" opacity="{0.08 + 0.5 * share:.2f}"/>')
+            middle = x + across / 2
+            parts.append(_text(middle, y + 20, f"{100 * cell.value:.1f}", "ink", "middle"))
+            if across >= 70 and not math.isnan(cell.low):
+                bounds = f"{100 * cell.low:.0f} to {100 * cell.high:.0f}"
+                parts.append(_text(middle, y + 35, bounds, "soft small", "middle"))
+    height = top + down * len(rows) + 8
+    data = Table(
+        ("row", "column", *_BOUNDS),
+        tuple(
+            (row, column, *_numbers(cell))
+            for row, line in zip(rows, cells, strict=True)
+            for column, cell in zip(columns, line, strict=True)
+            if cell is not None
+        ),
+    )
+    return Figure(name, title, about, _svg(title, height, parts), data)
+
+
+def _numbers(value: Interval) -> tuple[str, ...]:
+    bounds = (value.value, value.low, value.high)
+    return tuple("" if math.isnan(one) else f"{one:.6g}" for one in bounds)
 
 
 def _curve(
-    curve: Curve, colour: str, place: Callable[[float, float], tuple[float, float]]
+    curve: Curve,
+    colour: str,
+    place: Callable[[float, float], tuple[float, float]],
+    aside: float = 0.0,
 ) -> list[str]:
-    spots = [place(point.x, point.y.value) for point in curve.points]
+    """Draw one curve; with bars it is moved aside a little, so that they do not overlap."""
+    barred = any(point.y.low < point.y.high for point in curve.points)
+    shift = aside if barred else 0.0
+    spots = [(x + shift, y) for x, y in (place(point.x, point.y.value) for point in curve.points)]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in spots)
     parts = [f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>']
     many = len(spots) > 40

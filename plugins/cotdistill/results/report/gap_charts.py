@@ -1,18 +1,17 @@
-"""Pictures of who learns from whom: long against short, large against small, several teachers."""
+"""Pictures of who learns from whom: long against short, large against small, teacher, student."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from cotdistill.catalogue.packaged import students
 from cotdistill.results.collect import Score
-from cotdistill.results.matrix import Matrix, file_name, group_name
+from cotdistill.results.matrix import UNTRAINED, Matrix, file_name, group_name
 from cotdistill.results.report.charts import Axes, Curve, Figure, Point, curves, dots
 from cotdistill.stats.confidence import Interval
-from cotdistill.studies.resolved_arm import ResolvedArm
 
 _PAIRS = (("long", "short"), ("large", "small"))
 _NO_BOUNDS = float("nan")
@@ -31,9 +30,12 @@ def gap_figures(table: Matrix) -> Iterator[Figure]:
         if first is None or second is None:
             continue
         drawn = []
-        for task in table.tasks:
+        recipes = dict.fromkeys(recipe for _, _, recipe in table.groups if recipe != UNTRAINED)
+        for task, wanted in itertools.product(table.tasks, recipes):
             points = []
             for student, arm, recipe in table.groups:
+                if recipe != wanted:
+                    continue
                 mine = table.cells.get(((student, first, recipe), task))
                 other = table.cells.get(((student, second, recipe), task))
                 if arm == first and mine and other and student in sizes:
@@ -42,7 +44,8 @@ def gap_figures(table: Matrix) -> Iterator[Figure]:
                     bounds = gap.difference if gap else Interval(change, _NO_BOUNDS, _NO_BOUNDS)
                     points.append(Point(math.log10(sizes[student]), bounds))
             if len(points) >= 2:
-                drawn.append(Curve(task, tuple(sorted(points, key=lambda point: point.x))))
+                line = f"{task} · {wanted}" if len(recipes) > 1 else task
+                drawn.append(Curve(line, tuple(sorted(points, key=lambda point: point.x))))
         known = {student for student, _, _ in table.groups if student in sizes}
         ticks = sorted((math.log10(sizes[student]), f"{sizes[student]:g}") for student in known)
         about = (
@@ -58,32 +61,6 @@ def gap_figures(table: Matrix) -> Iterator[Figure]:
                 drawn,
                 Axes("parameters, billions", "difference, percentage points", ticks=ticks),
             )
-
-
-def teacher_figures(table: Matrix, arms: Mapping[str, ResolvedArm]) -> Iterator[Figure]:
-    """Yield teachers of the same questions, level and format: a dot a student and teacher."""
-    cells: dict[str, Any] = {}
-    for arm in dict.fromkeys(arm for _, arm, _ in table.groups):
-        source = arms[arm].source if arm in arms else None
-        found = source.registration if source else None
-        if found is not None and found.about.cell is not None:
-            cells[arm] = found.about.cell
-    kinds = {arm: (cell.questions, cell.level, cell.format) for arm, cell in cells.items()}
-    for kind in dict.fromkeys(kinds.values()):
-        same = [arm for arm in kinds if kinds[arm] == kind]
-        if len({cells[arm].teacher for arm in same}) < 2:
-            continue
-        named = " ".join(str(part) for part in kind if part is not None)
-        for task in table.tasks:
-            rows = [
-                (f"{student} · {cells[arm].teacher}", cells[arm].teacher, cell.score)
-                for student, arm, recipe in table.groups
-                if arm in same and (cell := table.cells.get(((student, arm, recipe), task)))
-            ]
-            about = "The same questions, level and format, written by different teachers."
-            if len(rows) >= 2:
-                name = f"teachers-{file_name(named)}-{file_name(task)}"
-                yield dots(name, f"Teachers, {named}, on {task}", about, rows)
 
 
 def teacher_student_figures(

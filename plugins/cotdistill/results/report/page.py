@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,63 +13,90 @@ from cotdistill.files.bundle import bundle_folder
 from cotdistill.files.json_file import read_object
 from cotdistill.files.ledger import read_ledger
 from cotdistill.files.templates import render
+from cotdistill.results.arm_comparisons import Difference, points
 from cotdistill.results.collect import Results
-from cotdistill.results.matrix import Cell, Matrix
+from cotdistill.results.matrix import UNTRAINED, Cell, Matrix
+from cotdistill.results.report.arm_table import p_text
 from cotdistill.results.report.charts import Figure
+from cotdistill.results.report.factor_tables import TitledTable
 from cotdistill.results.report.sample_browser import Browsed
+from cotdistill.results.report.tables import table_csv
 from cotdistill.results.run_settings import settings_warnings
 from cotdistill.studies.load import study_if_any
-from cotdistill.tables import Table
+from cotdistill.tables import Table, counted
 
 
-def page(
-    results: Results,
-    scores: Matrix,
-    tables: tuple[Table, Table],
-    figures: list[Figure],
-    browsed: Browsed,
-) -> str:
-    """Return the page of a run folder; `tables` are those of runs and of comparisons."""
-    table, comparisons = tables
-    study = study_if_any(results.folder)
+@dataclass(frozen=True)
+class Made:
+    """What a page shows: the finding, tables and figures, and the responses for its browser."""
+
+    title: str
+    verdict: str
+    missing: str
+    methods: str
+    table: Table
+    comparisons: Table
+    by_factor: list[TitledTable]
+    runs: Table
+    figures: list[Figure]
+    browsed: Browsed
+
+
+def page(results: Results, scores: Matrix, made: Made) -> str:
+    """Return the page of one or several run folders."""
+    study = study_if_any(results.folder) if len(results.folders) == 1 else None
+    browsed = made.browsed
     samples = {
         "runs": browsed.runs,
         "arms": browsed.arms,
+        "students": browsed.students,
         "settings": browsed.settings,
         "questions": browsed.questions,
         "answers": browsed.answers,
+        "prompts": browsed.prompts,
+        "rows": browsed.rows,
+        "matches": browsed.matches,
         "asked": sum(browsed.asked.values()),
     }
     warnings = [*scores.notes, *settings_warnings(results.settings)]
-    means = any(scores.mean(group) is not None for group in scores.groups)
     folder = bundle_folder("templates") / "report"
     values = {
-        "title": study.name if study else results.folder.resolve().name,
+        "title": made.title,
         "about": study.about if study else "",
-        "css": (folder / "page.css").read_text(encoding="utf-8"),
-        "mathml": (folder / "mathml.js").read_text(encoding="utf-8"),
+        "css": (folder / "page.css").read_text(encoding="utf-8") + _formula_css(folder),
+        "temml": (folder / "temml" / "temml.min.js").read_text(encoding="utf-8"),
         "javascript": (folder / "page.js").read_text(encoding="utf-8"),
+        "verdict": made.verdict,
+        "missing": made.missing,
+        "methods": made.methods,
         "baseline": scores.baseline,
         "source": scores.source,
         "seeds": max((cell.seeds for cell in scores.cells.values()), default=1),
         "recipes": scores.several_recipes,
         "tasks": scores.tasks,
-        "means": means,
+        "means": any(scores.mean(group) is not None for group in scores.groups),
         "rows": _rows(scores),
         "warnings": warnings,
-        "notes": [note for note in table.notes if note not in warnings],
-        "figures": figures,
-        "table": table,
-        "comparisons": comparisons,
+        "notes": [note for note in made.runs.notes if note not in warnings],
+        "figures": [(figure, table_csv(figure.data)) for figure in made.figures],
+        "by_factor": made.by_factor,
+        "table": made.runs,
+        "comparisons": made.comparisons,
         "claims": {one.compared.claim for one in scores.differences},
         "answers": bool(browsed.answers),
         "shown": _shown(browsed),
         "samples": script_json(samples),
-        "ledgers": _ledgers(results.folder),
-        "lints": _lints(results.folder),
+        "ledgers": [one for folder in results.folders for one in _ledgers(folder)],
+        "lints": [one for folder in results.folders for one in _lints(folder)],
         "environment": _environment(results),
     }
     return render("report/page.html.j2", values)
+
+
+def _formula_css(folder: Path) -> str:
+    """Return Temml's style sheet without the font that it would load from another file."""
+    text = (folder / "temml" / "Temml-Local.css").read_text(encoding="utf-8")
+    return re.sub(r"@font-face\s*\{[^}]*\}", "", text)
 
 
 def _shown(browsed: Browsed) -> str:
@@ -99,30 +128,52 @@ def script_json(value: Any) -> str:
 def _rows(scores: Matrix) -> list[dict[str, Any]]:
     rows = []
     student = None
-    means = scores.mean_differences
     for group in scores.groups:
         mean = scores.mean(group)
+        found = scores.mean_differences.get(group)
         rows.append(
             {
                 "student": group[0],
                 "arm": group[1],
-                "recipe": group[2],
+                "recipe": "" if group[2] == UNTRAINED else group[2],
                 "first": group[0] != student,
                 "cells": [_cell(scores.cells.get((group, task))) for task in scores.tasks],
                 "mean": "–" if mean is None else f"{100 * mean:.1f}",
-                "mean_mark": marked.mark if (marked := means.get(group)) else "",
+                "mean_mark": found.mark if found else "",
+                "mean_change": _change(found),
             }
         )
         student = group[0]
     return rows
 
 
-def _cell(cell: Cell | None) -> dict[str, str] | None:
+def _cell(cell: Cell | None) -> dict[str, Any] | None:
     if cell is None:
         return None
     low, high = 100 * cell.score.low, 100 * cell.score.high
     bounds = "interval not known" if low != low else f"{low:.1f} – {high:.1f}"
-    return {"score": f"{100 * cell.score.value:.1f}", "bounds": bounds, "mark": cell.mark}
+    if cell.spread is not None:
+        bounds += f" · ± {100 * cell.spread:.1f}, {cell.seeds} seeds"
+    more = [f"{name} {100 * value:.1f}" for name, value in cell.readings.items()]
+    if cell.timeouts:
+        more.append(counted(cell.timeouts, "timeout"))
+    return {
+        "score": f"{100 * cell.score.value:.1f}",
+        "bounds": bounds,
+        "mark": cell.mark,
+        "change": _change(cell.difference),
+        "more": more,
+    }
+
+
+def _change(one: Difference | None) -> str:
+    """Return a difference from the baseline with its interval and adjusted p, in a few words."""
+    if one is None:
+        return ""
+    low, high = one.difference.low, one.difference.high
+    p = p_text(one.p_holm)
+    shown = (f", p < {p[1:]}" if p.startswith("<") else f", p = {p}") if p else ""
+    return f"{points(one.difference.value)} [{points(low)}, {points(high)}]{shown}"
 
 
 def _ledgers(folder: Path) -> list[dict[str, str]]:

@@ -1,40 +1,62 @@
-"""Write all of `report/`: tables, charts and the page, from one reading of a run folder."""
+"""Write all of `report/`: tables, charts and the page, from one reading of the run folders."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from cotdistill.errors import DataError, Fault
+from cotdistill.errors import DataError, Fault, MisuseError
 from cotdistill.files.atomic import write_text
 from cotdistill.files.inputs import refuse_overwriting
-from cotdistill.results.collect import Results, Score, collect, evaluation_of
-from cotdistill.results.matrix import as_latex, matrix
-from cotdistill.results.report.page import page
+from cotdistill.results.arm_comparisons import difference_row
+from cotdistill.results.collect import Results, Score, collect_all, evaluation_of
+from cotdistill.results.factors import by_factor
+from cotdistill.results.matrix import Matrix, matrix
+from cotdistill.results.report.arm_table import arm_rows, arm_table
+from cotdistill.results.report.charts import Figure
+from cotdistill.results.report.factor_tables import TitledTable, effect_row, factor_tables
+from cotdistill.results.report.latex import as_latex
+from cotdistill.results.report.methods import methods
+from cotdistill.results.report.page import Made, page
 from cotdistill.results.report.sample_browser import SampleKeeper, browse
+from cotdistill.results.report.spreadsheet import require_library, write_spreadsheet
 from cotdistill.results.report.study_charts import study_figures
 from cotdistill.results.report.tables import (
     as_csv,
     as_markdown,
     comparison_table,
     comparisons_title,
-    score_table,
+    run_table,
+    table_csv,
+    verdicts_note,
 )
+from cotdistill.results.report.verdict import verdict
 from cotdistill.results.run_names import short_names
 from cotdistill.results.verdict_files import VerdictSource
 from cotdistill.runfolder.bundles import in_recorded_bundles
 from cotdistill.runfolder.manifest import MANIFEST
+from cotdistill.studies.load import study_if_any
 from cotdistill.tables import Table
 
 
 class Report(NamedTuple):
-    """What was written: tables of runs and of comparisons, the files, and what they are made of."""
+    """What was found and written.
 
+    `table` has a row an arm, `runs` a row a run, `comparisons` one a comparison with the baseline;
+    `by_factor` are pivots and effects. `verdict` is the finding in a line, `missing` says which
+    runs are not in it. `data` is all of it unrounded, for programs.
+    """
+
+    verdict: str
+    missing: str
     table: Table
     comparisons: Table
+    by_factor: list[TitledTable]
+    runs: Table
     written: list[Path]
     results: Results
+    data: Mapping[str, Any]
 
 
 @in_recorded_bundles
@@ -43,45 +65,125 @@ def report(
     baseline: str | None = None,
     source: VerdictSource = "run",
     teachers: Sequence[Path] = (),
+    *,
+    more: Sequence[Path] = (),
+    out: Path | None = None,
+    spreadsheet: bool = False,
 ) -> Report:
-    """Read a run folder, each of its files once, and write everything under `report/`.
+    """Read run folders, each of their files once, and write everything under `out`.
 
     `baseline` is the arm that the others are tested against; `source` says whose verdicts count;
-    `teachers` are folders with scores of the models that wrote the rationales.
+    `teachers` are folders with scores of the models that wrote the rationales. `more` are further
+    run folders for the same page; `out` is `report/` in the run folder unless there are any;
+    `spreadsheet` asks for report.xlsx too.
 
     Raises:
-        DataError: the folder is not a run folder, nothing in it has finished, there is no such
+        MisuseError: several folders and no place to write to, or no library for a spreadsheet.
+        DataError: a folder is not a run folder, nothing in it has finished, there is no such
             baseline, or a run was never graded as `source` says.
     """
+    if more and out is None:
+        raise MisuseError("cotdistill report: several run folders need a place to write: -o DIR")
+    if spreadsheet:
+        require_library()
+    folders = [folder, *more]
     samples = SampleKeeper()
-    results = collect(folder, source, samples.keep)
+    results = collect_all(folders, source, samples.keep)
     if not any(run.scores for run in results.runs):
         states = "; ".join(f"{run.run}: {run.state}" for run in results.runs[:5])
         remedy = f"run it: cotdistill run {folder}"
         raise DataError(Fault(str(folder), f"no finished run ({states})", "", remedy))
-    made = folder / "report"
     scores = matrix(results, baseline)
-    table, comparisons = score_table(results, scores), comparison_table(scores)
-    name = folder.resolve().name
-    figures = study_figures(results, scores, teacher_scores(teachers, scores.tasks, source))
-    texts = {
-        made / "report.csv": as_csv(results),
-        made / "report.md": as_markdown(table, f"Results of {name}")
-        + (as_markdown(comparisons, comparisons_title(scores), 2) if comparisons.rows else ""),
-        made / "report.tex": as_latex(scores, f"Results of {name}"),
-        **{made / "figures" / f"{figure.name}.svg": figure.svg for figure in figures},
-        made / "report.html": page(
-            results, scores, (table, comparisons), figures, browse(results, samples)
-        ),
+    factors = by_factor(scores)
+    chance = {task: share for task in scores.tasks if (share := samples.chance(task)) is not None}
+    taught = teacher_scores(teachers, scores.tasks, source)
+    made = Made(
+        title=title_of(folders),
+        verdict=verdict(scores),
+        missing=results.missing,
+        methods=methods(results, scores),
+        table=arm_table(scores, [one for one in (results.missing, verdicts_note(results)) if one]),
+        comparisons=comparison_table(scores),
+        by_factor=factor_tables(factors, scores),
+        runs=run_table(results, scores),
+        figures=study_figures(results, scores, factors, chance, taught),
+        browsed=browse(results, samples),
+    )
+    written = _write(out or folder / "report", results, scores, made)
+    if spreadsheet:
+        path = (out or folder / "report") / "report.xlsx"
+        write_spreadsheet(path, results, scores, factors)
+        written.append(path)
+    data = {
+        "study": made.title,
+        "folders": [str(one) for one in folders],
+        "verdict": made.verdict,
+        "missing": made.missing,
+        "verdicts": results.source,
+        "baseline": scores.baseline,
+        "scores": arm_rows(scores),
+        "comparisons": [difference_row(one) for one in scores.differences],
+        "main_effects": [effect_row(one) for one in factors.main],
+        "interactions": [effect_row(one) for one in factors.interactions],
+        "methods": made.methods,
     }
-    tables = [score.table for _, score in results.rows() if score.table]
-    refuse_overwriting([folder / MANIFEST, *(table.file.path for table in tables)], texts)
+    return Report(
+        verdict=made.verdict,
+        missing=made.missing,
+        table=made.table,
+        comparisons=made.comparisons,
+        by_factor=made.by_factor,
+        runs=made.runs,
+        written=written,
+        results=results,
+        data=data,
+    )
+
+
+def title_of(folders: Sequence[Path]) -> str:
+    """Return the name of the study, or those of the folders."""
+    names = []
+    for folder in folders:
+        study = study_if_any(folder)
+        names.append(study.name if study else folder.resolve().name)
+    return " and ".join(dict.fromkeys(names))
+
+
+def _write(out: Path, results: Results, scores: Matrix, made: Made) -> list[Path]:
+    title = f"Results of {made.title}"
+    texts = {
+        out / "report.csv": as_csv(results),
+        out / "report.md": _markdown(title, scores, made),
+        out / "report.tex": as_latex(scores, title, made.title),
+        **{path: text for figure in made.figures for path, text in _figure_files(out, figure)},
+        out / "report.html": page(results, scores, made),
+    }
+    tables = [score.table for _, score in results.rows() if score.table is not None]
+    inputs = [one / MANIFEST for one in results.folders]
+    refuse_overwriting([*inputs, *(table.file.path for table in tables)], texts)
     for path, text in texts.items():
         write_text(path, text)
-    for old in sorted((made / "figures").glob("*.svg")):
+    for old in sorted([*(out / "figures").glob("*.svg"), *(out / "figures").glob("*.csv")]):
         if old not in texts:
             old.unlink()  # a picture of runs that are no longer there would mislead
-    return Report(table, comparisons, list(texts), results)
+    return list(texts)
+
+
+def _figure_files(out: Path, figure: Figure) -> list[tuple[Path, str]]:
+    name = out / "figures" / figure.name
+    return [
+        (name.with_name(f"{figure.name}.svg"), figure.svg),
+        (name.with_name(f"{figure.name}.csv"), table_csv(figure.data)),
+    ]
+
+
+def _markdown(title: str, scores: Matrix, made: Made) -> str:
+    text = as_markdown(made.table, title, before=(made.verdict,))
+    if made.comparisons.rows:
+        text += as_markdown(made.comparisons, comparisons_title(scores), 2)
+    for one in made.by_factor:
+        text += as_markdown(one.table, one.title, 2, before=(one.about,))
+    return text + as_markdown(Table((), ()), "Methods", 2, before=(made.methods,))
 
 
 def teacher_scores(

@@ -11,16 +11,18 @@ same ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cotdistill.benchmarks.question import options_of
 from cotdistill.files.jsonl import Row
 from cotdistill.hosts.lm_eval.golds import gold_of
 from cotdistill.hosts.lm_eval.samples import Sample
 from cotdistill.results.collect import Results, RunResult, Score
 from cotdistill.results.questions import QuestionId, by_name, content_of, repeated_contents
+from cotdistill.results.report.training_rows import training_rows
 from cotdistill.results.verdict_files import GradedResponses
 
 CHARACTERS = 4_000_000  # of responses on a page, and so about as many bytes
@@ -38,16 +40,23 @@ class Browsed:
     """What a page's browser shows.
 
     `answers` are lists [question number, run number, response number, outcome, rule, answer,
-    text], `questions` lists [task, text, gold]. `arms` and `settings` say of each run what it was
-    taught and what it shares with runs of other arms: student, recipe and seed. `shown` and `asked`
-    count questions by task.
+    text, beginning and end of the answer in the text, number of the prompt], with -1 where these
+    are not known; `questions` are lists [task, text, gold, key]. `arms`, `students` and `settings`
+    say of each run what it was taught, who it is, and what it shares with runs of other arms:
+    student, recipe and seed. `prompts` are what models were shown. `rows` are training rows
+    [prompt, response] by arm, `matches` the numbers of those that ask a question, by arm and
+    question number. `shown` and `asked` count questions by task.
     """
 
     runs: list[str]
     arms: list[str]
+    students: list[str]
     settings: list[str]
     questions: list[list[str]]
     answers: list[list[Any]]
+    prompts: list[str]
+    rows: dict[str, list[list[str]]]
+    matches: dict[str, dict[int, list[int]]]
     shown: dict[str, int]
     asked: dict[str, int]
 
@@ -61,10 +70,11 @@ class _Text(NamedTuple):
 
 # What is kept, as plain tuples: there are hundreds of thousands, and objects slow the collector of
 # garbage. Of a question the ends of its text, their length, and its first sample's document and
-# target; of what a run said, five fields a response: ends, length, outcome, rule, answer.
+# target; of what a run said, seven fields a response: ends, length, outcome, rule, answer, where
+# the answer stands, and the prompt's hash.
 _Asked = tuple[str, int, Row, Any]
 _Answers = tuple[Any, ...]
-_FIELDS = 5
+_FIELDS = 7
 
 
 class SampleKeeper:
@@ -106,6 +116,26 @@ class SampleKeeper:
         kept = self._tasks.get(task)
         return kept.by_run.get(run, {}) if kept else {}
 
+    def chance(self, task: str) -> float | None:
+        """Return what guessing scores on a task, None where its questions do not say.
+
+        It is the mean of 1 / options. Where answers are letters and no options are listed, all
+        letters that are an answer count as options.
+        """
+        docs = [doc for _, _, doc, _ in self.asked(task).values()]
+        options = [options_of(doc.get("options")) for doc in docs]
+        if docs and all(options):
+            return sum(1 / len(one) for one in options if one) / len(docs)
+        kinds = {doc.get("kind") for doc in docs}
+        if kinds == {"letter"} or kinds == {"boolean"}:
+            return 1 / max(len({str(doc.get("gold")) for doc in docs}), 2)
+        return None
+
+    def prompts(self, task: str) -> dict[tuple[QuestionId, str], _Text]:
+        """Return the prompts of the questions that are kept, by question and hash."""
+        kept = self._tasks.get(task)
+        return kept.prompts if kept else {}
+
     def asked(self, task: str) -> dict[QuestionId, _Asked]:
         """Return the questions of a task that are kept."""
         kept = self._tasks.get(task)
@@ -118,6 +148,7 @@ class _TaskSamples:
     def __init__(self) -> None:
         self.asked: dict[QuestionId, _Asked] = {}
         self.by_run: dict[str, dict[QuestionId, _Answers]] = {}
+        self.prompts: dict[tuple[QuestionId, str], _Text] = {}
         self.used = 0
         self._last: str | None = None
         self._contents: set[str] = set()
@@ -137,10 +168,14 @@ class _TaskSamples:
         self._ask(question, sample, text)
         used = _AROUND
         answers: list[Any] = []
+        prompt = sample.prompt_hash
+        if (question, prompt) not in self.prompts:
+            shown = sample.prompt
+            self.prompts[question, prompt] = _Text(_ends(shown), len(shown))
         for response, grade in zip(sample.responses[:_RESPONSES], graded, strict=False):
             ends = _ends(response)
             used += len(ends)
-            answers += (ends, len(response), *grade)
+            answers += (ends, len(response), *grade, prompt)
         self.by_run[run][question] = tuple(answers)
         self.used += used
         return used
@@ -164,6 +199,7 @@ class _TaskSamples:
             run: {question: one for question, one in answers.items() if self.takes(question)}
             for run, answers in self.by_run.items()
         }
+        self.prompts = {key: one for key, one in self.prompts.items() if self.takes(key[0])}
         before = self.used
         answers_kept = (one for of_run in self.by_run.values() for one in of_run.values())
         self.used = sum(map(_characters, answers_kept))
@@ -193,28 +229,71 @@ def browse(results: Results, kept: SampleKeeper) -> Browsed:
     longest = _longest(kept.characters, chosen)
     questions: list[list[str]] = []
     answers: list[list[Any]] = []
+    prompts = _Prompts(kept.characters // 4, sum(len(one.names) for one in chosen))
     for one in chosen:
         numbers = {name: len(questions) + place for place, name in enumerate(one.names)}
         for name in one.names:
             ends, length, doc, target = one.asked[name]
             gold = gold_of(Sample(Path(), 0, one.task, {"doc": doc, "target": target})) or ""
-            questions.append([one.task, shorten(_Text(ends, length), longest), gold])
+            questions.append([one.task, shorten(_Text(ends, length), longest), gold, name])
         for run, of_run in one.by_run.items():
             for name, number in numbers.items():
                 fields = of_run.get(name, ())
                 for start in range(0, len(fields), _FIELDS):
-                    ends, length, *grade = fields[start : start + _FIELDS]
-                    text = shorten(_Text(ends, length), longest)
-                    answers.append([number, runs.index(run), start // _FIELDS, *grade, text])
+                    ends, length, outcome, rule, answer, span, prompt = fields[
+                        start : start + _FIELDS
+                    ]
+                    whole = _Text(ends, length)
+                    answers.append(
+                        [
+                            number,
+                            runs.index(run),
+                            start // _FIELDS,
+                            outcome,
+                            rule,
+                            answer,
+                            shorten(whole, longest),
+                            *(shown_span(span, length, longest) or (-1, -1)),
+                            prompts.number(one.prompts.get(name, {}), prompt),
+                        ]
+                    )
+    arms = {run: named[run].arm for run in runs}
+    examples = training_rows(
+        {arms[run]: named[run].data for run in runs}, [question[1] for question in questions]
+    )
     return Browsed(
         runs=runs,
-        arms=[named[run].arm for run in runs],
+        arms=list(arms.values()),
+        students=[named[run].student for run in runs],
         settings=[f"{named[run].student} {named[run].recipe} {named[run].seed}" for run in runs],
         questions=questions,
         answers=answers,
+        prompts=prompts.texts,
+        rows={arm: [list(row) for row in one.rows] for arm, one in examples.items()},
+        matches={arm: one.matches for arm, one in examples.items()},
         shown={one.task: len(one.names) for one in chosen},
         asked={one.task: one.total for one in chosen},
     )
+
+
+class _Prompts:
+    """The prompts on a page, each once; together they take about so many characters."""
+
+    def __init__(self, characters: int, questions: int) -> None:
+        self.texts: list[str] = []
+        self._numbers: dict[str, int] = {}
+        self._longest = min(_LONGEST, max(_SHORTEST, characters // max(questions, 1)))
+
+    def number(self, of_question: Mapping[str, _Text], prompt: str) -> int:
+        """Return the number of a prompt, -1 where it was not kept."""
+        whole = of_question.get(prompt)
+        if whole is None or not whole.length:
+            return -1
+        text = shorten(whole, self._longest)
+        if text not in self._numbers:
+            self._numbers[text] = len(self.texts)
+            self.texts.append(text)
+        return self._numbers[text]
 
 
 def shorten(text: _Text, longest: int) -> str:
@@ -227,8 +306,29 @@ def shorten(text: _Text, longest: int) -> str:
         return text.ends
     head = longest // 4
     tail = longest - head
-    left_out = f"[… {text.length - longest:,} characters left out …]"
-    return f"{text.ends[:head]}\n{left_out}\n{text.ends[-tail:]}"
+    return f"{text.ends[:head]}{_left_out(text.length - longest)}{text.ends[-tail:]}"
+
+
+def shown_span(span: tuple[int, int] | None, length: int, longest: int) -> tuple[int, int] | None:
+    """Return where an answer stands in a shortened text, None where it is not in it.
+
+    >>> shown_span((90, 95), 100, 20), shown_span((1, 3), 100, 20), shown_span((40, 45), 100, 20)
+    ((46, 51), (1, 3), None)
+    """
+    if span is None or span[1] > length:
+        return None
+    head = longest // 4
+    if length <= longest or span[1] <= head:
+        return span
+    cut = length - (longest - head)
+    if span[0] < cut:
+        return None
+    moved = head + len(_left_out(length - longest)) - cut
+    return span[0] + moved, span[1] + moved
+
+
+def _left_out(count: int) -> str:
+    return f"\n[… {count:,} characters left out …]\n"
 
 
 def fitting_questions(scores: Sequence[Score], room: int) -> int:
@@ -255,6 +355,7 @@ class _Chosen:
     names: list[str]
     asked: dict[str, _Asked]
     by_run: dict[str, dict[str, _Answers]]
+    prompts: dict[str, dict[str, _Text]]
     total: int
     fitting: int
 
@@ -278,11 +379,16 @@ def _choose(
     same = [name for name in order if name not in differing]
     shown = {*first[: max(fitting - fitting // 3, fitting - len(same))]}
     shown |= {*same[: fitting - len(shown)]}
+    prompts: dict[str, dict[str, _Text]] = {}
+    for (question, prompt), text in kept.prompts(task).items():
+        (name,) = by_name({question: None}, repeated)
+        prompts.setdefault(name, {})[prompt] = text
     return _Chosen(
         task=task,
         names=[name for name in order if name in shown],
         asked=asked,
         by_run={run.run: by_name(kept.answers(task, run.run), repeated) for run, _ in rows},
+        prompts=prompts,
         total=len(values),
         fitting=fitting,
     )

@@ -3,48 +3,51 @@
 from __future__ import annotations
 
 import math
-import re
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
 from cotdistill.results.collect import Results, Score
+from cotdistill.results.factors import ByFactor
 from cotdistill.results.matrix import Matrix, file_name, group_name
 from cotdistill.results.report.charts import Axes, Curve, Figure, Point, curves, dots
+from cotdistill.results.report.factor_charts import factor_figures
 from cotdistill.results.report.gap_charts import (
     gap_figures,
-    teacher_figures,
     teacher_student_figures,
 )
 from cotdistill.stats.confidence import Interval
 from cotdistill.studies.load import study_if_any
 from cotdistill.studies.resolved_arm import ResolvedArm, arms_and_faults
 
-_LEVEL = re.compile(r"level[-_ ]?(\d+)", re.IGNORECASE)
 _NO_BOUNDS = float("nan")
 _MOST_CURVES = 16
 _MOST_LOSSES = 64
 
 
 def study_figures(
-    results: Results, table: Matrix, teachers: Sequence[tuple[str, Score]] = ()
+    results: Results,
+    table: Matrix,
+    factors: ByFactor,
+    chance: Mapping[str, float],
+    teachers: Sequence[tuple[str, Score]] = (),
 ) -> list[Figure]:
     """Return every picture that the study's arms and files allow.
 
-    `teachers` are scores of the models that wrote the rationales, each with a name.
+    `chance` is what guessing scores on a task, where it is known; `teachers` are scores of the
+    models that wrote the rationales, each with a name.
     """
     study = study_if_any(results.folder)
     arms = arms_and_faults(study, "study.yaml")[0] if study else {}
-    made = [*_score_figures(table)]
-    made += _level_figures(table, arms)
+    made = [*_score_figures(table, chance)]
+    made += factor_figures(factors, table, chance)
     made += _mix_figures(table, arms)
     made += gap_figures(table)
-    made += teacher_figures(table, arms)
     made += teacher_student_figures(table, teachers)
     made += _loss_figure(results)
     return made
 
 
-def _score_figures(table: Matrix) -> Iterator[Figure]:
+def _score_figures(table: Matrix, chance: Mapping[str, float]) -> Iterator[Figure]:
     for task in table.tasks:
         rows = [
             (group_name(table, group), group[1], cell.score)
@@ -52,38 +55,11 @@ def _score_figures(table: Matrix) -> Iterator[Figure]:
             if (cell := table.cells.get((group, task))) is not None
         ]
         about = (
-            "Each dot is a score, each bar its 95 % interval over questions. Two dots whose bars "
-            "do not overlap differ; two whose bars overlap may still differ in the paired test."
+            "Each dot is a score, each bar its 95 % interval. Two dots whose bars do not overlap "
+            "differ; two whose bars overlap may still differ in the paired test."
         )
-        yield dots(f"scores-{file_name(task)}", f"Scores on {task}", about, rows)
-
-
-def _level_figures(table: Matrix, arms: Mapping[str, ResolvedArm]) -> Iterator[Figure]:
-    levels: dict[str, float] = {}
-    for _, arm, _ in table.groups:
-        source = arms[arm].source if arm in arms else None
-        named = _LEVEL.search(arm)
-        if "answer-only" in arm:
-            levels[arm] = 0.0
-        elif source and source.puzzles:
-            level = source.puzzles.level
-            levels[arm] = 0.0 if level == "answer-only" else float(level)
-        elif named:
-            levels[arm] = float(named[1])
-    if len(set(levels.values())) < 3:
-        return
-    drawn = []
-    for student, recipe, task in _lines(table):
-        points = _points(table, student, recipe, task, levels)
-        if len(points) >= 3:
-            drawn.append(Curve(_line_name(table, student, recipe, task), tuple(points)))
-    ticks = [(v, "answer only" if v == 0 else f"{v:g}") for v in sorted(set(levels.values()))]
-    about = "How much finer rationales help: the score by the granularity level that was taught."
-    if drawn:
-        yield curves(
-            "score-by-level", "Score by granularity level", about, drawn[:_MOST_CURVES],
-            Axes("granularity level", "score", ticks=ticks),
-        )  # fmt: skip
+        level = _level(chance, task)
+        yield dots(f"scores-{file_name(task)}", f"Scores on {task}", about, rows, level)
 
 
 def _mix_figures(table: Matrix, arms: Mapping[str, ResolvedArm]) -> Iterator[Figure]:
@@ -124,6 +100,10 @@ def _loss_figure(results: Results) -> Iterator[Figure]:
             "training-loss", "Training loss", about, drawn[:_MOST_LOSSES],
             Axes("step", "loss", percent=False, log_y=True),
         )  # fmt: skip
+
+
+def _level(chance: Mapping[str, float], task: str) -> tuple[float, str] | None:
+    return (chance[task], "chance") if task in chance else None
 
 
 def _thinned(curve: tuple[tuple[int, float], ...], most: int = 200) -> list[tuple[int, float]]:

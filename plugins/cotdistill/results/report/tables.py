@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable
-from itertools import combinations
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cotdistill.results.arm_comparisons import difference_table
@@ -15,13 +15,16 @@ from cotdistill.results.matrix import Matrix
 from cotdistill.results.run_settings import settings_warnings
 from cotdistill.tables import Table, escaped_markdown
 
+_TEXTS = ("student", "arm", "task", "recipe", "factor", "value", "against")
 
-def score_table(results: Results, scores: Matrix) -> Table:
+
+def run_table(results: Results, scores: Matrix) -> Table:
     """Return a row for every run × task; columns that say the same in every row are left out."""
     of_runs = list(results.rows())
     names = ["student", "arm", "recipe", "seed"]
     varying = [n for n in names if n == "arm" or len({getattr(run, n) for run, _ in of_runs}) > 1]
-    columns = (*varying, "task", "score %", "95 % interval", "questions", "length", "cut off %")
+    columns = (*varying, "task", "score %", "95 % interval", "read otherwise", "questions")
+    columns += ("length", "shortest", "longest", "truncated %", "timeouts")
     columns += ("train tokens", "train s", "eval s", "last loss")
     rows = tuple(
         (*(str(getattr(run, name)) for name in varying), *_cells(run, score))
@@ -32,9 +35,8 @@ def score_table(results: Results, scores: Matrix) -> Table:
         tuple(columns[place] for place in keep),
         tuple(tuple(row[place] for place in keep) for row in rows),
         (
-            *_verdicts(results),
+            *([noted] if (noted := verdicts_note(results)) else []),
             *results.notes,
-            *_separations(results, scores),
             *scores.notes,
             *settings_warnings(results.settings),
         ),
@@ -63,11 +65,26 @@ def comparisons_title(scores: Matrix) -> str:
 def as_csv(results: Results) -> str:
     """Return the rows of `result_rows` as CSV."""
     rows = result_rows(results)
-    columns = list(dict.fromkeys(name for row in rows for name in row))
+    columns = columns_of(rows)
+    cells = tuple(tuple(row.get(name, "") for name in columns) for row in rows)
+    return table_csv(Table(columns, cells))
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return every name that a row has, the factors of the arms next to the other names."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    factors = [name for name in names if name.startswith("factor_")]
+    others = [name for name in names if name not in factors]
+    place = others.index("seed") + 1 if "seed" in others else 0
+    return (*others[:place], *factors, *others[place:])
+
+
+def table_csv(table: Table) -> str:
+    """Return a table as CSV, without its notes."""
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(table.columns)
+    writer.writerows([csv_cell(value) for value in row] for row in table.rows)
     return stream.getvalue()
 
 
@@ -83,7 +100,12 @@ def result_rows(results: Results) -> list[dict[str, Any]]:
 
 def _who(run: RunResult) -> dict[str, Any]:
     named = {name: getattr(run, name) for name in ("run", "student", "arm", "recipe", "seed")}
-    return named | {"state": run.state.partition(":")[0]}
+    factors = {f"factor_{name}": value for name, value in run.factors.items()}
+    return named | factors | {"state": run.state.partition(":")[0]}
+
+
+def _word(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
 def _reached(score: Score) -> dict[str, Any]:
@@ -97,7 +119,11 @@ def _reached(score: Score) -> dict[str, Any]:
         "repeats": score.repeats,
         "response_tokens": score.tokens,
         "response_characters": score.characters,
+        "response_characters_min": score.shortest,
+        "response_characters_max": score.longest,
         "cut_off": score.cut_off,
+        "timeouts": score.timeouts,
+        **{f"score_{_word(name)}": value for name, value in score.readings.items()},
         "evaluate_seconds": score.evaluate_seconds,
         **_measured_with(score),
     }
@@ -134,11 +160,16 @@ def csv_cell(value: Any) -> Any:
     return f"'{value}" if formula else value
 
 
-def as_markdown(table: Table, title: str, level: int = 1) -> str:
-    """Return the table as Markdown, with the notes as a list below; names stay plain text."""
-    rule = ["---" if n in ("student", "arm", "task") else "---:" for n in table.columns]
-    lines = [_markdown_row(map(escaped_markdown, table.columns)), _markdown_row(rule)]
-    lines += [_markdown_row(map(escaped_markdown, row)) for row in table.rows]
+def as_markdown(table: Table, title: str, level: int = 1, before: Sequence[str] = ()) -> str:
+    """Return the table as Markdown, with the notes as a list below; names stay plain text.
+
+    `before` are paragraphs between title and table.
+    """
+    lines = [f"{escaped_markdown(one)}\n" for one in before]
+    if table.columns:
+        rule = ["---" if n in _TEXTS else "---:" for n in table.columns]
+        lines += [_markdown_row(map(escaped_markdown, table.columns)), _markdown_row(rule)]
+        lines += [_markdown_row(map(escaped_markdown, row)) for row in table.rows]
     notes = "".join(f"- {escaped_markdown(note)}\n" for note in table.notes)
     heading = f"{'#' * level} {escaped_markdown(title)}\n\n"
     return (
@@ -166,9 +197,12 @@ def _cells(run: RunResult, score: Score) -> list[str]:
         score.task,
         f"{100 * score.score.value:.1f}",
         f"{100 * score.score.low:.1f} - {100 * score.score.high:.1f}" if known else "not known",
+        ", ".join(f"{name} {100 * value:.1f}" for name, value in score.readings.items()),
         asked,
         length,
+        *("" if one is None else f"{one:,}" for one in (score.shortest, score.longest)),
         "" if score.cut_off is None else f"{100 * score.cut_off:.1f}",
+        "" if score.timeouts is None else str(score.timeouts),
         f"{trained.tokens:,}" if trained and trained.tokens else "",
         f"{trained.seconds:.0f}" if trained else "",
         "" if score.evaluate_seconds is None else f"{score.evaluate_seconds:.0f}",
@@ -176,40 +210,12 @@ def _cells(run: RunResult, score: Score) -> list[str]:
     ]
 
 
-def _verdicts(results: Results) -> list[str]:
+def verdicts_note(results: Results) -> str:
+    """Say whose verdicts the scores are of, where they are not the runs' own."""
     if results.source == "run":
-        return []
+        return ""
     verb = {"rescored": "rescore", "judged": "judge"}[results.source]
-    return [
+    return (
         f"scores are of {results.source} verdicts (cotdistill {verb}), not those that the runs "
-        "logged; cut-off shares are the runs'"
-    ]
-
-
-def _separations(results: Results, scores: Matrix) -> list[str]:
-    """Say of the best and the worst run of each task whether their intervals overlap."""
-    lines = []
-    for task in sorted(scores.tasks):
-        rows = [(run, score) for run, score in results.rows() if score.task == task]
-        pairs = list(combinations(rows, 2))
-        if not pairs:
-            continue
-        if task in scores.unequal_questions:
-            lines.append(
-                f"{task}: the runs did not all answer the same questions, so the intervals of the "
-                "best and the worst are not compared"
-            )
-            continue
-        apart = [not one.score.overlaps(two.score) for (_, one), (_, two) in pairs]
-        best = max(rows, key=lambda pair: pair[1].score.value)
-        worst = min(rows, key=lambda pair: pair[1].score.value)
-        overlap = "overlap" if best[1].score.overlaps(worst[1].score) else "do not overlap"
-        lines.append(
-            f"{task}: the intervals of the best ({_name(best)}) and the worst ({_name(worst)}) "
-            f"{overlap}; {sum(apart)} of {len(pairs)} pairs of intervals do not overlap"
-        )
-    return lines
-
-
-def _name(pair: tuple[RunResult, Score]) -> str:
-    return f"{pair[0].run} {100 * pair[1].score.value:.1f}"
+        "logged; shares of truncated responses are the runs'"
+    )

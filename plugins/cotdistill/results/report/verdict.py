@@ -1,0 +1,96 @@
+"""What a study found, in one line: the sentence that a report begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cotdistill.results.arm_comparisons import LEVEL, Difference, points
+from cotdistill.results.matrix import Matrix
+from cotdistill.results.report.arm_table import p_text
+from cotdistill.tables import counted
+
+
+def verdict(scores: Matrix) -> str:
+    """Return the finding of the comparisons with the baseline, as far as they can show one.
+
+    Where the study declares the mean over tasks its primary result, only means are counted.
+    """
+    primary = list(scores.mean_differences.values())
+    if not (scores.mean_is_primary and primary):
+        primary = [
+            cell.difference
+            for task in scores.tasks
+            for group in scores.groups
+            if (cell := scores.cells.get((group, task))) and cell.difference
+        ]
+    tested = [one for one in primary if one.p is not None]
+    if not tested:
+        return _untested(scores, primary)
+    better = [one for one in tested if one.mark == "▲"]
+    worse = [one for one in tested if one.mark == "▼"]
+    rest = len(tested) - len(better) - len(worse)
+    if {one.compared.claim for one in tested} == {"models"}:
+        return _of_models(scores, tested)
+    if not better and not worse:
+        most = max(tested, key=lambda one: abs(one.difference.value))
+        return (
+            f"No arm differs from {scores.baseline} in {counted(len(tested), 'comparison')} "
+            f"(the largest difference: {_found(most)})."
+        )
+    strongest = max(better or worse, key=lambda one: abs(one.difference.value))
+    verb = "beats" if better else "is worse than"
+    line = f"{strongest.second} {verb} {strongest.first}{_where(scores, strongest)} by "
+    line += _found(strongest, named=False)
+    if len(tested) == 1:
+        return f"{line}."
+    counts = [
+        f"{len(better)} better" if better else "",
+        f"{len(worse)} worse" if worse else "",
+        f"{rest} without a difference shown" if rest else "",
+    ]
+    summed = ", ".join(one for one in counts if one)
+    return f"{line}; of {len(tested)} comparisons with {scores.baseline}: {summed}."
+
+
+def _untested(scores: Matrix, found: Sequence[Difference]) -> str:
+    arms = {arm for _, arm, _ in scores.groups}
+    if len(arms) < 2:
+        return "One arm has scores, so there is nothing to compare."
+    if not found:
+        return f"No arm shares questions with {scores.baseline}, so nothing was compared."
+    return f"No difference from {scores.baseline} could be tested: nothing varies."
+
+
+def _of_models(scores: Matrix, tested: Sequence[Difference]) -> str:
+    """Say what holds where every arm has one run: it is about these models."""
+    found = [one for one in tested if one.p_holm is not None and one.p_holm < LEVEL]
+    claim = "one seed each says nothing about the arms"
+    if not found:
+        most = max(tested, key=lambda one: abs(one.difference.value))
+        return (
+            f"No model differs from that of {scores.baseline} in "
+            f"{counted(len(tested), 'comparison')} (the largest difference: {_found(most)}); "
+            f"{claim}."
+        )
+    most = max(found, key=lambda one: abs(one.difference.value))
+    return (
+        f"The model of {most.second} differs from that of {most.first}{_where(scores, most)} by "
+        f"{_found(most, named=False)}; {len(found)} of {len(tested)} models differ, but {claim}."
+    )
+
+
+def _found(one: Difference, named: bool = True) -> str:
+    bounds = one.difference
+    value = points(bounds.value) if named else f"{abs(100 * bounds.value):.1f}"
+    low, high = bounds.low, bounds.high
+    if not named and bounds.value < 0:
+        low, high = -high, -low
+    limits = f"[{points(low)}, {points(high)}]" if named else f"[{100 * low:.1f}, {100 * high:.1f}]"
+    p = p_text(one.p_holm)
+    shown = f"p < {p[1:]}" if p.startswith("<") else f"p = {p}"
+    where = f"{one.second} on {one.task}, " if named else ""
+    return f"{where}{value} points {limits}, {shown} after Holm"
+
+
+def _where(scores: Matrix, one: Difference) -> str:
+    return f" on {one.task}" if len(scores.tasks) > 1 else ""
