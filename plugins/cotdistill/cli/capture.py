@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,33 +12,38 @@ import typer
 from cotdistill.errors import MisuseError
 
 
-def capture(
-    file: Annotated[Path, typer.Argument(help="training file whose rows are scored")],
+@dataclass(frozen=True, kw_only=True)
+class CaptureArguments:
+    """The rows to score, who scores them, and what is kept."""
+
+    file: Annotated[Path, typer.Argument(help="training file whose rows are scored")]
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="folder [default: kd.teacher.signals]")
-    ] = None,
+    ] = None
     teacher: Annotated[
         str | None, typer.Option(help="model folder or hub id [default: kd.teacher.model]")
-    ] = None,
+    ] = None
     engine: Annotated[str, typer.Option(help="transformers, or vllm in this process")] = (
         "transformers"
-    ),
+    )
     endpoint: Annotated[
         str | None, typer.Option(help="a vLLM server to ask, as http://127.0.0.1:8000/v1")
-    ] = None,
+    ] = None
     key_env: Annotated[
         str | None, typer.Option(help="environment variable with the server's key")
-    ] = None,
-    top_k: Annotated[int, typer.Option(min=1, help="tokens kept for each place")] = 32,
+    ] = None
+    top_k: Annotated[int, typer.Option(min=1, help="tokens kept for each place")] = 32
     temperature: Annotated[
         list[float] | None,
         typer.Option(min=0.01, help="to train with later; repeatable [default: kd.temperature]"),
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="rows that are scored at once")] = 8,
+    ] = None
+    batch_size: Annotated[int, typer.Option(min=1, help="rows that are scored at once")] = 8
     compare: Annotated[
         bool, typer.Option(help="score one percent of the rows with transformers too")
-    ] = True,
-) -> None:
+    ] = True
+
+
+def capture(arguments: CaptureArguments) -> None:
     """Store a teacher's next-token distributions for exactly the tokens that a training sees.
 
     Training from them (kd.teacher.signals) needs no teacher in memory. A capture that was
@@ -49,11 +55,14 @@ def capture(
     from cotdistill.distill.capture import mass_table
     from cotdistill.distill.launch_capture import CaptureOptions, run_capture
 
-    if engine not in ("transformers", "vllm"):
-        raise MisuseError(f"cotdistill capture: --engine {engine}; expected transformers or vllm")
+    if arguments.engine not in ("transformers", "vllm"):
+        raise MisuseError(
+            f"cotdistill capture: --engine {arguments.engine}; expected transformers or vllm"
+        )
     options = CaptureOptions(
-        file, output, teacher, endpoint, key_env, engine, top_k, tuple(temperature or ()),
-        batch_size, compare,
+        arguments.file, arguments.output, arguments.teacher, arguments.endpoint, arguments.key_env,
+        arguments.engine, arguments.top_k, tuple(arguments.temperature or ()),
+        arguments.batch_size, arguments.compare,
     )  # fmt: skip
     folder, manifest = run_capture(options)
     write = sys.stdout.write

@@ -131,7 +131,7 @@ def sample(arguments: SampleArguments) -> None:
     missing; the same command asks only for those.
 
     Example:
-        cotdistill sample gsm8k --endpoint URL --model NAME --strategy answer -o out
+        cotdistill sample gsm8k --endpoint URL --model NAME -o out
     """
     from cotdistill.cli.panel import Panel
     from cotdistill.teach.budget import Limits
