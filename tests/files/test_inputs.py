@@ -10,7 +10,7 @@ import pytest
 from cotdistill.errors import DataError, MisuseError
 from cotdistill.files.atomic import sha256_of
 from cotdistill.files.inputs import InputFiles, refuse_overwriting
-from cotdistill.files.shards import Shard, lines_of
+from cotdistill.files.shards import Shard, _past_line_end, lines_of, shards_of
 
 
 @pytest.fixture
@@ -74,3 +74,17 @@ def test_the_hash_is_of_the_bytes_from_before_the_reading(rows: Path) -> None:
     before = sha256_of(rows)
     rows.write_text("[]\n", encoding="utf-8")
     assert inputs.sha256(rows) == before != sha256_of(rows)
+
+
+def test_each_shard_of_a_line_that_is_longer_than_shards_reads_its_own_bytes_only(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "one.jsonl"
+    path.write_bytes(b"x" * 1000 + b"\n{}\n")
+    shards = shards_of([path], 100)
+    lines = [[line.text for line in lines_of(shard)] for shard in shards]
+    assert lines == [[b"x" * 1000], *[[]] * 9, [b"{}"]]
+    with path.open("rb") as stream:
+        stream.seek(199)
+        assert not _past_line_end(stream, 300)
+        assert stream.tell() == 300

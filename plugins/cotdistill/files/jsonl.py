@@ -26,6 +26,8 @@ Row = dict[str, Any]
 LONGEST = 32 << 20  # bytes of one line; a longer one is a broken file, not a trace
 _LONGEST_STRICT = 256 << 20  # a row of samples holds every repeat of a question
 _DEEPEST = 200
+_PIECE = 1 << 20
+_SHOWN_BYTES = 80
 _BOM = b"\xef\xbb\xbf"
 _HALF_SURROGATE = re.compile("[\ud800-\udfff]")
 _encoded = json.JSONEncoder(ensure_ascii=False).encode  # `dumps` would make one for every row
@@ -130,10 +132,11 @@ def whole_line(stream: IO[bytes], longest: int | None = None) -> bytes | BadRow:
     line = stream.readline(longest)
     if len(line) < longest or line.endswith(b"\n"):
         return line
-    length = len(line)
-    while (more := stream.readline(longest)) and not more.endswith(b"\n"):
+    beginning, length = line[:_SHOWN_BYTES], len(line)
+    del line  # a quarter of a gigabyte is not held twice
+    while (more := stream.readline(_PIECE)) and not more.endswith(b"\n"):
         length += len(more)
-    return too_long(length + len(more), line, longest)
+    return too_long(length + len(more), beginning, longest)
 
 
 def too_long(length: int, line: bytes, longest: int | None = None) -> BadRow:
@@ -260,4 +263,4 @@ def _kind(value: object) -> str:
 
 
 def _shown(line: bytes) -> str:
-    return line[:80].decode("utf-8", "replace")
+    return line[:_SHOWN_BYTES].decode("utf-8", "replace")

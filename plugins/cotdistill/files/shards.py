@@ -70,7 +70,8 @@ def lines_of(shard: Shard) -> Iterator[Line]:
     with opened(Path(shard.path)) as stream:
         if shard.start:
             stream.seek(shard.start - 1)
-            whole_line(stream)  # the line that begins in the shard before, or just its end
+            if not _past_line_end(stream, shard.end):  # the line that begins in a shard before
+                return
         start = stream.tell()
         rest = b""  # the beginning of a line whose end is not read yet
         while start + len(rest) < shard.end:
@@ -86,6 +87,18 @@ def lines_of(shard: Shard) -> Iterator[Line]:
                 start, rest = stream.tell(), b""
         if rest:  # the last line may end behind the shard
             yield _line_from(stream, start, shard)
+
+
+def _past_line_end(stream: IO[bytes], end: int) -> bool:
+    """Go behind the next line end; False if there is none before `end`.
+
+    What follows is not looked at: a line of many shards would be read to its end by each of them.
+    """
+    while (place := stream.tell()) < end:
+        piece = stream.readline(min(_BLOCK, end - place))
+        if not piece or piece.endswith(b"\n"):
+            return True
+    return False
 
 
 def _line_from(stream: IO[bytes], start: int, shard: Shard) -> Line:

@@ -17,6 +17,7 @@ _STATED = re.compile(r"answer\s+is:?\s+", re.IGNORECASE)
 _SUMMAND = re.compile(r"[+-]\d+")
 _SENTENCE_END = re.compile(r"[.!?](?:\s|$)|\n")
 _OPENING_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
+_BRACE = re.compile("[{}]")
 _STATED_OPTION = re.compile(r"\(?\b([A-J])[).:]\s*([^\n,;]{2,60})")
 # One complete equation in whole numbers, such as `3 + 4 - 2 = 5` or `$3 * 4 = $12`.
 # It begins with a digit, which a search finds fast; what is before it is looked at from there: a
@@ -231,13 +232,17 @@ def last_box(text: str) -> str | None:
     >>> last_box(r"\boxed{1} and \boxed{\frac{1}{2}}"), last_box(r"\boxed{1")
     ('\\frac{1}{2}', None)
     """
-    for opening in reversed(list(_OPENING_BOX.finditer(text)) if "{" in text else []):
-        depth = 1
-        for place in range(opening.end(), len(text)):
-            depth += {"{": 1, "}": -1}.get(text[place], 0)
-            if depth == 0:
-                return text[opening.end() : place]
-    return None
+    boxes = {box.end() for box in _OPENING_BOX.finditer(text)} if "{" in text else set()
+    if not boxes:
+        return None
+    opened: list[int] = []  # each brace is looked at once: a thousand open boxes cost a thousand
+    found: tuple[int, int] | None = None
+    for brace in _BRACE.finditer(text):
+        if brace[0] == "{":
+            opened.append(brace.end())
+        elif opened and (start := opened.pop()) in boxes:
+            found = max(found or (0, 0), (start, brace.start()))
+    return text[found[0] : found[1]] if found else None
 
 
 def _plainly_true(text: str) -> bool:
