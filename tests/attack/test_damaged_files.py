@@ -55,7 +55,7 @@ def test_a_damaged_file_is_named_and_nothing_is_lost(
         for name in verb.reads
         for damage in damages(template / name, CASES_OF_A_FILE)
     ]
-    cases = part_of(cases, 6, len(verb.name))
+    cases = part_of(cases, 12, len(verb.name))
     with serving(lambda *_: RIGHT) if verb.answers else contextlib.nullcontext() as script:
         server = script.url if script else ""
         found = outcomes(cases, attacked(verb, template, tmp_path / "attacked", server))
