@@ -62,9 +62,9 @@ def schema() -> None:
     Example:
         cotdistill schema > study.schema.json
     """
-    from cotdistill.studies.study import Study
+    from cotdistill.studies.json_schema import study_json_schema
 
-    sys.stdout.write(json.dumps(Study.model_json_schema(), indent=2) + "\n")
+    sys.stdout.write(json.dumps(study_json_schema(), indent=2) + "\n")
 
 
 def _shown(folder: Path) -> Path:

@@ -5,6 +5,7 @@ PUBLIC_MODULES = (
     "declared_model",
     "drafts",
     "instructions",
+    "json_schema",
     "learner",
     "learning_rates",
     "listing",

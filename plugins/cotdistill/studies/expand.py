@@ -41,6 +41,8 @@ def expand(value: dict[str, Any], place: str) -> dict[str, Any]:
     """
     faults: list[Fault] = []
     new = dict(value)
+    if isinstance(value.get("race"), dict):  # YAML reads the key `on` as true
+        new["race"] = {"on" if k is True else k: v for k, v in value["race"].items()}
     registered = functools.cache(datasets)
     if isinstance(value.get("recipes"), dict):
         extended = _extended(value["recipes"], f"{place}:recipes", faults)

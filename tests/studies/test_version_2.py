@@ -1,0 +1,380 @@
+"""Study files of version 2: models once, grids by factor, recipes that extend, tasks by factor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cotdistill.benchmarks.question import question_key
+from cotdistill.cli.main import main
+from cotdistill.errors import FaultsError, StudyError
+from cotdistill.files.bundle import bundle_files
+from cotdistill.runfolder.generate import generate
+from cotdistill.runfolder.job import read_declared_jobs
+from cotdistill.runfolder.manifest import read_manifest
+from cotdistill.studies.json_schema import study_json_schema
+from cotdistill.studies.load import load_study
+from cotdistill.studies.resolve import Resolved, resolve
+from cotdistill.studies.study import read_study
+from trace_rows import write_jsonl
+
+Study = dict[str, Any]
+WriteStudy = Callable[[Study], Path]
+DESIGNS = Path(__file__).with_name("designs")
+BUDGETS = {
+    "cot-factors-own-teacher": 25, "micota": 30, "mentor-kd": 45, "gsi": 30, "newcomer": 12,
+}  # fmt: skip
+SHIPPED = {"cot-factors": 45, "learnability-gap": 30, "micota": 30}
+
+
+@pytest.fixture
+def study() -> Study:
+    """A study of version 2 with one named model and two arms of puzzles."""
+    puzzles = {"puzzles": "digit-sum", "rows": 20, "seed": 1}
+    return {
+        "schema_version": 2,
+        "name": "second",
+        "models": {"tiny": {"scratch": {"hidden_size": 32, "heads": 2, "layers": 1}}},
+        "students": ["tiny"],
+        "arms": {"level-{level}": {"for": {"level": [1, 3]}, "level": "{level}", **puzzles}},
+        "recipes": {"full": {"max_steps": 2, "precision": "fp32", "cutoff_len": 256}},
+        "evaluation": {"tasks": ["cot_gsm8k"], "generation": {"max_gen_toks": 64}},
+        "hardware": {"gpus": 0},
+    }
+
+
+def resolved(study: Study) -> Resolved:
+    return resolve(read_study(study, "s.yaml"), "s.yaml")
+
+
+def faults_of(study: Study) -> str:
+    with pytest.raises(FaultsError) as caught:
+        resolved(study)
+    return str(caught.value)
+
+
+def test_a_grid_is_its_arms_with_their_factors(study: Study) -> None:
+    arms = read_study(study, "s.yaml").arms
+    assert list(arms) == ["level-1", "level-3"]
+    assert arms["level-3"].level == 3  # type: ignore[union-attr]
+    assert arms["level-3"].factors == {"questions": "digit-sum", "level": 3}
+
+
+def test_a_list_of_grids_is_their_union_and_names_tell_cells_apart(study: Study) -> None:
+    body = {"file": "{teacher}.jsonl"}
+    grid = [{"teacher": ["a", "b"], "long": True}, {"teacher": "c", "long": False}]
+    study["arms"] = {"{teacher}-{long}": {"for": grid, **body}}
+    arms = read_study(study, "s.yaml").arms
+    assert [(name, arm.factors) for name, arm in arms.items()] == [
+        ("a-True", {"teacher": "a", "long": True}),
+        ("b-True", {"teacher": "b", "long": True}),
+        ("c-False", {"teacher": "c", "long": False}),
+    ]
+    study["arms"] = {"{teacher}": {"for": {"teacher": ["a"], "level": [1, 2]}, **body}}
+    with pytest.raises(StudyError, match=r"several cells are called 'a'; name all axes in it"):
+        read_study(study, "s.yaml")
+
+
+@pytest.mark.parametrize(
+    ("grid", "line"),
+    [
+        ({"levels": [1]}, "'{level}' is no axis of its for:; did you mean 'levels'?"),
+        ({"level": []}, "for.level: not values; expected a list, as in [1, 3, 6]"),
+        ({"student": ["a"]}, "'student' cannot name an axis"),
+        ([], "" ),
+        ({"datasets": {"techer": "gemini"}}, "no dataset has the factor 'techer'; did you mean"),
+        ({"datasets": {"teacher": "gpt-9"}}, "no registered dataset has these factors"),
+    ],
+)  # fmt: skip
+def test_a_grid_that_cannot_be_meant_is_named(study: Study, grid: Any, line: str) -> None:
+    study["arms"]["level-{level}"]["for"] = grid
+    with pytest.raises(FaultsError) as caught:
+        read_study(study, "s.yaml")
+    assert line in str(caught.value)
+
+
+def test_registered_datasets_are_chosen_by_their_own_factors(study: Study) -> None:
+    when = {"questions": "SVAMP", "teacher": ["chatgpt", "gemini"], "level": [1, 6]}
+    grid = {"datasets": {**when, "format": "natural"}}
+    study["arms"] = {"{dataset}": {"for": grid, "dataset": "{dataset}"}}
+    arms = read_study(study, "s.yaml").arms
+    assert list(arms) == ["svamp_chatgpt_level1", "svamp_chatgpt_level6", "svamp_gemini_level1",
+                          "svamp_gemini_level6"]  # fmt: skip
+    assert arms["svamp_gemini_level6"].factors == {
+        "questions": "SVAMP", "teacher": "gemini", "level": 6, "format": "natural"
+    }  # fmt: skip
+
+
+def test_a_recipe_extends_another_and_says_only_what_differs(study: Study) -> None:
+    study["recipes"]["slow"] = {"extends": "full", "epochs": 1, "settings": {"weight_decay": 0.1}}
+    study["recipes"]["full"]["settings"] = {"max_grad_norm": 1.0}
+    slow = read_study(study, "s.yaml").recipes["slow"]
+    assert (slow.epochs, slow.max_steps, slow.cutoff_len) == (1, None, 256)
+    assert slow.settings == {"max_grad_norm": 1.0, "weight_decay": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("recipes", "line"),
+    [
+        ({"a": {"extends": "b"}, "b": {"extends": "a"}}, "goes in a circle"),
+        (
+            {"a": {"extends": "ful", "max_steps": 1}, "full": {"max_steps": 1}},
+            "did you mean 'full'",
+        ),
+    ],
+)
+def test_a_recipe_that_extends_nothing_is_named(study: Study, recipes: Study, line: str) -> None:
+    study["recipes"] = recipes
+    with pytest.raises(StudyError, match=line):
+        read_study(study, "s.yaml")
+
+
+def test_a_grid_of_recipes_becomes_factors_too(study: Study) -> None:
+    study["recipes"] = {
+        "rate-{rate}": {"for": {"rate": [0.1, 0.2]}, "max_steps": 2, "learning_rate": "{rate}"}
+    }
+    runs = resolved(study).runs
+    assert [run.factors["rate"] for run in runs] == [0.1, 0.2, 0.1, 0.2]
+    assert runs[0].factors["level"] == 1
+
+
+def test_recipes_choose_students_by_size_pattern_and_factor(study: Study) -> None:
+    study["students"] = ["Qwen2.5-0.5B-Instruct", "Qwen2.5-14B-Instruct"]
+    study["recipes"] = {
+        "full": {"max_steps": 1, "students": ["< 14 B"], "arms": ["*-1"]},
+        "lora": {"max_steps": 1, "template": "lora", "students": [">=14b"], "when": {"level": 3}},
+    }
+    assert [run.name for run in resolved(study).runs] == [
+        "Qwen2.5-0.5B-Instruct--level-1--full--s42",
+        "Qwen2.5-14B-Instruct--level-3--lora--s42",
+    ]
+
+
+def test_a_model_of_unknown_size_is_named_where_sizes_choose(study: Study, tmp_path: Path) -> None:
+    study["models"]["mine"] = {"model": str(tmp_path), "template": "qwen"}
+    study["students"] = ["mine"]
+    study["recipes"]["full"]["students"] = ["< 14 B"]
+    assert "models.mine: recipes choose by size, and its size is not known" in faults_of(study)
+
+
+def test_tasks_are_asked_by_factor_and_untouched_models_are_asked_all(study: Study) -> None:
+    study["students"] = ["Qwen2.5-0.5B-Instruct"]
+    study["arms"]["untouched"] = {"train": "none"}
+    study["evaluation"]["tasks"] = [
+        {"when": {"level": 1}, "tasks": ["cot_svamp", {"cot_gsm8k": {"limit": 5}}]},
+        {"when": {"level": [3, 6]}, "tasks": ["AIME"]},
+    ]
+    asked = {run.name: [use.task for use in run.tasks] for run in resolved(study).runs}
+    assert asked == {
+        "Qwen2.5-0.5B-Instruct--untouched": ["cot_svamp", "cot_gsm8k", "AIME"],
+        "Qwen2.5-0.5B-Instruct--level-1--full--s42": ["cot_svamp", "cot_gsm8k"],
+        "Qwen2.5-0.5B-Instruct--level-3--full--s42": ["AIME"],
+    }
+    study["evaluation"]["tasks"] = [{"when": {"levels": 1}, "tasks": ["AIME"]}]
+    assert "no arm has the factor 'levels'; did you mean 'level'?" in faults_of(study)
+
+
+def test_an_untouched_student_and_foreign_models_are_evaluated_as_they_are(
+    study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    for step in (20, 100):
+        folder = tmp_path / "theirs" / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+    study["students"] = ["Qwen2.5-0.5B-Instruct"]
+    study["arms"]["as-is"] = {"train": "none"}
+    study["models"] |= {
+        "theirs": {"folder": "theirs", "pattern": "checkpoint-*"},
+        "big": {"endpoint": "http://127.0.0.1:9/v1", "model": "Big"},
+    }
+    study["evaluation"] |= {"models": ["theirs", "big", "gemma-2b"]}
+    generate(str(study_file(study)), tmp_path / "run")
+    runs = {run.run: run for run in read_manifest(tmp_path / "run")}
+    untrained = [name for name, run in runs.items() if not run.is_trained]
+    assert untrained == [
+        "Qwen2.5-0.5B-Instruct--as-is", "theirs-checkpoint-20--as-is",
+        "theirs-checkpoint-100--as-is", "big--as-is", "gemma-2b--as-is",
+    ]  # fmt: skip
+    assert runs["gemma-2b--as-is"].recipe == "none"
+    assert runs["gemma-2b--as-is"].seed is None
+    evaluation = yaml.safe_load((tmp_path / "run" / "eval" / "big--as-is.yaml").read_text())
+    assert evaluation["model"] == "local-chat-completions"
+    assert evaluation["model_args"]["base_url"] == "http://127.0.0.1:9/v1/chat/completions"
+    jobs = read_declared_jobs(tmp_path / "run") or {}
+    assert jobs["evaluate", "gemma-2b--as-is"].needs == ()
+
+
+def test_a_randomly_initialised_student_is_not_evaluated_before_it_is_trained(study: Study) -> None:
+    study["arms"]["untouched"] = {"train": "none"}
+    assert "arms.untouched: a randomly initialised model has no tokenizer" in faults_of(study)
+
+
+def test_every_checkpoint_of_a_run_is_scored(
+    study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    study["recipes"]["full"] |= {"max_steps": 6, "save_steps": 2}
+    study["evaluation"]["checkpoints"] = True
+    generate(str(study_file(study)), tmp_path / "run")
+    runs = [run for run in read_manifest(tmp_path / "run") if run.arm == "level-1"]
+    assert [(run.recipe, run.step, run.factors.get("step")) for run in runs] == [
+        ("full", None, None), ("full@2", 2, 2), ("full@4", 4, 4)
+    ]  # fmt: skip
+    jobs = read_declared_jobs(tmp_path / "run") or {}
+    assert sum(stage == "train" for stage, _ in jobs) == 2
+    step = jobs["evaluate", "tiny--level-1--full--s42--step4"]
+    assert step.needs == (("train", "tiny--level-1--full--s42"),)
+    text = (tmp_path / "run" / str(step.file)).read_text()
+    assert "checkpoints/tiny--level-1--full--s42/checkpoint-4" in text
+    del study["recipes"]["full"]["save_steps"]
+    assert "expected max_steps and save_steps" in faults_of(study)
+
+
+def test_the_instruction_is_in_rows_and_evaluation_files_alike(
+    study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    study["prompt"] = {"instruction": "boxed"}
+    generate(str(study_file(study)), tmp_path / "run")
+    row = json.loads((tmp_path / "run/data/level-1.jsonl").read_text().splitlines()[0])
+    words = "Work it out step by step, then give the final answer inside \\boxed{}."
+    assert row["instruction"] == f"{row['question']}\n\n{words}"
+    evaluation = next((tmp_path / "run" / "eval").glob("*level-1*")).read_text()
+    assert yaml.safe_load(evaluation)["metadata"] == {"instruction": words}
+    assert words in (tmp_path / "run" / "study.yaml").read_text()  # an upgrade does not change it
+    study["prompt"] = {"instruction": "boxd"}
+    assert "no instruction 'boxd' in templates/prompts/ask/" in faults_of(study)
+    assert "did you mean 'boxed'?" in faults_of(study)
+
+
+def test_an_instruction_of_tasks_alone_has_to_be_declared(
+    study: Study, study_file: WriteStudy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study["evaluation"]["tasks"] = ["cot_gsm8k_fewshot"]
+    assert main(["check", str(study_file(study))]) == 1
+    assert "asks in its own words, which no training row has" in capsys.readouterr().out
+    study["evaluation"]["tasks"] = [{"cot_gsm8k_fewshot": {"own_words": True}}]
+    assert main(["check", str(study_file(study))]) == 0
+    assert "declared: asked in their own words: cot_gsm8k_fewshot" in capsys.readouterr().err
+
+
+def test_development_questions_are_trained_on_by_no_arm_and_asked_by_a_task(
+    study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    rows = [{"question": f"What is {n} + 1?", "gold": str(n + 1)} for n in range(40)]
+    write_jsonl(tmp_path / "sums.jsonl", rows)
+    texts = [{"instruction": f"what is {n} + 1", "output": f"It is {n + 1}."} for n in range(40)]
+    write_jsonl(tmp_path / "texts.jsonl", texts)
+    study["questions"] = {"sums": {"file": "sums.jsonl", "dev": 0.25, "task": "cot_svamp"}}
+    study["arms"] = {"answers": {"answers": "sums"}, "texts": {"file": "texts.jsonl"},
+                     "both": {"mix": {"answers": 1, "texts": 1}}}  # fmt: skip
+    study["evaluation"]["tasks"] = ["dev_sums"]
+    generate(str(study_file(study)), tmp_path / "run")
+    read = lambda name: [  # noqa: E731
+        json.loads(line) for line in (tmp_path / "run" / name).read_text().splitlines()
+    ]
+    dev = {question_key(row["question"], "words") for row in read("data/dev/sums.jsonl")}
+    assert 4 <= len(dev) <= 16
+    for arm in study["arms"]:
+        trained = {question_key(row["instruction"], "words") for row in read(f"data/{arm}.jsonl")}
+        assert trained
+        assert not trained & dev
+    assert len(read("data/answers.jsonl")) == 40 - len(dev)
+    assert read("data/answers.jsonl")[0]["output"].startswith("The answer is ")
+    task = yaml.safe_load((tmp_path / "run/packaged/task_configs/dev_sums.yaml").read_text())
+    assert (task["include"], task["task"]) == ("cot_svamp.yaml", "dev_sums")
+
+
+def test_a_run_folder_keeps_its_tasks_and_says_what_an_upgrade_changed(
+    study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    folder, path = tmp_path / "run", str(study_file(study))
+    generate(path, folder)
+    copy = folder / "packaged" / "task_configs" / "_boxed.yaml"
+    (packaged,) = [p for p in bundle_files("task_configs", "*.yaml") if p.name == "_boxed.yaml"]
+    assert copy.read_bytes() == packaged.read_bytes()
+    before = read_declared_jobs(folder) or {}
+    kept = json.loads((folder / "packaged" / "kept.json").read_text())
+    kept["files"]["task_configs/_boxed.yaml"] = "0" * 64  # as if an older version had other words
+    (folder / "packaged" / "kept.json").write_text(json.dumps(kept | {"cotdistill": "0.1"}))
+    notes = generate(path, folder).notes
+    assert any(
+        note.startswith("task_configs/_boxed.yaml is not what the folder was generated with")
+        for note in notes
+    )
+    assert (read_declared_jobs(folder) or {}) == before
+    copy.write_text(copy.read_text() + "# edited\n")
+    assert main(["check", str(folder)]) == 1
+
+
+def test_a_study_of_version_1_is_read_and_migrated_without_another_meaning(
+    small_study: Study, study_file: WriteStudy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = study_file(small_study)
+    note = "of version 1, read as version 2; `cotdistill migrate` writes it"
+    assert note in "".join(generate(str(path), tmp_path / "one").notes)
+    assert main(["migrate", str(path), "-o", str(tmp_path / "new.yaml")]) == 0
+    assert "students described under models: (tiny)" in capsys.readouterr().err
+    done = generate(str(tmp_path / "new.yaml"), tmp_path / "one")
+    assert (len(done.unchanged), done.changed, done.notes) == (2, (), ())
+    assert main(["migrate", str(path), "-o", str(tmp_path / "new.yaml")]) == 1
+    assert main(["migrate", str(path), "--in-place"]) == 0
+    assert path.with_name(f"{path.name}.v1").is_file()
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+def test_a_paper_s_design_is_written_within_its_lines(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only verbs that are still to come keep one from being generated."""
+    monkeypatch.chdir(tmp_path)
+    text = (DESIGNS / f"{name}.yaml").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= BUDGETS[name]
+    for file in ("svamp", "gsm8k", "math", "math12k", "mathinstruct"):
+        row = {"question": "1 + 1?", "gold": "2", "instruction": "1 + 1?", "output": "It is 2."}
+        write_jsonl(tmp_path / f"{file}.jsonl", [row])
+    (tmp_path / "s.yaml").write_text(text, encoding="utf-8")
+    study, place = load_study(str(tmp_path / "s.yaml"))
+    faults: list[str] = []
+    try:
+        resolve(study, place)
+    except StudyError as error:
+        faults = [str(fault) for fault in error.faults]
+    assert [fault for fault in faults if "which this version does not have" not in fault] == []
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_study_keeps_to_its_lines_and_fits_one_gpu_by_one_setting(
+    name: str,
+) -> None:
+    (path,) = [p for p in bundle_files("studies", "*.yaml") if p.stem == name]
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= SHIPPED[name]
+    study, place = load_study(name, ["hardware.gpus=1"])
+    jobs = resolve(study, place)
+    assert study.hardware.devices == 1
+    assert jobs.runs
+
+
+def test_the_json_schema_has_a_description_and_an_example_for_every_key() -> None:
+    schema = study_json_schema()
+    keys = [
+        (f"{name}.{key}", entry)
+        for name, shape in [("Study", schema), *schema["$defs"].items()]
+        for key, entry in shape.get("properties", {}).items()
+    ]
+    assert len(keys) > 150
+    assert [name for name, entry in keys if not entry.get("description")] == []
+    assert [name for name, entry in keys if not entry.get("examples")] == []
+
+
+@pytest.mark.parametrize("path", [*bundle_files("studies", "*.yaml"), *DESIGNS.glob("*.yaml")])
+def test_an_editor_that_knows_the_json_schema_accepts_our_studies(path: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    text = yaml.safe_load(path.read_text(encoding="utf-8"))
+    value = {("on" if key is True else key): entry for key, entry in text.items()}
+    if "race" in value:
+        value["race"] = {("on" if k is True else k): v for k, v in value["race"].items()}
+    jsonschema.Draft202012Validator(study_json_schema()).validate(value)
