@@ -86,6 +86,19 @@ def test_samples_of_guided_self_improvement_become_a_trace_each() -> None:
     assert [trace.answer for trace in shape.read(row, SourceInfo())] == ["2", "3"]
 
 
+def test_rows_of_guided_self_improvement_say_which_dataset_they_are_of() -> None:
+    """Its scripts append the rows of several datasets to one results.json."""
+    rows = [
+        {"item_id": f"{name}_12", "question": "1+1?", "answer_value": "2", "pred": ["It is 2"]}
+        for name in ("gsm8k", "aqua_rat")
+    ]
+    traces = [shape_of(row).read(row, SourceInfo(dataset="results")) for row in rows]
+    assert [one.dataset for found in traces for one in found] == ["gsm8k", "aqua_rat"]
+    (named,) = shape_of(rows[0]).read(rows[0], SourceInfo(dataset="mine"))
+    (unnamed,) = shape_of(rows[0]).read(rows[0] | {"item_id": 12}, SourceInfo(dataset="results"))
+    assert (named.dataset, unnamed.dataset) == ("mine", "results")
+
+
 def test_a_prompt_file_of_mentor_kd_holds_several_chains() -> None:
     row = {"instruction": "1+1?", "output": ["Two.", "It is 2."], "label": "2"}
     shape = shape_of(row)

@@ -12,7 +12,7 @@ import pytest
 from cotdistill.errors import DataError, MisuseError
 from cotdistill.results.compare import compare, comparison_table
 from cotdistill.stats.significance import mcnemar
-from run_folder import STAMP, add_scores
+from run_folder import STAMP, add_run, add_scores, add_untrained
 
 
 def scores(folder: Path, run: str, right: Sequence[bool], task: str = "digits") -> Path:
@@ -184,3 +184,54 @@ def test_the_verb_prints_conclusions_and_flips(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[0].startswith("task")
     assert "What is 1 + 1?" in done.stdout
+
+
+def test_a_run_folder_is_compared_student_by_student(tmp_path: Path) -> None:
+    for student in ("large", "small"):
+        for arm, count in [("fine", 30), ("answer-only", 10)]:
+            for seed in (1, 2):
+                run = f"{student}--{arm}--s{seed}"
+                add_run(tmp_path, run, arm, student, seed)
+                add_scores(tmp_path, run, [(n + seed) % 40 < count for n in range(40)])
+    add_run(tmp_path, "later", "coarse", "small", 1)
+    found, warnings = compare([tmp_path])
+    assert [(one.first, one.second) for one in found] == [
+        ("large · answer-only", "large · fine"),
+        ("small · answer-only", "small · fine"),
+    ]
+    assert {one.compared.claim for one in found} == {"arms"}
+    assert found[0].p_holm == pytest.approx(2 * found[0].p)
+    assert warnings[0] == "later: not scored, so not compared"
+    other, _ = compare([tmp_path], baseline="fine")
+    assert other[0].second == "large · answer-only"
+    with pytest.raises(DataError, match=r"no scored run of the arm 'fin'.*did you mean 'fine'"):
+        compare([tmp_path], baseline="fin")
+
+
+def test_a_model_that_was_not_trained_has_no_runs_that_vary(tmp_path: Path) -> None:
+    add_untrained(tmp_path, "untouched")
+    add_scores(tmp_path, "untouched", [n < 10 for n in range(40)])
+    for seed in (1, 2):
+        add_run(tmp_path, f"fine--s{seed}", "fine", seed=seed)
+        add_scores(tmp_path, f"fine--s{seed}", [(n + 3 * seed) % 40 < 20 for n in range(40)])
+    ((found,), _) = compare([tmp_path], baseline="untouched")
+    assert (found.first, found.second) == ("untouched", "fine")
+    runs = found.compared.run_variance
+    assert runs is not None
+    assert found.compared.estimate.run_part * found.compared.estimate.variance == pytest.approx(
+        runs.variance / 2
+    )
+
+
+def test_the_verb_prints_json_and_exits_2_for_a_single_run(tmp_path: Path) -> None:
+    one = scores(tmp_path, "weak", [True] * 10 + [False] * 30)
+    two = scores(tmp_path, "strong", [True] * 30 + [False] * 10)
+    verb = [sys.executable, "-m", "cotdistill", "compare"]
+    done = subprocess.run(
+        [*verb, str(one), str(two), "--json"], capture_output=True, text=True, check=True
+    )
+    (row,) = json.loads(done.stdout)["comparisons"]
+    assert (row["difference"], row["claim"], len(row["flips"])) == (0.5, "models", 20)
+    alone = subprocess.run([*verb, str(one)], capture_output=True, text=True, check=False)
+    assert alone.returncode == 2
+    assert alone.stderr == "cotdistill compare: name two or more runs, or one run folder\n"

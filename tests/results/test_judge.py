@@ -472,3 +472,14 @@ def test_who_judges_must_be_clear(
     place = samples(tmp_path, (r"\boxed{x}", "0"))
     assert main(["judge", str(place), "--model", "j", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_everything_can_go_to_another_folder(tmp_path: Path) -> None:
+    place = samples(tmp_path / "in" / "run", ("5", "7"))
+    before = sorted((tmp_path / "in").rglob("*"))
+    options = JudgeOptions("judge", audit=0.0, out=tmp_path / "out")
+    with serving(lambda _body, _number: WRONG) as script:
+        found = judge([place], options, endpoint_asker(fast(script)))
+    assert sorted((tmp_path / "in").rglob("*")) == before
+    assert all(path.is_relative_to(tmp_path / "out" / "run") for path in found.written)
+    assert (tmp_path / "out" / "judge_cache.jsonl").is_file()

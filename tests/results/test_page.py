@@ -258,3 +258,106 @@ def test_the_page_works_in_a_real_browser(folder: Path) -> None:
     assert "</script><script>document.title" in answers[17]
     assert answers[18:22] == [3, 2, 3, True]
     assert answers[22:] == [True, 1, 0, 0, "rgb(20, 23, 28)"]
+
+
+@pytest.fixture
+def thinking(tmp_path: Path) -> Path:
+    """Two students and arms, whose responses have thoughts and a place of the answer."""
+    here = tmp_path / "thinking"
+    question = {"instruction": "Add: What is 3 + 1? Answer:", "input": "", "output": "It is 4."}
+    for student in ("large", "small"):
+        for arm in ("answer-only", "fine"):
+            run = f"{student}--{arm}--full--s1"
+            add_run(here, run, arm, student, 1, data=f"data/{arm}.jsonl")
+            add_training(here, run)
+            add_scores(here, run, [number % 2 == 0 for number in range(12)])
+            path = next((here / "scores" / run).rglob("samples_*"))
+            rows = [json.loads(line) for line in path.read_text().splitlines()]
+            for row in rows:
+                written = f"<think>Add $1$. Is it 9?</think>So {row['resps'][0][0]}"
+                start = written.index("boxed{") + len("boxed{")
+                span = [start, written.index("}", start)]
+                row["resps"] = [[written]]
+                row["answered"] = [{"outcome": "correct", "answer": "4", "rule": "r", "span": span}]
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (here / "data").mkdir()
+    lines = [json.dumps({**question, "instruction": f"Row {n}"}) for n in range(4)]
+    (here / "data" / "fine.jsonl").write_text("\n".join([*lines, json.dumps(question)]) + "\n")
+    return here
+
+
+def test_a_page_carries_prompts_and_the_training_rows_of_a_question(thinking: Path) -> None:
+    kept = SampleKeeper()
+    browsed = browse(collect(thinking, keep=kept.keep), kept)
+    assert browsed.students == ["large", "large", "small", "small"]
+    assert [row[0] for row in browsed.rows["fine"]] == [
+        "Row 0", "Row 1", "Row 2", "Add: What is 3 + 1? Answer:",
+    ]  # fmt: skip
+    asked = next(n for n, one in enumerate(browsed.questions) if one[1] == "What is 3 + 1?")
+    assert browsed.matches["fine"] == {asked: [3]}
+    assert "answer-only" not in browsed.rows  # its file is not there
+    answer = browsed.answers[0]
+    assert answer[6][answer[7] : answer[8]] == "1"
+    assert browsed.prompts[answer[9]] == "What is 0 + 1?"
+
+
+@pytest.mark.host
+@pytest.mark.skipif(chromium() is None, reason="no Chromium on this machine")
+def test_thoughts_are_folded_answers_marked_and_questions_linked(thinking: Path) -> None:
+    report(thinking)
+    page = thinking / "report" / "report.html"
+    setting = "(() => { const e = document.getElementById('by-%s'); e.value = '%s'; "
+    setting += "e.dispatchEvent(new Event('input', {bubbles: true})); })()"
+    show = (
+        "[...document.querySelectorAll('#list button')].find(b => b.textContent.startsWith('%s'))"
+    )
+    link = "document.querySelector('.permalink').getAttribute('href')"
+    left = "document.getElementById('by-left').selectedOptions[0].text"
+    questions = [
+        "document.querySelector('.answer .think').open",
+        "document.querySelector('.answer .think summary').textContent",
+        "document.querySelector('.answer mark math').textContent",
+        "document.querySelectorAll('.answer .think math').length > 0",
+        setting % ("student", "small") + "; " + left,
+        show % "What is 3" + ".click(); " + link,
+        "location.hash === " + link,
+        "[...document.querySelectorAll('.side .more summary')].map(e => e.textContent).join(' | ')",
+        setting % ("student", "large") + "; " + setting % ("words", "What is 7") + "; " + left,
+        "window.before = " + link + ".replace('large', 'small').replace('large', 'small'); "
+        "location.hash = before; new Promise(done => setTimeout(() => done(" + left + "), 100))",
+        "document.querySelector('#view .text').textContent",
+        "document.getElementById('by-words').value",
+        "document.querySelector('.side:last-child .more summary').textContent",
+        "document.querySelectorAll('.save button').length > 5",
+        "(() => { const head = [...document.querySelectorAll('#scores th button')]"
+        ".find(b => b.textContent === 'arm'); head.click(); head.click(); "
+        "return document.querySelector('#scores tbody th').textContent; })()",
+    ]
+    answers, errors, _ = visit(page, questions)
+    assert errors == []
+    assert answers[:4] == [False, "reasoning, 17 characters", "1", True]
+    assert answers[4] == "small--answer-only--full--s1"
+    hash_of = answers[5]
+    assert hash_of.startswith("#task=digits&question=")
+    assert hash_of.endswith("&left=small--answer-only--full--s1&right=small--fine--full--s1")
+    assert answers[6] is True
+    assert answers[7] == (
+        "the prompt, as the model was shown it | the prompt, as the model was shown it | "
+        "training rows that ask this question (1)"
+    )
+    assert answers[8:12] == [
+        "large--answer-only--full--s1",
+        "small--answer-only--full--s1",
+        "What is 7 + 1?",
+        "",
+    ]
+    assert answers[12:] == ["the prompt, as the model was shown it", True, "fine"]
+
+
+@pytest.mark.host
+@pytest.mark.skipif(chromium() is None, reason="no Chromium on this machine")
+def test_no_part_of_the_page_is_wider_than_a_phone(thinking: Path) -> None:
+    report(thinking)
+    questions = ["[innerWidth, document.documentElement.scrollWidth].join()"]
+    answers, _, _ = visit(thinking / "report" / "report.html", questions, width=390)
+    assert answers == ["390,390"]

@@ -157,3 +157,65 @@ def test_upstreams_aime_is_read_with_its_capital_letters(tmp_path: Path) -> None
     written(tmp_path, [sample(0, r"\boxed{033}", "", 0.0, doc=doc)], task="aime24")
     (done,) = rescore([tmp_path], workers=1)
     assert (done.score.value, done.up) == (1.0, 1)
+
+
+def test_several_responses_give_pass_and_majority_over_classes_of_equal_answers(
+    tmp_path: Path,
+) -> None:
+    right_by_majority = [r"\boxed{1/2}", r"\boxed{0.5}", r"\boxed{3}", r"\boxed{4}"]
+    right_once = [r"\boxed{7}", r"\boxed{7}", r"\boxed{1}", "nothing"]
+    written(tmp_path, [sample(0, right_by_majority, "1/2", 0.0), sample(1, right_once, "1", 0.0)])
+    (done,) = rescore([tmp_path], workers=1)
+    assert done.score.value == pytest.approx((0.5 + 0.25) / 2)
+    assert done.over_samples["pass@1"] == pytest.approx((0.5 + 0.25) / 2)
+    assert done.over_samples["pass@4"] == 1.0
+    assert done.over_samples["maj@4"] == 0.5
+    results = json.loads(done.written[0].read_text(encoding="utf-8"))["results"]["toy"]
+    assert results["maj@4,rescored"] == 0.5
+    table = score_changes([done])
+    row = dict(zip(table.columns, table.rows[0], strict=True))
+    assert (row["pass@k"], row["maj@k"]) == ("100.0 (k = 4)", "50.0 (k = 4)")
+    assert row["timeouts"] == "0"
+
+
+def test_a_rows_own_tolerance_counts(tmp_path: Path) -> None:
+    exact = sample(0, r"\boxed{4.25}", "4.2", 0.0)
+    off = sample(1, r"\boxed{4.25}", "4.2", 0.0)
+    off["doc"] |= {"error": "1e-1"}  # as OlympiadBench has it
+    ours = sample(2, r"\boxed{4.25}", "4.2", 0.0)
+    ours["doc"] |= {"meta": {"tolerance": 0.1}}
+    none = sample(3, r"\boxed{4.25}", "4.2", 0.0)
+    none["doc"] |= {"error": None, "tolerance": "a little"}
+    path = written(tmp_path, [exact, off, ours, none])
+    (done,) = rescore([path], workers=1)
+    verdicts = [json.loads(line) for line in done.written[1].read_text().splitlines()]
+    assert [row["score"] for row in verdicts] == [0.0, 1.0, 1.0, 0.0]
+
+
+def test_results_can_go_elsewhere_a_folder_a_run(tmp_path: Path) -> None:
+    for run in ("one", "two"):
+        written(tmp_path / "in" / run, [sample(0, r"\boxed{1}", "1", 0.0)])
+    before = sorted((tmp_path / "in").rglob("*"))
+    out = tmp_path / "out"
+    done = rescore([tmp_path / "in"], workers=1, out=out)
+    assert sorted((tmp_path / "in").rglob("*")) == before
+    assert [one.written[0].parent for one in done] == [out / "one", out / "two"]
+
+
+def test_gsm8k_scores_are_summed_up_as_the_source_repository_does(tmp_path: Path) -> None:
+    written(tmp_path, [sample(0, r"\boxed{1}", "1", 0.0)], task="gsm8k_cot_zeroshot")
+    written(tmp_path, [sample(0, r"\boxed{1}", "2", 0.0)], task="other")
+    done = rescore([tmp_path], workers=1)
+    (path,) = tmp_path.glob("summary_results_gsm8k*.json")
+    assert path in done[0].written + done[1].written
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    (name,) = summary["results"]
+    assert summary == {"results": {name: {"gsm8k_cot_zeroshot": 1.0}}}
+
+
+def test_where_the_answer_stands_is_kept_with_the_verdict(tmp_path: Path) -> None:
+    written(tmp_path, [sample(0, r"so \boxed{42}", "42", 0.0)])
+    (done,) = rescore([tmp_path], workers=1)
+    (row,) = (json.loads(line) for line in done.written[1].read_text().splitlines())
+    start, end = row["verdicts"][0]["span"]
+    assert r"so \boxed{42}"[start:end] == "42"

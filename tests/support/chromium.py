@@ -30,8 +30,13 @@ def chromium() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
-def visit(page: Path, questions: list[str]) -> tuple[list[Any], list[str], list[str]]:
-    """Open a page, evaluate expressions in it, return answers, errors and addresses asked for."""
+def visit(
+    page: Path, questions: list[str], width: int | None = None
+) -> tuple[list[Any], list[str], list[str]]:
+    """Open a page, evaluate expressions in it, return answers, errors and addresses asked for.
+
+    `width` is that of a phone's screen, in pixels.
+    """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         command = [str(chromium()), *FLAGS, f"--user-data-dir={folder}", "about:blank"]
         browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -43,14 +48,14 @@ def visit(page: Path, questions: list[str]) -> tuple[list[Any], list[str], list[
                     raise TimeoutError("Chromium did not start")
                 time.sleep(0.05)
             port = int(port_file.read_text().splitlines()[0])
-            return asyncio.run(_visit(port, page, questions))
+            return asyncio.run(_visit(port, page, questions, width))
         finally:
             browser.terminate()
             browser.wait(timeout=20)
 
 
 async def _visit(
-    port: int, page: Path, questions: list[str]
+    port: int, page: Path, questions: list[str], width: int | None
 ) -> tuple[list[Any], list[str], list[str]]:
     import aiohttp
 
@@ -62,6 +67,9 @@ async def _visit(
             talk = _Talk(socket)
             for domain in ("Page", "Runtime", "Log", "Network"):
                 await talk.ask(f"{domain}.enable")
+            if width is not None:
+                screen = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+                await talk.ask("Emulation.setDeviceMetricsOverride", **screen)
             await talk.ask("Page.navigate", url=page.resolve().as_uri())
             await talk.until("Page.loadEventFired")
             answers = []

@@ -54,10 +54,11 @@ def add_run(
     *,
     factors: Mapping[str, Factor] | None = None,
     recipe: str = "full",
+    data: str | None = None,
 ) -> None:
     """Add a line to the manifest."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = manifest_run(run, arm, student, seed)
+    made = manifest_run(run, arm, student, seed, data)
     if factors is not None:  # a manifest of this version, which has its commands elsewhere
         made = replace(made, factors=factors, stages=None)
     with (folder / MANIFEST).open("a", encoding="utf-8") as stream:

@@ -64,6 +64,10 @@ class JudgeArguments:
         None
     )
     cache: Annotated[Path | None, typer.Option(help="file for cached replies")] = None
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="write here [default: next to the samples]"),
+    ] = None
     key_env: Annotated[str, typer.Option(help="environment variable with the API key")] = (
         "OPENAI_API_KEY"
     )
@@ -94,6 +98,7 @@ def judge(arguments: JudgeArguments) -> None:
         skip_truncated=arguments.skip_truncated or arguments.skip_cut_off,
         most_requests=arguments.budget_requests,
         most_tokens=arguments.budget_tokens,
+        out=arguments.out,
     )
     if arguments.dry_run:
         spent = requests_to_make(arguments.places, options, arguments.cache, warn)

@@ -25,6 +25,10 @@ def rescore(
     workers: Annotated[
         int | None, typer.Option(min=1, help="number of processes [default: one per core]")
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="write here [default: next to the samples]"),
+    ] = None,
 ) -> None:
     """Grade logged samples again with the current grader and show what changed, by rule.
 
@@ -34,7 +38,9 @@ def rescore(
     from cotdistill.results.rescore import rescore as grade_again
     from cotdistill.results.rescore_tables import rule_table, score_changes
 
-    done = grade_again(places, task=task, stamp=run, golds=golds, workers=workers, tell=warn)
+    done = grade_again(
+        places, task=task, stamp=run, golds=golds, workers=workers, tell=warn, out=out
+    )
     show_table(score_changes(done))
     sys.stdout.write("\n")
     show_table(rule_table(done))

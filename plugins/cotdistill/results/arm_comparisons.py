@@ -42,8 +42,12 @@ class ArmRuns:
 
     def shared(self) -> list[str]:
         """Return the questions that all runs answered, in the order of the first run."""
-        runs = list(self.scores.values())
-        return [name for name in runs[0] if all(name in run for run in runs)]
+        first, *others = self.scores.values()
+        shared = list(first)
+        for run in others:
+            if run.keys() != first.keys():
+                shared = [name for name in shared if name in run]
+        return shared
 
     def table(self, questions: Sequence[str]) -> np.ndarray:
         """Return the scores as [runs][questions]."""
@@ -61,7 +65,8 @@ class ArmRuns:
 
         With fewer than six questions that happens by chance, and none is named.
         """
-        names, questions = list(self.scores), self.shared()
+        names = list(self.scores)
+        questions = self.shared() if len(names) > 1 else []
         if len(questions) < FEWEST_QUESTIONS:
             return []
         means = self.table(questions).mean(axis=1).tolist()

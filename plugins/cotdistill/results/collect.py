@@ -51,7 +51,8 @@ _MACHINE = (  # in what torch's collect_env prints, which lm-eval logs
     ("GPU", re.compile(r"^GPU (?:0|models and configuration: GPU 0): (.+)$", re.MULTILINE)),
 )
 
-KeepSample = Callable[[str, str, QuestionId, Sample, Callable[[], GradedResponses], str], None]
+Graded = Callable[[], GradedResponses]
+KeepSample = Callable[[str, str, QuestionId, Sample, Sequence[str], Graded, str], None]
 """Takes every question of every run while it is read: run and task first, then as `Keep`."""
 
 
@@ -340,8 +341,7 @@ def evaluation_of(
     folder: Path,
     model: Path | None,
     source: VerdictSource,
-    keep: Callable[[str, QuestionId, Sample, Callable[[], GradedResponses], str], None]
-    | None = None,
+    keep: Callable[[str, QuestionId, Sample, Sequence[str], Graded, str], None] | None = None,
 ) -> Evaluated:
     """Return the newest score of every task that an evaluation left in a folder.
 

@@ -271,7 +271,7 @@ def _runs_of(place: Path) -> list[Path]:
 def _table(run: str, file: SampleFile, source: VerdictSource) -> _Table:
     asked: dict[QuestionId, _Asked] = {}
 
-    def keep(question: QuestionId, sample: Sample, _: object, text: str) -> None:
+    def keep(question: QuestionId, sample: Sample, _: object, __: object, text: str) -> None:
         title = " ".join(text[: 4 * _TITLE].split())[:_TITLE]
         asked[question] = _Asked(sample.prompt_hash, title)
 

@@ -88,9 +88,9 @@ class QuestionScores:
         ]
 
 
-Keep = Callable[[QuestionId, Sample, Callable[[], GradedResponses], str], None]
-"""Takes every question while the file is read: its row, how to get what its responses were graded
-as, and what it asks."""
+Keep = Callable[[QuestionId, Sample, Sequence[str], Callable[[], GradedResponses], str], None]
+"""Takes every question while the file is read: its row and responses, how to get what these were
+graded as, and what it asks."""
 
 
 def main_metric(numbers: Mapping[str, Any]) -> MainMetric | None:
@@ -153,18 +153,19 @@ def question_scores(
         if repeated:
             reading.repeated_rows += 1
             continue
+        responses = sample.responses
         if verdicts is None:
             score = as_number(sample.metric(metric.metric))
-            graded = partial(logged_grades, sample, metric)
+            graded = partial(logged_grades, sample, metric, responses)
         elif given := verdicts.of(question, sample):
             score, graded = given.score, partial(_of_verdict, given)
             reading.timeouts += sum(outcome == "timeout" for outcome, *_ in given.responses)
         else:
             reading.not_in_verdicts += 1
             continue
-        reading.take(question, sample, score)
+        reading.take(question, sample, responses, score)
         if keep is not None:
-            keep(question, sample, graded, text or sample.prompt)
+            keep(question, sample, responses, graded, text or sample.prompt)
     if verdicts is not None and reading.not_in_verdicts:
         raise verdicts.missing(reading.not_in_verdicts, file.path)
     if reading.faults:
@@ -193,7 +194,7 @@ def no_score(path: Path) -> DataError:
     return DataError(Fault(str(path), "no question has a score", "a metric in every row", remedy))
 
 
-def logged_grades(sample: Sample, metric: MainMetric) -> GradedResponses:
+def logged_grades(sample: Sample, metric: MainMetric, responses: Sequence[str]) -> GradedResponses:
     """Return what the run itself logged of each response, or all alike by the question's score."""
     logged = sample.metric("answered")
     if isinstance(logged, list) and all(isinstance(one, dict) for one in logged):
@@ -208,7 +209,7 @@ def logged_grades(sample: Sample, metric: MainMetric) -> GradedResponses:
         )
     value = as_number(sample.metric(metric.metric))
     outcome = "not graded" if value is None else "correct" if value >= 1 else "wrong"
-    return ((outcome, "as logged", "", None),) * len(sample.responses)
+    return ((outcome, "as logged", "", None),) * len(responses)
 
 
 def _of_verdict(verdict: Verdict) -> GradedResponses:
@@ -228,7 +229,13 @@ class _Reading:
         self.shortest = sys.maxsize
         self.without_score = self.repeated_rows = self.not_in_verdicts = 0
 
-    def take(self, question: QuestionId, sample: Sample, score: float | None) -> None:
+    def take(
+        self,
+        question: QuestionId,
+        sample: Sample,
+        responses: Sequence[str],
+        score: float | None,
+    ) -> None:
         """Add one question."""
         if score is None:
             self.without_score += 1
@@ -237,14 +244,15 @@ class _Reading:
             if len(self.faults) < _MOST_FAULTS:
                 self.faults.append(score_fault(score, sample.place, self.name))
             return
-        responses = sample.responses
-        count = len(responses)
         self.values[question] = score
-        self.repeats = max(self.repeats, count)
-        self.responses += count
-        lengths = [len(response) for response in responses]
-        self.characters += sum(lengths)
-        self.shortest = min(self.shortest, *lengths)
-        self.longest = max(self.longest, *lengths)
+        self.repeats = max(self.repeats, len(responses))
+        self.responses += len(responses)
+        for response in responses:
+            length = len(response)
+            self.characters += length
+            if length < self.shortest:
+                self.shortest = length
+            if length > self.longest:
+                self.longest = length
         if len(self.texts) < TEXTS_KEPT:
             self.texts += responses

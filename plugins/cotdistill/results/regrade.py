@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -52,8 +53,25 @@ def task_of(sample: Sample, golds: Mapping[str, str]) -> Task:
         gold=gold,
         kind=cast(Kind, kind) if kind in get_args(Kind) and "gold" in doc else "auto",
         options=options,
-        tolerance=meta.get("tolerance") if isinstance(meta, dict) else None,
+        tolerance=_tolerance(doc, meta),
     )
+
+
+def _tolerance(doc: Mapping[str, object], meta: object) -> float | None:
+    """Return how far a number may be off, where a row says so: in our records or OlympiadBench's.
+
+    >>> _tolerance({"error": "1e-1"}, None), _tolerance({}, {"tolerance": 0.5}), _tolerance({}, {})
+    (0.1, 0.5, None)
+    """
+    given = meta.get("tolerance") if isinstance(meta, dict) else None
+    for value in (given, doc.get("tolerance"), doc.get("error")):
+        try:
+            number = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):  # OlympiadBench has None, or a tolerance for each answer
+            continue
+        if 0 < number < math.inf:
+            return number
+    return None
 
 
 def regrade(

@@ -15,6 +15,7 @@ from cotdistill.errors import DataError, Fault
 from cotdistill.files.atomic import free_name, write_if_changed, written_whole
 from cotdistill.files.inputs import InputFiles
 from cotdistill.files.jsonl import Row, json_text, row_line
+from cotdistill.grading.equivalence.equivalent import equivalent
 from cotdistill.grading.grade import OUTCOMES, Grade
 from cotdistill.hosts.lm_eval.generated import with_text
 from cotdistill.hosts.lm_eval.samples import (
@@ -28,7 +29,15 @@ from cotdistill.hosts.lm_eval.task_files import tasks_that_run_programs
 from cotdistill.results.question_scores import MainMetric, main_metric, main_metric_of
 from cotdistill.results.questions import QuestionId, identified
 from cotdistill.results.regrade import NO_GOLD, UNGRADED, regrade, task_of
+from cotdistill.results.run_names import output_folders
 from cotdistill.stats.confidence import Interval, score_interval
+from cotdistill.stats.pass_at_k import (
+    classes_of,
+    majority_correct,
+    pass_at,
+    share_correct,
+    steps_up_to,
+)
 
 
 @dataclass
@@ -45,7 +54,8 @@ class Rescored:
     """What grading one samples file again gave.
 
     `before` holds the old score of each filter; `up` and `down` count questions against the
-    filter that the old results are read by. `rules` is keyed by (outcome, rule).
+    filter that the old results are read by. `rules` is keyed by (outcome, rule). `over_samples`
+    has avg@k, pass@k and maj@k where questions have several responses.
     """
 
     file: SampleFile
@@ -58,6 +68,7 @@ class Rescored:
     down: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     rules: dict[tuple[str, str], Change] = field(default_factory=dict)
+    over_samples: dict[str, float] = field(default_factory=dict)
     written: tuple[Path, ...] = ()
 
 
@@ -69,12 +80,14 @@ def rescore(
     golds: Path | None = None,
     workers: int | None = None,
     tell: Callable[[str], None] | None = None,
+    out: Path | None = None,
 ) -> list[Rescored]:
     """Grade every sample below the places again and write the results next to the old ones.
 
     A question is graded once, whatever the number of filters; a row that repeats a question is
     counted and left out. Questions without a gold answer are named and left out of the score.
-    `tell` is told of files that hold likelihoods and no text, and of older files.
+    `tell` is told of files that hold likelihoods and no text, and of older files. With `out`,
+    results go there, into a folder a run, and nothing is written next to the samples.
 
     Raises:
         DataError: there are no samples, or none of a file's questions has a gold answer.
@@ -82,7 +95,15 @@ def rescore(
     known = read_golds(golds) if golds else {}
     files = with_text(find_samples(places, task, stamp), tell)
     _refuse_programs(files)
-    return [_rescore_file(file, known, workers) for file in files]
+    folders = output_folders(files, out)
+    done = [
+        _rescore_file(file, known, workers, folder)
+        for file, folder in zip(files, folders, strict=True)
+    ]
+    for folder in dict.fromkeys(folders):
+        here = [one for one, place in zip(done, folders, strict=True) if place == folder]
+        _write_gsm8k_summary(folder, [one for one in here if "gsm8k" in one.file.task.lower()])
+    return done
 
 
 def _refuse_programs(files: Sequence[SampleFile]) -> None:
@@ -100,14 +121,28 @@ def _refuse_programs(files: Sequence[SampleFile]) -> None:
         raise DataError(faults)
 
 
-def _rescore_file(file: SampleFile, golds: Mapping[str, str], workers: int | None) -> Rescored:
+def _write_gsm8k_summary(folder: Path, done: Sequence[Rescored]) -> None:
+    """Write what the learnability-gap repository's script for GSM8K writes, with these scores."""
+    if not done:
+        return
+    found: dict[str, dict[str, float]] = {}
+    for one in done:
+        name = one.file.results.name if one.file.results else one.file.path.name
+        found.setdefault(name, {})[one.file.task] = one.score.value
+    path = free_name(folder / "summary_results_gsm8k.json")
+    write_if_changed(path, json_text({"results": found}, indent=4) + "\n")
+    done[-1].written = (*done[-1].written, path)
+
+
+def _rescore_file(
+    file: SampleFile, golds: Mapping[str, str], workers: int | None, folder: Path
+) -> Rescored:
     inputs = InputFiles.of([file.path, *([file.results] if file.results else [])])
     report = Rescored(file)
     chosen = main_metric_of(file)
     values: list[float] = []
-    out = free_name(
-        file.path.with_name(f"verdicts_{file.task}_{file.stamp or 'run'}.rescored.jsonl")
-    )
+    sampled = _OverSamples()
+    out = free_name(folder / f"verdicts_{file.task}_{file.stamp or 'run'}.rescored.jsonl")
     with written_whole(out) as stream:
         first, second = tee(_one_a_question(file, report, chosen))
         graded = regrade((task_of(sample, golds) for _, sample in first), workers)
@@ -115,6 +150,7 @@ def _rescore_file(file: SampleFile, golds: Mapping[str, str], workers: int | Non
             value = _count(report, sample, grades, chosen)
             if value is not None:
                 values.append(value)
+                sampled.add(sample, grades or ())
             stream.write(row_line(_verdict_row(question, sample, grades, value)))
         if not values:
             remedy = "give the answers with --golds FILE (rows of question and gold)"
@@ -122,14 +158,45 @@ def _rescore_file(file: SampleFile, golds: Mapping[str, str], workers: int | Non
             raise DataError(Fault(str(file.path), wrong, "", remedy))
         inputs.refuse_changes()  # the outputs have new names, so that none of them is an input
     _finish_before(report)
-    report.score = score_interval(values)
-    results = free_name(
-        file.path.with_name(f"results_{file.stamp or 'run'}.{file.task}.rescored.json")
-    )
+    report.over_samples = sampled.means()
+    report.score = score_interval(values, answers=sampled.most)
+    results = free_name(folder / f"results_{file.stamp or 'run'}.{file.task}.rescored.json")
     made = _results(report, chosen, inputs)
     write_if_changed(results, json_text(made, indent=2))
     report.written = (results, out)
     return report
+
+
+class _OverSamples:
+    """avg@k, pass@k and maj@k of questions with several responses, for the k that all have."""
+
+    def __init__(self) -> None:
+        self.most = 1
+        self._sums: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
+
+    def add(self, sample: Sample, grades: Sequence[Grade]) -> None:
+        """Add one question."""
+        self.most = max(self.most, len(grades))
+        if len(grades) < 2:
+            return
+        task = task_of(sample, {})
+        correct = [grade.correct for grade in grades]
+
+        def same(one: str, other: str) -> bool:
+            return equivalent(one, other, kind=task.kind, options=task.options).equal is True
+
+        classes = classes_of([grade.answer for grade in grades], same)
+        found = {f"avg@{len(correct)}": share_correct(correct)}
+        for k in steps_up_to(len(correct)):
+            found[f"pass@{k}"] = pass_at(correct, k)
+            found[f"maj@{k}"] = float(majority_correct(classes, correct, k))
+        self._sums.update(found)
+        self._counts.update(found.keys())
+
+    def means(self) -> dict[str, float]:
+        """Return the means over the questions that have so many responses."""
+        return {name: self._sums[name] / self._counts[name] for name in self._counts}
 
 
 def _one_a_question(
@@ -234,6 +301,7 @@ def _results(report: Rescored, chosen: MainMetric | None, inputs: InputFiles) ->
                 "low,rescored": report.score.low,
                 "high,rescored": report.score.high,
                 **{f"{name},rescored": share for name, share in shares.items()},
+                **{f"{name},rescored": value for name, value in report.over_samples.items()},
             }
         },
         "rescored": {

@@ -11,7 +11,7 @@ from cotdistill.tables import Table
 
 def score_changes(done: Sequence[Rescored]) -> Table:
     """Return a row a file and old filter: what the score was, what it is, how many moved."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     names = run_names([one.file for one in done])
     for run, one in zip(names, done, strict=True):
         new = one.score
@@ -27,10 +27,14 @@ def score_changes(done: Sequence[Rescored]) -> Table:
                     f"{100 * new.low:.1f} - {100 * new.high:.1f}",
                     str(one.up),
                     str(one.down),
+                    str(one.outcomes["timeout"]),
+                    *_over_samples(one),
                 )
             )
-    moved = ("score before", "now", "95 % interval", "up", "down")
-    columns = ("run", "task", "filter", "questions", *moved)
+    moved = ("score before", "now", "95 % interval", "up", "down", "timeouts", "pass@k", "maj@k")
+    columns: tuple[str, ...] = ("run", "task", "filter", "questions", *moved)
+    if not any(row[-1] for row in rows):
+        columns, rows = columns[:-2], [row[:-2] for row in rows]
     notes = [
         f"{one.file.path.name}: {count} {what}"
         for one in done
@@ -41,6 +45,18 @@ def score_changes(done: Sequence[Rescored]) -> Table:
         if count
     ]
     return Table(columns, tuple(rows), tuple(notes))
+
+
+def _over_samples(one: Rescored) -> tuple[str, str]:
+    """Return pass@k and maj@k for the largest k, where questions have several responses."""
+    steps = [int(name.partition("@")[2]) for name in one.over_samples if name.startswith("maj@")]
+    if not steps:
+        return "", ""
+    most = max(steps)
+    return (
+        f"{100 * one.over_samples[f'pass@{most}']:.1f} (k = {most})",
+        f"{100 * one.over_samples[f'maj@{most}']:.1f} (k = {most})",
+    )
 
 
 def rule_table(done: Sequence[Rescored]) -> Table:

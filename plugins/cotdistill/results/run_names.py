@@ -39,3 +39,23 @@ def run_names(files: Sequence[SampleFile]) -> list[str]:
         outer[folder] if apart and "__" in folder.name else folder.name
         for folder in (file.path.resolve().parent for file in files)
     ]
+
+
+def output_folders(files: Sequence[SampleFile], out: Path | None) -> list[Path]:
+    """Return where the results of each samples file go: next to it, or in `out`, a folder a run.
+
+    >>> files = [SampleFile(Path(f"{run}/model/samples_t.jsonl"), "t", "") for run in "ab"]
+    >>> [str(folder) for folder in output_folders(files, Path("mine"))]
+    ['mine/model', 'mine/model-2']
+    """
+    if out is None:
+        return [file.path.parent for file in files]
+    named: dict[Path, str] = {}
+    for file, name in zip(files, run_names(files), strict=True):
+        if file.path.parent not in named:
+            taken, number, free = set(named.values()), 1, name
+            while free in taken:
+                number += 1
+                free = f"{name}-{number}"
+            named[file.path.parent] = free
+    return [out / named[file.path.parent] for file in files]

@@ -237,7 +237,10 @@ def break_even_sd(
     for _ in range(50):  # more run variance, more degrees of freedom: settles at once
         t = t_quantile(1 - level / 2, freedom)
         variance = max((over_questions.value / t) ** 2, over_questions.variance)
-        freedom = over_questions.freedom * (variance / over_questions.variance) ** 2
+        settled = over_questions.freedom * (variance / over_questions.variance) ** 2
+        if math.isclose(settled, freedom, rel_tol=1e-12):
+            break
+        freedom = settled
     total = sum(shares) if shares is not None else 1 / runs[0] + 1 / runs[1]
     return math.sqrt((variance - over_questions.variance) / total) if total else math.inf
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from cotdistill.corpus.records.shape import Row, RowShape, SourceInfo, make_trace, text_of
 from cotdistill.corpus.records.trace import Trace, states_an_answer
 
 _LONGEST_ANSWER = 80  # characters; a longer text in an answer column is a rationale
+
+
+_GSI_OUTPUTS = ("results", "results_before_resample", "resample_results")
+_GSI_ITEM = re.compile(r"(.+)_\d+")
 
 
 def _mentor_chain(row: Row, info: SourceInfo) -> list[Trace]:
@@ -28,7 +33,17 @@ def _instruction_label(row: Row, info: SourceInfo) -> list[Trace]:
     return [make_trace(info, row["instruction"], row["label"], text) for text in outputs]
 
 
+def _of_gsi_row(row: Row, info: SourceInfo) -> SourceInfo:
+    """Return the source of one row of GSI's sampling: its scripts append several datasets.
+
+    The rows of `results.json` say which they are of: `gsm8k_12` is a row of gsm8k.
+    """
+    named = _GSI_ITEM.fullmatch(str(row.get("item_id")))
+    return replace(info, dataset=named[1]) if named and info.dataset in _GSI_OUTPUTS else info
+
+
 def _gsi_results(row: Row, info: SourceInfo) -> list[Trace]:
+    info = _of_gsi_row(row, info)
     values = row.get("pred_value") or [None] * len(row["pred"])
     item = row.get("item_id")
     return [
@@ -38,6 +53,7 @@ def _gsi_results(row: Row, info: SourceInfo) -> list[Trace]:
 
 
 def _gsi_gold(row: Row, info: SourceInfo) -> list[Trace]:
+    info = _of_gsi_row(row, info)
     item = row.get("item_id")
     return [make_trace(info, row["question"], row["answer_value"], row["answer_cot"], item_id=item)]
 

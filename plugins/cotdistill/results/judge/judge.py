@@ -23,7 +23,7 @@ from cotdistill.results.judge.older_judge import older_judge_note, older_judge_o
 from cotdistill.results.judge.options import JudgeOptions
 from cotdistill.results.judge.outputs import judged_paths, output_fault, write_judged
 from cotdistill.results.judge.responses import JudgedFile, graded_file
-from cotdistill.results.run_names import run_names
+from cotdistill.results.run_names import output_folders, run_names
 from cotdistill.tables import Table
 
 Tell = Callable[[str], None]
@@ -59,11 +59,16 @@ def judge(
         FaultsError: no request was answered, or the files cannot be written.
     """
     graded = _graded(paths, options, tell)
-    if faults := [fault for file in graded if (fault := output_fault(file.file))]:
+    folders = output_folders([file.file for file in graded], options.out)
+    if faults := [fault for folder in folders if (fault := output_fault(folder))]:
         raise FaultsError(faults)
-    kept = cache or _cache(paths)
+    kept = cache or _cache(paths, options.out)
     read = [file.file.path for file in graded] + ([options.golds] if options.golds else [])
-    written = [path for file in graded for path in judged_paths(file.file).values()]
+    written = [
+        path
+        for file, folder in zip(graded, folders, strict=True)
+        for path in judged_paths(file.file, folder).values()
+    ]
     refuse_overwriting(read, [kept, *written])
     olders = [older_judge_of(one.file) for one in graded]
     with Journal(kept) as journal:
@@ -88,8 +93,8 @@ def judge(
         table=replace(table, notes=(*table.notes, *notes)),
         written=tuple(
             path
-            for file, found in zip(files, agreements, strict=True)
-            for path in write_judged(file, found)
+            for file, found, folder in zip(files, agreements, folders, strict=True)
+            for path in write_judged(file, found, folder)
         ),
     )
 
@@ -106,7 +111,7 @@ def requests_to_make(
         DataError: there are no samples; the cache is no cache.
     """
     graded = _graded(paths, options, tell)
-    cache = cache or _cache(paths)
+    cache = cache or _cache(paths, options.out)
     if not cache.exists():
         return Asking(graded, options, None).count()
     with Journal(cache) as journal:
@@ -128,6 +133,6 @@ def _graded(paths: Sequence[Path], options: JudgeOptions, tell: Tell | None) -> 
     return graded
 
 
-def _cache(paths: Sequence[Path]) -> Path:
-    folder = paths[0] if paths[0].is_dir() else paths[0].parent
+def _cache(paths: Sequence[Path], out: Path | None) -> Path:
+    folder = out or (paths[0] if paths[0].is_dir() else paths[0].parent)
     return folder / "judge_cache.jsonl"

@@ -30,36 +30,35 @@ _PROBLEM_KEYS = (
 )
 
 
-def output_fault(file: SampleFile) -> Fault | None:
-    """Return why nothing can be written for a samples file, or None; look before asking anyone."""
-    folder = file.path.parent
+def output_fault(folder: Path) -> Fault | None:
+    """Return why nothing can be written into a folder, or None; look before asking anyone."""
     for path in (folder / "judged", folder):
         if path.exists() and not (path.is_dir() and os.access(path, os.W_OK | os.X_OK)):
             wrong = "cannot be written: not a folder, or one that may not be changed"
-            return Fault(str(path), wrong, "", "copy the samples to a folder of your own")
+            return Fault(str(path), wrong, "", "write to a folder of your own: -o DIR")
     return None
 
 
-def judged_paths(file: SampleFile) -> dict[str, Path]:
-    """Return the files that are written for a samples file, by what they hold."""
-    folder, task = file.path.parent / "judged", file.task
+def judged_paths(file: SampleFile, place: Path) -> dict[str, Path]:
+    """Return the files that are written for a samples file into a folder, by what they hold."""
+    folder, task = place / "judged", file.task
     return {
         "summary": folder / f"summary_results_{task}.json",
         "problems": folder / f"problematic_instances_{task}.json",
         "checks": folder / f"llm_answer_check_result_{task}.json",
         "agreement": folder / f"agreement_{task}.json",
         "disagreements": folder / f"disagreements_{task}.jsonl",
-        "verdicts": file.path.with_name(f"verdicts_{task}_{file.stamp or 'run'}.judged.jsonl"),
+        "verdicts": place / f"verdicts_{task}_{file.stamp or 'run'}.judged.jsonl",
     }
 
 
-def write_judged(judged: JudgedFile, agreement: Agreement) -> list[Path]:
-    """Write all files of one judged samples file and return them.
+def write_judged(judged: JudgedFile, agreement: Agreement, place: Path) -> list[Path]:
+    """Write all files of one judged samples file into a folder and return them.
 
     Raises:
         FaultsError: the folder cannot be written.
     """
-    paths = judged_paths(judged.file)
+    paths = judged_paths(judged.file, place)
     rows = list(_check_rows(judged))
     graded = [row for row in rows if row["answer"] is not None]
     summary = {

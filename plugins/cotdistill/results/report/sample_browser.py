@@ -11,12 +11,12 @@ same ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cotdistill.benchmarks.question import options_of
+from cotdistill.benchmarks.question import KEY_DIGITS, options_of
 from cotdistill.files.jsonl import Row
 from cotdistill.hosts.lm_eval.golds import gold_of
 from cotdistill.hosts.lm_eval.samples import Sample
@@ -95,6 +95,7 @@ class SampleKeeper:
         task: str,
         question: QuestionId,
         sample: Sample,
+        responses: Sequence[str],
         graded: Callable[[], GradedResponses],
         text: str,
     ) -> None:
@@ -104,7 +105,7 @@ class SampleKeeper:
             kept = self._tasks[task] = _TaskSamples()
         if not kept.takes(question):
             return
-        self._used += kept.add(run, question, sample, graded(), text)
+        self._used += kept.add(run, question, sample, responses, graded(), text)
         while self._used > _KEPT * self.characters:
             largest = max(self._tasks.values(), key=lambda one: one.used)
             if len(largest.asked) <= 8 * FEWEST:
@@ -131,8 +132,8 @@ class SampleKeeper:
             return 1 / max(len({str(doc.get("gold")) for doc in docs}), 2)
         return None
 
-    def prompts(self, task: str) -> dict[tuple[QuestionId, str], _Text]:
-        """Return the prompts of the questions that are kept, by question and hash."""
+    def prompts(self, task: str) -> dict[str, _Text]:
+        """Return the prompts of the questions that are kept, by the question's content and hash."""
         kept = self._tasks.get(task)
         return kept.prompts if kept else {}
 
@@ -148,7 +149,7 @@ class _TaskSamples:
     def __init__(self) -> None:
         self.asked: dict[QuestionId, _Asked] = {}
         self.by_run: dict[str, dict[QuestionId, _Answers]] = {}
-        self.prompts: dict[tuple[QuestionId, str], _Text] = {}
+        self.prompts: dict[str, _Text] = {}
         self.used = 0
         self._last: str | None = None
         self._contents: set[str] = set()
@@ -159,35 +160,39 @@ class _TaskSamples:
         return self._last is None or question[: len(self._last)] <= self._last
 
     def add(
-        self, run: str, question: QuestionId, sample: Sample, graded: GradedResponses, text: str
+        self,
+        run: str,
+        question: QuestionId,
+        sample: Sample,
+        responses: Sequence[str],
+        graded: GradedResponses,
+        text: str,
     ) -> int:
         """Keep a question and return how many characters that takes."""
         if run not in self.by_run:
             self.by_run[run] = {}
             self._contents_of_run = set()
-        self._ask(question, sample, text)
-        used = _AROUND
-        answers: list[Any] = []
-        prompt = sample.prompt_hash
-        if (question, prompt) not in self.prompts:
-            shown = sample.prompt
-            self.prompts[question, prompt] = _Text(_ends(shown), len(shown))
-        for response, grade in zip(sample.responses[:_RESPONSES], graded, strict=False):
-            ends = _ends(response)
-            used += len(ends)
-            answers += (ends, len(response), *grade, prompt)
-        self.by_run[run][question] = tuple(answers)
-        self.used += used
-        return used
-
-    def _ask(self, question: QuestionId, sample: Sample, text: str) -> None:
-        """Keep what a question asks, once for all runs, but for each document of one run."""
-        content = content_of(question)
+        content = question[:KEY_DIGITS]
         if content not in self._contents or content in self._contents_of_run:
+            # what is asked, once for all runs, but for each document of one run
             asked = (_ends(text), len(text), sample.doc, sample.row.get("target", ""))
             self.asked.setdefault(question, asked)
             self._contents.add(content)
         self._contents_of_run.add(content)
+        prompt = content + sample.prompt_hash
+        if prompt not in self.prompts:
+            shown = sample.prompt
+            self.prompts[prompt] = _Text(_ends(shown), len(shown))
+        used = _AROUND
+        answers: tuple[Any, ...] = ()
+        for response, grade in zip(responses[:_RESPONSES], graded, strict=False):
+            length = len(response)
+            ends = response if length <= _LONGEST else _ends(response)
+            used += len(ends)
+            answers += (ends, length, *grade, prompt)
+        self.by_run[run][question] = answers
+        self.used += used
+        return used
 
     def give_up_half(self) -> int:
         """Give up the questions with the larger keys and return how many characters that frees."""
@@ -199,7 +204,10 @@ class _TaskSamples:
             run: {question: one for question, one in answers.items() if self.takes(question)}
             for run, answers in self.by_run.items()
         }
-        self.prompts = {key: one for key, one in self.prompts.items() if self.takes(key[0])}
+        contents = {content_of(question) for question in self.asked}
+        self.prompts = {
+            key: one for key, one in self.prompts.items() if key[:KEY_DIGITS] in contents
+        }
         before = self.used
         answers_kept = (one for of_run in self.by_run.values() for one in of_run.values())
         self.used = sum(map(_characters, answers_kept))
@@ -254,7 +262,7 @@ def browse(results: Results, kept: SampleKeeper) -> Browsed:
                             answer,
                             shorten(whole, longest),
                             *(shown_span(span, length, longest) or (-1, -1)),
-                            prompts.number(one.prompts.get(name, {}), prompt),
+                            prompts.number(kept.prompts(one.task).get(prompt)),
                         ]
                     )
     arms = {run: named[run].arm for run in runs}
@@ -284,9 +292,8 @@ class _Prompts:
         self._numbers: dict[str, int] = {}
         self._longest = min(_LONGEST, max(_SHORTEST, characters // max(questions, 1)))
 
-    def number(self, of_question: Mapping[str, _Text], prompt: str) -> int:
+    def number(self, whole: _Text | None) -> int:
         """Return the number of a prompt, -1 where it was not kept."""
-        whole = of_question.get(prompt)
         if whole is None or not whole.length:
             return -1
         text = shorten(whole, self._longest)
@@ -355,7 +362,6 @@ class _Chosen:
     names: list[str]
     asked: dict[str, _Asked]
     by_run: dict[str, dict[str, _Answers]]
-    prompts: dict[str, dict[str, _Text]]
     total: int
     fitting: int
 
@@ -379,16 +385,11 @@ def _choose(
     same = [name for name in order if name not in differing]
     shown = {*first[: max(fitting - fitting // 3, fitting - len(same))]}
     shown |= {*same[: fitting - len(shown)]}
-    prompts: dict[str, dict[str, _Text]] = {}
-    for (question, prompt), text in kept.prompts(task).items():
-        (name,) = by_name({question: None}, repeated)
-        prompts.setdefault(name, {})[prompt] = text
     return _Chosen(
         task=task,
         names=[name for name in order if name in shown],
         asked=asked,
         by_run={run.run: by_name(kept.answers(task, run.run), repeated) for run, _ in rows},
-        prompts=prompts,
         total=len(values),
         fitting=fitting,
     )
