@@ -84,6 +84,15 @@ def registrations_as_read(
     return read
 
 
+def argument_group(group: str) -> frozenset[str]:
+    """Return the keys of one of LLaMA-Factory's groups: model, data, training, finetuning ...
+
+    >>> {"cutoff_len", "packing"} <= argument_group("data")
+    True
+    """
+    return frozenset(name for name, entry in _known().items() if entry["of"] == group)
+
+
 def _answer(python: Sequence[str], script: Path, question: Any) -> Any:
     env = {
         "LLAMAFACTORY_VERBOSITY": "ERROR",

@@ -14,8 +14,17 @@ from typing import Any
 
 from cotdistill.hosts.environments.ask_python import ask_python
 from cotdistill.hosts.llamafactory import rows as training_rows
+from cotdistill.hosts.llamafactory.arguments import argument_group
 
 _SCRIPT = Path(training_rows.__file__)
+_NOT_DATA = ("streaming", "tokenized_path")
+_OTHERS = (
+    "stage", "do_train", "output_dir", "seed", "data_seed", "model_name_or_path", "model_revision",
+    "cache_dir", "trust_remote_code", "hf_hub_token", "ms_hub_token", "om_hub_token",
+    "use_fast_tokenizer", "resize_vocab", "split_special_tokens", "add_tokens",
+    "add_special_tokens", "new_special_tokens_config", "init_special_tokens",
+)  # fmt: skip
+"""Keys of a training file besides those on data that decide how its rows are tokenised."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,8 @@ def ask_rows(
     """Return what the host makes of the rows of each training file, or why it cannot read them.
 
     `python` starts the Python of the training environment, `files` are the files' mappings, `show`
-    is the number of rows to return with their loss mask.
+    is the number of rows to return with their loss mask. Only what concerns rows is asked about:
+    precision, kernels and optimizers may need a GPU that this machine lacks.
 
     Raises:
         FaultsError: LLaMA-Factory cannot be run there.
@@ -68,11 +78,21 @@ def ask_rows(
     answers = ask_python(
         python,
         _SCRIPT,
-        [{"arguments": dict(arguments), "show": show} for arguments in files],
+        [{"arguments": about_rows(arguments), "show": show} for arguments in files],
         env={"LLAMAFACTORY_VERBOSITY": "ERROR", "CUDA_VISIBLE_DEVICES": ""},
         failure="LLaMA-Factory could not read the training rows ({})",
     )
     return [answer["error"] if "error" in answer else _counts(answer) for answer in answers]
+
+
+def about_rows(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a training file's mapping decides how its rows are tokenised.
+
+    >>> about_rows({"cutoff_len": 64, "pure_bf16": True, "use_unsloth": True, "deepspeed": "z3"})
+    {'cutoff_len': 64}
+    """
+    kept = {*argument_group("data"), *_OTHERS} - set(_NOT_DATA)
+    return {key: value for key, value in arguments.items() if key in kept}
 
 
 def _counts(answer: Mapping[str, Any]) -> RowCounts:

@@ -24,9 +24,7 @@ def report(arguments: dict[str, Any], show: int) -> dict[str, Any]:
 
     taken = int(bool(arguments.get("packing") or arguments.get("neat_packing")))
     arguments = {
-        key: value
-        for key, value in arguments.items()
-        if key not in ("deepspeed", "fsdp", "fsdp_config", "packing", "neat_packing")
+        key: value for key, value in arguments.items() if key not in ("packing", "neat_packing")
     }
     arguments |= {"overwrite_cache": True, "report_to": "none"}
     if not torch.cuda.is_available():
