@@ -71,6 +71,18 @@ def test_questions_that_are_only_like_test_questions_are_counted_in_a_note(
     assert note.startswith("arm mine: 1 of 2 rows are like a test question of svamp")
 
 
+def test_lm_eval_s_own_task_is_known_by_the_dataset_that_it_asks_from(
+    small_study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    text = "Tom has 4 red pens and 5 blue pens in his bag. How many pens does Tom have in all?"
+    row = {"id": "gsm8k-1", "question": text, "gold": "9", "kind": "number"}
+    write_split("gsm8k", "test", [row], {"source": "made up"})
+    study = with_arm(small_study, tmp_path / "mine.jsonl", [text])
+    study["evaluation"]["tasks"] = ["gsm8k"]
+    (fault,) = check(str(study_file(study))).faults
+    assert fault.wrong == "1 of 1 rows ask 1 test question of gsm8k (row 1 is gsm8k-1)"
+
+
 def test_what_cannot_be_compared_is_named_and_never_passed_over(
     small_study: Study,
     study_file: WriteStudy,

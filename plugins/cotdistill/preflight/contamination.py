@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cotdistill.arms.build import is_current
 from cotdistill.arms.rows import Tally, bare_question, source_traces
+from cotdistill.benchmarks.packaged import benchmark, benchmark_names
 from cotdistill.benchmarks.puzzle_task import puzzle_documents
 from cotdistill.benchmarks.question import question_key
 from cotdistill.benchmarks.store import prepared_splits, read_split
@@ -29,8 +30,8 @@ from cotdistill.corpus.text.contamination import (
 )
 from cotdistill.corpus.text.words import spelled, words_of
 from cotdistill.errors import Fault
-from cotdistill.files.jsonl import read_rows
-from cotdistill.hosts.lm_eval.task_files import file_key, tasks_behind
+from cotdistill.files.jsonl import Row, read_rows
+from cotdistill.hosts.lm_eval.task_files import file_key, tasks_behind, upstream_dataset
 from cotdistill.studies.resolved_arm import ResolvedArm
 from cotdistill.studies.study import Study
 from cotdistill.tables import counted
@@ -104,28 +105,39 @@ def asked_questions(study: Study) -> AskedQuestions:
     """Return the questions of a study's tasks, as far as they are prepared."""
     folders = [Path(folder) for folder in study.evaluation.include_path]
     files = tasks_behind(study.evaluation.task_names, folders)
+    stock = [task for task in study.evaluation.task_names if not tasks_behind([task], folders)]
     questions: dict[tuple[str, str], HeldOut] = {}
     missing: dict[str, None] = {}
-    known = set()
-    for task, path in files.items():
-        options = file_key(path, "dataset_kwargs")
+    unknown: dict[str, None] = {}
+    for task in [*files, *stock]:
+        options = file_key(files[task], "dataset_kwargs") if task in files else None
         options = options if isinstance(options, dict) else {}
-        name = options.get("benchmark")
-        if isinstance(name, str) and "test" not in prepared_splits(name):
-            missing[name] = None
-        elif isinstance(name, str):
-            rows = ((row["id"], row["question"], row["gold"]) for row in read_split(name, "test"))
-            questions |= {(name, id_): HeldOut(name, id_, asked, gold) for id_, asked, gold in rows}
-        elif isinstance(options.get("puzzles"), str):
+        name = options.get("benchmark") or _benchmark_of_dataset(task, files.get(task))
+        if isinstance(options.get("puzzles"), str):
             name, size = options["puzzles"], int(options.get("rows", 0))
-            for row in puzzle_documents(name, size, int(options.get("draw", 0))):
-                questions[name, row["id"]] = HeldOut(name, row["id"], row["question"], row["gold"])
-        else:
+            rows: Iterable[Row] = puzzle_documents(name, size, int(options.get("draw", 0)))
+        elif not isinstance(name, str):
+            unknown[task] = None
             continue
-        known.add(task)
-    unknown = [task for task in files if task not in known]
-    unknown += [task for task in study.evaluation.task_names if not tasks_behind([task], folders)]
-    return AskedQuestions(tuple(questions.values()), tuple(missing), tuple(dict.fromkeys(unknown)))
+        elif "test" not in prepared_splits(name):
+            missing[name] = None
+            continue
+        else:
+            rows = read_split(name, "test")
+        for row in rows:
+            one = HeldOut(name, row["id"], row["question"], row["gold"])
+            questions[name, one.id] = one
+    return AskedQuestions(tuple(questions.values()), tuple(missing), tuple(unknown))
+
+
+def _benchmark_of_dataset(task: str, file: Path | None) -> str | None:
+    """Return the benchmark that is prepared from the hub dataset of somebody else's task."""
+    dataset = upstream_dataset(task) if file is None else file_key(file, "dataset_path")
+    for name in benchmark_names() if dataset else ():
+        hub = benchmark(name).hub
+        if hub is not None and hub.id == dataset:
+            return name
+    return None
 
 
 class _Index:
