@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from cotdistill.cli.main import main
 from cotdistill.hosts.endpoint import Endpoint, endpoint_asker
@@ -75,20 +76,57 @@ def test_transformers_and_the_server_answer_alike(url: str) -> None:
     assert "7" in here
 
 
-def test_it_teaches_a_few_questions_and_the_report_says_how_it_obeyed(
-    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    questions = tmp_path / "q.jsonl"
+@pytest.fixture(scope="module")
+def taught(url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the model teaches about three questions at two levels."""
+    folder = tmp_path_factory.mktemp("taught")
+    questions = folder / "q.jsonl"
     with questions.open("w") as stream:
         for n in range(3):
             row = {"id": f"q-{n}", "dataset": "toy", "split": "train", "kind": "number"}
             row |= {"question": f"Ada has {n + 2} pens and buys 3. How many?", "gold": str(n + 5)}
             stream.write(json.dumps(row) + "\n")
-    out = tmp_path / "out"
     main(["teach", str(questions), "--endpoint", url, "--model", NAME, "--levels", "1,3",
-          "--again", "0", "--max-tokens", "96", "-o", str(out)])  # fmt: skip
-    traces = [json.loads(line) for line in (out / "traces.jsonl").read_text().splitlines()]
-    failures = (out / "failures.jsonl").read_text().splitlines()
+          "--again", "0", "--max-tokens", "96", "--stop", "\n\nQuestion:", "-o",
+          str(folder)])  # fmt: skip
+    return folder
+
+
+def test_it_teaches_and_what_it_did_not_do_is_counted(taught: Path) -> None:
+    traces = [json.loads(line) for line in (taught / "traces.jsonl").read_text().splitlines()]
+    failures = (taught / "failures.jsonl").read_text().splitlines()
     assert len(traces) + len(failures) == 6
+    assert traces
     assert all(trace["rationale"].strip() for trace in traces)
-    assert "samples of 3 questions" in capsys.readouterr().out
+    assert all(trace["provenance"]["served_model"] == NAME for trace in traces)
+
+
+def test_it_learns_from_its_own_rationales_and_is_scored_like_any_student(
+    taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COTDISTILL_DATA", str(tmp_path / "data"))
+    test = tmp_path / "test.jsonl"
+    test.write_text(
+        json.dumps({"question": "Ada has 3 pens and buys 4. How many?", "answer": "#### 7"})
+    )
+    assert main(["prepare", "gsm8k", "--from", str(test), "--any-size"]) == 0
+    study = {
+        "name": "real",
+        "students": [{"name": "smol", "model": str(real_model()), "template": "smollm2"}],
+        "arms": {"own": {"file": str(taught / "traces.jsonl")}},
+        "recipes": {
+            "full": {
+                "template": "full", "max_steps": 1, "learning_rate": 1.0e-5, "precision": "fp32",
+                "global_batch": 1, "per_device_batch": 1, "cutoff_len": 256,
+            }
+        },
+        "evaluation": {"tasks": ["cot_gsm8k"], "generation": {"max_gen_toks": 24}},
+        "hardware": {"gpus": 0},
+    }  # fmt: skip
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    assert main(["generate", str(tmp_path / "study.yaml"), "-o", str(tmp_path / "run")]) == 0
+    assert main(["run", str(tmp_path / "run"), "--jobs", "1"]) == 0
+    (samples,) = (tmp_path / "run").rglob("samples_cot_gsm8k_*.jsonl")
+    (sample,) = [json.loads(line) for line in samples.read_text().splitlines()]
+    assert "<|im_start|>assistant" in json.dumps(sample["arguments"])
+    assert sample["resps"][0][0].strip()
