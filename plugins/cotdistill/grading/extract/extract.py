@@ -98,7 +98,7 @@ def extract(
     start, end = region.start, region.end
     marks = delimited(text, start, end)
     boundary = max((mark.end for mark in marks if not mark.empty), default=start)
-    phrases = list(phrased(text, start, end))
+    phrases = phrased(text, start, end)
     for mark in phrases:
         if mark.start >= boundary > start and (found := _at_once(text, mark, kind, options)):
             return _found(found, mark)

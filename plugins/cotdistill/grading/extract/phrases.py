@@ -7,7 +7,6 @@ bounded stretch.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from cotdistill.grading.extract.delimiters import BOX_LENGTH, TRIES, Statement
 from cotdistill.grading.extract.spans import mathematics_at, sentence_end
@@ -70,14 +69,15 @@ _A_LINE = re.compile(
 )
 
 
-def phrased(text: str, start: int, end: int) -> Iterator[Statement]:
-    """Yield what "the answer is", `A:`, `-->` and their like introduce, from the end backwards."""
-    found: list[Statement] = []
-    found += _answer_words(text, start, end)
+def phrased(text: str, start: int, end: int) -> list[Statement]:
+    """Return what "the answer is", `A:`, `-->` and their like introduce, from the end backwards."""
+    found = _answer_words(text, start, end)
     found += _lines(text, start, end)
     found += _arrows(text, start, end)
     found += _foreign(text, start, end)
-    yield from sorted(found, key=lambda statement: statement.start, reverse=True)
+    if len(found) > 1:
+        found.sort(key=lambda statement: statement.start, reverse=True)
+    return found
 
 
 def _answer_words(text: str, start: int, end: int) -> list[Statement]:
@@ -130,6 +130,8 @@ def _stated_until(text: str, begin: int, end: int) -> int:
 
 def _lines(text: str, start: int, end: int) -> list[Statement]:
     found: list[Statement] = []
+    if text.find(":", start, end) < 0 and text.find("：", start, end) < 0:
+        return found
     at = end
     for _ in range(4):
         at = max(
@@ -168,7 +170,10 @@ def _foreign(text: str, start: int, end: int) -> list[Statement]:
     start = max(start, end - 2_000)
     tail = text[start:end]
     stems = _LATIN_STEMS if tail.isascii() else _FOREIGN_STEMS
-    if not any(stem in tail for stem in stems):
+    for stem in stems:
+        if stem in tail:
+            break
+    else:
         return []
     found: list[Statement] = []
     for mark in _FOREIGN.finditer(text, start, end):
