@@ -66,6 +66,7 @@ _UNFINISHED = re.compile(r"\D{0,3}\d+\s/\s\d+")
 # "less than 5", "between 5 and 6": a bound, not the number.
 _BOUNDS = re.compile(
     r"\b(?:(?:less|more|greater|fewer|bigger|smaller|other) than|above|below|under|not)\s[$(]?$"
+    r"|n['’]t\s(?:be\s|equal\s|have\s|need\s)?[$(]?$"
     r"|\bbetween\s\S{1,12}(?:\sand\s)?$|\bbetween\s$",
     re.IGNORECASE,
 )
