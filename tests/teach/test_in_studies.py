@@ -205,3 +205,22 @@ def test_what_a_study_asks_in_vain_is_named_before_anything_is_made(
     assert main(["generate", str(tmp_path / "study.yaml"), "-o", str(tmp_path / "run")]) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run" / "jobs.jsonl").exists()
+
+
+def test_the_plan_prices_teachers_and_calls_an_unknown_price_unknown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declared = study("http://127.0.0.1:9/v1")
+    generated(tmp_path, declared, count=100)
+    capsys.readouterr()
+    assert main(["plan", str(tmp_path / "study.yaml"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    first = found["asked_models"][0]
+    assert (first["arm"], first["requests"], first["most_requests"]) == ("level-1", 100, 300)
+    assert first["money"] == pytest.approx(100 * (420 + 2 * 52) / 1e6)
+    del declared["models"]["teacher"]["price"]
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(declared, sort_keys=False))
+    assert main(["plan", str(tmp_path / "study.yaml")]) == 0
+    out = capsys.readouterr().out
+    assert "unknown cost: 2 arms of a model without a price" in out
+    assert "no teacher is called" not in out

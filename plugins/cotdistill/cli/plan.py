@@ -62,6 +62,7 @@ def plan(options: PlanOptions) -> None:
     Example:
         cotdistill plan learnability-gap --price-hour 2.5 --budget 500
     """
+    from cotdistill.preflight.asking import asked_table
     from cotdistill.preflight.cost import Machine
     from cotdistill.preflight.plan import Assumed, calibrated, check_budget
     from cotdistill.preflight.plan import plan as make_plan
@@ -82,7 +83,9 @@ def plan(options: PlanOptions) -> None:
     if options.as_json:
         sys.stdout.write(json.dumps(as_json(made), indent=2, ensure_ascii=False) + "\n")
     else:
-        for number, table in enumerate((cost_table(made), power_table(made), remedy_table(made))):
+        asked = (asked_table(made.asked),) if made.asked else ()
+        tables = (cost_table(made), *asked, power_table(made), remedy_table(made))
+        for number, table in enumerate(tables):
             sys.stdout.write("\n" if number else "")
             show_table(table)
     check_budget(made, options.budget_hours, options.budget)

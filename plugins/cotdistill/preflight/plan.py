@@ -13,6 +13,7 @@ from cotdistill.errors import Fault, StudyError
 from cotdistill.files.bundle import only_bundles
 from cotdistill.files.jsonl import read_rows
 from cotdistill.hosts.lm_eval.task_files import task_key, tasks_behind
+from cotdistill.preflight.asking import Asked, asked_models
 from cotdistill.preflight.cost import (
     Machine,
     Method,
@@ -85,6 +86,7 @@ class Plan:
     responses: int
     devices: int
     assumed: Assumed
+    asked: tuple[Asked, ...] = ()
 
     @property
     def seeds(self) -> int:
@@ -126,12 +128,13 @@ class Plan:
     @property
     def money(self) -> float | None:
         """Total cost of everything that has a price, or None where no price was given."""
+        asked = math.fsum(one.money or 0.0 for one in self.asked)
         prices = (self.assumed.hour_price, self.assumed.judge_price)
-        if prices == (None, None):
+        if prices == (None, None) and not asked:
             return None
         devices = (self.hours + self.evaluation_hours) * (self.assumed.hour_price or 0.0)
         judge = self.judge_calls * JUDGE_TOKENS / 1e6 * (self.assumed.judge_price or 0.0)
-        return devices + judge
+        return devices + judge + asked
 
 
 def plan(name_or_path: str, settings: list[str], assumed: Assumed) -> Plan:
@@ -162,6 +165,7 @@ def _plan(study: Study, resolved: Resolved, assumed: Assumed) -> Plan:
         responses=responses * len(resolved.runs),
         devices=study.hardware.devices,
         assumed=assumed,
+        asked=asked_models(study, assumed.generated),
     )
 
 

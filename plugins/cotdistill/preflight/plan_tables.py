@@ -113,6 +113,7 @@ def as_json(made: Plan) -> dict[str, Any]:
         "evaluation_hours": made.evaluation_hours,
         "responses": made.responses,
         "judge_requests": made.judge_calls,
+        "asked_models": [vars(one) for one in made.asked],
         "cost": made.money,
         "notes": [note for table in tables for note in table.notes],
     }
@@ -217,7 +218,7 @@ def _cost_notes(made: Plan) -> Iterator[str]:
         f"assumed: {machine.teraflops:.3g} TFLOP/s at {machine.utilisation:.0%} utilisation, "
         f"{assumed.response_tokens} tokens per row where rows are unavailable, "
         f"{assumed.generated} tokens per answer, {assumed.decode:g} generated tokens per second "
-        "and device; no teacher is called"
+        f"and device{'' if made.asked else '; no teacher is called'}"
     )
     tight = {(run.run.student.name, run.run.recipe): run for run in made.runs if run.fitting}
     for (student, recipe), run in tight.items():
