@@ -1,6 +1,7 @@
 """Checks to make before paying for compute: errors in a study, environments, cost."""
 
 PUBLIC_MODULES = (
+    "asking",
     "check",
     "cost",
     "doctor",

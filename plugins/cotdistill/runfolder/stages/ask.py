@@ -63,6 +63,8 @@ def _taught(files: StudyFiles) -> Iterator[Declared]:
             words += ["--levels", str(asked.level)]
         if asked.rewrite_of:
             words += ["--rewrite"]
+        if asked.thinking == "on":
+            words += ["--reasoning", "think"]
         words += ["-k", str(asked.samples), "--gold", asked.gold, *_decoding(asked)]
         needs = who.needs
         if asked.rewrite_of:
