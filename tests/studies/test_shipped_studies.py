@@ -16,7 +16,13 @@ from cotdistill.studies.load import load_study
 from cotdistill.studies.resolve import resolve
 from cotdistill.studies.study import batch_steps
 
-RUNS = {"cot-factors": 7 * 156, "learnability-gap": 10 * 6, "micota": 2 * 4}
+RUNS = {
+    "cot-factors": 7 * 156,
+    "cot-factors-own-teacher": 2 * 18 * 3,
+    "learnability-gap": 10 * 6,
+    "learnability-gap-own-teachers": 2 * 6,
+    "micota": 2 * 4,
+}
 
 
 @pytest.mark.parametrize("name", RUNS)
