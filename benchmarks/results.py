@@ -165,11 +165,20 @@ def bench_report(counts: list[int]) -> None:
 
 
 def serve(connection: multiprocessing.connection.Connection, delay: float) -> None:
+    """Answer every request as a judge after a delay."""
+    serve_reply(connection, delay, REPLY)
+
+
+def serve_reply(
+    connection: multiprocessing.connection.Connection, delay: float, body_of_reply: bytes
+) -> None:
     """Answer every request after a delay, with as little work as can be."""
+    length_of_reply = len(body_of_reply)
     head = (
-        f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(REPLY)}\r\n\r\n"
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {length_of_reply}\r\n\r\n"
     )
-    reply = head.encode() + REPLY
+    reply = head.encode() + body_of_reply
 
     class Answer(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
