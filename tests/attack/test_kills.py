@@ -15,6 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def outputs(verb: Verb, folder: Path) -> dict[str, str]:
     return {
         name: digest
         for name, digest in hashes(folder).items()
-        if name not in verb.keeps and not name.endswith(".lock")
+        if not name.endswith(".lock") and not any(fnmatch(name, kept) for kept in verb.keeps)
     }
 
 

@@ -32,8 +32,8 @@ class Verb:
     `words` are its arguments, relative to the folder. `reads` are files that are damaged one at a
     time. `outputs` are options that name an output, to be pointed at every one of `reads`, which
     must be refused. `finds` says that status 1 also means findings. `kills` is how often it is
-    killed, `size` how big the folder is for that, and `keeps` are files that a kill may change
-    (logs, caches). `answers` starts a judge that answers; its address stands for `{server}`.
+    killed, `size` how big the folder is for that, and `keeps` are patterns of files that a kill
+    may change (logs, caches). `answers` starts a judge that answers, at the address `{server}`.
     """
 
     name: str
@@ -201,6 +201,9 @@ FILTER = "filter a.jsonl -o k.jsonl --against test.jsonl --golds golds.jsonl --w
 FILTER_ANY = "filter a.jsonl alpaca.json p.parquet -o k.jsonl --skip-bad --workers 1"
 FILTER_PAIRED = "filter a.jsonl b.jsonl -o k.jsonl --split --paired --parquet --workers 1"
 
+ASKED = ("out/journal/*", "out/ledger.json")
+"""What says how often a teacher was asked, and so differs after a kill."""
+
 VERBS = [
     # rows
     Verb("lint", "lint a.jsonl b.jsonl --against test.jsonl --findings f.jsonl --workers 1",
@@ -227,14 +230,22 @@ VERBS = [
     Verb("prepare", "prepare gsm8k --from test.jsonl --split test --any-size",
          benchmark, ("test.jsonl",), kills=6, size=150),
     Verb("new task", "new task mine --from test.jsonl -o bundle",
-         benchmark, ("test.jsonl",), kills=4),
+         benchmark, ("test.jsonl",)),
     Verb("list benchmarks", "list benchmarks --bundle mine", bundle,
          ("mine/dataset_info/benchmarks/my_task.yaml",)),
     Verb("list datasets", "list datasets --bundle mine", bundle,
          ("mine/dataset_info/dataset_info.json",)),
     Verb("list tasks", "list tasks --bundle mine", bundle, ("mine/task_configs/my_task.yaml",)),
     Verb("list studies", "list studies --bundle mine", bundle, ("mine/studies/my_study.yaml",)),
+    # asking models
+    Verb("teach", "teach golds.jsonl --model m --endpoint {server} -o out",
+         traces, ("golds.jsonl",), kills=8, size=12, keeps=ASKED, answers=True),
+    Verb("teach --rewrite", "teach a.jsonl --rewrite --model m --endpoint {server} -o out",
+         traces, ("a.jsonl",), answers=True),
+    Verb("sample", "sample golds.jsonl --model m --endpoint {server} -k 2 --rounds 0 -o out",
+         traces, ("golds.jsonl",), kills=8, size=12, keeps=ASKED, answers=True),
     # studies and run folders
+    Verb("migrate", "migrate study.yaml -o s2.yaml", study, ("study.yaml",)),
     Verb("check STUDY", "check study.yaml", study, ("study.yaml", "rows.jsonl")),
     Verb("plan STUDY", "plan study.yaml", study, ("study.yaml", "rows.jsonl")),
     Verb("generate", "generate study.yaml -o g", study, ("study.yaml", "rows.jsonl"),
