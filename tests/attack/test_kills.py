@@ -117,3 +117,30 @@ def test_a_killed_verb_ends_as_if_it_had_never_been_killed(
             assert not more, f"left behind after {moment:.2f} of {seconds:.2f} s: {more}"
             shutil.rmtree(folder)
             count["kills" if was_killed else "kills that came too late"] += 1
+
+
+@pytest.mark.parametrize("verb", KILLED, ids=lambda verb: verb.name)
+def test_the_same_command_twice_at_once_ends_as_one_alone(
+    verb: Verb, tmp_path: Path, part_of: Any, count: Counter[str]
+) -> None:
+    if verb not in part_of(KILLED, 5):
+        pytest.skip("started twice by make attack")
+    template, folder = tmp_path / "t", tmp_path / "folder"
+    template.mkdir()
+    verb.make(template, 1)
+    with judge_of(verb) as server:
+        shutil.copytree(template, folder)
+        finish(verb, folder, server)
+        expected = outputs(verb, folder)
+        shutil.rmtree(folder)
+        shutil.copytree(template, folder)
+        pair = [start(verb, folder, server) for _ in range(2)]
+        printed = [process.communicate(timeout=LONGEST_S)[0].decode() for process in pair]
+    statuses = [process.returncode for process in pair]
+    assert 0 in statuses or verb.finds, printed
+    for status, text in zip(statuses, printed, strict=True):
+        assert "Traceback" not in text, text
+        assert status == 0 or verb.finds or "another program" in text, text
+    found = outputs(verb, folder)
+    assert {name: found.get(name) for name in expected} == expected
+    count["commands twice at once"] += 1
