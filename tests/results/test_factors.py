@@ -189,3 +189,27 @@ def test_the_report_writes_pivots_curves_and_numbers(tmp_path: Path) -> None:
     assert "factor_level" in (tmp_path / "report" / "report.csv").read_text(encoding="utf-8")
     assert made.data["main_effects"][0]["factor"] == "level"
     assert len(made.data["interactions"]) == 3
+
+
+def test_answers_without_any_rationale_are_at_the_zero_of_the_axis(tmp_path: Path) -> None:
+    put(tmp_path, "answers", {"level": "answer-only"}, [10, 11])
+    levels(tmp_path, {1: 20, 3: 30})
+    (pivot,) = found_in(tmp_path).pivots
+    assert pivot.columns == ("answer-only", 1, 3)
+    report(tmp_path)
+    curve = tmp_path / "report" / "figures" / "curve-student-level-digits.csv"
+    rows = [line.split(",")[1] for line in curve.read_text(encoding="utf-8").splitlines()]
+    assert rows == ["level", "0", "1", "3"]
+
+
+def test_a_format_that_has_no_level_is_compared_apart(tmp_path: Path) -> None:
+    """The CoT-factors grid: six levels in natural language, other formats without a level."""
+    for level in (1, 6):
+        fields = {"level": level, "format": "natural"}
+        put(tmp_path, f"l{level}", fields, [20 + level, 21 + level])
+    for name, count in [("bsm", 30), ("rar", 35)]:
+        put(tmp_path, name, {"format": name}, [count, count + 1])
+    found = found_in(tmp_path)
+    values = {(one.factor, one.value) for one in found.main}
+    assert values == {("level", 6), ("format", "rar")}
+    assert any("format: not everywhere there, so left out: natural" in n for n in found.notes)

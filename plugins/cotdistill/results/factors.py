@@ -414,9 +414,13 @@ def _shares(value: Value, against: Sequence[Value]) -> dict[Value, float]:
 
 
 def _ordered(values: list[Value]) -> list[Value]:
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        return sorted(values)  # type: ignore[type-var]
-    return values
+    """Return texts in their order, then numbers by size.
+
+    >>> _ordered([6, "answer-only", 1])
+    ['answer-only', 1, 6]
+    """
+    numbers = [one for one in values if isinstance(one, int | float) and not isinstance(one, bool)]
+    return [*(one for one in values if one not in numbers), *sorted(numbers)]
 
 
 def _adjusted(effects: Sequence[Effect]) -> list[Effect]:

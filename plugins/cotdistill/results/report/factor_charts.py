@@ -30,7 +30,7 @@ def factor_figures(
                 [_named(pivot.column_factor, one) for one in pivot.columns],
             )
             yield heat_map(f"heat-{name}", title, about, heads, pivot.cells)
-        if len(pivot.columns) > 1 and all(map(_is_number, pivot.columns)):
+        if len(pivot.columns) > 1 and None not in map(_place, pivot.columns):
             yield _along(pivot, f"curve-{name}", about, where, chance.get(pivot.task))
 
 
@@ -39,15 +39,15 @@ def _along(pivot: Pivot, name: str, about: str, where: str, guessed: float | Non
     lines = []
     for row, cells in zip(pivot.rows, pivot.cells, strict=True):
         points = tuple(
-            Point(float(column), cell)  # type: ignore[arg-type]
+            Point(place, cell)
             for column, cell in zip(pivot.columns, cells, strict=True)
-            if cell is not None
+            if cell is not None and (place := _place(column)) is not None
         )
         lines.append(Curve(_named(pivot.row_factor, row), points))
     if len(lines) > _MOST_LINES:
         about += f" The first {_MOST_LINES} of {len(lines)} lines are drawn."
     by = "" if len(lines) == 1 else f", a line for each {pivot.row_factor}"
-    ticks = [(float(value), str(value)) for value in pivot.columns]  # type: ignore[arg-type]
+    ticks = [(_place(value) or 0.0, str(value)) for value in pivot.columns]
     level = None if guessed is None else (guessed, "chance")
     axes = Axes(pivot.column_factor, "score", ticks=ticks, level=level)
     title = f"Score by {pivot.column_factor} on {where}{by}"
@@ -56,6 +56,13 @@ def _along(pivot: Pivot, name: str, about: str, where: str, guessed: float | Non
 
 def _named(factor: str, value: Value) -> str:
     return f"{factor} {value}" if _is_number(value) else str(value)
+
+
+def _place(value: Value) -> float | None:
+    """Return where a value stands on an axis; rationales of no steps at all are at its zero."""
+    if value == "answer-only":
+        return 0.0
+    return float(value) if isinstance(value, int | float) and _is_number(value) else None
 
 
 def _is_number(value: Value) -> bool:

@@ -64,6 +64,7 @@ def page(results: Results, scores: Matrix, made: Made) -> str:
         "title": made.title,
         "about": study.about if study else "",
         "css": (folder / "page.css").read_text(encoding="utf-8") + _formula_css(folder),
+        "temml_licence": (folder / "temml" / "LICENSE").read_text(encoding="utf-8"),
         "temml": (folder / "temml" / "temml.min.js").read_text(encoding="utf-8"),
         "javascript": (folder / "page.js").read_text(encoding="utf-8"),
         "verdict": made.verdict,
@@ -155,7 +156,7 @@ def _cell(cell: Cell | None) -> dict[str, Any] | None:
     if cell.spread is not None:
         bounds += f" · ± {100 * cell.spread:.1f}, {cell.seeds} seeds"
     more = [f"{name} {100 * value:.1f}" for name, value in cell.readings.items()]
-    if cell.timeouts:
+    if cell.timeouts is not None:
         more.append(counted(cell.timeouts, "timeout"))
     return {
         "score": f"{100 * cell.score.value:.1f}",
