@@ -1,0 +1,90 @@
+"""The row counts of the source repositories, from a scripted teacher that answers as theirs did.
+
+The data are not part of the project; where they are not at hand these tests skip.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cotdistill.cli.main import main
+from slow_server import slow_server
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not DATA.is_dir(), reason="the source repositories' data are not here"),
+]
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def write_questions(path: Path, pairs: dict[str, str]) -> Path:
+    with path.open("w", encoding="utf-8") as stream:
+        for number, (question, gold) in enumerate(pairs.items()):
+            row = {"id": f"svamp-{number}", "dataset": "svamp", "split": "train"}
+            row |= {"question": question, "gold": gold, "kind": "number"}
+            stream.write(json.dumps(row) + "\n")
+    return path
+
+
+def test_a_teacher_that_answers_as_chatgpt_did_gives_the_papers_rows_a_level(
+    tmp_path: Path,
+) -> None:
+    levels = {}
+    for level in (1, 3, 6):
+        (path,) = (DATA / "cot_factors").glob(f"**/SVAMP_ChatGPT_level{level}_ranked.json")
+        found = json.loads(path.read_text(encoding="utf-8"))
+        levels[level] = {row["instruction"].strip(): row["output"] for row in found}
+    questions = dict.fromkeys(levels[1], "0")
+    path = write_questions(tmp_path / "q.jsonl", questions)
+
+    def decide(body: dict[str, Any]) -> Any:
+        text = body["messages"][0]["content"]
+        asked = text.rpartition("Question:\n")[2].rpartition("\nSolution:")[0]
+        asked = asked.partition("An earlier attempt")[0].strip()
+        level = 1 if "very coarse" in text else 3 if "three steps" in text else 6
+        return levels[level].get(asked, 404 if asked not in questions else "")
+
+    with slow_server(decide) as server:
+        given = ["teach", str(path), "--endpoint", server.url, "--model", "m", "--levels", "1,3,6"]
+        main([*given, "--again", "0", "-o", str(tmp_path / "out")])
+    counts = Counter(row["provenance"]["level"] for row in rows(tmp_path / "out" / "traces.jsonl"))
+    assert counts == {level: len(texts) for level, texts in levels.items()}
+    assert counts == {1: 700, 3: 699, 6: 699}
+
+
+def test_a_mentor_that_answers_as_flan_t5_did_gives_three_rows_a_question_with_its_flags(
+    tmp_path: Path,
+) -> None:
+    source = DATA / "mentor_kd" / "svamp_mentor_augmented_flan_t5_large.json"
+    found = json.loads(source.read_text(encoding="utf-8"))
+    chains: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in found:
+        chains[row["input"].strip()].append(row)
+    path = write_questions(
+        tmp_path / "q.jsonl", {question: each[0]["answer"] for question, each in chains.items()}
+    )
+    given: Counter[str] = Counter()
+
+    def decide(body: dict[str, Any]) -> str:
+        text = body["messages"][0]["content"]
+        question = text.partition("\nPlease reason")[0].strip()
+        row = chains[question][given[question]]
+        given[question] += 1
+        return f"{row['chain']} The answer is {row['completion']}."
+
+    with slow_server(decide) as server:
+        words = ["sample", str(path), "--endpoint", server.url, "--model", "m", "-k", "3"]
+        assert main([*words, "--keep", "all", "-o", str(tmp_path / "out")]) == 0
+    traces = rows(tmp_path / "out" / "traces.jsonl")
+    assert len(traces) == len(found) == 2100
+    correct = sum(row["meta"]["correct"] for row in traces)
+    assert correct == pytest.approx(sum(row["initial_correct"] for row in found), abs=25)
