@@ -8,6 +8,7 @@
 # make docs        write the reference pages and the example configs again
 # make bench       benchmarks: tables of ratios, nothing is asserted
 # make bench-NAME  one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results, teach, statistics, programs
+# make bench-NAME  one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results, statistics, programs, kd (LARGE=1)
 # make setup       only set up .venv; make clean removes it
 
 PYTHON ?= python3
@@ -65,6 +66,7 @@ golden: setup
 	@COTDISTILL_GOLDEN=write $(PYTEST) tests/runfolder/test_generate.py -k agreed
 
 BENCHES := startup run tasks grader corpus results statistics programs teach
+BENCHES := startup run tasks grader corpus results statistics programs kd
 
 bench: $(addprefix bench-,$(BENCHES))
 
@@ -100,6 +102,14 @@ bench-statistics: setup
 
 bench-programs: setup
 	@$(BIN)/python benchmarks/programs.py
+
+bench-kd: setup .venv-bench/kd/ready
+	@$(BIN)/python -P benchmarks/kd/head.py --peers .venv-bench/kd $(if $(LARGE),--large)
+
+# Kernels alone, to be loaded next to the torch of .venv.
+.venv-bench/kd/ready: benchmarks/kd/peers.txt
+	@$(BIN)/pip install -q --no-deps --target .venv-bench/kd -r $<
+	@touch $@
 
 # Peers that cannot share an environment with each other or with the hosts: one folder each.
 .venv-bench/%/ready: benchmarks/%/peers.txt

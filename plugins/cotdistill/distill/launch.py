@@ -13,7 +13,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from cotdistill.distill.train_file import TrainFile, read_train_file
+from cotdistill.distill.seq2seq_file import read_seq2seq_file
+from cotdistill.distill.train_file import TrainFile, read_train_file, seq2seq_arguments
 from cotdistill.errors import MisuseError
 
 WORKER = "cotdistill.distill.trainer.worker"
@@ -28,6 +29,10 @@ def train(words: Sequence[str]) -> int:
     """
     if not words:
         raise MisuseError("cotdistill train: no training file; cotdistill train FILE.yaml")
+    if (arguments := seq2seq_arguments(words)) is not None:
+        from cotdistill.distill.trainer.seq2seq import train_seq2seq
+
+        return train_seq2seq(read_seq2seq_file(arguments, words[0]), words[0])
     file = read_train_file(words)
     if file is None:
         command = [sys.executable, "-P", "-m", "llamafactory.cli", "train", *words]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill.distill.paths import distillation_path
+from cotdistill.distill.seq2seq_file import STAGE
 from cotdistill.distill.settings import Distillation
 from cotdistill.errors import Fault, FaultsError, MisuseError
 from cotdistill.files.yamls import read_yaml
@@ -82,6 +83,21 @@ def read_train_file(words: Sequence[str]) -> TrainFile | None:
     if faults:
         raise FaultsError(faults)
     return TrainFile(path, arguments, distillation)
+
+
+def seq2seq_arguments(words: Sequence[str]) -> dict[str, Any] | None:
+    """Return a file's arguments where it is one for an encoder-decoder student, None else.
+
+    Raises:
+        FaultsError, MisuseError: the file cannot be read.
+    """
+    path = _path_of(words)
+    if path is None:
+        return None
+    plain = read_yaml(path)
+    if not isinstance(plain, dict) or plain.get("stage") != STAGE:
+        return None
+    return _merged(path, words[1:])
 
 
 def read_arguments(path: Path) -> tuple[dict[str, Any], Distillation | None]:

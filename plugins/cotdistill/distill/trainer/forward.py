@@ -70,7 +70,7 @@ def install_student(model: Any, distiller: Distiller) -> None:
     ) -> Any:  # fmt: skip
         signals = {name: inputs.pop(name) for name in SIGNALS if name in inputs}
         if labels is None or not parts.inner.training:
-            if num_items_in_batch is not None:
+            if num_items_in_batch is not None and not parts.is_encoder_decoder:
                 inputs["num_items_in_batch"] = num_items_in_batch
             return stock(*args, labels=labels, **inputs)
         distiller.calls += 1
@@ -89,8 +89,12 @@ def _training_loss(
     inputs: dict[str, Any],
     signals: dict[str, Tensor],
 ) -> Tensor:
+    if student.is_encoder_decoder:
+        inputs = {"decoder_input_ids": student.inner._shift_right(labels)} | inputs
+        targets = labels.reshape(-1)
+    else:
+        targets = targets_of(labels, inputs.get("position_ids")).reshape(-1)
     hidden = student.states(*args, **inputs)
-    targets = targets_of(labels, inputs.get("position_ids")).reshape(-1)
     supervised = targets != NOT_TRAINED
     keep = torch.ones_like(supervised) if distiller.count_padding else supervised
     own = hidden.reshape(-1, hidden.shape[-1])[keep]

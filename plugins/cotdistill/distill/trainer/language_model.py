@@ -33,19 +33,26 @@ class LogitTransform:
 
     @classmethod
     def of(cls, config: Any) -> LogitTransform:
-        """Read it from a model's configuration: Gemma 2, Cohere and Granite have one each."""
+        """Read it from a model's configuration: Gemma 2, Cohere, Granite and T5 have one each."""
         scale = float(getattr(config, "logit_scale", None) or 1.0)
         scale /= float(getattr(config, "logits_scaling", None) or 1.0)
+        if config.model_type == "t5" and config.tie_word_embeddings:
+            scale *= config.d_model**-0.5
         cap = getattr(config, "final_logit_softcapping", None)
         return cls(scale, None if cap is None else float(cap))
 
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """An unwrapped causal model: no PEFT, DDP or FSDP around it."""
+    """An unwrapped model, causal or encoder-decoder: no PEFT, DDP or FSDP around it."""
 
     inner: Any
     transform: LogitTransform
+
+    @property
+    def is_encoder_decoder(self) -> bool:
+        """Whether rows are read by an encoder, and only answers by the part with the head."""
+        return bool(self.inner.config.is_encoder_decoder)
 
     @classmethod
     def of(cls, model: Any, role: str) -> LanguageModel:
@@ -71,8 +78,21 @@ class LanguageModel:
 
     def states(self, *args: Any, **inputs: Any) -> Tensor:
         """Return the last hidden states, as the model's own forward computes them."""
+        if self.is_encoder_decoder:
+            return self._decoder_states(**inputs)
         body = getattr(self.inner, self.inner.base_model_prefix)
         hidden: Tensor = body(*args, **inputs | {"use_cache": False})[0]
+        return hidden
+
+    def _decoder_states(
+        self, input_ids: Tensor, decoder_input_ids: Tensor, attention_mask: Any = None,
+        **_others: Any,
+    ) -> Tensor:  # fmt: skip
+        read = self.inner.encoder(input_ids=input_ids, attention_mask=attention_mask)[0]
+        hidden: Tensor = self.inner.decoder(
+            input_ids=decoder_input_ids, encoder_hidden_states=read,
+            encoder_attention_mask=attention_mask, use_cache=False,
+        )[0]  # fmt: skip
         return hidden
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -95,8 +115,10 @@ class LanguageModel:
             first = next(self.inner.parameters())
             ids = torch.arange(_PROBED, device=first.device)[None] % self.inner.config.vocab_size
             with torch.no_grad():
-                whole = model(input_ids=ids, use_cache=False).logits.float()
-                parts = self.logits(self.states(input_ids=ids)).float()
+                asked = {"input_ids": ids}
+                asked |= {"decoder_input_ids": ids} if self.is_encoder_decoder else {}
+                whole = model(**asked, use_cache=False).logits.float()
+                parts = self.logits(self.states(**asked)).float()
         finally:
             model.train(training)
         if not torch.allclose(whole, parts, rtol=_NEAR, atol=_NEAR):

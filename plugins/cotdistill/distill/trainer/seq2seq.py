@@ -1,0 +1,228 @@
+"""Train an encoder-decoder student on transformers' own trainer, with the same losses and logs.
+
+The encoder reads the question, the decoder writes rationale and answer. Rows are padded to the
+longest of their batch. After each epoch the development questions are answered greedily and
+graded; the best epoch is kept. Generations are written to `predictions-<step>.jsonl`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    DataCollatorForSeq2Seq,
+    Seq2SeqTrainer,
+    Seq2SeqTrainingArguments,
+)
+
+from cotdistill.distill.model_check import memory_faults
+from cotdistill.distill.seq2seq_file import Seq2SeqFile
+from cotdistill.distill.settings import Distillation
+from cotdistill.distill.trainer.distilling import DistillingMixin, head_size
+from cotdistill.distill.trainer.forward import NOT_TRAINED, install_teacher
+from cotdistill.distill.vocabulary import vocabulary_faults
+from cotdistill.errors import Fault, FaultsError
+from cotdistill.grading.grade import grade
+
+ARROW = "-->"
+"""What stands before the answer in Mentor-KD's responses."""
+_OWN_KEYS = {
+    "stage", "do_train", "model_name_or_path", "model_revision", "dataset_dir", "dataset",
+    "eval_dataset", "val_size", "cutoff_len", "target_len", "finetuning_type", "lora_rank",
+    "lora_alpha", "lora_dropout", "lora_target", "kd", "resume_from_checkpoint", "best_epoch",
+}  # fmt: skip
+
+
+class _Trainer(DistillingMixin, Seq2SeqTrainer):
+    """transformers' trainer; the loss is divided by the tokens of the whole batch."""
+
+
+def train_seq2seq(file: Seq2SeqFile, place: str) -> int:
+    """Train a student and keep its best epoch; return the exit status.
+
+    Raises:
+        FaultsError: a model is no encoder-decoder, vocabularies differ, or the teacher had no
+            effect.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(
+        file.model_name_or_path, revision=file.model_revision or "main"
+    )
+    faults = _model_faults(file, tokenizer, place)
+    if faults:
+        raise FaultsError(faults)
+    train, dev = _rows(file)
+    if not train or (file.best_epoch and not dev):
+        raise FaultsError(Fault(f"{place}:dataset", "no rows are left for training or development"))
+    torch.manual_seed(file.seed)
+    student = _student(file)
+    arguments = Seq2SeqTrainingArguments(**_host_arguments(file, bool(dev)))
+    trainer = _Trainer(
+        model=student,
+        args=arguments,
+        train_dataset=[_encoded(row, tokenizer, file) for row in train],
+        eval_dataset=[_encoded(row, tokenizer, file) for row in dev] or None,
+        processing_class=tokenizer,
+        data_collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=NOT_TRAINED),
+    )
+    trainer.compute_metrics = _Metrics(trainer, tokenizer, dev)
+    settings = file.kd or Distillation(divergence="none", weight=0.0)
+    teacher = None
+    sizes = [len(tokenizer), head_size(student)]
+    if settings.divergence != "none":
+        source = settings.source
+        teacher = AutoModelForSeq2SeqLM.from_pretrained(
+            source.model, revision=source.revision or "main", dtype=student.dtype
+        )
+        teacher = teacher.requires_grad_(False).eval().to(arguments.device)
+        sizes.append(head_size(teacher))
+        install_teacher(teacher)
+    trainer.begin(settings, min(sizes), teacher, f"{place}:kd")
+    trainer.model_accepts_loss_kwargs = True  # sums over tokens / their number in the whole batch
+    trainer.train(resume_from_checkpoint=file.resume_from_checkpoint)
+    trainer.save_model()
+    trainer.save_state()
+    return 0
+
+
+def _student(file: Seq2SeqFile) -> Any:
+    student = AutoModelForSeq2SeqLM.from_pretrained(
+        file.model_name_or_path,
+        revision=file.model_revision or "main",
+        dtype=torch.bfloat16 if file.bf16 and file.finetuning_type == "lora" else torch.float32,
+    )
+    if file.finetuning_type == "full":
+        return student
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=file.lora_rank, lora_alpha=file.lora_alpha, lora_dropout=file.lora_dropout,
+        target_modules=file.lora_target.split(","), task_type="SEQ_2_SEQ_LM",
+    )  # fmt: skip
+    return get_peft_model(student, config)
+
+
+def _host_arguments(file: Seq2SeqFile, has_dev: bool) -> dict[str, Any]:
+    given = {name: value for name, value in file.model_dump().items() if name not in _OWN_KEYS}
+    when = "epoch" if file.best_epoch else "no"
+    return given | {
+        "predict_with_generate": True,
+        "generation_max_length": file.target_len,
+        "generation_num_beams": 1,
+        "eval_strategy": when if has_dev else "no",
+        "save_strategy": when,
+        "load_best_model_at_end": file.best_epoch,
+        "metric_for_best_model": "correct" if file.best_epoch else None,
+        "remove_unused_columns": False,
+    }
+
+
+def _model_faults(file: Seq2SeqFile, tokenizer: Any, place: str) -> list[Fault]:
+    faults = []
+    named = {"model_name_or_path": (file.model_name_or_path, file.model_revision)}
+    source = file.kd.source if file.kd and file.kd.teacher is not None else None
+    if source is not None:
+        named["kd.teacher"] = (str(source.model), source.revision)
+    for key, (name, revision) in named.items():
+        try:
+            config = AutoConfig.from_pretrained(name, revision=revision or "main")
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0][:200]
+            faults.append(Fault(f"{place}:{key}", f"{name} cannot be read ({reason})"))
+            continue
+        if not config.is_encoder_decoder:
+            faults.append(Fault(f"{place}:{key}", f"{name} is no encoder-decoder", "as T5"))
+    if source is not None and not faults and file.kd is not None:
+        faults += memory_faults(str(source.model), None, f"{place}:kd.teacher")
+        if file.kd.vocabulary_check:
+            theirs = AutoTokenizer.from_pretrained(source.model, revision=source.revision or "main")
+            faults += vocabulary_faults(tokenizer, theirs, [], f"{place}:kd.teacher")
+    return faults
+
+
+def _rows(file: Seq2SeqFile) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Return rows to train on, and development rows: declared ones, or the last of the former."""
+    rows = _read(file, file.dataset)
+    if file.eval_dataset:
+        return rows, _read(file, file.eval_dataset)
+    size = int(file.val_size) if file.val_size >= 1 else round(len(rows) * file.val_size)
+    if not size:
+        return rows, []
+    order = np.random.default_rng(file.seed).permutation(len(rows))
+    questions = list(dict.fromkeys(rows[number]["question"] for number in order))
+    held_back = set(questions[:size])  # all rationales of a question, so that none leaks
+    train = [row for row in rows if row["question"] not in held_back]
+    dev = {row["question"]: row for row in rows if row["question"] in held_back}
+    return train, list(dev.values())
+
+
+def _read(file: Seq2SeqFile, name: str) -> list[dict[str, str]]:
+    folder = Path(file.dataset_dir)
+    entry = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))[name]
+    path = folder / entry["file_name"]
+    text = path.read_text(encoding="utf-8")
+    rows = (
+        [json.loads(line) for line in text.splitlines() if line.strip()]
+        if path.suffix == ".jsonl"
+        else json.loads(text)
+    )
+    columns = entry.get("columns", {})
+    prompt, query = columns.get("prompt", "instruction"), columns.get("query", "input")
+    response = columns.get("response", "output")
+    return [
+        {
+            "question": "\n".join(part for part in (row[prompt], row.get(query)) if part).strip(),
+            "response": row[response],
+            "label": str(row.get("gold") or row[response].rpartition(ARROW)[2]).strip(),
+        }
+        for row in rows
+    ]
+
+
+def _encoded(row: Mapping[str, str], tokenizer: Any, file: Seq2SeqFile) -> dict[str, list[int]]:
+    return {
+        "input_ids": _ids(row["question"], tokenizer, file.cutoff_len),
+        "labels": _ids(row["response"], tokenizer, file.target_len),
+    }
+
+
+def _ids(text: str, tokenizer: Any, most: int) -> list[int]:
+    """Return token ids that end with the end token, also where they were cut."""
+    ids = [token for token in tokenizer(text)["input_ids"] if token != tokenizer.eos_token_id]
+    return [*ids[: most - 1], tokenizer.eos_token_id]
+
+
+class _Metrics:
+    """Grades greedy answers, and writes them next to their questions."""
+
+    def __init__(self, trainer: Any, tokenizer: Any, rows: Sequence[Mapping[str, str]]) -> None:
+        self.trainer, self.tokenizer, self.rows = trainer, tokenizer, rows
+
+    def __call__(self, predictions: Any) -> dict[str, float]:
+        """Return the share of correct answers."""
+        padding = self.tokenizer.pad_token_id
+        ids = np.where(predictions.predictions < 0, padding, predictions.predictions)
+        texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
+        lines = []
+        for row, text in zip(self.rows, texts, strict=True):
+            answer = text.rpartition(ARROW)[2] if ARROW in text else text
+            correct = grade(answer, row["label"]).correct
+            lines.append(
+                {"question": row["question"], "prediction": text, "label": row["label"],
+                 "correct": correct}
+            )  # fmt: skip
+        if self.trainer.is_world_process_zero():
+            step = self.trainer.state.global_step
+            path = Path(self.trainer.args.output_dir) / f"predictions-{step}.jsonl"
+            path.write_text(
+                "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines),
+                encoding="utf-8",
+            )
+        return {"correct": sum(bool(line["correct"]) for line in lines) / len(lines)}

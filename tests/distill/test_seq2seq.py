@@ -1,0 +1,141 @@
+"""Encoder-decoder students on transformers' own trainer, with tiny T5 models."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cotdistill.cli.main import main
+from cotdistill.distill.trainer.chunk_loss import Objective
+from cotdistill.distill.trainer.forward import Distiller, install_student, install_teacher
+from cotdistill.files.yamls import dump_yaml
+from naive_distillation import loss as naive_loss
+from tiny_models import ROWS, build
+
+VOCABULARY = 296
+
+
+def t5(seed: int = 0, width: int = 16, *, tied: bool = True) -> Any:
+    import transformers
+
+    torch.manual_seed(seed)
+    config = transformers.T5Config(
+        vocab_size=304, d_model=width, d_kv=8, d_ff=24, num_layers=1, num_heads=2, pad_token_id=0,
+        eos_token_id=2, decoder_start_token_id=0, tie_word_embeddings=tied, dropout_rate=0.0,
+    )  # fmt: skip
+    return transformers.T5ForConditionalGeneration(config)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_loss_is_that_of_the_models_own_logits(tied: bool) -> None:
+    """T5 v1.0 scales its tied head; v1.1 and FLAN-T5 have a head of their own."""
+    student, teacher = t5(tied=tied).train(), t5(seed=1, width=24, tied=tied).eval()
+    numbers = torch.Generator().manual_seed(1)
+    ids = torch.randint(3, VOCABULARY, (2, 9), generator=numbers)
+    labels = torch.randint(3, VOCABULARY, (2, 6), generator=numbers)
+    labels[1, 4:] = -100
+    given = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
+    keep = labels != -100
+    objective = Objective(0.7, 0.3, "forward_kl", 2.0)
+    theirs = teacher(**given).logits[keep].detach()[:, :VOCABULARY]
+    ours = student(**given).logits[keep][:, :VOCABULARY]
+    expected = naive_loss(objective, ours, theirs, labels[keep])
+    wanted = torch.autograd.grad(expected, list(student.parameters()), allow_unused=True)
+    install_teacher(teacher)
+    install_student(student, Distiller(objective, VOCABULARY, teacher, chunk=4))
+    value = student(**given, num_items_in_batch=1).loss
+    found = torch.autograd.grad(value, list(student.parameters()), allow_unused=True)
+    torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-4)
+    for left, right in zip(found, wanted, strict=True):
+        if right is not None:
+            torch.testing.assert_close(left, right, rtol=1e-3, atol=1e-4)
+
+
+def folder_with_models(tmp_path: Path) -> Path:
+    made = build(tmp_path / "made")
+    for name, seed, width in (("student", 0, 16), ("teacher", 1, 24)):
+        t5(seed, width).save_pretrained(tmp_path / name)
+        for file in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(made / file, tmp_path / name / file)
+    rows = [{"q": row["instruction"], "a": f"{row['output']} --> {n}"} for n, row in
+            enumerate(ROWS)]  # fmt: skip
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    columns = {"prompt": "q", "response": "a"}
+    registry = {"rows": {"file_name": "rows.json", "columns": columns}}
+    (tmp_path / "dataset_info.json").write_text(json.dumps(registry))
+    return tmp_path
+
+
+def training_file(folder: Path, name: str = "t5", **changes: Any) -> Path:
+    arguments = {
+        "stage": "seq2seq", "model_name_or_path": str(folder / "student"), "use_cpu": True,
+        "dataset_dir": str(folder), "dataset": "rows", "val_size": 8, "target_len": 64,
+        "output_dir": str(folder / "out" / name), "num_train_epochs": 2, "logging_steps": 1,
+        "per_device_train_batch_size": 8, "learning_rate": 1e-3, "disable_tqdm": True,
+        "kd": {"teacher": str(folder / "teacher"), "preset": "mentor-kd"},
+    } | changes  # fmt: skip
+    path = folder / f"{name}.yaml"
+    path.write_text(dump_yaml({k: v for k, v in arguments.items() if v is not None}))
+    return path
+
+
+@pytest.mark.host
+def test_a_student_is_trained_and_its_best_epoch_and_answers_are_kept(tmp_path: Path) -> None:
+    folder = folder_with_models(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "cotdistill", "train", str(training_file(folder))],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    out = folder / "out" / "t5"
+    state = json.loads((out / "trainer_state.json").read_text())
+    lines = [line for line in state["log_history"] if "loss" in line]
+    assert all({"ce", "kd", "kd_share", "kd_agreement"} <= set(line) for line in lines)
+    for line in lines:
+        assert line["loss"] == pytest.approx(0.7 * line["ce"] + 0.3 * line["kd"], abs=1e-3)
+    assert lines[-1]["ce"] < lines[0]["ce"]
+    answered = sorted(out.glob("predictions-*.jsonl"))
+    assert len(answered) == 2
+    rows = [json.loads(line) for line in answered[0].read_text().splitlines()]
+    assert len(rows) == 8
+    assert set(rows[0]) == {"question", "prediction", "label", "correct"}
+    asked = {row["question"] for row in rows}
+    assert len(asked) == 8
+    assert state["best_metric"] is not None
+    assert (out / "model.safetensors").is_file()
+    assert (out / "kd_summary.json").is_file()
+
+
+@pytest.mark.host
+def test_faults_of_such_a_file_are_named_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = folder_with_models(tmp_path)
+    causal = str(folder / "made")
+    for changes, message in (
+        ({"lerning_rate": 1}, "unknown key 'lerning_rate'; did you mean 'learning_rate'?"),
+        ({"val_size": 0}, "best_epoch: the best epoch is chosen on development questions"),
+        ({"dataset": "other"}, "no dataset 'other'"),
+        ({"kd": {"teacher": {"signals": "s"}}}, "stored signals are those of a causal model"),
+        ({"kd": {"teacher": causal}}, "made is no encoder-decoder; expected as T5"),
+        ({"model_name_or_path": causal}, "made is no encoder-decoder; expected as T5"),
+        ({"kd": {"teacher": str(folder / "nowhere")}}, "cannot be read"),
+    ):
+        assert main(["train", str(training_file(folder, **changes))]) == 1
+        shown = capsys.readouterr().err.strip().splitlines()
+        assert message in shown[-1], shown
+        assert not (folder / "out").exists()
+
+
+def test_the_stock_host_does_not_know_the_stage() -> None:
+    from cotdistill.hosts.llamafactory.arguments import training_argument_faults
+
+    (fault,) = training_argument_faults({"stage": "seq2seq"}, "t.yaml")
+    assert "stage: 'seq2seq'" in str(fault)
