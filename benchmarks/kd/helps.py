@@ -1,0 +1,195 @@
+"""Does distillation help? A trained mentor, a student with few rows, CE against CE + KD.
+
+    python -P benchmarks/kd/helps.py [--rows 400] [--steps 200] [--seeds 3]
+
+Puzzles (where is the ball after six swaps), rationales of level 6, randomly initialised models with
+one tokenizer. The mentor (4 layers) is trained on 6,400 questions, the student (2 layers, half as
+wide) on `--rows` of them. Weight and temperature are chosen on development questions with one
+random seed; the comparison uses other seeds and the test questions. `permuted` is a control: the
+same teacher with the rows of its head in another order, so that its probabilities belong to other
+tokens. Intervals are Student's t over seeds. Everything trains through LLaMA-Factory, in one
+process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import sys
+import tempfile
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+WIDTH, LAYERS = 32, 2
+MENTOR_ROWS = 6400
+TRIED = [(0.5, 1.0), (0.5, 2.0), (0.9, 1.0), (0.9, 2.0)]
+_T95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
+
+
+def main() -> None:
+    """Train everything and print the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rows", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--folder", default="")
+    options = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        folder = Path(options.folder or stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.mkdir(parents=True, exist_ok=True)
+        compare(folder, options.rows, options.steps, options.seeds)
+
+
+def compare(folder: Path, rows: int, steps: int, seeds: int) -> None:
+    """Train the mentor, choose weight and temperature, compare."""
+    from cotdistill.benchmarks.puzzles import draw_puzzles
+
+    drawn = list(draw_puzzles("ball", 6, MENTOR_ROWS + 200, 1, "train"))
+    test = list(draw_puzzles("ball", 6, 200, 2, "test"))
+    many, dev = drawn[:MENTOR_ROWS], drawn[MENTOR_ROWS:]
+    texts = [f"{puzzle.question}\n{puzzle.rationale}" for puzzle in many]
+    sets = {"many": many, "few": list(islice(many, rows))}
+    write_rows(folder, sets)
+    build(folder / "mentor-0", texts, 64, 4, 0)
+    train(folder, "mentor", "mentor-0", "many", 300, 1, None)
+    permute(folder / "mentor", folder / "permuted")
+    print(f"mentor, 4 layers, {MENTOR_ROWS:,} rows: test {accuracy(folder / 'mentor', test):.1%}")
+    chosen, best = TRIED[0], -1.0
+    for weight, temperature in TRIED:
+        name = f"dev-{weight:g}-{temperature:g}"
+        kd = {"teacher": str(folder / "mentor"), "weight": weight, "temperature": temperature}
+        build(folder / "student-1", texts, WIDTH, LAYERS, 1)
+        train(folder, name, "student-1", "few", steps, 1, kd)
+        found = accuracy(folder / name, dev)
+        print(f"development, seed 1: weight {weight:g}, T {temperature:g}: {found:.1%}", flush=True)
+        if found > best:
+            chosen, best = (weight, temperature), found
+    weight, temperature = chosen
+    kd = {"weight": weight, "temperature": temperature}
+    recipes: dict[str, dict[str, Any] | None] = {
+        "CE": None,
+        "CE + KD": kd | {"teacher": str(folder / "mentor")},
+        "CE + KD, permuted": kd | {"teacher": str(folder / "permuted")},
+    }
+    scores: dict[str, list[float]] = {name: [] for name in recipes}
+    for seed in range(11, 11 + seeds):
+        build(folder / f"student-{seed}", texts, WIDTH, LAYERS, seed)
+        for name, block in recipes.items():
+            out = f"{name.replace(' ', '')}-{seed}"
+            train(folder, out, f"student-{seed}", "few", steps, seed, block)
+            scores[name].append(accuracy(folder / out, test))
+            print(f"seed {seed}, {name}: {scores[name][-1]:.1%}", flush=True)
+    print(f"\nstudent, {LAYERS} layers, {rows:,} rows, {steps} steps; {len(test)} test questions")
+    for name, values in scores.items():
+        mean = sum(values) / len(values)
+        sd = (sum((v - mean) ** 2 for v in values) / max(1, len(values) - 1)) ** 0.5
+        half = _T95.get(len(values), 2.6) * sd / len(values) ** 0.5
+        print(f"{name:<20}{mean:>7.1%}  [{max(0, mean - half):.1%}, {min(1, mean + half):.1%}]")
+
+
+def write_rows(folder: Path, sets: dict[str, list[Any]]) -> None:
+    """Write training sets and their registration."""
+    columns = {"prompt": "instruction", "response": "output"}
+    registry = {}
+    for name, puzzles in sets.items():
+        rows = [{"instruction": p.question, "output": p.rationale} for p in puzzles]
+        (folder / f"{name}.json").write_text(json.dumps(rows), encoding="utf-8")
+        registry[name] = {"file_name": f"{name}.json", "columns": columns}
+    (folder / "dataset_info.json").write_text(json.dumps(registry), encoding="utf-8")
+
+
+def build(path: Path, texts: list[str], width: int, layers: int, seed: int) -> None:
+    """Write a randomly initialised model."""
+    from cotdistill.models.scratch import Scratch
+    from cotdistill.models.scratch_model import build_student
+
+    shape = Scratch(
+        hidden_size=width, layers=layers, heads=4, intermediate_size=2 * width, context=192,
+        seed=seed,
+    )  # fmt: skip
+    build_student(shape, texts, path)
+
+
+def train(
+    folder: Path, name: str, model: str, dataset: str, steps: int, seed: int,
+    kd: dict[str, Any] | None,
+) -> None:  # fmt: skip
+    """Train one model through LLaMA-Factory, with or without a teacher."""
+    from llamafactory.train.tuner import run_exp
+
+    from cotdistill.distill.train_file import read_train_file
+    from cotdistill.distill.trainer.worker import checked, train_here
+    from cotdistill.files.yamls import dump_yaml
+
+    arguments = {
+        "model_name_or_path": str(folder / model), "stage": "sft", "do_train": True,
+        "finetuning_type": "full", "dataset_dir": str(folder), "dataset": dataset,
+        "template": "chatml", "cutoff_len": 128, "output_dir": str(folder / name),
+        "logging_steps": 10, "save_strategy": "no", "report_to": "none", "use_cpu": True,
+        "per_device_train_batch_size": 32, "max_steps": steps, "learning_rate": 4.0e-3,
+        "lr_scheduler_type": "cosine", "warmup_ratio": 0.1, "seed": seed, "disable_tqdm": True,
+        "preprocessing_num_workers": 1, "disable_gradient_checkpointing": True,
+    }  # fmt: skip
+    path = folder / f"{name}.yaml"
+    path.write_text(dump_yaml(arguments | ({"kd": kd} if kd else {})), encoding="utf-8")
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        file = read_train_file([str(path)])
+        if file is None:
+            run_exp(arguments)
+        else:
+            checked(file)
+            train_here(file)
+
+
+def permute(teacher: Path, out: Path) -> None:
+    """Write the teacher with the rows of its head in another order."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(teacher)
+    embeddings = model.get_input_embeddings().weight.detach().clone()
+    order = torch.randperm(len(embeddings), generator=torch.Generator().manual_seed(0))
+    model.config.tie_word_embeddings = False
+    model.lm_head = torch.nn.Linear(embeddings.shape[1], len(embeddings), bias=False)
+    model.lm_head.weight.data = embeddings[order].clone()
+    model.save_pretrained(out)
+    AutoTokenizer.from_pretrained(teacher).save_pretrained(out)
+
+
+def accuracy(path: Path, puzzles: list[Any]) -> float:
+    """Return the share of puzzles whose greedy answer is right."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from cotdistill.grading.grade import grade
+
+    model = AutoModelForCausalLM.from_pretrained(path).eval()
+    tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left")
+    right = 0
+    for start in range(0, len(puzzles), 100):
+        some = puzzles[start : start + 100]
+        asked = [
+            tokenizer.apply_chat_template(
+                [{"role": "user", "content": puzzle.question}], tokenize=False,
+                add_generation_prompt=True,
+            )
+            for puzzle in some
+        ]  # fmt: skip
+        batch = tokenizer(asked, return_tensors="pt", padding=True, add_special_tokens=False)
+        with torch.no_grad():
+            ids = model.generate(**batch, max_new_tokens=72, do_sample=False)
+        texts = tokenizer.batch_decode(
+            ids[:, batch["input_ids"].shape[1] :], skip_special_tokens=True
+        )
+        right += sum(
+            bool(grade(text, puzzle.answer).correct)
+            for text, puzzle in zip(texts, some, strict=True)
+        )
+    return right / len(puzzles)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
