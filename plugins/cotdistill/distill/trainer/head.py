@@ -27,7 +27,9 @@ from cotdistill.distill.trainer.chunk_loss import (
     chunk_loss,
 )
 
-CHUNK_BYTES = 256 << 20
+CHUNK_BYTES = {"cpu": 96 << 20}
+"""What a chunk's logits may take; more on other devices, where large products are faster."""
+_ELSEWHERE = 256 << 20
 _BUFFERS = 5
 """Buffers of [tokens][V] that a chunk needs at most at a time."""
 _FEWEST = 16
@@ -72,7 +74,8 @@ class HeadInput:
         [(0, 3), (3, 6), (6, 10)]
         """
         tokens = len(self.labels)
-        most = self.chunk or max(_FEWEST, CHUNK_BYTES // (4 * _BUFFERS * self.vocabulary))
+        allowed = CHUNK_BYTES.get(self.hidden.device.type, _ELSEWHERE)
+        most = self.chunk or max(_FEWEST, allowed // (4 * _BUFFERS * self.vocabulary))
         chunks = max(1, -(-tokens // most))
         ends = [tokens * number // chunks for number in range(chunks + 1)]
         return list(pairwise(ends))
