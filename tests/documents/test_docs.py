@@ -72,6 +72,8 @@ def test_the_example_study_has_no_fault(tmp_path: Path, monkeypatch: pytest.Monk
         rows = [{"question": f"q{n}", "answer": f"The answer is {n}"} for n in range(5)]
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (tmp_path / f"{name}.jsonl").write_text(text)
+    monkeypatch.setenv("COTDISTILL_DATA", str(tmp_path / "nothing-prepared"))
+    (tmp_path / "sums.jsonl").write_text('{"question": "1 + 1?", "gold": "2"}\n' * 3)
     checked = check(str(tmp_path / "mine.yaml"))
     assert [str(fault) for fault in checked.faults] == []
     assert checked.looked_at == ("study mine: 24 runs",)

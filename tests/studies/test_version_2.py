@@ -378,3 +378,37 @@ def test_an_editor_that_knows_the_json_schema_accepts_our_studies(path: Path) ->
     if "race" in value:
         value["race"] = {("on" if k is True else k): v for k, v in value["race"].items()}
     jsonschema.Draft202012Validator(study_json_schema()).validate(value)
+
+
+def test_a_fault_names_the_line_of_its_key(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "s.yaml"
+    study["recipes"]["full"]["lerning_rate"] = 1
+    path.write_text(yaml.safe_dump(study, sort_keys=False))
+    lines = path.read_text().splitlines()
+    assert main(["generate", str(path), "-o", str(tmp_path / "run")]) == 1
+    number = next(n for n, line in enumerate(lines, start=1) if "lerning_rate" in line)
+    assert capsys.readouterr().err == (
+        f"{path}:{number}:recipes.full: unknown key 'lerning_rate'; did you mean 'learning_rate'?\n"
+    )
+    del study["recipes"]["full"]["lerning_rate"]
+    study["arms"]["level-{level}"]["puzzles"] = "digit-sums"
+    path.write_text(yaml.safe_dump(study, sort_keys=False))
+    assert main(["generate", str(path), "-o", str(tmp_path / "run")]) == 1
+    lines = path.read_text().splitlines()
+    number = next(n for n, line in enumerate(lines, start=1) if "level-{level}" in line)
+    assert f"{path}:{number}:arms.level-3: unknown puzzles 'digit-sums'" in capsys.readouterr().err
+
+
+def test_a_plan_begins_with_the_design(
+    study: Study, study_file: WriteStudy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study["seeds"] = [1, 2]
+    assert main(["plan", str(study_file(study))]) == 0
+    head, row, factors, asked, prompt, *_ = capsys.readouterr().out.splitlines()
+    assert head.split() == ["arms", "trained", "on", "students", "recipe", "seeds", "runs"]
+    assert row.split() == ["2:", "level-1", "...", "puzzles", "tiny", "full", "1,", "2", "4"]
+    assert factors == "2: level-1 ...: questions: digit-sum; level: 1, 3"
+    assert asked == "2: level-1 ...: asked cot_gsm8k"
+    assert prompt == "rows ask the bare question, tasks the bare question"

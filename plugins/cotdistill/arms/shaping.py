@@ -13,7 +13,6 @@ from cotdistill.benchmarks.question import question_key
 from cotdistill.corpus.records.shape import RefusedRowError
 from cotdistill.corpus.records.target import concludes_otherwise, with_target
 from cotdistill.corpus.records.trace import Trace, target
-from cotdistill.corpus.text.answer_span import conclusion_start
 from cotdistill.corpus.text.padding import padded
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.jsonl import read_rows
@@ -66,6 +65,8 @@ def with_padding(
     Of several rows of one question the first is made as long as the first, and so on; a question
     that the other arm lacks is dropped and counted, and rows that are long enough stay.
     """
+    from cotdistill.corpus.text.answer_span import conclusion_start
+
     pad = arm.pad
     assert pad is not None
     lengths: dict[str, list[int]] = {}

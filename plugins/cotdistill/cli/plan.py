@@ -84,7 +84,7 @@ def plan(options: PlanOptions) -> None:
         sys.stdout.write(json.dumps(as_json(made), indent=2, ensure_ascii=False) + "\n")
     else:
         asked = (asked_table(made.asked),) if made.asked else ()
-        tables = (cost_table(made), *asked, power_table(made), remedy_table(made))
+        tables = (made.design, cost_table(made), *asked, power_table(made), remedy_table(made))
         for number, table in enumerate(tables):
             sys.stdout.write("\n" if number else "")
             show_table(table)

@@ -45,7 +45,13 @@ from cotdistill.runfolder.manifest import ManifestRun, read_manifest
 from cotdistill.runfolder.moved import moved_fault
 from cotdistill.runfolder.stages import stage_called
 from cotdistill.studies.learning_rates import unusual_learning_rates
-from cotdistill.studies.load import load_study, shipped_studies, study_of
+from cotdistill.studies.load import (
+    faults_with_lines,
+    file_of,
+    load_study,
+    shipped_studies,
+    study_of,
+)
 from cotdistill.studies.resolved_arm import ResolvedArm, resolve_arms
 from cotdistill.studies.study import Study, read_study
 from cotdistill.tables import counted
@@ -187,9 +193,12 @@ def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> C
     try:
         study, place = load_study(name_or_path, sets)
         with only_bundles(study.bundles):
-            checked = check_study_files(study, place, Path("runs").resolve() / study.name)
+            with faults_with_lines(file_of(name_or_path), place):
+                folder = Path("runs").resolve() / study.name
+                checked = check_study_files(study, place, folder)
             compared = compare_arms(study, checked.trained_arms)
             missing = tuple(environment_faults(study, place))
+            otherwise = tuple(asked_otherwise(study, place))
     except FaultsError as error:
         return Checked((f"study {name_or_path}",), error.faults)
     looked_at = f"study {study.name}: {counted(len(checked.files), 'run')}"
@@ -205,7 +214,7 @@ def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> C
         *compared.notes,
         *declared_differences(study),
     )
-    faults = (*missing, *compared.faults, *asked_otherwise(study, place))
+    faults = (*missing, *compared.faults, *otherwise)
     if not deep:
         return Checked((looked_at, *compared.looked_at), faults, notes=notes)
     configs = []

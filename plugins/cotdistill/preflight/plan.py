@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cotdistill.benchmarks.packaged import questions_asked
-from cotdistill.catalogue.packaged import students
 from cotdistill.errors import Fault, StudyError
 from cotdistill.files.bundle import only_bundles
 from cotdistill.files.jsonl import read_rows
@@ -22,11 +21,13 @@ from cotdistill.preflight.cost import (
     training_seconds,
 )
 from cotdistill.preflight.cost import training_steps as steps_of
+from cotdistill.preflight.design import design_table
 from cotdistill.results.collect import collect
 from cotdistill.studies.load import load_study
 from cotdistill.studies.resolve import Resolved, Run, resolve
 from cotdistill.studies.resolved_arm import ResolvedArm
 from cotdistill.studies.study import Study
+from cotdistill.tables import Table
 
 _CHARACTERS_A_TOKEN = 3.5
 _PUZZLE_TOKENS = 100.0
@@ -86,6 +87,7 @@ class Plan:
     responses: int
     devices: int
     assumed: Assumed
+    design: Table
     asked: tuple[Asked, ...] = ()
 
     @property
@@ -96,7 +98,7 @@ class Plan:
     @property
     def arms(self) -> int:
         """Arms that one student is trained on by one recipe; of several, the smallest number."""
-        return min(len(arms) for arms in self._strata().values())
+        return min((len(arms) for arms in self._strata().values()), default=1)
 
     @property
     def comparisons(self) -> int:
@@ -155,14 +157,16 @@ def _plan(study: Study, resolved: Resolved, assumed: Assumed) -> Plan:
     arms = {name: _arm_size(resolved.arms[name], assumed) for name in study.trained_arms()}
     questions = {task: _questions(task, study) for task in study.evaluation.task_names}
     answers = {task: _repeats(task) for task in questions}
-    responses = sum((count or 0) * answers[task] for task, count in questions.items())
+    asked = (use.task for run in resolved.runs for use in run.tasks)
+    responses = sum((questions[task] or 0) * answers[task] for task in asked)
     return Plan(
         study=study.name,
         runs=tuple(_run_costs(resolved, arms, assumed)),
         questions=questions,
         answers=answers,
         run_sd=study.evaluation.run_sd,
-        responses=responses * len(resolved.runs),
+        responses=responses,
+        design=design_table(resolved),
         devices=study.hardware.devices,
         assumed=assumed,
         asked=asked_models(study, assumed.generated),
@@ -213,11 +217,12 @@ def _run_costs(
     resolved: Resolved, arms: dict[str, tuple[int | None, float]], assumed: Assumed
 ) -> Iterator[RunCost]:
     study = resolved.study
-    known = {one.name: one.parameters for one in students().values()}
     for run in resolved.runs:
+        if not run.is_trained or run.step is not None:
+            continue
         recipe = study.recipes[run.recipe]
         rows, a_row = arms[run.arm]
-        size = _scratch_size(run) if run.student.scratch else known.get(run.student.name)
+        size = _scratch_size(run) if run.student.scratch else run.student.parameters
         method = _method(recipe.template)
         cost = RunCost(run, rows, None, None, None, None)
         if size is not None:

@@ -57,7 +57,7 @@ from cotdistill.runfolder.moved import taken_fault
 from cotdistill.runfolder.stages import Declared, StudyFiles, declared_jobs, snakefile_text
 from cotdistill.runfolder.stages.prepare import student_digest
 from cotdistill.studies.learning_rates import unusual_learning_rates
-from cotdistill.studies.load import load_study, version_note
+from cotdistill.studies.load import faults_with_lines, file_of, load_study, version_note
 from cotdistill.studies.resolve import Resolved, Run, resolve, student_folder
 from cotdistill.studies.resolved_arm import ResolvedArm
 from cotdistill.studies.study import Study
@@ -93,7 +93,8 @@ def generate(name_or_path: str, folder: Path | None = None, sets: Sequence[str] 
     study, place = load_study(name_or_path, sets)
     root = (folder or Path("runs") / study.name).resolve()
     with only_bundles(study.bundles):
-        checked = check_study_files(study, place, root)
+        with faults_with_lines(file_of(name_or_path), place):
+            checked = check_study_files(study, place, root)
         if taken := taken_fault(root, study.name):
             raise FaultsError(taken)
         _refuse_overwriting(checked, Path(place), root)

@@ -39,8 +39,8 @@ _MADE_UP = [
 _NO_LICENCE = "not known"
 _PROMPT_OF = {"letter": "_letter.yaml", "boolean": "cot_strategyqa.yaml"}
 _TEXT_PROMPT = (
-    '{{question}}\n\nThink it through step by step, then end with "The answer is X", where X is '
-    "the answer."
+    "{{before | default('')}}{{question}}{% if after is defined %}{{after}}{% else %}\n\nThink it "
+    'through step by step, then end with "The answer is X", where X is the answer.{% endif %}'
 )
 
 

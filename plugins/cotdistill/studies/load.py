@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from cotdistill.files.bundle import (
     only_bundles,
 )
 from cotdistill.files.yamls import parse_yaml, read_yaml
+from cotdistill.studies.lines import with_lines
 from cotdistill.studies.study import Study, read_study
 from cotdistill.studies.upgrade import is_old
 
@@ -54,9 +56,27 @@ def load_study(name_or_path: str, settings: Sequence[str] = ()) -> tuple[Study, 
         value = with_settings(value, settings)
         _make_absolute(value, Path.cwd())
         _add_bundles(value, path, place)
-        with only_bundles(_roots(value)):
+        with only_bundles(_roots(value)), faults_with_lines(path, place):
             return read_study(value, place), place
     return read_study(value, place), place
+
+
+@contextlib.contextmanager
+def faults_with_lines(path: Path, place: str) -> Iterator[None]:
+    """Let the faults of a study that are found inside say the lines of its file."""
+    try:
+        yield
+    except FaultsError as error:
+        raise type(error)(with_lines(error.faults, path, place)) from error
+
+
+def file_of(name_or_path: str) -> Path:
+    """Return the file of a study by its name or path.
+
+    Raises:
+        StudyError: there is no such study.
+    """
+    return _find(name_or_path)
 
 
 def version_note(name_or_path: str) -> str:

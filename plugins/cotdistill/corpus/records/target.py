@@ -1,4 +1,7 @@
-"""How the text that a student is trained to write ends: `target:` of a study's arm."""
+"""How the text that a student is trained to write ends: `target:` of a study's arm.
+
+The grader is imported where a text is read: every study has the shape, few change an ending.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,6 @@ from typing import Literal
 
 from cotdistill.corpus.records.shape import RefusedRowError
 from cotdistill.corpus.records.trace import Trace, states_an_answer
-from cotdistill.corpus.text.answer_span import answer_span
-from cotdistill.grading.extract.extract import extract
-from cotdistill.grading.grade import grade
 from cotdistill.schema import Shape
 
 
@@ -58,6 +58,8 @@ def with_target(trace: Trace, form: Target) -> Trace:
             return replace(trace, rationale=rationale, answer=None)
         separator = "\nThe answer is " if rationale else "The answer is "
     elif not answer:
+        from cotdistill.grading.extract.extract import extract
+
         answer = extract(rationale, kind=trace.kind, options=trace.options).answer
         if not answer:
             raise RefusedRowError("no_answer", f"no answer to put behind {separator!r}")
@@ -73,12 +75,16 @@ def concludes_otherwise(trace: Trace) -> bool:
     conclusion = trace.rationale if states_an_answer(trace.rationale) else trace.answer
     if not conclusion or not trace.gold:
         return False
+    from cotdistill.grading.grade import grade
+
     return not grade(conclusion, trace.gold, kind=trace.kind, options=trace.options).correct
 
 
 def _with_gold(trace: Trace, rationale: str) -> str:
     if not states_an_answer(rationale):
         return rationale
+    from cotdistill.corpus.text.answer_span import answer_span
+
     span = answer_span(rationale, trace.kind, trace.options)
     if span is None or rationale[slice(*span)] == trace.gold or concludes_otherwise(trace):
         return rationale

@@ -1,0 +1,77 @@
+"""The lines of a study file that faults are about: `s.yaml:12:recipes.full` names a key's line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+
+from cotdistill.errors import Fault
+
+_UNKNOWN = re.compile(r"unknown key '([^']+)'")
+_HOLE = re.compile(r"\{\w+\}")
+
+
+def with_lines(faults: Iterable[Fault], path: Path, place: str) -> Iterator[Fault]:
+    """Yield faults with the line of the key that each is about; others as they are.
+
+    An arm of a grid is looked up under the name that the file writes, with its axes in braces.
+    """
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
+    except (OSError, ValueError, yaml.YAMLError):
+        root = None
+    for fault in faults:
+        keys = fault.place.removeprefix(f"{place}:")
+        if root is None or keys == fault.place or keys[:1].isdigit():
+            yield fault
+            continue
+        parts = keys.partition(": ")[0].split(".")
+        unknown = _UNKNOWN.match(fault.wrong)
+        line = _line_of(root, [*parts, unknown.group(1)] if unknown else parts)
+        yield replace(fault, place=f"{place}:{line}:{keys}") if line else fault
+
+
+def _line_of(node: yaml.Node, parts: list[str]) -> int | None:
+    """Return the line of the innermost key on a path that the file has, None where it has none."""
+    line: int | None = None
+    place = 0
+    while place < len(parts):
+        if isinstance(node, yaml.SequenceNode) and parts[place].isdigit():
+            number = int(parts[place])
+            if number >= len(node.value):
+                break
+            node = node.value[number]
+            line, place = node.start_mark.line + 1, place + 1
+            continue
+        found = _entry(node, parts[place:])
+        if found is None:
+            break
+        key, node, taken = found
+        line, place = key.start_mark.line + 1, place + taken
+    return line
+
+
+def _entry(node: yaml.Node, parts: list[str]) -> tuple[yaml.Node, yaml.Node, int] | None:
+    """Return the key that comes next, its value, and how many parts its name takes up.
+
+    A name may have dots, as `Qwen2.5-0.5B-Instruct`; the longest that fits is meant.
+    """
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    for taken in range(len(parts), 0, -1):
+        name = ".".join(parts[:taken])
+        for key, value in node.value:
+            if key.value == name or _is_cell(str(key.value), name):
+                return key, value, taken
+    return None
+
+
+def _is_cell(written: str, name: str) -> bool:
+    if not _HOLE.search(written):
+        return False
+    pattern = ".+".join(map(re.escape, _HOLE.split(written)))
+    return re.fullmatch(pattern, name) is not None
