@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cotdistill.results.report.report import Report
 
 
-_MOST_ROWS = 12  # of a table by factor that are printed unasked
+_MOST_ROWS = 20  # of a table by factor that are printed unasked
 _MOST_NOTES = 4
 
 
