@@ -104,6 +104,9 @@ def study_json_schema() -> Schema:
     for name in ("TeachRequest", "SampleRequest", "Recipe", "Distill"):
         for entry in shapes.get(name, {}).get("properties", {}).values():
             _also_a_hole(entry)
+    for shape in (schema, *shapes.values()):
+        for entry in shape.get("properties", {}).values():
+            _also_a_switch(entry)
     models = schema["properties"]["models"]
     models["additionalProperties"] = {
         "anyOf": [{"type": "string"}, models["additionalProperties"]],
@@ -123,6 +126,16 @@ def _also_a_hole(entry: Schema) -> None:
         entry.pop("type", None)
     elif any(one.get("type") in ("integer", "number") for one in entry.get("anyOf", ())):
         entry["anyOf"] = [*entry["anyOf"], {"type": "string", "pattern": r"^\{\w+\}$"}]
+
+
+def _also_a_switch(entry: Schema) -> None:
+    """YAML reads the words on and off as truth values, which are read back as the words."""
+    choices = [entry, *entry.get("anyOf", ())]
+    if any({"on", "off"} <= set(one.get("enum", ())) for one in choices):
+        words = {"enum": entry.pop("enum")} if "enum" in entry else {}
+        entry.pop("type", None)
+        others = entry.get("anyOf", [words])
+        entry["anyOf"] = [*others, {"type": "boolean"}]
 
 
 _OF_NUMBERS = ("type", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
