@@ -100,3 +100,16 @@ def test_a_text_that_cannot_take_its_name_leaves_nothing_behind(tmp_path: Path) 
     with pytest.raises(FaultsError, match=r"a\.yaml: cannot be written"):
         write_texts_if_changed(tmp_path, {"a.yaml": "a: 1\n"})
     assert [path.name for path in tmp_path.iterdir()] == ["a.yaml"]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link to a device"])
+def test_a_device_or_a_pipe_is_never_replaced_by_a_file(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(os.devnull)
+    with pytest.raises(FaultsError, match="a device, a pipe or a socket"):
+        write_text(path, "{}")
+    assert not path.is_file()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.jsonl"]

@@ -89,22 +89,10 @@ def overview() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit status: 0 fine, 1 faults found, 2 misuse."""
-    roots, given = _bundle_options(list(sys.argv[1:] if arguments is None else arguments))
-    if is_asked(given, os.environ):
-        return complete(given)
-    if not given or given[0] in ("-h", "--help", "help"):
-        sys.stdout.write(overview())
-        return 0 if given else MisuseError.exit_code
-    if given[0] in ("-V", "--version"):
-        sys.stdout.write(f"cotdistill {__version__}\n")
-        return 0
     try:
-        if not roots:
-            return _call(given[0], given[1:])
-        from cotdistill.files.bundle import more_bundles
-
-        with more_bundles(roots):
-            return _call(given[0], given[1:])
+        status = _run(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()  # what cannot be printed is not done
+        return status
     except UserError as error:
         from cotdistill.tables import printable
 
@@ -119,10 +107,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         place = f"{error.filename}: " if error.filename is not None else ""
         sys.stderr.write(printable(f"{place}{error.strerror or error}") + "\n")
+        _drop_unprinted()
         return UserError.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return _INTERRUPTED
+
+
+def _run(arguments: list[str]) -> int:
+    roots, given = _bundle_options(arguments)
+    if is_asked(given, os.environ):
+        return complete(given)
+    if not given or given[0] in ("-h", "--help", "help"):
+        sys.stdout.write(overview())
+        return 0 if given else MisuseError.exit_code
+    if given[0] in ("-V", "--version"):
+        sys.stdout.write(f"cotdistill {__version__}\n")
+        return 0
+    if not roots:
+        return _call(given[0], given[1:])
+    from cotdistill.files.bundle import more_bundles
+
+    with more_bundles(roots):
+        return _call(given[0], given[1:])
+
+
+def _drop_unprinted() -> None:
+    """Print what is left, or forget it, as Python would print a second error about it at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _bundle_options(given: list[str]) -> tuple[list[str], list[str]]:

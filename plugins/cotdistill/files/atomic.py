@@ -16,6 +16,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -52,6 +53,7 @@ def written_bytes(path: Path) -> Iterator[IO[bytes]]:
 @contextlib.contextmanager
 def _appearing(path: Path, mode: str, **how: str) -> Iterator[IO[Any]]:
     temporary: Path | None = None
+    _refuse_special(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path.parent)
@@ -102,6 +104,15 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
         for left in (filling, replaced):
             if left is not None:
                 shutil.rmtree(left, ignore_errors=True)
+
+
+def _refuse_special(path: Path) -> None:
+    """Refuse a device, pipe or socket: a rename would put a file in its place."""
+    with contextlib.suppress(OSError):
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            wrong = "cannot be written: it is a device, a pipe or a socket"
+            raise FaultsError(Fault(str(path), wrong, "a file", "choose another name"))
 
 
 def write_text(path: Path, text: str) -> None:
