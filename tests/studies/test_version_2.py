@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cotdistill.arms.build import build_arm
 from cotdistill.benchmarks.question import question_key
 from cotdistill.cli.main import main
 from cotdistill.errors import FaultsError, StudyError
@@ -412,3 +413,15 @@ def test_a_plan_begins_with_the_design(
     assert factors == "2: level-1 ...: questions: digit-sum; level: 1, 3"
     assert asked == "2: level-1 ...: asked cot_gsm8k"
     assert prompt == "rows ask the bare question, tasks the bare question"
+
+
+def test_no_row_is_written_while_development_questions_are_not_known(
+    study: Study, study_file: WriteStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COTDISTILL_DATA", str(tmp_path / "nothing-prepared"))
+    study["questions"] = {"svamp": {"benchmark": "svamp", "dev": 0.1}}
+    done = generate(str(study_file(study)), tmp_path / "run")
+    assert done.to_prepare == ("level-1", "level-3")
+    assert not (tmp_path / "run" / "data" / "level-1.jsonl").exists()
+    with pytest.raises(FaultsError, match="type: cotdistill prepare svamp --split train"):
+        build_arm(tmp_path / "run", "level-1")

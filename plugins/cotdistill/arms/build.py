@@ -38,6 +38,8 @@ def arm_traces(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[Trace]:
         DataError: a source is missing or broken, a row cannot be trained on, no row passes the
             filter, or the mix asks for more rows than there are.
     """
+    if arm.dev.missing:
+        raise DataError(one.not_here for one in arm.dev.missing)
     if arm.mixing:
         return _mixed_traces(arm, folder, tally)  # its parts have no development question
     if arm.filter:
@@ -46,7 +48,7 @@ def arm_traces(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[Trace]:
         assert arm.source is not None
         traces = source_traces(_with_golds(arm.source, arm.golds), tally)
     if arm.dev:
-        traces = without_dev(traces, arm.dev, tally)
+        traces = without_dev(traces, arm.dev.keys, tally)
     if arm.is_shaped:
         traces = with_targets(arm, traces, tally)
     if arm.like is not None:
@@ -232,6 +234,9 @@ def write_arm(arm: ResolvedArm, folder: Path) -> Path:
 
 
 def _write_arm(arm: ResolvedArm, folder: Path) -> None:
+    unprepared = [s.questions for s in arm.sources if s.questions and not s.questions.is_here]
+    if unprepared:
+        raise DataError(one.not_here for one in unprepared)
     if arm.missing:
         raise DataError(_missing_file(source.name, source.path) for source in arm.missing)
     path = folder / arm.file

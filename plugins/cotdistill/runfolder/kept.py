@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill import __version__
+from cotdistill.errors import StudyError
 from cotdistill.files.atomic import sha256_of_text, write_if_changed
 from cotdistill.files.bundle import bundle_file, bundle_folder, bundle_folders, origin_of
 from cotdistill.files.json_file import read_object
@@ -58,6 +59,8 @@ def kept_files(study: Study, sets: Mapping[str, QuestionSet]) -> KeptFiles:
         places = []
         base = task
         if (dev := dev_set(task, sets)) is not None:
+            if not dev.is_here:
+                raise StudyError(dev.not_here)
             base = base_task(dev)
             asked[task] = sha256_of_text(" ".join(sorted(dev.dev_keys)))
         for path in dict.fromkeys(_files_behind(base, known)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from cotdistill.benchmarks.packaged import benchmark_names
 from cotdistill.benchmarks.question import question_key, with_ids
 from cotdistill.benchmarks.store import prepared_splits, read_split, split_file
 from cotdistill.errors import DataError, Fault, FaultsError, StudyError, did_you_mean
+from cotdistill.files.atomic import sha256_of
 from cotdistill.files.jsonl import read_rows
 from cotdistill.grading.kinds import Kind
 from cotdistill.studies.questions import Questions
@@ -33,6 +35,26 @@ class QuestionSet:
     name: str
     declared: Questions
     path: Path
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its questions can be read now: a file, or a benchmark that is prepared."""
+        name = self.declared.benchmark
+        return name is None or self.declared.split in prepared_splits(name)
+
+    @property
+    def not_here(self) -> Fault:
+        """What to say where its questions are needed and not here."""
+        name, split = self.declared.benchmark, self.declared.split
+        wrong = f"the split '{split}' of {name} is not prepared"
+        remedy = f"type: cotdistill prepare {name} --split {split}"
+        return Fault(f"questions {self.name}", wrong, "", remedy)
+
+    @property
+    def digest(self) -> str:
+        """What decides which of its questions are for development, whether it is here or not."""
+        which = self.declared.model_dump(mode="json", exclude={"task"})
+        return json.dumps([which, None if self.declared.benchmark else sha256_of(self.path)])
 
     @functools.cached_property
     def rows(self) -> tuple[Record, ...]:
@@ -76,9 +98,26 @@ def question_sets(study: Study, place: str) -> tuple[dict[str, QuestionSet], lis
     return found, faults
 
 
-def dev_keys(sets: Mapping[str, QuestionSet]) -> frozenset[str]:
-    """Return the keys of all development questions of a study; reads the sets that have some."""
-    return frozenset(key for one in sets.values() if one.declared.dev for key in one.dev_keys)
+@dataclass(frozen=True)
+class DevQuestions:
+    """The questions of a study that no arm is trained on; `missing` are sets that are not here."""
+
+    keys: frozenset[str] = frozenset()
+    digests: tuple[str, ...] = ()
+    missing: tuple[QuestionSet, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.digests)
+
+
+def dev_questions(sets: Mapping[str, QuestionSet]) -> DevQuestions:
+    """Return the development questions of a study; reads the sets that have some."""
+    kept = [one for one in sets.values() if one.declared.dev]
+    return DevQuestions(
+        frozenset(key for one in kept if one.is_here for key in one.dev_keys),
+        tuple(one.digest for one in kept),
+        tuple(one for one in kept if not one.is_here),
+    )
 
 
 def _path_of(declared: Questions, where: str) -> Path:
@@ -91,10 +130,6 @@ def _path_of(declared: Questions, where: str) -> Path:
     if name not in benchmark_names():
         hint = did_you_mean(name, list(benchmark_names()))
         raise StudyError(Fault(f"{where}.benchmark", f"no benchmark '{name}'", "", hint))
-    if declared.split not in prepared_splits(name):
-        wrong = f"the split '{declared.split}' of {name} is not prepared"
-        remedy = f"type: cotdistill prepare {name} --split {declared.split}"
-        raise StudyError(Fault(where, wrong, "", remedy))
     return split_file(name, declared.split)
 
 

@@ -37,7 +37,7 @@ from cotdistill.studies.arm import (
     UntouchedArm,
 )
 from cotdistill.studies.prompt import Answer
-from cotdistill.studies.question_sets import QuestionSet, dev_keys, question_sets
+from cotdistill.studies.question_sets import DevQuestions, QuestionSet, dev_questions, question_sets
 from cotdistill.studies.study import Study
 
 WITHOUT_ROWS = (UntouchedArm,)
@@ -95,7 +95,7 @@ class ResolvedArm:
     An arm is either one `source`, with a filter or without, or the mix of its `parts`. `paired` are
     the sources of the other arms whose questions the filter asks for, `golds` the files that filter
     and target take reference answers from. `target` says how its texts end, `like` is the arm whose
-    lengths `pad` takes. `frame` are the words around its questions, `dev` the keys of the questions
+    lengths `pad` takes. `frame` are the words around its questions, `dev` the questions
     that no arm is trained on. `file` is where its rows go, relative to the run folder.
     """
 
@@ -113,7 +113,7 @@ class ResolvedArm:
     like: ResolvedArm | None = None
     added: tuple[ResolvedArm, ...] = ()
     frame: Frame = field(default_factory=Frame)
-    dev: frozenset[str] = frozenset()
+    dev: DevQuestions = field(default_factory=DevQuestions)
     hashes: FileHashes = field(default_factory=FileHashes, compare=False, repr=False)
 
     @property
@@ -167,6 +167,7 @@ class ResolvedArm:
         like = (part.like for part in self.parts or (self,) if part.like)
         return (
             not self.is_filtered
+            and not self.dev.missing
             and all(source.at_hand for source in self.sources)
             and all(arm.at_hand for arm in (*like, *self.added))
         )
@@ -187,7 +188,7 @@ class ResolvedArm:
         like = [arm.like.digest for arm in arms if arm.like]
         like += [arm.digest for arm in self.added]
         asked = [vars(self.frame)] if self.frame else []
-        held_out = sorted(self.dev)
+        held_out = self.dev.digests
         text = json.dumps([declared, hashes, __version__, *like, *asked, *held_out], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -254,12 +255,12 @@ class _Finder:
         self.faults += faults
         self.frame, self.dev = study.prompt.frame, self._dev()
 
-    def _dev(self) -> frozenset[str]:
+    def _dev(self) -> DevQuestions:
         try:
-            return dev_keys(self.sets)
+            return dev_questions(self.sets)
         except FaultsError as error:
             self.faults += error.faults
-            return frozenset()
+            return DevQuestions()
 
     def arm(self, name: str) -> ResolvedArm:
         """Return one arm of the study, without what was not found."""
