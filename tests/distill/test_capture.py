@@ -61,9 +61,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     steps = {
         "full": words(folder, "plain", "full", *both, "--top-k", "500"),
         "few": words(folder, "plain", "few", *both, "--top-k", "16"),
-        "again": words(folder, "plain", "few", *both, "--top-k", "16"),
         "another k": words(folder, "plain", "few", *both, "--top-k", "8"),
         **{name: str(folder / f"{name}.yaml") for name in cases},
+        "again": words(
+            folder, "plain", "few", *both, "--top-k", "16"
+        ),  # its output folder is there
     }
     done = subprocess.run(
         [sys.executable, str(script), *steps.values()], capture_output=True, text=True, check=False

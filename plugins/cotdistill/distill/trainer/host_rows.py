@@ -28,7 +28,8 @@ class HostRows:
 def host_rows(arguments: Mapping[str, Any]) -> HostRows:
     """Return all rows that a training may see, those that it would hold out for validation too."""
     kept = {name: value for name, value in arguments.items() if name not in _NOT_FOR_ROWS}
-    model, data, training, *_ = get_train_args(kept | {"report_to": "none"})
+    unasked = {"report_to": "none", "overwrite_output_dir": True}  # nothing is written there
+    model, data, training, *_ = get_train_args(kept | unasked)
     loaded = load_tokenizer(model)
     template = get_template_and_fix_tokenizer(loaded["tokenizer"], data)
     found = get_dataset(template, model, data, training, stage="sft", **loaded)
