@@ -32,7 +32,7 @@ demo: setup
 	@$(BIN)/cotdistill report runs/quickstart
 
 tokenizers: setup
-	@$(PYTHON) tools/tokenizers.py
+	@$(PYTHON) tools/real_tokenizers.py
 
 test: setup tokenizers
 	@$(PYTEST) -m "not slow"
