@@ -37,11 +37,24 @@ def test_verbs_and_their_options_are_completed(line: str, words: list[str]) -> N
     assert sorted(completed(line).split()) == words
 
 
-def test_the_script_for_a_shell_is_shown() -> None:
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_for_a_named_shell_is_shown(shell: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "cotdistill", "--show-completion", "bash"],
+        [sys.executable, "-m", "cotdistill", "--show-completion", shell],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "_COTDISTILL_COMPLETE=complete_bash" in done.stdout
+    assert f"_COTDISTILL_COMPLETE=complete_{shell}" in done.stdout
+
+
+def test_an_unknown_shell_is_refused_and_known_ones_are_named() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cotdistill", "--show-completion", "nonsuch"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "fish" in done.stderr
+    assert "Traceback" not in done.stderr

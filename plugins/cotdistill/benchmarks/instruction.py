@@ -33,7 +33,7 @@ class Frame:
 
 
 def frame_of(instruction: str) -> Frame:
-    r"""Return the words of an instruction: around `{question}`, else after a blank line.
+    """Return the words of an instruction: around `{question}`, else after a blank line.
 
     >>> frame_of("Question: {question}\\nAnswer:")
     Frame(before='Question: ', after='\\nAnswer:')

@@ -1,7 +1,7 @@
 """Completion of verbs and options in the shell, by typer's own means.
 
-`cotdistill --install-completion` writes typer's script for the shell that is running. That script
-asks on every press of Tab, so only the verb in question is loaded.
+`cotdistill --install-completion` writes typer's script for the shell that is running, or that is
+named after it. That script asks on every press of Tab, so only the verb in question is loaded.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 
 OPTIONS = ("--install-completion", "--show-completion")
 _ASKED = "_COTDISTILL_COMPLETE"
+_BY_NAME = "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"
+"""With it typer's options take the name of a shell; without it they ignore one and guess."""
 
 
 def is_asked(given: Sequence[str], environment: Mapping[str, str]) -> bool:
@@ -24,6 +26,8 @@ def complete(given: Sequence[str]) -> int:
 
     from cotdistill.cli.main import VERBS, command_of
 
+    if len(given) > 1 and given[0] in OPTIONS:
+        os.environ[_BY_NAME] = "1"
     line = os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS", "")
     words = line.split()
     app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, name="cotdistill")

@@ -320,7 +320,7 @@ def shown_span(span: tuple[int, int] | None, length: int, longest: int) -> tuple
     """Return where an answer stands in a shortened text, None where it is not in it.
 
     >>> shown_span((90, 95), 100, 20), shown_span((1, 3), 100, 20), shown_span((40, 45), 100, 20)
-    ((46, 51), (1, 3), None)
+    ((40, 45), (1, 3), None)
     """
     if span is None or span[1] > length:
         return None
