@@ -425,3 +425,68 @@ def test_no_row_is_written_while_development_questions_are_not_known(
     assert not (tmp_path / "run" / "data" / "level-1.jsonl").exists()
     with pytest.raises(FaultsError, match="type: cotdistill prepare svamp --split train"):
         build_arm(tmp_path / "run", "level-1")
+
+
+@pytest.mark.parametrize(
+    ("arms", "line"),
+    [
+        (
+            {
+                "a": {"teach": {"questions": "q", "teacher": "t"}, "with": ["b"]},
+                "b": {"teach": {"questions": "q", "teacher": "t"}, "with": ["a"]},
+            },
+            "s.yaml:arms.a: goes in a circle (arms.a -> arms.b -> arms.a)",
+        ),
+        (
+            {"a": {"teach": {"questions": "q", "teacher": "t", "rewrite_of": "a"}}},
+            "s.yaml:arms.a: goes in a circle (arms.a -> arms.a)",
+        ),
+        (
+            {"a": {"sample": {"questions": "q", "model": "m"}}},
+            "s.yaml:arms.a: goes in a circle (arms.a -> models.m -> arms.a)",
+        ),
+        (
+            {
+                "a": {"sample": {"questions": "q", "model": "t"}, "with": ["b"]},
+                "b": {"file": "b.jsonl", "pad": {"like": "a"}},
+            },
+            "s.yaml:arms.a: goes in a circle (arms.a -> arms.b -> arms.a)",
+        ),
+        (
+            {"a": {"file": "a.jsonl", "filter": {"paired_with": ["a"]}}},
+            "s.yaml:arms.a.filter.paired_with: 'a' is this arm; expected another arm",
+        ),
+        (
+            {"a": {"sample": {"questions": "q", "model": "t", "strategy": "interactive"}}},
+            "s.yaml:arms.a.sample: the strategy interactive needs a 'helper', which corrects; "
+            "expected a name of models:",
+        ),
+        (
+            {"a": {"sample": {"questions": "q"}}},
+            "s.yaml:arms.a.sample: the key 'model' is missing; expected a name of models:",
+        ),
+        (
+            {"a": {"answers": "svamp"}},
+            "s.yaml:arms.a: the split 'train' of svamp is not prepared; "
+            "type: cotdistill prepare svamp --split train",
+        ),
+    ],
+)
+def test_an_arm_that_cannot_be_made_is_named(
+    study: Study, arms: Study, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COTDISTILL_DATA", str(tmp_path / "nothing-prepared"))
+    questions = tmp_path / "q.jsonl"
+    write_jsonl(questions, [{"question": "2 + 2?", "answer": "4"}])
+    study["models"]["t"] = {"endpoint": "http://127.0.0.1:8000/v1", "model": "Org/Teacher"}
+    if "goes in a circle (arms.a -> models.m" in line:
+        study["models"]["m"] = {"run": {"model": "tiny", "arm": "a", "recipe": "full"}}
+    study["questions"] = {"q": {"file": str(questions)}, "svamp": {"benchmark": "svamp"}}
+    study["arms"] = arms
+    assert line in faults_of(study).splitlines()
+
+
+def test_a_teacher_that_its_own_recipe_trains_is_named(study: Study) -> None:
+    study["models"]["m"] = {"run": {"model": "tiny", "arm": "level-1", "recipe": "kd"}}
+    study["recipes"]["kd"] = {"extends": "full", "kd": {"teacher": "m"}}
+    assert "goes in a circle (models.m -> recipes.kd -> models.m)" in faults_of(study)

@@ -6,10 +6,19 @@ from collections.abc import Iterator, Sequence
 
 from cotdistill.catalogue.packaged import students
 from cotdistill.errors import Fault, did_you_mean
-from cotdistill.studies.arm import AnswersArm, SampleArm, TeachArm
+from cotdistill.studies.arm import (
+    AnswersArm,
+    DatasetArm,
+    FileArm,
+    MixedArm,
+    Padding,
+    SampleArm,
+    TeachArm,
+)
 from cotdistill.studies.declared_model import EndpointModel, TrainedModel
 from cotdistill.studies.expand import RESERVED
-from cotdistill.studies.study import Study
+from cotdistill.studies.requests import Distill
+from cotdistill.studies.study import Recipe, Study
 
 
 def reference_faults(study: Study, place: str) -> Iterator[Fault]:
@@ -18,7 +27,7 @@ def reference_faults(study: Study, place: str) -> Iterator[Fault]:
     known = [*study.models, *packaged, *(student.model for student in packaged.values())]
     for key, name in _named_models(study):
         if name not in known:
-            hint = did_you_mean(name, [*study.models, *packaged])
+            hint = did_you_mean(name, list(dict.fromkeys([*study.models, *packaged])))
             yield Fault(f"{place}:{key}", f"no model '{name}'", "a name of models:", hint)
     for key, name in _named_questions(study):
         if name not in study.questions:
@@ -34,6 +43,13 @@ def reference_faults(study: Study, place: str) -> Iterator[Fault]:
             yield Fault(f"{place}:{key}", f"no recipe '{name}'", "", hint)
     yield from _judge_faults(study, place)
     yield from _factor_faults(study, place)
+    yield from _sample_faults(study, place)
+    yield from _circles(study, place)
+    for name, arm in study.arms.items():
+        filters = getattr(arm, "filter", None)
+        if filters and name in filters.paired_with:
+            where = f"{place}:arms.{name}.filter.paired_with"
+            yield Fault(where, f"'{name}' is this arm", "another arm")
 
 
 def _named_models(study: Study) -> Iterator[tuple[str, str]]:
@@ -102,6 +118,61 @@ def _judge_faults(study: Study, place: str) -> Iterator[Fault]:
         yield Fault(f"{place}:judge.model", wrong, "a model of models: with an endpoint")
 
 
+def _sample_faults(study: Study, place: str) -> Iterator[Fault]:
+    """Yield what a sampled arm needs and does not name: its model, the helper of a strategy."""
+    for name, arm in study.arms.items():
+        if not isinstance(arm, SampleArm):
+            continue
+        where = f"{place}:arms.{name}.sample"
+        if arm.sample.model is None:
+            yield Fault(where, "the key 'model' is missing", "a name of models:")
+        if arm.sample.strategy == "interactive" and arm.sample.helper is None:
+            wrong = "the strategy interactive needs a 'helper', which corrects"
+            yield Fault(where, wrong, "a name of models:")
+
+
+def _circles(study: Study, place: str) -> Iterator[Fault]:
+    """Yield each circle of arms, models and recipes of which none can be made first."""
+    done: set[str] = set()
+
+    def follow(key: str, behind: tuple[str, ...]) -> Iterator[Fault]:
+        if key in behind:
+            circle = [*behind[behind.index(key) :], key]
+            yield Fault(f"{place}:{key}", f"goes in a circle ({' -> '.join(circle)})")
+        elif key not in done:
+            for other in _waits_for(study, key):
+                yield from follow(other, (*behind, key))
+            done.add(key)
+
+    for kind in ("arms", "models", "recipes"):
+        for name in getattr(study, kind):
+            yield from follow(f"{kind}.{name}", ())
+
+
+def _waits_for(study: Study, key: str) -> Iterator[str]:
+    """Yield what has to be made before an arm, a model or a recipe, as keys of the study."""
+    kind, _, name = key.partition(".")
+    entry = getattr(study, kind).get(name)
+    match entry:
+        case TeachArm():
+            yield from (f"arms.{other}" for other in entry.with_ if other != name)
+            yield f"models.{entry.teach.teacher}"
+            if entry.teach.rewrite_of:
+                yield f"arms.{entry.teach.rewrite_of}"
+        case SampleArm():
+            yield from (f"arms.{other}" for other in entry.with_ if other != name)
+            yield from (f"models.{m}" for m in (entry.sample.model, entry.sample.helper) if m)
+        case DatasetArm(pad=Padding(like=like)) | FileArm(pad=Padding(like=like)):
+            yield from (f"arms.{other}" for other in (like,) if other != name)
+        case MixedArm():
+            yield from (f"arms.{other}" for other in entry.mix if other != name)
+        case TrainedModel():
+            run = entry.run
+            yield from (f"models.{run.model}", f"arms.{run.arm}", f"recipes.{run.recipe}")
+        case Recipe(kd=Distill(teacher=str() as teacher)):
+            yield f"models.{teacher}"
+
+
 def _factor_faults(study: Study, place: str) -> Iterator[Fault]:
     """Yield factors whose names are columns already, and factors that arm and recipe both have."""
     of_arms = {factor for arm in study.arms.values() for factor in arm.factors}
@@ -113,18 +184,12 @@ def _factor_faults(study: Study, place: str) -> Iterator[Fault]:
                     yield Fault(where, f"'{factor}' is a column already", "another name")
                 elif kind == "recipes" and factor in of_arms:
                     yield Fault(where, f"arms have a factor '{factor}' too", "another name")
-    asked = {
-        factor
-        for when in [*(u.when for u in study.evaluation.tasks), *_recipes_when(study)]
-        for factor in when or ()
-    }
-    for factor in sorted(asked - of_arms):
-        hint = did_you_mean(factor, sorted(of_arms)) if of_arms else "arms have no factors"
-        yield Fault(f"{place}:when", f"no arm has the factor '{factor}'", "", hint)
-
-
-def _recipes_when(study: Study) -> list[dict[str, object] | None]:
-    return [dict(r.when) if r.when else None for r in study.recipes.values()]
+    asked = [("evaluation.tasks", use.when or {}) for use in study.evaluation.tasks]
+    asked += [(f"recipes.{name}.when", each.when or {}) for name, each in study.recipes.items()]
+    for where, factor in dict.fromkeys((where, factor) for where, when in asked for factor in when):
+        if factor not in of_arms:
+            hint = did_you_mean(factor, sorted(of_arms)) if of_arms else "arms have no factors"
+            yield Fault(f"{place}:{where}", f"no arm has the factor '{factor}'", "", hint)
 
 
 def _listed(value: str | Sequence[str]) -> Sequence[str]:

@@ -235,7 +235,9 @@ def missing_file_faults(arm: ResolvedArm, place: str) -> Iterator[Fault]:
     """Yield the files that an arm names and that are not there; a registered one may come later."""
     where = f"{place}:arms.{arm.name}"
     for source in arm.missing:
-        if source.registration is None and source.name == arm.name:
+        if source.questions is not None and not source.questions.is_here:
+            yield replace(source.questions.not_here, place=where)
+        elif source.registration is None and source.name == arm.name:
             yield Fault(where, f"no such file {source.path}", "a .jsonl or .json file")
     for path in arm.filter.golds if arm.filter else ():
         if not Path(path).is_file():
@@ -250,6 +252,7 @@ class _Finder:
         self.faults: list[Fault] = []
         self.hashes = FileHashes()
         self.known: dict[str, ResolvedArm] = {}
+        self.open: set[str] = set()  # arms that are being looked up, so that a circle ends
         self.registered = datasets()
         self.sets, faults = question_sets(study, place)
         self.faults += faults
@@ -265,7 +268,9 @@ class _Finder:
     def arm(self, name: str) -> ResolvedArm:
         """Return one arm of the study, without what was not found."""
         if name not in self.known:
+            self.open.add(name)
             found = self._arm(name, self.study.arms[name], f"data/{name}.jsonl")
+            self.open.remove(name)
             self.known[name] = replace(found, frame=self.frame, dev=self.dev)
         return self.known[name]
 
@@ -322,7 +327,7 @@ class _Finder:
             elif other in self.study.arms and not isinstance(
                 self.study.arms[other], (*WITHOUT_ROWS, MixedArm)
             ):
-                added.append(self.arm(other))
+                added += [] if other in self.open else [self.arm(other)]
             elif other in self.study.arms:
                 self.faults.append(Fault(f"{where}.with", f"'{other}' has no rows of its own"))
         return ResolvedArm(
@@ -355,7 +360,7 @@ class _Finder:
             expected = "another plain arm, without 'pad'"
             self.faults.append(Fault(where, f"'{pad.like}' {wrong}", expected))
             return None
-        return self.arm(pad.like)
+        return None if pad.like in self.open else self.arm(pad.like)
 
     def _part(self, name: str, where: str) -> ResolvedArm | None:
         """Return a source of a mix: another arm, or a registered dataset that is no arm."""
