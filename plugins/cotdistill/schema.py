@@ -14,6 +14,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    Tag,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -89,7 +90,11 @@ def _fault(shape: type[Shape], place: str, item: dict[str, Any]) -> Fault:
         case "extra_forbidden":
             known = _keys_at(shape, item["loc"][:-1])
             parent = f"{place}:{'.'.join(path[:-1])}" if path[:-1] else place
-            return Fault(parent, f"unknown key '{path[-1]}'", "", did_you_mean(path[-1], known))
+            tag = str(item["loc"][-2]) if len(item["loc"]) > 1 else ""
+            hint = did_you_mean(path[-1], known)
+            other = tag.startswith("<") and hint.startswith("known")  # maybe of another kind of arm
+            beside = f" beside '{tag[1:-1]}'" if other else ""
+            return Fault(parent, f"unknown key '{path[-1]}'{beside}", "", hint)
         case "missing":
             parent = f"{place}:{'.'.join(path[:-1])}" if path[:-1] else place
             return Fault(parent, f"the key '{path[-1]}' is missing")
@@ -97,12 +102,18 @@ def _fault(shape: type[Shape], place: str, item: dict[str, Any]) -> Fault:
             return Fault(where, str(item["ctx"]["error"]))
         case "too_short":
             return Fault(where, "nothing", "at least one entry")
+        case "dict_type" | "model_type":
+            return Fault(where, _shown(item["input"]), "a mapping of keys to values")
+        case "list_type" | "tuple_type":
+            return Fault(where, _shown(item["input"]), "a list")
     message = item["msg"].removeprefix("Input should be ")
     return Fault(where, _shown(item["input"]), message)
 
 
 def _shown(value: object) -> str:
     """Show the beginning of a value; never all of one that aliases have made huge."""
+    if value is None:
+        return "nothing"
     short = reprlib.Repr()
     short.maxstring = short.maxother = 80
     text = short.repr(value)
@@ -112,22 +123,32 @@ def _shown(value: object) -> str:
 def _keys_at(shape: type[Shape], path: tuple[int | str, ...]) -> list[str]:
     """List the keys of the shape that a path through nested shapes leads to."""
     options: list[Any] = [shape]
+    annotations: list[Any] = []
     for part in path:
-        following: list[Any] = []
-        for option in options:
-            if _is_shape(option):
-                if str(part).startswith("<"):
-                    following.append(option)
-                elif part in option.model_fields:
-                    following += _shapes_in(option.model_fields[str(part)].annotation)
-        tag = str(part).strip("<>")
-        named = [option for option in options if _is_shape(option) and option.__name__ == tag]
+        if str(part).startswith("<"):
+            tagged = [shape for one in annotations for shape in _tagged(one, str(part))]
+            options = tagged or options
+            continue
+        found = [
+            field.annotation
+            for option in options
+            for name, field in option.model_fields.items()
+            if part in (name, field.alias)
+        ]
+        annotations = found or annotations
+        following = [shape for one in found for shape in _shapes_in(one)]
+        named = [option for option in options if option.__name__ == str(part)]
         options = named or following or options
-    keys: list[str] = []
-    for option in options:
-        if _is_shape(option):
-            keys += [key for key in option.model_fields if key not in keys]
-    return keys
+    keys = [field.alias or name for one in options for name, field in one.model_fields.items()]
+    return list(dict.fromkeys(keys))
+
+
+def _tagged(annotation: Any, tag: str) -> list[Any]:
+    """Return the shapes that a union knows by a tag."""
+    parts = get_args(annotation)
+    if any(isinstance(part, Tag) and part.tag == tag for part in parts):
+        return _shapes_in(parts[0])
+    return [shape for part in parts for shape in _tagged(part, tag)]
 
 
 def _is_shape(value: object) -> bool:

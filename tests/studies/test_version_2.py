@@ -490,3 +490,41 @@ def test_a_teacher_that_its_own_recipe_trains_is_named(study: Study) -> None:
     study["models"]["m"] = {"run": {"model": "tiny", "arm": "level-1", "recipe": "kd"}}
     study["recipes"]["kd"] = {"extends": "full", "kd": {"teacher": "m"}}
     assert "goes in a circle (models.m -> recipes.kd -> models.m)" in faults_of(study)
+
+
+@pytest.mark.parametrize(
+    ("arm", "line"),
+    [
+        (
+            {"file": "a.jsonl", "answers": "q"},
+            "s.yaml:arms.a: unknown key 'answers' beside 'file'; known: train, factors, missing,",
+        ),
+        (
+            {"answers": "q", "wiht": []},
+            "s.yaml:arms.a: unknown key 'wiht' beside 'answers'; known: train, factors, answers",
+        ),
+        (
+            {"teach": {"questions": "q", "teacher": "t"}, "wiht": []},
+            "s.yaml:arms.a: unknown key 'wiht'; did you mean 'with'?",
+        ),
+        ({"teach": []}, "s.yaml:arms.a.teach: []; expected a mapping of keys to values"),
+        (
+            {"teach": {"questions": "q", "teacher": "t"}, "with": "b"},
+            "s.yaml:arms.a.with: 'b'; expected a list",
+        ),
+    ],
+)
+def test_a_key_that_another_kind_of_arm_has_is_told_from_a_misspelt_one(
+    study: Study, arm: Study, line: str
+) -> None:
+    study["arms"] = {"a": arm}
+    assert line in faults_of(study)
+
+
+def test_a_factor_that_no_arm_has_is_named_where_it_is_asked_for(study: Study) -> None:
+    study["evaluation"]["tasks"] = [{"when": {"levl": 1}, "tasks": ["cot_gsm8k"]}]
+    study["recipes"]["full"]["when"] = {"techer": "x"}
+    faults = faults_of(study).splitlines()
+    wrong = "s.yaml:evaluation.tasks: no arm has the factor 'levl'; did you mean 'level'?"
+    assert wrong in faults
+    assert any(f.startswith("s.yaml:recipes.full.when: no arm has the factor") for f in faults)

@@ -113,7 +113,7 @@ def _grids(
         for binding, factors in cells:
             cell_name = str(_filled(name, binding, place, faults))
             if cell_name in made:
-                remedy = "name all axes in it, as in level-{level}"
+                remedy = "name all axes in it, as in level-{level}, and each value once"
                 wrong = f"several cells are called '{cell_name}'"
                 faults.append(Fault(place, wrong, "", remedy))
                 break
@@ -128,7 +128,7 @@ def _cells(
     grid: Any, where: str, registered: Registered, faults: list[Fault]
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Yield each cell of a grid: what its holes are filled with, and its factors."""
-    if isinstance(grid, list):
+    if isinstance(grid, list) and grid:
         for number, part in enumerate(grid):
             yield from _cells(part, f"{where}.{number}", registered, faults)
         return
