@@ -528,3 +528,62 @@ def test_a_factor_that_no_arm_has_is_named_where_it_is_asked_for(study: Study) -
     wrong = "s.yaml:evaluation.tasks: no arm has the factor 'levl'; did you mean 'level'?"
     assert wrong in faults
     assert any(f.startswith("s.yaml:recipes.full.when: no arm has the factor") for f in faults)
+
+
+def test_a_study_without_training_has_a_plan(
+    study: Study, study_file: WriteStudy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study["students"] = ["Qwen2.5-0.5B-Instruct"]
+    study["arms"] = {"untouched": {"train": "none"}}
+    assert main(["plan", str(study_file(study))]) == 0
+    assert "untouched: asked cot_gsm8k" in capsys.readouterr().out
+
+
+def test_a_study_ends_with_the_judge_s_job(
+    study: Study, study_file: WriteStudy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    urls = ["http://127.0.0.1:8000/v1", "http://127.0.0.1:8001/v1"]
+    study["models"]["j"] = {"endpoint": urls, "model": "Org/Judge", "key_env": "JUDGE_KEY"}
+    study["judge"] = {"model": "j", "audit": 0.2, "max_tokens": 300}
+    folder = tmp_path / "run"
+    generate(str(study_file(study)), folder)
+    jobs = read_declared_jobs(folder)
+    assert jobs is not None
+    (job,) = (job for job in jobs.values() if job.stage == "judge")
+    assert list(job.command) == [
+        "cotdistill", "judge", str(folder / "scores"), "--model", "Org/Judge",
+        "--endpoint", urls[0], "--endpoint", urls[1], "--audit", "0.2", "--prompt", "judge",
+        "--max-tokens", "300", "--key-env", "JUDGE_KEY", "--cache", str(folder / "judge.jsonl"),
+    ]  # fmt: skip
+    assert set(job.needs) == {
+        (each.stage, each.name) for each in jobs.values() if each.stage == "evaluate"
+    }
+    answer = {
+        "doc_id": 0, "doc": {"question": "2 + 2?", "answer": "#### 4"}, "target": "4",
+        "filter": "none", "arguments": {"gen_args_0": {"arg_0": "2 + 2?", "arg_1": {}}},
+        "resps": [["The answer is 5"]], "filtered_resps": ["The answer is 5"],
+    }  # fmt: skip
+    samples = "samples_cot_gsm8k_2026-01-01T00-00-00.000000.jsonl"
+    write_jsonl(folder / "scores" / "one" / samples, [answer])
+    capsys.readouterr()
+    assert main([*job.command[1:], "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith("1 requests to send, 0 already answered")
+
+
+def test_a_sampled_arm_counts_the_requests_of_all_its_question_sets(
+    study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    for name, count in (("one", 3), ("two", 4)):
+        rows = [{"question": f"{number} + {number}?", "answer": "0"} for number in range(count)]
+        write_jsonl(tmp_path / f"{name}.jsonl", rows)
+    study["models"]["t"] = {"endpoint": "http://127.0.0.1:8000/v1", "model": "Org/Model"}
+    study["questions"] = {
+        name: {"file": str(tmp_path / f"{name}.jsonl")} for name in ("one", "two")
+    }
+    study["arms"] = {"a": {"sample": {"questions": ["one", "two"], "model": "t", "samples": 2}}}
+    generate(str(study_file(study)), tmp_path / "run")
+    jobs = read_declared_jobs(tmp_path / "run")
+    assert jobs is not None
+    (job,) = (job for job in jobs.values() if job.stage == "sample")
+    assert job.asks is not None
+    assert job.asks.requests == 14

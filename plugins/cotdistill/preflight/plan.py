@@ -92,8 +92,8 @@ class Plan:
 
     @property
     def seeds(self) -> int:
-        """Runs of one arm: how many random seeds it is trained with."""
-        return len(dict.fromkeys(one.run.seed for one in self.runs))
+        """Runs of one arm: how many random seeds it is trained with; 1 without any training."""
+        return max(len(dict.fromkeys(one.run.seed for one in self.runs)), 1)
 
     @property
     def arms(self) -> int:

@@ -69,7 +69,7 @@ def _taught(files: StudyFiles) -> Iterator[Declared]:
         needs = who.needs
         if asked.rewrite_of:
             needs += asking_needs(study, asked.rewrite_of)
-        yield _job(files, "teach", name, words, who, needs, _asks(study, asked.questions, asked))
+        yield _job(files, "teach", name, words, who, needs, _asks(study, [asked.questions], asked))
 
 
 def _sampled(files: StudyFiles) -> Iterator[Declared]:
@@ -94,7 +94,7 @@ def _sampled(files: StudyFiles) -> Iterator[Declared]:
         if asked.helper is not None:
             helper = _model(files, asked.helper, f"{where}.helper")
             words += helper.as_helper(f"{where}.helper")
-        yield _job(files, "sample", name, words, who, needs, _asks(study, sets[0], asked))
+        yield _job(files, "sample", name, words, who, needs, _asks(study, sets, asked))
 
 
 def _job(
@@ -241,11 +241,12 @@ def _decoding(asked: Decoding) -> list[str]:
     return words
 
 
-def _asks(study: Study, name: str, asked: TeachRequest | SampleRequest) -> Asks:
+def _asks(study: Study, sets: list[str], asked: TeachRequest | SampleRequest) -> Asks:
     """Return how many requests there will be at least, where the number of questions is known."""
     model = getattr(asked, "teacher", None) or getattr(asked, "model", None) or ""
-    count = question_count(study.questions[name])
-    return Asks(str(model), requests=None if count is None else count * asked.samples)
+    counts = [question_count(study.questions[name]) for name in sets]
+    count = sum(count for count in counts if count is not None)
+    return Asks(str(model), requests=None if None in counts else count * asked.samples)
 
 
 def question_count(questions: Questions) -> int | None:
