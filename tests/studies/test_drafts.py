@@ -200,7 +200,9 @@ def test_every_draft_passes_the_check_of_its_bundle(
     assert main(["check", str(bundle)]) == 0
     assert capsys.readouterr() == (
         "",
-        "checked study plain: 2 runs\nchecked 0 students\nchecked 0 registered datasets\n"
+        "checked study plain: 2 runs\n"
+        "checked 2 arms against the test questions of ball (200)\n"
+        "checked 0 students\nchecked 0 registered datasets\n"
         f"checked {len(ROWS) + 1} benchmarks\nchecked 1 templates\n"
         f"checked {len(ROWS)} tasks, groups and tags\nno faults\n",
     )
