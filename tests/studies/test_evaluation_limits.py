@@ -100,3 +100,42 @@ def test_members_of_a_group_count_with_their_budgets(
     gpu_study["evaluation"]["tasks"] = ["cot_math"]
     values = evaluation_file(study_file(gpu_study), tmp_path / "run")
     assert values["model_args"]["max_model_len"] == 4096 + 2048
+
+
+@pytest.mark.parametrize("backend", ["vllm", "local-completions", "local-chat-completions"])
+def test_beam_search_is_refused_before_training_where_the_backend_does_not_do_it(
+    gpu_study: dict[str, Any], study_file: StudyFile, tmp_path: Path, backend: str
+) -> None:
+    gpu_study["evaluation"] = {"tasks": ["cot_csqa_beam", "cot_csqa"], "backend": backend}
+    wrong = (
+        rf"evaluation.tasks: cot_csqa_beam: beam search \(5 beams\), which backend {backend} does"
+    )
+    with pytest.raises(FaultsError, match=wrong):
+        generate(str(study_file(gpu_study)), tmp_path / "run")
+    gpu_study["evaluation"] = {
+        "tasks": ["cot_csqa"],
+        "backend": backend,
+        "generation": {"num_beams": 3},
+    }
+    with pytest.raises(FaultsError, match=r"num_beams: cot_csqa: beam search \(3 beams\)"):
+        generate(str(study_file(gpu_study)), tmp_path / "run")
+
+
+def test_a_study_may_turn_off_the_beams_of_a_task(
+    gpu_study: dict[str, Any], study_file: StudyFile, tmp_path: Path
+) -> None:
+    gpu_study["evaluation"] = {"tasks": ["cot_csqa_beam"], "backend": "hf"}
+    generate(str(study_file(gpu_study)), tmp_path / "beams")
+    gpu_study["evaluation"] |= {"backend": "vllm", "generation": {"num_beams": 1}}
+    generate(str(study_file(gpu_study)), tmp_path / "greedy")
+
+
+@pytest.mark.parametrize("backend", ["hf", "vllm"])
+def test_stop_is_refused_where_the_host_calls_it_until(
+    gpu_study: dict[str, Any], study_file: StudyFile, tmp_path: Path, backend: str
+) -> None:
+    gpu_study["evaluation"] |= {"backend": backend, "generation": {"stop": ["Question:"]}}
+    with pytest.raises(FaultsError, match=r"generation.stop: .* 'stop'; expected 'until'"):
+        generate(str(study_file(gpu_study)), tmp_path / "run")
+    gpu_study["evaluation"]["generation"] = {"until": ["Question:"]}
+    generate(str(study_file(gpu_study)), tmp_path / "run")

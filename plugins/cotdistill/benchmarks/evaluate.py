@@ -23,6 +23,8 @@ from cotdistill.errors import DataError, Fault, FaultsError, MisuseError, UserEr
 from cotdistill.files.bundle import bundle_folders
 from cotdistill.files.locks import free_lock, lock_holder, take_lock
 from cotdistill.files.yamls import read_yaml
+from cotdistill.hosts.lm_eval.decoding import BEAM_SEARCHERS
+from cotdistill.hosts.lm_eval.decoding import beams as beams_of
 from cotdistill.hosts.lm_eval.kept_responses import LOCK, responses_file
 from cotdistill.hosts.lm_eval.run import EvalRequest, run_lm_eval
 from cotdistill.hosts.lm_eval.task_files import (
@@ -36,8 +38,6 @@ JOB = "COTDISTILL_JOB"
 _MANY_UNANSWERED = 0.3
 _MANY_ALIKE = 0.5
 _MANY_UNDECIDED = 0.02
-# vLLM left beam search out of its sampling parameters, and servers ignore or refuse the setting.
-_BEAM_SEARCHERS = ("hf", "hf-auto", "huggingface", "dummy")
 _HOST_ERRORS = (ValueError, AssertionError, OSError, RuntimeError)
 
 
@@ -214,8 +214,8 @@ class Guards:
         if empty:
             tasks = ", ".join(dict.fromkeys(request.task for request in empty))
             raise DataError(Fault(tasks, f"{len(empty)} prompts are empty"))
-        beams = {r.task: r.settings["num_beams"] for r in requests if _beams(r.settings) > 1}
-        if beams and self._model not in _BEAM_SEARCHERS:
+        beams = {r.task: r.settings["num_beams"] for r in requests if beams_of(r.settings) > 1}
+        if beams and self._model not in BEAM_SEARCHERS:
             tasks, most = ", ".join(beams), max(map(int, beams.values()))
             wrong = f"num_beams={most}, which --model {self._model} does not do"
             remedy = "use --model hf, or the task without beams"
@@ -296,11 +296,6 @@ def doubts(task: str, config: Mapping[str, Any], scores: Mapping[str, Any]) -> l
         share = scores["undecided,none"]
         found.append(f"{task}: {share:.0%} of the answers could not be compared with the gold")
     return found
-
-
-def _beams(settings: Mapping[str, Any]) -> int:
-    beams = settings.get("num_beams") or 1
-    return int(beams) if str(beams).isdigit() else 1
 
 
 def _fit_fault(longest: EvalRequest) -> Fault | None:

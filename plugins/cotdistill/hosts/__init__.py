@@ -17,6 +17,7 @@ PUBLIC_MODULES = (
     "llamafactory.snapshot",
     "llamafactory.thinking",
     "llamafactory.trained_with",
+    "lm_eval.decoding",
     "lm_eval.generated",
     "lm_eval.golds",
     "lm_eval.kept_responses",

@@ -1,7 +1,7 @@
-"""Whether an evaluation fits the students: generated tokens, context, attention heads.
+"""Whether an evaluation fits the students and the backend: tokens, attention heads, beams, stops.
 
-lm-eval refuses a budget that leaves no room for the prompt, and vLLM a tensor parallel size that
-does not divide the heads, but both only after the student has been trained.
+lm-eval refuses a budget that leaves no room for the prompt, vLLM a tensor parallel size that does
+not divide the heads, and both a setting that they do not know, but only after the training.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill.errors import Fault
+from cotdistill.hosts.lm_eval.decoding import NO_BEAMS, STOPS_ARE_UNTIL, beams
 from cotdistill.hosts.lm_eval.task_files import file_key, tasks_behind, tasks_that_run_programs
 from cotdistill.studies.learner import Learner
 from cotdistill.studies.study import Study
@@ -62,6 +63,7 @@ def evaluation_faults(
             "your consent",
             "set evaluation.run_programs: true to let them run in the sandbox (docs/programs.md)",
         )
+    yield from _decoding_faults(study, folders, where)
     given = _whole(arguments.get("max_model_len") or arguments.get("max_length"))
     for student in students:
         context = min(filter(None, (student.context, given)), default=None)
@@ -83,6 +85,34 @@ def evaluation_faults(
                 "one of " + ", ".join(map(str, sizes)),
                 "data_parallel_size uses more GPUs with any model",
             )
+
+
+def _decoding_faults(study: Study, folders: list[Path], where: str) -> Iterator[Fault]:
+    """Yield settings that fail in this backend; a study's own win over a task's."""
+    backend, own = study.evaluation.backend, study.evaluation.generation
+    files = tasks_behind(study.evaluation.task_names, folders)
+    written = {task: file_key(path, "generation_kwargs") for task, path in files.items()}
+    asked = {
+        task: {**(settings if isinstance(settings, dict) else {}), **own}
+        for task, settings in written.items()
+    }
+    if backend in STOPS_ARE_UNTIL and "stop" in own:
+        yield Fault(
+            f"{where}.generation.stop",
+            f"lm-eval's backend {backend} does not take 'stop'",
+            "'until', lm-eval's name for the texts that end a response",
+            "write generation: {until: [...]}",
+        )
+    searched = {task: beams(settings) for task, settings in asked.items() if beams(settings) > 1}
+    if backend in NO_BEAMS and (beams(own) > 1 or searched):
+        most = max([beams(own), *searched.values()])
+        yield Fault(
+            f"{where}.generation.num_beams" if "num_beams" in own else f"{where}.tasks",
+            f"{', '.join(searched) or 'num_beams'}: beam search ({most} beams), which backend "
+            f"{backend} does not do",
+            "greedy decoding, or sampling",
+            "set evaluation.backend: hf, or take the task without beams",
+        )
 
 
 def _budget_of(generation: Any) -> int | None:
