@@ -76,6 +76,17 @@ def test_a_stated_answer_is_rewritten_only_if_it_means_the_gold(
     assert ledger.notes["concludes_otherwise"] == 1
 
 
+def test_the_gold_of_a_registered_file_comes_from_the_answer_only_file_next_to_it(
+    built: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    row = {"instruction": "Add 1 to 30.", "output": "One more than 30. The answer is 31.0"}
+    golds = {"instruction": "Add 1 to 30.", "output": "31"}
+    for name, rows in (("SVAMP_ChatGPT_level1_ranked", [row]), ("SVAMP_only_ans", [golds])):
+        (tmp_path / f"{name}.json").write_text(json.dumps(rows), encoding="utf-8")
+    arm = {"file": "SVAMP_ChatGPT_level1_ranked.json", "target": {"answer": "gold"}}
+    assert built({"a": arm}, "a") == ["One more than 30. The answer is 31"]
+
+
 def test_rows_without_a_gold_are_named_or_dropped_and_counted(
     built: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,9 +12,9 @@ from cotdistill.arms.asking import asked_row, without_dev
 from cotdistill.arms.rows import Tally, inputs_of, source_traces, trace_of_training_row
 from cotdistill.arms.shaping import with_padding, with_targets
 from cotdistill.corpus.filtering.settings import Filters
-from cotdistill.corpus.records.gold_files import read_golds
 from cotdistill.corpus.records.row_reader import field_lines
 from cotdistill.corpus.records.shape import SourceInfo
+from cotdistill.corpus.records.sources import golds_of
 from cotdistill.corpus.records.trace import Trace, training_row
 from cotdistill.corpus.records.trace_row import trace_of, trace_row
 from cotdistill.errors import DataError, Fault, StudyError, did_you_mean
@@ -93,7 +93,7 @@ def located(arm: ResolvedArm, folder: Path) -> ResolvedArm:
 
 def _with_golds(source: Source, golds: Sequence[Path]) -> Source:
     """Return a source that knows the reference answers of some files."""
-    known = {key: gold for path in golds for key, gold in read_golds(path, "words").items()}
+    known = golds_of(golds)
     return replace(source, info=replace(source.info, golds=known)) if known else source
 
 

@@ -75,7 +75,7 @@ def find_sources(paths: Sequence[Path], golds: Sequence[Path] = ()) -> list[Sour
         raise DataError(Fault(str(paths[0]), "no .json, .jsonl or .parquet file in it"))
     registered = _registered_by_file()
     sources = [_with_kind(source) for path in files for source in _known(path, registered)]
-    given = {key: gold for path in golds for key, gold in read_golds(path, "words").items()}
+    given = golds_of(golds)
     return [_with_golds(source, registered, given) for source in sources]
 
 
@@ -152,6 +152,30 @@ def _with_golds(
 def neighbouring_gold_files(path: Path) -> list[Path]:
     """Return the answer-only and human files that a registered file's golds come from."""
     return list(dict.fromkeys(file for file, _ in _gold_files(path, _registered_by_file())))
+
+
+def golds_of(paths: Sequence[Path]) -> dict[str, str]:
+    """Return the reference answers of several files by question, the last word last.
+
+    Human files first, then answer-only ones, both by what their outputs state, as their columns
+    name no answer; then files of one's own.
+
+    Raises:
+        DataError: a file that is not registered lacks a question or an answer.
+    """
+    registered = _registered_by_file()
+    human: dict[str, str] = {}
+    answer_only: dict[str, str] = {}
+    own: dict[str, str] = {}
+    for path in paths:
+        cells = [one.about.cell for one in registered.get(path.name, []) if one.about.cell]
+        if any(cell.format == "answer-only" for cell in cells):
+            answer_only |= _golds_in(path)
+        elif any(cell.teacher == "human" for cell in cells):
+            human |= _golds_in(path)
+        else:
+            own |= read_golds(path, "words")
+    return human | answer_only | own
 
 
 def _gold_files(
