@@ -88,7 +88,8 @@ def _fault(shape: type[Shape], place: str, item: dict[str, Any]) -> Fault:
     where = f"{place}:{'.'.join(path)}" if path else place
     match item["type"]:
         case "extra_forbidden":
-            known = _keys_at(shape, item["loc"][:-1])
+            # Another form that the value might have had may know the key; this one does not.
+            known = [key for key in _keys_at(shape, item["loc"][:-1]) if key != path[-1]]
             parent = f"{place}:{'.'.join(path[:-1])}" if path[:-1] else place
             tag = str(item["loc"][-2]) if len(item["loc"]) > 1 else ""
             hint = did_you_mean(path[-1], known)

@@ -608,3 +608,14 @@ def test_a_file_name_that_is_not_utf_8_is_filtered(tmp_path: Path) -> None:
     ledger = filter_traces([path], Filters(), tmp_path / "kept.jsonl")
     assert ledger.counts["kept"] == 1
     assert read_ledger(tmp_path / "kept.jsonl") == ledger
+
+
+def test_lint_speaks_of_one_row_in_the_singular(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = '{"instruction": "What is 1 plus 1?", "output": "2"}\n'
+    (tmp_path / "one.jsonl").write_text(row, encoding="utf-8")
+    assert main(["lint", str(tmp_path / "one.jsonl")]) == 1
+    shown = capsys.readouterr()
+    assert shown.out.startswith("no_answer_marker: 1 row (")
+    assert "1 row has no reference answer and was not graded\n" in shown.err

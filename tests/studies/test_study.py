@@ -20,6 +20,14 @@ def faults_of(study: object) -> list[str]:
     return [str(fault) for fault in caught.value.faults]
 
 
+def test_an_unknown_key_is_never_said_to_mean_itself(small_study: dict[str, Any]) -> None:
+    """A randomly initialised model knows no `template`; a model of the hub does."""
+    small_study["students"][0]["template"] = "qwen"
+    (fault,) = faults_of(small_study)
+    assert "unknown key 'template'; " in fault
+    assert "did you mean 'template'" not in fault
+
+
 def test_a_small_study_is_read(small_study: dict[str, Any]) -> None:
     study = read_study(small_study, "s.yaml")
     assert study.trained_arms() == ["answer-only", "fine"]

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from cotdistill.cli.tables import say, talk
+from cotdistill.tables import counted
 
 
 def check(
@@ -47,7 +48,7 @@ def check(
         return
     for report in found.rows:
         sys.stdout.write(
-            f"{report.run}: {report.rows:,} rows, {report.tokens:,} tokens, "
+            f"{report.run}: {counted(report.rows, 'row')}, {counted(report.tokens, 'token')}, "
             f"{report.trained_tokens:,} trained on, longest {report.longest:,} "
             f"(cutoff_len {report.cutoff_len:,})\n"
         )

@@ -21,7 +21,7 @@ from cotdistill.cli.options import (
 )
 from cotdistill.cli.tables import say, show_table
 from cotdistill.errors import MisuseError
-from cotdistill.tables import Table, printable
+from cotdistill.tables import Table, counted, printable
 
 
 def import_traces(
@@ -99,7 +99,7 @@ def lint(
     else:
         for rule in report.rules:
             fix = "; filter --fix fixes it" if rule.fixable else ""
-            sys.stdout.write(f"{rule.rule}: {rule.rows} rows ({rule.about}{fix})\n")
+            sys.stdout.write(f"{rule.rule}: {counted(rule.rows, 'row')} ({rule.about}{fix})\n")
             for where in rule.where:
                 say(f"    rows of {where}")
             for example in rule.examples:
@@ -109,7 +109,9 @@ def lint(
         sys.stderr.write(f"{line}\n")
     if report.without_gold:
         sys.stderr.write(
-            f"{report.without_gold} rows have no reference answer and were not graded\n"
+            "1 row has no reference answer and was not graded\n"
+            if report.without_gold == 1
+            else f"{report.without_gold:,} rows have no reference answer and were not graded\n"
         )
     if report.not_prepared:
         names = ", ".join(report.not_prepared)

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from cotdistill.cli.tables import show_table, talk
+from cotdistill.tables import counted
 
 _LINE_EVERY = 10.0  # seconds between lines of progress where no terminal listens
 
@@ -82,7 +83,7 @@ def grade(options: GradeOptions) -> None:
             advance=advance,
         )
     show_table(counts.table)
-    talk(f"wrote {counts.rows} rows: {counts.written}")
+    talk(f"wrote {counted(counts.rows, 'row')}: {counts.written}")
 
 
 @contextlib.contextmanager

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from cotdistill.tables import counted
+
 
 def prepare(
     name: Annotated[str, typer.Argument(help="benchmark; see cotdistill list benchmarks")],
@@ -35,6 +37,10 @@ def prepare(
     from cotdistill.benchmarks.prepare import prepare as prepare_benchmark
 
     for done in prepare_benchmark(name, source, split, any_size=any_size):
-        sys.stdout.write(f"{done.dataset} {done.split}: {done.rows} questions in {done.path}\n")
+        sys.stdout.write(
+            f"{done.dataset} {done.split}: {counted(done.rows, 'question')} in {done.path}\n"
+        )
         for reason, count in done.dropped.items():
-            sys.stderr.write(f"{done.dataset} {done.split}: {count} rows dropped: {reason}\n")
+            sys.stderr.write(
+                f"{done.dataset} {done.split}: {counted(count, 'row')} dropped: {reason}\n"
+            )

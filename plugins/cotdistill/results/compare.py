@@ -27,7 +27,7 @@ from cotdistill.results.run_settings import unequal_settings
 from cotdistill.results.verdict_files import VerdictSource
 from cotdistill.runfolder.manifest import MANIFEST, read_manifest
 from cotdistill.stats.run_variance import Stratum
-from cotdistill.tables import Table
+from cotdistill.tables import Table, counted
 
 _TITLE = 100
 
@@ -332,7 +332,10 @@ def _compare_task(
     missing = len(set().union(*values)) - len(shared)
     if missing:
         whom = "one of the two" if len(tables) == 2 else "some of the runs"
-        warnings.append(f"{task}: {missing} questions are in only {whom} and left out")
+        verb = "is" if missing == 1 else "are"
+        warnings.append(
+            f"{task}: {counted(missing, 'question')} {verb} in only {whom} and left out"
+        )
     repeated = repeated_contents([table.scores.values for table in tables])
     asked = [by_name(table.asked, repeated) for table in tables]
     other = sum(len({one[name].prompt_hash for one in asked}) > 1 for name in shared)
