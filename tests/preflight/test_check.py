@@ -98,7 +98,7 @@ def test_rows_are_seen_as_llamafactory_trains_on_them(
     faults = [str(fault) for fault in checked.faults]
     assert len(faults) == 2  # and none about prompts: evaluation uses the training prompt
     assert "evaluation prompts against training prompts, byte for byte" in checked.looked_at
-    (note,) = (note for note in checked.notes if "not compared" not in note)
+    (note,) = (n for n in checked.notes if not n.startswith(("not compared", "declared: ")))
     assert note.startswith("cot_gsm8k adds the instruction 'Work it out step by step")
     assert faults[0].startswith(
         "tiny--fine--short--s42: 40 of 40 rows lose the end of the response, including the "
