@@ -94,8 +94,8 @@ def _fault(shape: type[Shape], place: str, item: dict[str, Any]) -> Fault:
             tag = str(item["loc"][-2]) if len(item["loc"]) > 1 else ""
             hint = did_you_mean(path[-1], known)
             other = tag.startswith("<") and hint.startswith("known")  # maybe of another kind of arm
-            beside = f" beside '{tag[1:-1]}'" if other else ""
-            return Fault(parent, f"unknown key '{path[-1]}'{beside}", "", hint)
+            next_to = f" next to '{tag[1:-1]}'" if other else ""
+            return Fault(parent, f"unknown key '{path[-1]}'{next_to}", "", hint)
         case "missing":
             parent = f"{place}:{'.'.join(path[:-1])}" if path[:-1] else place
             return Fault(parent, f"the key '{path[-1]}' is missing")

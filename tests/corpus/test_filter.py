@@ -336,7 +336,7 @@ def test_the_command_line_says_what_it_did(
 ) -> None:
     out = tmp_path / "kept.jsonl"
     assert main(["lint", str(corpus), "--workers", "1"]) == 1
-    assert "wrong_answer: 1 rows" in capsys.readouterr().out
+    assert "wrong_answer: 1 row " in capsys.readouterr().out
     assert main(["filter", str(corpus), "-o", str(out), "--workers", "1"]) == 0
     assert "near_duplicate" in capsys.readouterr().out
     assert main(["lint", str(out), "--workers", "1"]) == 0

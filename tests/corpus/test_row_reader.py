@@ -233,7 +233,7 @@ def test_lint_names_the_fields_that_are_not_read(
     path = write_jsonl(tmp_path / "pens.jsonl", rows)
     assert main(["lint", str(path), "--no-near"]) == 1
     written = capsys.readouterr()
-    assert "not_a_target: 1 rows" in written.out
+    assert "not_a_target: 1 row " in written.out
     assert "'weight' is 0: not to be trained on" in written.out
     assert f"{path}: not read: rating (1 row)\n" in written.err
     main(["lint", str(path), "--no-near", "--json"])

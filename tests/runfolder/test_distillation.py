@@ -140,7 +140,10 @@ def test_signals_are_a_teacher_too(
         ({"teacher": "mentor"}, "'mentor' has no weights to load here (scratch)"),
         ({"teacher": "served"}, "'served' has no weights to load here (endpoint)"),
         ({"teacher": "elsewhere"}, "'elsewhere' is a run that the study does not have"),
-        ({"teacher": "itself"}, "'itself' is trained with this recipe, and so by itself"),
+        (
+            {"teacher": "itself"},
+            "models.itself: goes in a circle (models.itself -> recipes.kd -> models.itself)",
+        ),
         ({"teacher": "the-mentor", "weight": 0}, "weight 0 with a teacher would train without it"),
         ({"teacher": "the-mentor", "beta": 0.2}, "beta has no effect with divergence forward_kl"),
         ({"teacher": "the-mentor", "temperature": 0}, "temperature: 0; expected greater than 0"),

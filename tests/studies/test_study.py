@@ -24,7 +24,7 @@ def test_an_unknown_key_is_never_said_to_mean_itself(small_study: dict[str, Any]
     """A randomly initialised model knows no `template`; a model of the hub does."""
     small_study["students"][0]["template"] = "qwen"
     (fault,) = faults_of(small_study)
-    assert "unknown key 'template'; " in fault
+    assert "unknown key 'template' next to 'scratch'; " in fault
     assert "did you mean 'template'" not in fault
 
 

@@ -497,11 +497,11 @@ def test_a_teacher_that_its_own_recipe_trains_is_named(study: Study) -> None:
     [
         (
             {"file": "a.jsonl", "answers": "q"},
-            "s.yaml:arms.a: unknown key 'answers' beside 'file'; known: train, factors, missing,",
+            "s.yaml:arms.a: unknown key 'answers' next to 'file'; known: train, factors, missing,",
         ),
         (
             {"answers": "q", "wiht": []},
-            "s.yaml:arms.a: unknown key 'wiht' beside 'answers'; known: train, factors, answers",
+            "s.yaml:arms.a: unknown key 'wiht' next to 'answers'; known: train, factors, answers",
         ),
         (
             {"teach": {"questions": "q", "teacher": "t"}, "wiht": []},

@@ -71,9 +71,6 @@ def distillation_faults(resolved: Resolved, place: str) -> Iterator[Fault]:
                     wrong = f"'{teacher}' is a run that the study does not have"
                     remedy = "name its model under students:, and let a recipe train it on its arm"
                     yield Fault(where, wrong, f"a run of {reference.model}", remedy)
-                elif run.recipe == name:
-                    wrong = f"'{teacher}' is trained with this recipe, and so by itself"
-                    yield Fault(where, wrong, "a run of another recipe")
             case other:
                 kind = type(other).__name__.removesuffix("Model").lower()
                 remedy = "for a server: `cotdistill capture`, and teacher: {signals: DIR}"
