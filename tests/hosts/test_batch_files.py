@@ -166,7 +166,7 @@ def test_anthropics_replies_keep_thoughts_cached_tokens_and_refusals(tmp_path: P
     usage = {"input_tokens": 10, "cache_read_input_tokens": 90, "output_tokens": 12}
 
     def message(reason: str, **given: Any) -> dict[str, Any]:
-        base = {"model": "claude", "content": content, "stop_reason": reason, "usage": usage}
+        base = {"model": "m", "content": content, "stop_reason": reason, "usage": usage}
         return {"type": "succeeded", "message": base | given}
 
     results = [
