@@ -15,10 +15,17 @@ CODE = (
 )
 
 
-def on_terminal(columns: int) -> str:
+WORDS = (
+    "from cotdistill.cli.tables import show_table; from cotdistill.tables import Table; "
+    "show_table(Table(('template', 'about'), (('train/lora.yaml', 'LoRA fine-tuning of a student '"
+    " 'with adapters in every linear layer, merged afterwards'),), ()))"
+)
+
+
+def on_terminal(columns: int, code: str = CODE) -> str:
     ours, theirs = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
-    done = subprocess.Popen([sys.executable, "-c", CODE], stdout=theirs, env=environment)
+    done = subprocess.Popen([sys.executable, "-c", code], stdout=theirs, env=environment)
     os.close(theirs)
     output = b""
     try:
@@ -39,6 +46,14 @@ def test_a_narrow_terminal_gets_a_second_table_instead_of_cut_cells() -> None:
         assert "a [note]" in text
     assert wide.count("cot_puzzles_ball") == 2
     assert narrow.count("cot_puzzles_ball") == 4
+
+
+def test_long_words_in_the_last_column_go_on_below_it() -> None:
+    lines = on_terminal(50, WORDS).splitlines()
+    assert max(map(len, lines)) <= 50 + len("\x1b[2m\x1b[0m")
+    assert " ".join(" ".join(lines).split()).endswith(
+        "LoRA fine-tuning of a student with adapters in every linear layer, merged afterwards"
+    )
 
 
 def test_every_column_is_shown_once() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,8 @@ def show_table(table: Table) -> None:
     """Print a table on stdout: drawn on a terminal, aligned lines in a pipe.
 
     No cell is ever cut: on a terminal, columns that do not fit follow in a second table, with the
-    columns that name the row repeated. Control and bidi characters are shown as escapes.
+    columns that name the row repeated, and a last column of words is wrapped. Control and bidi
+    characters are shown as escapes.
     """
     table = _printable(table)
     widths = _widths(table)
@@ -30,11 +32,20 @@ def show_table(table: Table) -> None:
     from rich.console import Console
 
     console = Console()
-    for number, places in enumerate(pieces(widths, _names(table), console.width)):
+    names = _names(table)
+    while names > 1 and sum(widths[:names]) > console.width * 2 // 3:
+        names -= 1  # else hardly anything fits next to them
+    for number, places in enumerate(pieces(widths, names, console.width)):
         if number:
             console.print()
         head, *lines = _lines(table, widths, places)
-        shown = [(head, "bold"), ("─" * len(head.rstrip()), "dim"), *((one, "") for one in lines)]
+        before_last = sum(widths[place] + _GAP for place in places[:-1])
+        lines = [part for line in lines for part in _wrapped(line, before_last, console.width)]
+        shown = [
+            (head, "bold"),
+            ("─" * min(len(head), console.width), "dim"),
+            *((one, "") for one in lines),
+        ]
         for line, style in shown:
             console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
     for note in table.notes:
@@ -99,6 +110,23 @@ def _lines(table: Table, widths: list[int], places: list[int]) -> list[str]:
         .rstrip()
         for row in (table.columns, *table.rows)
     ]
+
+
+def _wrapped(line: str, before_last: int, room: int) -> list[str]:
+    """Return a line whose last cell goes on below itself where the line is too long.
+
+    Words are never broken: a long name can still be copied.
+
+    >>> _wrapped("lora  merges the adapter into its base", 6, 24)
+    ['lora  merges the adapter', '      into its base']
+    """
+    cell = line[before_last:]
+    if len(line) <= room or room - before_last < len("a few words"):
+        return [line]
+    first, *others = textwrap.wrap(
+        cell, room - before_last, break_long_words=False, break_on_hyphens=False
+    ) or [cell]
+    return [line[:before_last] + first, *(" " * before_last + other for other in others)]
 
 
 def pieces(widths: list[int], names: int, room: int) -> list[list[int]]:
