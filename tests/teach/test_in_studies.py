@@ -192,7 +192,7 @@ def test_a_trained_run_is_sampled_once_it_is_trained(tmp_path: Path) -> None:
         ({"teach": {"questions": "pans", "teacher": "teacher"}}, "no question set 'pans'"),
         ({"teach": {"questions": "pens", "teacher": "tiny"}}, "'tiny' cannot be asked"),
         ({"teach": {"questions": "pens", "teacher": "teacher", "level": 7}}, "level"),
-        ({"sample": {"questions": "pens"}}, "no 'model' to sample"),
+        ({"sample": {"questions": "pens"}}, "the key 'model' is missing"),
         ({"sample": {"questions": "pens", "model": "teacher"}, "with": ["x"]}, "is this arm"),
     ],
 )
