@@ -104,14 +104,29 @@ def test_shares_follow_the_speeds_of_servers() -> None:
 
 
 def test_a_server_that_comes_back_is_asked_again() -> None:
+    down = threading.Event()
+    failures: list[str | None] = []
+    lines: list[str] = []
+
+    def say(line: str) -> None:
+        lines.append(line)
+        down.set()
+
+    def requests(other: SlowServer) -> Iterator[Request]:
+        for number in range(100_000):
+            if other.answered:
+                return
+            yield Request("m", ({"role": "user", "content": str(number)},))
+
     with slow_server(echo, latency=0.01) as good, slow_server(echo) as other:
-        other.decide = lambda body: echo(body) if len(other.bodies) > 12 else 500
-        how = {"attempts": 2, "concurrency": 2, "revived_after": 0.2}
-        replies, lines = asked(good, other, count=600, **how)
-    assert len(replies) == 600
-    assert not any(reply.failure for reply in replies.values())
-    assert "the other servers are asked instead" in lines[0]
+        other.decide = lambda body: echo(body) if down.is_set() else 500
+        endpoint = Endpoint(
+            (good.url, other.url), first_wait=0.01, attempts=2, concurrency=2, revived_after=0.2
+        )
+        ask_all(endpoint, requests(other), lambda _, reply: failures.append(reply.failure), say)
     assert other.answered > 0
+    assert not any(failures)
+    assert "the other servers are asked instead" in lines[0]
 
 
 @pytest.mark.parametrize(
