@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cotdistill.catalogue.lookup import student_called
 from cotdistill.catalogue.student import Student as CatalogueStudent
@@ -20,6 +22,11 @@ from cotdistill.studies.declared_model import (
     ScratchModel,
 )
 from cotdistill.studies.prompt import Prompt
+
+_ENCODER_DECODER = re.compile(
+    r"(^|[-_])(m|by|code|long-?)?(t5|bart)([-_.]|gemma|p-|$)", re.IGNORECASE
+)
+"""Names of hub models that are encoder-decoders, such as google/flan-t5-small."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,16 @@ class Learner:
     revision: str | None = None  # of a model on a hub; None: what the hub serves then
     parameters: float | None = None  # where known
     endpoint: EndpointModel | None = None  # a model that is only asked, never trained
+
+    @property
+    def is_encoder_decoder(self) -> bool:
+        """Whether it is a T5, BART or the like, by its own files or, on a hub, by its name."""
+        if self.scratch or self.endpoint or self.model is None:
+            return False
+        config = _config_of_folder(Path(self.model))
+        if config is not None:
+            return config.get("is_encoder_decoder") is True
+        return bool(_ENCODER_DECODER.search(self.model.rpartition("/")[2]))
 
     @property
     def is_on_hub(self) -> bool:
@@ -184,12 +201,16 @@ def named_models(students: Sequence[Learner], models: Mapping[str, Model]) -> di
 
 def _shape_of_folder(folder: Path) -> tuple[int | None, int | None]:
     """Return the context and the attention heads that a local model's `config.json` states."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except NOT_JSON:
-        return None, None  # a hub id, or a folder that the hosts will complain about
-    if not isinstance(config, dict):
-        return None, None
+    config = _config_of_folder(folder) or {}
     values = (config.get("max_position_embeddings"), config.get("num_attention_heads"))
     context, heads = (value if isinstance(value, int) else None for value in values)
     return context, heads
+
+
+def _config_of_folder(folder: Path) -> dict[str, Any] | None:
+    """Return a local model's configuration; None of a hub id, or a folder the hosts will refuse."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except NOT_JSON:
+        return None
+    return config if isinstance(config, dict) else None

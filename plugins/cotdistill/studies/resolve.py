@@ -280,6 +280,8 @@ def _recipe_faults(study: Study, place: str, learners: list[Learner]) -> Iterato
         yield from _batch_faults(recipe, study, where)
     for learner in learners:
         if any(_trains(recipe, learner) for recipe in study.recipes.values()):
+            if learner.is_encoder_decoder and study.trained_arms():
+                yield _encoder_decoder_fault(learner, place)
             continue
         if learner.parameters is None and any(
             is_size(pattern) for r in study.recipes.values() for pattern in r.students or ()
@@ -289,6 +291,18 @@ def _recipe_faults(study: Study, place: str, learners: list[Learner]) -> Iterato
             continue
         remedy = "add it to the 'students' of a recipe"
         yield Fault(f"{place}:recipes", f"no recipe trains '{learner.name}'", "", remedy)
+
+
+def _encoder_decoder_fault(learner: Learner, place: str) -> Fault:
+    wrong = (
+        f"'{learner.name}' ({learner.model}) is an encoder-decoder, as T5 is, and needs training "
+        "files with stage: seq2seq, which this version does not have in a study"
+    )
+    remedy = (
+        "LLaMA-Factory would train it on wrong inputs without an error; write its training file "
+        "by hand for `cotdistill train` (docs/distill.md)"
+    )
+    return Fault(f"{place}:students", wrong, "a decoder-only model", remedy)
 
 
 def _template_fault(where: str, key: str, name: str, pattern: str) -> Iterator[Fault]:
