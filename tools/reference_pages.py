@@ -30,7 +30,7 @@ INTRODUCTIONS = {
     "OpenBookQA, Mentor-KD's teacher and mentor chains, GSI's rationales and programs, MiCoTA's.",
     "benchmarks": "Test sets that `cotdistill prepare NAME` downloads or reads from a file, with "
     "the number of questions per split.",
-    "tasks": "lm-eval tasks and groups, for `--tasks`; see [tasks.md](../tasks.md).",
+    "tasks": "lm-eval tasks and groups, for `--tasks`; see [tasks.md](../how-to/tasks.md).",
     "templates": "Files that run folders are generated from.",
 }
 
@@ -54,6 +54,16 @@ def rules_page() -> str:
     return _page("Rules", about, table)
 
 
+def decisions_page() -> str:
+    """Return the list of design decisions: number, title and what the choice was made for."""
+    rows = []
+    for path in sorted((FOLDER.parent / "decisions").glob("[0-9]*.md")):
+        number, _, title = path.read_text(encoding="utf-8").splitlines()[0][2:].partition(" ")
+        rows.append((f"[{number}](../decisions/{path.name})", title))
+    about = "Why things are as they are: one page for each choice, with its context and its cost."
+    return _page("Decisions", about, markdown_of(Table(("number", "decision"), tuple(rows))))
+
+
 def table_page(name: str) -> str:
     """Return the page of one table of `cotdistill list`, without what differs between machines."""
     table = TABLES[name]()
@@ -70,7 +80,8 @@ def table_page(name: str) -> str:
 def pages() -> dict[str, str]:
     """Return every page by its file name."""
     tables = {f"{name}.md": table_page(name) for name in INTRODUCTIONS}
-    return {"verbs.md": verbs_page(), "rules.md": rules_page(), **tables}
+    ours = {"verbs.md": verbs_page(), "rules.md": rules_page(), "decisions.md": decisions_page()}
+    return {**ours, **tables}
 
 
 def _page(title: str, about: str, body: str) -> str:
@@ -96,7 +107,7 @@ def write(check: bool) -> int:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
     for path in sorted(FOLDER.glob("*.md")):
-        if path.name not in pages():
+        if path.name not in pages() and path.read_text(encoding="utf-8").startswith(HEADER):
             stale.append(path.name)
             if not check:
                 path.unlink()

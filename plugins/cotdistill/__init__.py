@@ -7,7 +7,7 @@ The public functions, each loaded when it is first used:
     compare                                  paired tests between runs
     grade, grade_many, extract, equivalent   the grader
 
-They stay as they are (docs/api.md). Other modules are inner ones and may move, but for
+They stay as they are (docs/reference/api.md). Other modules are inner ones and may move, but for
 `cotdistill.snakefile` and `cotdistill.task_hooks`, which generated files and task files name.
 """
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cotdistill.grading.extract.extract import Extraction, extract
     from cotdistill.grading.grade import Grade, grade
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Equivalence",

@@ -16,7 +16,7 @@ from cotdistill.errors import UserError
 from run_folder import add_run, add_scores, add_training, write_study
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "api.md"
+PAGE = ROOT / "docs" / "reference" / "api.md"
 
 # What users' programs call. A parameter may be added at the end with a default; nothing else.
 PARAMETERS = {

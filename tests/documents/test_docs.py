@@ -17,7 +17,6 @@ from cotdistill.preflight.check import check
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
 DECISIONS = [page for page in PAGES if page.startswith("docs/decisions/")]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -36,9 +35,15 @@ def test_repository_paths_exist(page: str) -> None:
         assert (ROOT / path).exists(), path
 
 
-def test_every_page_can_be_reached_from_the_readme() -> None:
-    for page in PAGES:
-        assert page in README or page in DECISIONS, page
+def test_every_page_is_in_the_menu_of_the_site_once() -> None:
+    """Decisions are listed on a generated page, which has a place in the menu."""
+    menu = re.findall(
+        r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert sorted(f"docs/{page}" for page in menu) == sorted(set(PAGES) - set(DECISIONS))
+    listed = (ROOT / "docs/reference/decisions.md").read_text(encoding="utf-8")
+    for page in DECISIONS:
+        assert f"(../decisions/{Path(page).name})" in listed
 
 
 @pytest.mark.parametrize("page", DECISIONS)
@@ -64,7 +69,7 @@ def test_the_example_study_has_no_fault(tmp_path: Path, monkeypatch: pytest.Monk
     conda.parent.mkdir()
     conda.touch(mode=0o755)
     monkeypatch.setenv("PATH", f"{conda.parent}{os.pathsep}{os.environ['PATH']}")
-    text = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / "study-files.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     assert yaml.safe_load(example)["name"] == "mine"
     (tmp_path / "mine.yaml").write_text(example)

@@ -69,7 +69,7 @@ def evaluate(arguments: Sequence[str]) -> None:
         if flag not in arguments and not config:
             raise MisuseError(
                 f"{', '.join(running)}: the responses are programs, which the task executes in a "
-                f"sandbox; add {flag} to allow it (docs/programs.md)"
+                f"sandbox; add {flag} to allow it (docs/how-to/programs.md)"
             )
     guards = Guards()
     started = time.time()

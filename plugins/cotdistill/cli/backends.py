@@ -98,7 +98,7 @@ class Backend:
         if sum(way is not None for way in ways) != 1:
             raise MisuseError(
                 f"cotdistill {self.verb}: name who answers, with either {self.prefix}endpoint URL "
-                f"or {self.prefix}vllm SETTINGS (or transformers; docs/backends.md)"
+                f"or {self.prefix}vllm SETTINGS (or transformers; docs/how-to/backends.md)"
             )
         if self.batch_folder is not None and any(batches):
             return self._batch(self.batch_folder)

@@ -80,7 +80,7 @@ def _student_faults(student: Any, place: str) -> list[Fault]:
         wrong = f"{student.model_name_or_path} is an encoder-decoder"
         remedy = (
             "LLaMA-Factory would train it with the answer in the encoder's input, and finish "
-            "without an error; see docs/distill.md for T5"
+            "without an error; see docs/how-to/distill.md for T5"
         )
         return [Fault(where, wrong, "a causal language model", remedy)]
     return []

@@ -20,7 +20,7 @@ from cotdistill.tables import Table, counted
 
 _COSTS = ("rows", "tokens", "steps", "hours", "memory", "disk", "disk_in_training", "fitting")
 RUN_SDS = (0.5, 1.0, 2.0)
-"""Points from run to run where nothing is declared; thin evidence, see docs/results.md."""
+"""Points from run to run where nothing is declared; thin evidence, see docs/how-to/results.md."""
 
 
 def cost_table(made: Plan) -> Table:

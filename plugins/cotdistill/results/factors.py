@@ -5,7 +5,7 @@ compared within blocks: arms that are equal in everything else. Only blocks that
 values count, so that no value is averaged over easier company; what is left out is said. Tasks and
 recipes are never averaged over.
 
-Docs: docs/results.md, "By factor"; the test is `stats.contrasts`, h = the sum of c²/S.
+Docs: docs/how-to/results.md, "By factor"; the test is `stats.contrasts`, h = the sum of c²/S.
 """
 
 from __future__ import annotations

@@ -61,7 +61,8 @@ def evaluation_faults(
             f"{where}.tasks",
             f"{', '.join(running)}: the responses are programs, which the task executes",
             "your consent",
-            "set evaluation.run_programs: true to let them run in the sandbox (docs/programs.md)",
+            "set evaluation.run_programs: true to let them run in the sandbox "
+            "(docs/how-to/programs.md)",
         )
     yield from _decoding_faults(study, folders, where)
     given = _whole(arguments.get("max_model_len") or arguments.get("max_length"))

@@ -40,7 +40,7 @@ _SHARED: dict[str, dict[str, tuple[str, Any]]] = {
         "finish_reasons": ("only generations that ended so", ["stop"]),
         "duplicates": ("which copies are dropped", ["exact", "normalised"]),
         "duplicates_within": ("among all rows, or those of one source", "source"),
-        "drop": ("defects by which rows are dropped; docs/corpus.md lists them", ["loop"]),
+        "drop": ("defects by which rows are dropped; docs/how-to/corpus.md lists them", ["loop"]),
         "against": ("benchmarks or files whose questions are dropped", ["svamp"]),
         "overlap": ("what counts as the same question", ["same_question"]),
         "paired": ("a question stays only where every source has a kept trace", True),

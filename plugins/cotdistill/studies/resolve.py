@@ -300,7 +300,7 @@ def _encoder_decoder_fault(learner: Learner, place: str) -> Fault:
     )
     remedy = (
         "LLaMA-Factory would train it on wrong inputs without an error; write its training file "
-        "by hand for `cotdistill train` (docs/distill.md)"
+        "by hand for `cotdistill train` (docs/how-to/distill.md)"
     )
     return Fault(f"{place}:students", wrong, "a decoder-only model", remedy)
 

@@ -96,7 +96,7 @@ def working_mode(
         Fault(
             f"model '{decoding.model}'",
             f"{wrong} ({'; '.join(tried)})",
-            "one of the ways in docs/teach.md",
+            "one of the ways in docs/how-to/teach.md",
             "use another strategy or server, or name a way with --prefix-mode",
         )
     )

@@ -3,7 +3,7 @@
 For each trained token a shard holds the ids of the k likeliest tokens, ascending and as
 differences; their log probabilities in steps of 1/12 nat, one byte each; the log of the mass
 outside them and the trained token's own log probability as 16-bit floats; and for each temperature
-but 1 the log of the sum of p ** (1/T) over the whole vocabulary (docs/distill.md says why).
+but 1 the log of the sum of p ** (1/T) over the whole vocabulary (docs/how-to/distill.md says why).
 """
 
 from __future__ import annotations

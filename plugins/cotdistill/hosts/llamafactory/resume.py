@@ -90,7 +90,7 @@ def _between_epochs(epoch: float) -> bool:
 
     Inside the first epoch and at the end of any it does. Inside a later one it does not: the data
     loader that skips the rows already seen starts to count epochs at 0, and so shuffles like the
-    first epoch (measured with accelerate 1.11, docs/run.md).
+    first epoch (measured with accelerate 1.11, docs/how-to/run.md).
 
     >>> [_between_epochs(epoch) for epoch in (0.4, 1.0, 1.6, 3.0)]
     [True, True, False, True]
