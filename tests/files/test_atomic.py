@@ -95,6 +95,20 @@ def test_texts_of_one_folder_are_written_only_where_they_differ(tmp_path: Path) 
     assert sorted(path.name for path in folder.iterdir()) == ["a.yaml", "b.yaml"]
 
 
+def test_a_new_folder_of_many_texts_appears_with_all_of_them_or_not_at_all(tmp_path: Path) -> None:
+    texts = {f"{number}.yaml": f"number: {number}\n" * 1000 for number in range(300)}
+    with pytest.raises(FaultsError, match=r"train: cannot be written"):
+        write_texts_if_changed(tmp_path / "train", {**texts, "no/such/folder.yaml": ""})
+    assert list(tmp_path.iterdir()) == []
+    assert write_texts_if_changed(tmp_path / "train", texts) == 300
+    assert write_texts_if_changed(tmp_path / "train", texts) == 0
+    changed = {name: f"{text}changed: true\n" for name, text in texts.items()}
+    assert write_texts_if_changed(tmp_path / "train", changed) == 300
+    read = {path.name: path.read_text("utf-8") for path in (tmp_path / "train").iterdir()}
+    assert read == changed
+    assert [path.name for path in tmp_path.iterdir()] == ["train"]
+
+
 def test_a_text_that_cannot_take_its_name_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").mkdir()
     with pytest.raises(FaultsError, match=r"a\.yaml: cannot be written"):

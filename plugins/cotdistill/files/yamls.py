@@ -155,6 +155,7 @@ def dump_yaml(value: Any) -> str:
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000)
 
 
+@functools.lru_cache(maxsize=4096)
 def is_plain_text(text: str) -> bool:
     """Whether a text is one word that YAML reads as text without quotes; False if in doubt.
 

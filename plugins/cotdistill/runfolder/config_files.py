@@ -54,7 +54,8 @@ LENGTH_KEYS = (
 class RunFiles:
     """The three files of a run with their commands.
 
-    No training where a model is evaluated as it is, no export where nothing is merged.
+    No training where a model is evaluated as it is, no export where nothing is merged. `lengths` is
+    a hash of what decides how its rows are tokenised and how many may be truncated.
     """
 
     train: ConfigFile | None
@@ -64,6 +65,7 @@ class RunFiles:
     evaluate: ConfigFile
     evaluate_command: Command
     distillation: Block | None = None
+    lengths: str | None = None
 
 
 class RunConfigs:
@@ -78,6 +80,8 @@ class RunConfigs:
         self.arms = resolved.arms
         self._has_thoughts: dict[str, bool] = {}
         self._renderers: dict[tuple[object, ...], ConfigRenderer] = {}
+        self._checked: set[tuple[object, ...]] = set()
+        self._lengths: dict[tuple[object, ...], str] = {}
 
     def files(self, run: Run, layout: Layout) -> RunFiles:
         """Return a run's files.
@@ -111,7 +115,27 @@ class RunConfigs:
             self._eval_file(run, layout, scored),
             self._evaluate(run, layout),
             block,
+            self._lengths_hash(run, train, layout.root),
         )
+
+    def _lengths_hash(self, run: Run, train: ConfigFile, root: Path) -> str:
+        """Return the hash of what decides the lengths, which the seeds have in common."""
+        key = (run.student.name, run.arm, run.recipe)
+        if key not in self._lengths:
+            allowed = self.study.recipes[run.recipe].max_truncated
+            self._lengths[key] = lengths_hash(train.values, root, allowed)
+        return self._lengths[key]
+
+    def argument_faults(self, run: Run, made: RunFiles, layout: Layout, place: str) -> list[Fault]:
+        """Return what LLaMA-Factory would refuse in a run's files, once for a student and recipe.
+
+        Their other runs differ in names and in the seed, which it takes as they are.
+        """
+        key = (run.student.name, run.recipe)
+        if key in self._checked:
+            return []
+        self._checked.add(key)
+        return argument_faults(made, layout, place)
 
     def _weights(self, root: Path) -> Callable[[Run], Weights]:
         """Return where a run's weights lie: merged ones where its recipe trains an adapter."""

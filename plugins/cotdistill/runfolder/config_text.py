@@ -159,18 +159,18 @@ class _Form:
 
     def filled(self, varying: Mapping[str, Any]) -> ConfigFile | None:
         """Return the file with its values, None where one of them would not stay on its line."""
-        if not all(_is_one_line(value) for value in varying.values()):
-            return None
-        values = {
-            key: varying[value.name] if isinstance(value, _Hole) else value
-            for key, value in self.values.items()
-        }
+        for value in varying.values():
+            if not (value.isprintable() if type(value) is str else _is_one_line(value)):
+                return None
+        values = dict(self.values)
         parts = list(self.parts)
         for place in range(1, len(parts), 2):
             key, is_line, name = parts[place].rpartition("=")
             if name not in varying:
                 return None
             parts[place] = yaml_line(key, varying[name]) if is_line else str(varying[name])
+            if is_line:
+                values[key] = varying[name]
         return ConfigFile("".join(parts), values)
 
 

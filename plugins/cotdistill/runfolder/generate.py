@@ -31,8 +31,6 @@ from cotdistill.files.yamls import dump_yaml
 from cotdistill.runfolder.config_files import (
     RunConfigs,
     RunFiles,
-    argument_faults,
-    lengths_hash,
 )
 from cotdistill.runfolder.distillation import distillation_faults
 from cotdistill.runfolder.job import JOBS, JobId, in_order, jobs_text
@@ -137,7 +135,7 @@ def check_study_files(study: Study, place: str, root: Path) -> CheckedStudy:
     for run in resolved.runs:
         layout = layout_of(root, run)
         made = configs.files(run, layout)
-        faults += _once(argument_faults(made, layout, place), faults)
+        faults += _once(configs.argument_faults(run, made, layout, place), faults)
         files.append((run, layout, made))
     if faults:
         raise FaultsError(faults)
@@ -268,7 +266,6 @@ def _manifest_run(
     arm = resolved.arms.get(run.arm) if run.is_trained else None
     data = arm if arm is not None and arm.has_file else None
     digest = data.digest if data else None
-    recipe = resolved.study.recipes.get(run.recipe)
     has_student = run.is_trained and run.student.scratch is not None
     return ManifestRun(
         run=run.name,
@@ -294,9 +291,7 @@ def _manifest_run(
             eval=str(hashes["evaluate", run.name]),
             data=digest,
             student=student_digest(run, digest) if has_student else None,
-            lengths=lengths_hash(made.train.values, layout.root, recipe.max_truncated)
-            if made.train and recipe
-            else None,
+            lengths=made.lengths,
         ),
         revisions={
             **({layout.model: run.student.revision} if run.student.is_on_hub else {}),

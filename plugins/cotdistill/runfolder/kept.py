@@ -16,7 +16,7 @@ from typing import Any
 
 from cotdistill import __version__
 from cotdistill.errors import StudyError
-from cotdistill.files.atomic import sha256_of_text, write_if_changed
+from cotdistill.files.atomic import sha256_of_text, write_if_changed, write_texts_if_changed
 from cotdistill.files.bundle import bundle_file, bundle_folder, bundle_folders, origin_of
 from cotdistill.files.json_file import read_object
 from cotdistill.files.jsonl import row_line
@@ -129,8 +129,12 @@ def changed_since(root: Path, now: KeptFiles) -> list[str]:
 
 def write_kept(root: Path, kept: KeptFiles) -> None:
     """Write the copies into a run folder, and last what they are."""
+    folders: dict[Path, dict[str, str]] = {}
     for place, text in kept.texts.items():
-        write_if_changed(root / FOLDER / place, text)
+        path = root / FOLDER / place
+        folders.setdefault(path.parent, {})[path.name] = text
+    for folder, texts in folders.items():
+        write_texts_if_changed(folder, texts)
     hashes = {place: sha256_of_text(text) for place, text in kept.texts.items()}
     described: dict[str, Any] = {"cotdistill": __version__, "files": hashes}
     write_if_changed(root / FOLDER / KEPT, json.dumps(described, indent=1) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,7 +60,7 @@ class Learner:
             return config.get("is_encoder_decoder") is True
         return bool(_ENCODER_DECODER.search(self.model.rpartition("/")[2]))
 
-    @property
+    @functools.cached_property
     def is_on_hub(self) -> bool:
         """Whether the model is a hub's: neither made here nor a local folder."""
         model = self.model

@@ -60,7 +60,6 @@ def student_digest(run: Run, data_hash: str | None) -> str | None:
 
 def _jobs(files: StudyFiles) -> Iterator[Declared]:
     from cotdistill.runfolder.commands import prepare_command
-    from cotdistill.runfolder.config_files import lengths_hash
     from cotdistill.studies.resolve import student_folder
 
     resolved = files.resolved
@@ -68,12 +67,11 @@ def _jobs(files: StudyFiles) -> Iterator[Declared]:
     own = command.command if command else ()
     done: set[tuple[str, str]] = set()
     lengths: dict[str, _Lengths] = {}
-    for run, layout, made in files.runs:
-        if made.train is None or run.step is not None:
+    for run, _, made in files.runs:
+        if made.lengths is None or run.step is not None:
             continue
-        allowed = resolved.study.recipes[run.recipe].max_truncated
         gate = lengths.setdefault(run.arm, _Lengths())
-        gate.hashes.add(lengths_hash(made.train.values, layout.root, allowed))
+        gate.hashes.add(made.lengths)
         gate.needs.update(dict.fromkeys(prepared_for(resolved, run)[:-1]))
         arm = resolved.arms[run.arm]
         needs: tuple[tuple[str, str], ...] = ()
