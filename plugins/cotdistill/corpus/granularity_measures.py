@@ -18,6 +18,7 @@ _ITEM = re.compile(  # at the start of a line or behind a full stop, so that "= 
     r"(?:^\s*|(?<=[.:;!?)])\s*|(?<=\s)(?=step))(?:step\s+)?\d{1,2}[.):]\s+(?=\S)",
     re.IGNORECASE | re.MULTILINE,
 )
+_NUMBERED = re.compile(r"\d[.):]\s")  # quicker: a text without this has no items
 _EQUATION = re.compile(r"(?<![<>!=:])=(?!=)|\\approx|≈")
 
 
@@ -65,16 +66,34 @@ def granularity(rationale: str, tokens: int | None = None) -> Granularity:
     3
     """
     text = rationale.strip()
+    return Granularity(
+        step_number(text),
+        _sentences(text),
+        len(_EQUATION.findall(text)),
+        len(text),
+        len(text.split()),
+        tokens,
+    )
+
+
+def step_number(rationale: str) -> int:
+    r"""Return the number of steps alone, which takes a fifth of the time of all measures.
+
+    >>> step_number("1. Take 290.\n2. Halve it."), step_number("Take 290. Halve it."), step_number("")
+    (2, 2, 0)
+    """
+    text = rationale.strip()
     lines = sum(1 for line in text.split("\n") if line.strip())
-    items = len(_ITEM.findall(text))
-    body = _ITEM.sub(" ", text)
+    items = len(_ITEM.findall(text)) if _NUMBERED.search(text) else 0
+    return max(lines, items) if max(lines, items) > 1 else _sentences(text)
+
+
+def _sentences(text: str) -> int:
+    body = _ITEM.sub(" ", text) if _NUMBERED.search(text) else text
     sentences = len(_SENTENCE.findall(body)) or int(bool(text))
     if body and not _SENTENCE.search(body[-3:]):
         sentences += int(bool(_SENTENCE.search(body)))  # a last sentence without its full stop
-    steps = max(lines, items) if max(lines, items) > 1 else sentences
-    return Granularity(
-        steps, sentences, len(_EQUATION.findall(text)), len(text), len(text.split()), tokens
-    )
+    return sentences
 
 
 def level_orders(lengths: Mapping[str, Mapping[str, float]]) -> list[LevelOrder]:

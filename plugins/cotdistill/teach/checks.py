@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from cotdistill.corpus.granularity_measures import granularity
+from cotdistill.corpus.granularity_measures import step_number
 from cotdistill.hosts.sandbox.program import program_of
 
 LEVEL_STEPS: dict[int, tuple[int, int]] = {
@@ -18,7 +18,7 @@ LEVEL_STEPS: dict[int, tuple[int, int]] = {
 }
 """The fewest and the most steps of each level, as the prompts ask for them."""
 
-_LAST_LINE = re.compile(r"\s*(?:so,?\s+)?the (?:final )?answer is[^\n]*\s*$", re.IGNORECASE)
+_ANSWER = re.compile(r"(?:\bso,?\s+)?the (?:final )?answer is", re.IGNORECASE)
 _QUESTION_LINE = re.compile(r"^\s*(?:Q:|\d+[.)])?.*\?\s*$", re.MULTILINE)
 _ANSWER_LINE = re.compile(r"\?\s*\n\s*\S")
 _FENCE = re.compile(r"^```", re.MULTILINE)
@@ -40,8 +40,10 @@ def body_of(rationale: str) -> str:
     >>> body_of("6 * 4 = 24.\nThe answer is 24"), body_of("6 * 4 = 24. The answer is 24.")
     ('6 * 4 = 24.', '6 * 4 = 24.')
     """
-    shorter = _LAST_LINE.sub("", rationale).strip()
-    return shorter or rationale.strip()
+    whole = rationale.strip()
+    found = _ANSWER.search(whole, whole.rfind("\n") + 1)
+    shorter = whole[: found.start()].rstrip() if found else whole
+    return shorter or whole
 
 
 def step_count(rationale: str) -> int:
@@ -50,7 +52,7 @@ def step_count(rationale: str) -> int:
     >>> step_count("1. Take 6.\n2. Take 4.\n3. 6 * 4 = 24.\nThe answer is 24")
     3
     """
-    return granularity(_without_rephrasing(body_of(rationale))).steps
+    return step_number(_without_rephrasing(body_of(rationale)))
 
 
 def level_fault(rationale: str, level: int | None) -> str:
@@ -96,7 +98,7 @@ def ending_fault(rationale: str, format: str) -> str:  # noqa: A002
 def _natural(rationale: str, _question: str) -> str:
     if _FENCE.search(rationale):
         return "it holds a program, and plain sentences were asked for"
-    questions = len(_QUESTION_LINE.findall(rationale))
+    questions = len(_QUESTION_LINE.findall(rationale)) if "?" in rationale else 0
     return "it is a list of questions, and plain sentences were asked for" * (questions > 1)
 
 

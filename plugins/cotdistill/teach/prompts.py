@@ -2,28 +2,29 @@
 
 A prompt file is Jinja2 and is filled in inside Jinja's sandbox. It is named after its format
 (`natural.j2`) and becomes the user's message; `natural.system.j2` next to it becomes the system
-message. It knows these values: question, options, kind, gold (empty unless it is shown), level and
-steps (None without one), levels (of a bundle), format, rationale (of what is rewritten), contrast
-(what an earlier attempt did wrong).
+message. It knows these values: question, options, choices (the options that the question does not
+state itself), kind, gold (empty unless it is shown), level and steps (None without one), levels (of
+a bundle), format, rationale (of what is rewritten), contrast (what an earlier attempt did wrong).
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cotdistill.errors import Fault, FaultsError
 from cotdistill.files.bundle import bundle_file
-from cotdistill.files.templates import render
+from cotdistill.files.templates import renderer
 from cotdistill.teach.checks import LEVEL_STEPS
 from cotdistill.teach.questions import Item
 
 FORMATS = ("natural", "least-to-most", "rephrase", "symbolic", "program")
 LEVELS = tuple(LEVEL_STEPS)
+Filled = Callable[[Mapping[str, Any]], str]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class Prompts:
     """A folder of prompts; None is ours, whose files other bundles may hold too."""
 
     folder: Path | None = None
+    _turns: dict[str, list[tuple[str, Filled]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def messages(self, name: str, values: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
         """Return the messages that a prompt becomes.
@@ -38,15 +42,17 @@ class Prompts:
         Raises:
             BundleError: there is no such prompt, or it asks for a value that it is not given.
         """
+        turns = self._turns.get(name)
+        if turns is None:
+            turns = self._turns[name] = self._read(name)
+        return tuple({"role": role, "content": filled(values).strip()} for role, filled in turns)
+
+    def _read(self, name: str) -> list[tuple[str, Filled]]:
         folder = self.folder or _ours(name)
-        system = f"{name}.system.j2"
-        turns = [(f"{name}.j2", "user")]
-        if (folder / system).is_file():
-            turns.insert(0, (system, "system"))
-        return tuple(
-            {"role": role, "content": render(file, dict(values), folder).strip()}
-            for file, role in turns
-        )
+        turns = [("user", renderer(f"{name}.j2", "question", folder))]
+        if (folder / f"{name}.system.j2").is_file():
+            turns.insert(0, ("system", renderer(f"{name}.system.j2", "question", folder)))
+        return turns
 
     def digest(self, name: str) -> str:
         """Return the SHA-256 of a prompt's files, with those that it may share parts with."""
@@ -90,9 +96,11 @@ def values_for(
     contrast: str = "",
 ) -> dict[str, Any]:
     """Return what a prompt may name."""
+    question, options = item.question.strip(), dict(item.options or {})
     return {
-        "question": item.question.strip(),
-        "options": dict(item.options or {}),
+        "question": question,
+        "options": options,
+        "choices": unstated(options, question),
         "kind": item.kind,
         "gold": item.gold if gold_shown else "",
         "level": level,
@@ -102,3 +110,12 @@ def values_for(
         "rationale": rationale.strip(),
         "contrast": contrast,
     }
+
+
+def unstated(options: Mapping[str, str], question: str) -> dict[str, str]:
+    """Return the options whose text the question does not hold already.
+
+    >>> unstated({"A": "4", "B": "5"}, "What is 2 + 2? (A) 4")
+    {'B': '5'}
+    """
+    return {letter: text for letter, text in options.items() if text not in question}

@@ -20,6 +20,7 @@ from cotdistill.teach.engine import Course
 from cotdistill.teach.graded import NOT_GRADED, Graded, Grader, graded_text
 from cotdistill.teach.guards import copies, mentions_hint, mentions_teacher
 from cotdistill.teach.prefixes import prefixes_of
+from cotdistill.teach.prompts import unstated
 from cotdistill.teach.questions import Item
 
 Strategy = Literal["vanilla", "uniform", "answer", "rationale", "interactive", "state_reset"]
@@ -259,7 +260,7 @@ def _plain(item: Item, plan: Plan) -> tuple[dict[str, str], ...]:
 def _prompt(item: Item, plan: Plan, name: str, **more: Any) -> str:
     values: dict[str, Any] = {
         "question": item.question.strip(),
-        "options": dict(item.options or {}),
+        "choices": unstated(item.options or {}, item.question),
         "gold": item.gold,
         "rationale": item.rationale.strip(),
         "mode": plan.mode,
