@@ -116,7 +116,7 @@ def test_sampled_rows_come_after_those_of_the_arms_named_with_them(tmp_path: Pat
 
     def decide(body: dict[str, Any]) -> str:
         _, total = asked_about(body)
-        if "step by step" in body["messages"][0]["content"]:
+        if "Solution:" not in body["messages"][0]["content"]:
             return f"Try {body['seed']}: \\boxed{{{total}}}"
         return obedient(body)
 

@@ -5,33 +5,18 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cotdistill.cli.tables import warn
+from cotdistill.cli.tables import talk, warn
 from cotdistill.errors import MisuseError
 
 if TYPE_CHECKING:
     from cotdistill.hosts.request import Asker
-    from cotdistill.teach.budget import Price
+    from cotdistill.teach.asking import Decoding
+    from cotdistill.teach.budget import Limits, Price
 
-Endpoints = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--endpoint", help="OpenAI-compatible base URL, ending in /v1; repeatable: one model"
-    ),
-]
-Vllm = Annotated[
-    str | None,
-    typer.Option(metavar="SETTINGS", help="run vLLM in-process with these settings (YAML mapping)"),
-]
-Transformers = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SETTINGS", help="run transformers in-process (YAML mapping): small models, CPUs"
-    ),
-]
 BatchOut = Annotated[
     str | None,
     typer.Option(
@@ -42,26 +27,194 @@ BatchIn = Annotated[
     list[Path] | None,
     typer.Option(metavar="FILE", help="read replies to the request files written before"),
 ]
-KeyEnv = Annotated[str, typer.Option(help="environment variable with the API key")]
-Concurrency = Annotated[
-    int | None, typer.Option(min=1, help="concurrent requests per endpoint [default: adapts]")
-]
-Timeout = Annotated[float, typer.Option(min=1, help="seconds per request")]
-Patience = Annotated[float, typer.Option(min=1, help="give a silent server up after seconds")]
-Stream = Annotated[
-    str, typer.Option(help="on, off, or auto: only for more than 8,192 tokens a reply")
-]
-PriceOption = Annotated[
-    str | None,
-    typer.Option(help="money per million tokens, '{input: 0.4, output: 0.9, cached: 0.1}'"),
-]
-Extra = Annotated[
-    str | None,
-    typer.Option(help="more keys of the request's body (YAML mapping), e.g. '{top_k: 20}'"),
-]
-Shard = Annotated[
-    str | None, typer.Option(metavar="I/N", help="do part I of N; run without it at the end")
-]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whom:
+    """What is asked about, who answers, and where that goes."""
+
+    questions: Annotated[
+        str,
+        typer.Argument(
+            metavar="QUESTIONS", help="benchmark[:split], a file, or a hub dataset ORG/NAME[:split]"
+        ),
+    ]
+    output: Annotated[Path, typer.Option("-o", "--output", help="output folder")]
+    model: Annotated[
+        str | None, typer.Option(help="model name at the endpoint, or a folder or hub id")
+    ] = None
+    study: Annotated[
+        str | None, typer.Option(metavar="STUDY", help="file whose models: are known by name")
+    ] = None
+    endpoint: Annotated[
+        list[str] | None,
+        typer.Option(help="OpenAI-compatible base URL, ending in /v1; repeatable: one model"),
+    ] = None
+    api: Annotated[str | None, typer.Option(help="chat, or completions: for base models")] = None
+    vllm: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SETTINGS", help="run vLLM in-process with these settings (YAML mapping)"
+        ),
+    ] = None
+    transformers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SETTINGS",
+            help="run transformers in-process (YAML mapping): small models, CPUs",
+        ),
+    ] = None
+    batch_out: BatchOut = None
+    batch_in: BatchIn = None
+    revision: Annotated[str | None, typer.Option(help="revision in the provenance")] = None
+
+    @property
+    def is_only_written(self) -> bool:
+        """Whether requests are written down and nobody answers."""
+        return self.batch_out is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """How a model is sampled, within which limits, and how patiently servers are asked."""
+
+    top_p: Annotated[float | None, typer.Option(min=0, max=1, help="nucleus sampling")] = None
+    stop: Annotated[list[str] | None, typer.Option(help="text that ends a reply; repeatable")] = (
+        None
+    )
+    grow_max_tokens: Annotated[
+        int, typer.Option(min=0, help="ask truncated ones again with twice the tokens, N times")
+    ] = 0
+    thinking: Annotated[
+        bool | None, typer.Option("--thinking/--no-thinking", help="for hybrid models")
+    ] = None
+    seed: Annotated[int | None, typer.Option(help="another seed gives other samples")] = None
+    extra: Annotated[
+        str | None,
+        typer.Option(help="more keys of the request's body (YAML mapping), e.g. '{top_k: 20}'"),
+    ] = None
+    sandbox: Annotated[
+        str, typer.Option(help="where programs run: auto, bubblewrap, landlock, plain")
+    ] = "auto"
+    limit: Annotated[int | None, typer.Option(min=1, help="only the first N questions")] = None
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="do part I of N; run without it at the end")
+    ] = None
+    price: Annotated[
+        str | None,
+        typer.Option(help="money per million tokens, '{input: 0.4, output: 0.9, cached: 0.1}'"),
+    ] = None
+    budget: Annotated[float | None, typer.Option(min=0, help="most money to spend")] = None
+    budget_tokens: Annotated[int | None, typer.Option(min=0, help="most tokens to use")] = None
+    budget_requests: Annotated[int | None, typer.Option(min=0, help="most requests to send")] = None
+    any_model: Annotated[
+        bool, typer.Option("--any-model", help="accept a server that calls its model otherwise")
+    ] = False
+    allow_missing: Annotated[
+        float, typer.Option(min=0, max=1, help="share of samples that may be missing for exit 0")
+    ] = 0.0
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="concurrent requests per endpoint [default: adapts]")
+    ] = None
+    timeout: Annotated[float, typer.Option(min=1, help="seconds per request")] = 600
+    patience: Annotated[
+        float, typer.Option(min=1, help="give a silent server up after seconds")
+    ] = 600
+    stream: Annotated[
+        str, typer.Option(help="on, off, or auto: only for more than 8,192 tokens a reply")
+    ] = "auto"
+    key_env: Annotated[
+        str | None,
+        typer.Option(help="environment variable with the API key [default: OPENAI_API_KEY]"),
+    ] = None
+
+    def limits(self) -> Limits:
+        """Return what may be spent."""
+        from cotdistill.teach.budget import Limits
+
+        return Limits(self.budget, self.budget_tokens, self.budget_requests)
+
+    def decoding(self, model: Model, temperature: float, max_tokens: int) -> Decoding:
+        """Return how a model is sampled."""
+        from cotdistill.teach.asking import Decoding
+
+        return Decoding(
+            model.name,
+            temperature=temperature,
+            top_p=self.top_p,
+            stop=tuple(self.stop or ()),
+            max_tokens=max_tokens,
+            seed=self.seed,
+            thinking=self.thinking,
+            extra=mapping_of(self.extra, "--extra"),
+            api=model.api,
+        )
+
+
+@dataclass(frozen=True)
+class Model:
+    """The model that answers: its name there, what asks it, and what is known of it."""
+
+    name: str
+    api: Literal["chat", "completions"]
+    asker: Asker
+    revision: str | None
+    price: Price | None
+
+
+def model_of(verb: str, whom: Whom, how: How, name: str | None = None) -> Model:
+    """Return the model that was typed, or is called `name` in a study or the catalogue.
+
+    Raises:
+        MisuseError: none is named, or there is no such name, or an option has no such value.
+    """
+    from cotdistill.studies.asked_model import AskedModel, model_called, model_of_study
+
+    known, is_named = AskedModel(whom.model or ""), True
+    if whom.model is None and name is None:
+        raise MisuseError(f"cotdistill {verb}: name who answers, with --model")
+    if whom.model is None:
+        known = model_called(str(name), whom.study)
+    elif whom.study is not None:
+        known = model_of_study(whom.model, whom.study)
+    else:
+        is_named = False
+    api: Any = whom.api or known.api
+    if api not in ("chat", "completions"):
+        raise MisuseError(f"--api: '{whom.api}'; expected chat or completions")
+    typed = (whom.endpoint, whom.vllm, whom.transformers, whom.batch_out, whom.batch_in)
+    vllm, transformers = whom.vllm, whom.transformers
+    endpoint = whom.endpoint
+    if is_named and not any(way is not None for way in typed):
+        endpoint = list(known.endpoints) or None
+        if endpoint is None:
+            vllm, transformers = _in_this_process(known.model)
+    backend = Backend(
+        verb,
+        known.model,
+        endpoint,
+        vllm,
+        how.key_env or known.key_env or "OPENAI_API_KEY",
+        how.concurrency,
+        how.timeout,
+        how.patience,
+        how.stream,
+        transformers=transformers,
+        batch_out=whom.batch_out,
+        batch_in=whom.batch_in,
+        batch_folder=whom.output / "batch",
+    )
+    price = price_of(how.price) or known.price
+    return Model(known.model, api, backend.asker(), whom.revision or known.revision, price)
+
+
+def _in_this_process(model: str) -> tuple[str | None, str | None]:
+    """Return the settings of vLLM, or where that is not installed those of transformers."""
+    import importlib.util
+
+    has_vllm = importlib.util.find_spec("vllm") is not None
+    talk(f"{model} is asked in this process, with {'vLLM' if has_vllm else 'transformers'}")
+    return ("{}", None) if has_vllm else (None, "{}")
 
 
 @dataclass(frozen=True)

@@ -5,27 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from cotdistill.cli.backends import (
     Backend,
-    Concurrency,
-    Endpoints,
-    Extra,
-    KeyEnv,
-    Patience,
-    PriceOption,
-    Shard,
-    Stream,
-    Timeout,
-    Transformers,
-    Vllm,
-    mapping_of,
+    How,
+    Model,
+    Whom,
+    model_of,
     output_folder,
-    price_of,
     shard_of,
 )
 from cotdistill.cli.tables import say, show_table, talk
@@ -34,28 +24,16 @@ from cotdistill.errors import MisuseError
 if TYPE_CHECKING:
     from cotdistill.hosts.request import Asker
     from cotdistill.teach.asking import Decoding
-    from cotdistill.teach.continuing import PrefixMode
+    from cotdistill.teach.continuing import Way
     from cotdistill.teach.graded import Grader
     from cotdistill.teach.sample import SampleReport
     from cotdistill.teach.sampling import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleArguments:
-    """The questions, who answers them, how it is guided, and what is kept."""
+class Sampled:
+    """How a model is guided, and what is kept of it."""
 
-    questions: Annotated[
-        str,
-        typer.Argument(
-            metavar="QUESTIONS", help="benchmark[:split], a file, or a hub dataset ORG/NAME[:split]"
-        ),
-    ]
-    output: Annotated[Path, typer.Option("-o", "--output", help="output folder")]
-    model: Annotated[str, typer.Option(help="model name at the endpoint, or for vLLM")]
-    endpoint: Endpoints = None
-    vllm: Vllm = None
-    transformers: Transformers = None
-    revision: Annotated[str | None, typer.Option(help="revision in the provenance")] = None
     strategy: Annotated[
         str,
         typer.Option(help="vanilla, uniform, answer, rationale, interactive, state_reset"),
@@ -75,8 +53,10 @@ class SampleArguments:
     )
     mode: Annotated[str, typer.Option(help="cot, or program: run what it writes")] = "cot"
     instruction: Annotated[
-        str | None, typer.Option(help="text after the question instead of ours")
+        str | None,
+        typer.Option(help="asked instead of ours: around {question}, else after a blank line"),
     ] = None
+    system: Annotated[str | None, typer.Option(help="system message")] = None
     teacher_endpoint: Annotated[
         list[str] | None, typer.Option(help="of the teacher that corrects; repeatable")
     ] = None
@@ -86,42 +66,20 @@ class SampleArguments:
     )
     prefix_mode: Annotated[
         str,
-        typer.Option(help="auto, flags, assistant, prefix, completion, asked (state_reset)"),
+        typer.Option(
+            help="auto, flags, assistant, prefix, template, completion, asked (state_reset)"
+        ),
     ] = "auto"
-    temperature: Annotated[float, typer.Option(min=0, help="of sampling")] = 0.7
-    top_p: Annotated[float | None, typer.Option(min=0, max=1, help="nucleus sampling")] = None
-    stop: Annotated[list[str] | None, typer.Option(help="text that ends a reply; repeatable")] = (
-        None
-    )
-    max_tokens: Annotated[int, typer.Option(min=1, help="tokens a reply may have")] = 1024
-    grow_max_tokens: Annotated[
-        int, typer.Option(min=0, help="ask truncated ones again with twice the tokens, N times")
-    ] = 0
-    thinking: Annotated[
-        bool | None, typer.Option("--thinking/--no-thinking", help="for hybrid models")
+    tokenizer: Annotated[
+        str | None, typer.Option(help="folder or hub id; its chat template is filled in here")
     ] = None
-    seed: Annotated[int | None, typer.Option(help="another seed gives other samples")] = None
-    extra: Extra = None
-    sandbox: Annotated[
-        str, typer.Option(help="where programs run: auto, bubblewrap, landlock, plain")
-    ] = "auto"
-    limit: Annotated[int | None, typer.Option(min=1, help="only the first N questions")] = None
-    shard: Shard = None
-    price: PriceOption = None
-    budget: Annotated[float | None, typer.Option(min=0, help="most money to spend")] = None
-    budget_tokens: Annotated[int | None, typer.Option(min=0, help="most tokens to use")] = None
-    budget_requests: Annotated[int | None, typer.Option(min=0, help="most requests to send")] = None
-    any_model: Annotated[
-        bool, typer.Option("--any-model", help="accept a server that calls its model otherwise")
-    ] = False
-    allow_missing: Annotated[
-        float, typer.Option(min=0, max=1, help="share of samples that may be missing for exit 0")
-    ] = 0.0
-    concurrency: Concurrency = None
-    timeout: Timeout = 600
-    patience: Patience = 600
-    stream: Stream = "auto"
-    key_env: KeyEnv = "OPENAI_API_KEY"
+    temperature: Annotated[float, typer.Option(min=0, help="of sampling")] = 0.7
+    max_tokens: Annotated[int, typer.Option(min=1, help="tokens a reply may have")] = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleArguments(How, Sampled, Whom):
+    """The questions, who answers them, how it is guided, and what is kept."""
 
 
 def sample(arguments: SampleArguments) -> None:
@@ -134,7 +92,6 @@ def sample(arguments: SampleArguments) -> None:
         cotdistill sample gsm8k --endpoint URL --model NAME -o out
     """
     from cotdistill.cli.panel import Panel
-    from cotdistill.teach.budget import Limits
     from cotdistill.teach.questions import Items
     from cotdistill.teach.sample import SampleOptions
     from cotdistill.teach.sample import sample as run
@@ -142,72 +99,53 @@ def sample(arguments: SampleArguments) -> None:
 
     if arguments.keep not in ("correct", "all"):
         raise MisuseError(f"--keep: '{arguments.keep}'; expected correct or all")
-    price = price_of(arguments.price)
-    folder = output_folder(arguments.output)
+    model = model_of("sample", arguments, arguments)
     options = SampleOptions(
-        folder=folder,
-        model=arguments.model,
-        revision=arguments.revision,
+        folder=output_folder(arguments.output),
+        model=model.name,
+        revision=model.revision,
         per_question=arguments.per_question or None,
         keep_wrong=arguments.keep == "all",
         shard=shard_of(arguments.shard),
-        limits=Limits(arguments.budget, arguments.budget_tokens, arguments.budget_requests),
-        price=price,
+        limits=arguments.limits(),
+        price=model.price,
         grow_times=arguments.grow_max_tokens,
         any_model=arguments.any_model,
+        no_replies=arguments.is_only_written,
     )
-    decoding = _decoding(arguments)
-    askers = {"": _backend(arguments).asker()}
+    askers = {"": model.asker}
     helper = None
     if arguments.teacher_endpoint or arguments.teacher_model:
-        helper, askers[TEACHER] = _teacher(arguments)
+        helper, askers[TEACHER] = _teacher(arguments, model)
     with contextlib.ExitStack() as stack:
         grader = _grader(arguments, stack)
-        plan = _plan(arguments, decoding, helper, grader, askers[""])
-        panel = Panel(price)
+        plan = _plan(arguments, model, helper, grader)
+        panel = Panel(model.price)
         report = run(Items(arguments.questions, arguments.limit), plan, askers, options, panel)
     panel.close(report.spent, report.states.total())
+    if options.no_replies:
+        say(f"{report.spent.requests:,} requests written to {arguments.output / 'batch'}")
+        return
     for path in report.written:
         talk(f"wrote {path}")
     _show(report, arguments)
 
 
-def _backend(arguments: SampleArguments) -> Backend:
-    return Backend(
-        "sample",
-        arguments.model,
-        arguments.endpoint,
-        arguments.vllm,
-        arguments.key_env,
-        arguments.concurrency,
-        arguments.timeout,
-        arguments.patience,
-        arguments.stream,
-        transformers=arguments.transformers,
-    )
-
-
-def _decoding(arguments: SampleArguments) -> Decoding:
-    from cotdistill.teach.asking import Decoding
-
-    return Decoding(
-        arguments.model,
-        temperature=arguments.temperature,
-        top_p=arguments.top_p,
-        stop=tuple(arguments.stop or ()),
-        max_tokens=arguments.max_tokens,
-        seed=arguments.seed,
-        thinking=arguments.thinking,
-        extra=mapping_of(arguments.extra, "--extra"),
-    )
-
-
-def _teacher(arguments: SampleArguments) -> tuple[Decoding, Asker]:
+def _teacher(arguments: SampleArguments, student: Model) -> tuple[Decoding, Asker]:
     """Return how the correcting teacher is sampled (as in the paper), and what asks it."""
     from cotdistill.teach.asking import Decoding
 
-    if not arguments.teacher_model or not arguments.teacher_endpoint:
-        raise MisuseError("a teacher needs both --teacher-endpoint and --teacher-model")
+    by_files = arguments.is_only_written or bool(arguments.batch_in)
+    if not arguments.teacher_model or bool(arguments.teacher_endpoint) == by_files:
+        raise MisuseError(
+            "a teacher needs both --teacher-endpoint and --teacher-model; with batch files the "
+            "model alone"
+        )
+    decoding = Decoding(
+        arguments.teacher_model, temperature=1.0, top_p=0.95, max_tokens=1024, seed=arguments.seed
+    )
+    if by_files:
+        return decoding, student.asker
     backend = Backend(
         "sample",
         arguments.teacher_model,
@@ -217,9 +155,6 @@ def _teacher(arguments: SampleArguments) -> tuple[Decoding, Asker]:
         timeout=arguments.timeout,
         patience=arguments.patience,
         prefix="--teacher-",
-    )
-    decoding = Decoding(
-        arguments.teacher_model, temperature=1.0, top_p=0.95, max_tokens=1024, seed=arguments.seed
     )
     return decoding, backend.asker()
 
@@ -238,16 +173,13 @@ def _grader(arguments: SampleArguments, stack: contextlib.ExitStack) -> Grader:
 
 
 def _plan(
-    arguments: SampleArguments,
-    decoding: Decoding,
-    helper: Decoding | None,
-    grader: Grader,
-    asker: Asker,
+    arguments: SampleArguments, model: Model, helper: Decoding | None, grader: Grader
 ) -> Plan:
     from cotdistill.teach.sampling import Plan
 
     strategy: Any = arguments.strategy
     mode: Any = arguments.mode
+    decoding = arguments.decoding(model, arguments.temperature, arguments.max_tokens)
     plan = Plan(
         decoding,
         strategy=strategy,
@@ -257,33 +189,41 @@ def _plan(
         mode=mode,
         helper=helper,
         instruction=arguments.instruction,
+        system=arguments.system,
         grader=grader,
     )
     if plan.strategy != "state_reset":
         return plan
-    return replace(plan, prefix_mode=_prefix_mode(arguments, decoding, asker))
+    return replace(plan, way=_way(arguments, decoding, model.asker))
 
 
-def _prefix_mode(arguments: SampleArguments, decoding: Decoding, asker: Asker) -> PrefixMode:
+def _way(arguments: SampleArguments, decoding: Decoding, asker: Asker) -> Way:
     """Return the way to continue a text: the one that was typed, used before, or found to work."""
     from cotdistill.files.atomic import write_text
-    from cotdistill.teach.continuing import PrefixMode, working_mode
+    from cotdistill.hosts.tokenizer import chat_text
+    from cotdistill.teach.continuing import CHAT_MODES, PrefixMode, Way, working_mode
 
     known = get_args(PrefixMode)
     typed: Any = arguments.prefix_mode
-    if typed in known:
-        return typed  # type: ignore[no-any-return]
-    if typed != "auto":
+    if typed not in (*known, "auto"):
         raise MisuseError(f"--prefix-mode: '{typed}'; expected auto, {', '.join(known)}")
+    filled = chat_text(arguments.tokenizer) if arguments.tokenizer else None
+    if typed == "auto" and decoding.api == "completions":
+        typed = "completion"
+    if typed != "auto":
+        return Way(typed, filled)
+    if arguments.is_only_written or arguments.batch_in:
+        raise MisuseError("batch files cannot be tried out first; name a way with --prefix-mode")
     record = arguments.output / "prefix_mode.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        before: Any = json.loads(record.read_text(encoding="utf-8"))[arguments.model]
-        if before in known:
-            return before  # type: ignore[no-any-return]
-    found = working_mode(asker, decoding)
-    write_text(record, json.dumps({arguments.model: found}) + "\n")
+        before: Any = json.loads(record.read_text(encoding="utf-8"))[decoding.model]
+        if before in known and (before != "template" or filled):
+            return Way(before, filled)
+    modes = CHAT_MODES if filled is None else ("template", *CHAT_MODES)
+    found = working_mode(asker, decoding, modes, filled)
+    write_text(record, json.dumps({decoding.model: found}) + "\n")
     talk(f"texts are continued by '{found}'")
-    return found
+    return Way(found, filled)
 
 
 def _show(report: SampleReport, arguments: SampleArguments) -> None:

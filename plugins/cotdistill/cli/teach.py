@@ -3,32 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cotdistill.cli.backends import (
-    Backend,
-    BatchIn,
-    BatchOut,
-    Concurrency,
-    Endpoints,
-    Extra,
-    KeyEnv,
-    Patience,
-    PriceOption,
-    Shard,
-    Stream,
-    Timeout,
-    Transformers,
-    Vllm,
-    mapping_of,
-    output_folder,
-    price_of,
-    shard_of,
-)
+from cotdistill.cli.backends import How, Model, Whom, model_of, output_folder, shard_of
 from cotdistill.cli.tables import say, show_table, talk, warn
 from cotdistill.errors import MisuseError
 
@@ -40,26 +21,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TeachArguments:
-    """The questions, what is asked of whom about them, and within which limits."""
+class Taught:
+    """What is asked of a teacher."""
 
-    questions: Annotated[
-        str,
-        typer.Argument(
-            metavar="QUESTIONS", help="benchmark[:split], a file, or a hub dataset ORG/NAME[:split]"
-        ),
-    ]
-    output: Annotated[Path, typer.Option("-o", "--output", help="output folder")]
-    model: Annotated[str, typer.Option(help="model name at the endpoint, or for vLLM")]
-    endpoint: Endpoints = None
-    vllm: Vllm = None
-    transformers: Transformers = None
-    batch_out: BatchOut = None
-    batch_in: BatchIn = None
     teacher: Annotated[
-        str | None, typer.Option(help="name in the traces' provenance [default: the model's]")
+        str | None,
+        typer.Option(
+            help="model of the study's models: or the catalogue; with --model its name in traces"
+        ),
     ] = None
-    revision: Annotated[str | None, typer.Option(help="revision in the provenance")] = None
     levels: Annotated[
         str | None, typer.Option(help="granularity: 1-6 or 1,3,6 [default: none is asked for]")
     ] = None
@@ -85,53 +55,26 @@ class TeachArguments:
     prompts: Annotated[
         Path | None, typer.Option(help="folder with prompts of your own (FORMAT.j2)")
     ] = None
-    temperature: Annotated[
-        float | None, typer.Option(min=0, help="of sampling [default: 0, or 0.7 with -k > 1]")
-    ] = None
-    top_p: Annotated[float | None, typer.Option(min=0, max=1, help="nucleus sampling")] = None
-    stop: Annotated[list[str] | None, typer.Option(help="text that ends a reply; repeatable")] = (
-        None
-    )
-    max_tokens: Annotated[
-        int | None, typer.Option(min=1, help="tokens a reply may have [default: 1024]")
-    ] = None
-    grow_max_tokens: Annotated[
-        int, typer.Option(min=0, help="ask truncated ones again with twice the tokens, N times")
-    ] = 0
-    thinking: Annotated[
-        bool | None, typer.Option("--thinking/--no-thinking", help="for hybrid models")
-    ] = None
     reasoning: Annotated[
         str | None, typer.Option(help="thoughts in the rationale: think (tags), plain, drop")
     ] = None
-    seed: Annotated[int | None, typer.Option(help="another seed gives other samples")] = None
-    extra: Extra = None
     again: Annotated[
         int, typer.Option(min=0, max=2, help="ask disobedient ones again at most N times")
     ] = 2
-    sandbox: Annotated[
-        str, typer.Option(help="where programs run: auto, bubblewrap, landlock, plain")
-    ] = "auto"
-    limit: Annotated[int | None, typer.Option(min=1, help="only the first N questions")] = None
-    shard: Shard = None
     pilot: Annotated[
         int | None, typer.Option(min=2, help="ask N questions only and estimate the whole")
     ] = None
-    price: PriceOption = None
-    budget: Annotated[float | None, typer.Option(min=0, help="most money to spend")] = None
-    budget_tokens: Annotated[int | None, typer.Option(min=0, help="most tokens to use")] = None
-    budget_requests: Annotated[int | None, typer.Option(min=0, help="most requests to send")] = None
-    any_model: Annotated[
-        bool, typer.Option("--any-model", help="accept a server that calls its model otherwise")
-    ] = False
-    allow_missing: Annotated[
-        float, typer.Option(min=0, max=1, help="share of samples that may be missing for exit 0")
-    ] = 0.0
-    concurrency: Concurrency = None
-    timeout: Timeout = 600
-    patience: Patience = 600
-    stream: Stream = "auto"
-    key_env: KeyEnv = "OPENAI_API_KEY"
+    temperature: Annotated[
+        float | None, typer.Option(min=0, help="of sampling [default: 0, or 0.7 with -k > 1]")
+    ] = None
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="tokens a reply may have [default: 1024]")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeachArguments(How, Taught, Whom):
+    """The questions, what is asked of whom about them, and within which limits."""
 
 
 def teach(arguments: TeachArguments) -> None:
@@ -144,45 +87,31 @@ def teach(arguments: TeachArguments) -> None:
         cotdistill teach svamp --endpoint URL --model NAME --levels 1-6 -o traces
     """
     from cotdistill.cli.panel import Panel
-    from cotdistill.teach.budget import Limits
     from cotdistill.teach.questions import Items
     from cotdistill.teach.teach import TeachOptions
     from cotdistill.teach.teach import teach as run
 
-    lesson = _lesson(arguments)
-    price = price_of(arguments.price)
-    asker = Backend(
-        "teach",
-        arguments.model,
-        arguments.endpoint,
-        arguments.vllm,
-        arguments.key_env,
-        arguments.concurrency,
-        arguments.timeout,
-        arguments.patience,
-        arguments.stream,
-        transformers=arguments.transformers,
-        batch_out=arguments.batch_out,
-        batch_in=arguments.batch_in,
-        batch_folder=arguments.output / "batch",
-    ).asker()
+    model = model_of("teach", arguments, arguments, arguments.teacher)
+    lesson = _lesson(arguments, model)
     stack = contextlib.ExitStack()
     options = TeachOptions(
         folder=output_folder(arguments.output),
-        teacher=arguments.teacher or arguments.model,
-        revision=arguments.revision,
+        teacher=arguments.teacher or model.name,
+        revision=model.revision,
         shard=shard_of(arguments.shard),
         pilot=arguments.pilot,
-        limits=Limits(arguments.budget, arguments.budget_tokens, arguments.budget_requests),
-        price=price,
+        limits=arguments.limits(),
+        price=model.price,
         grow_times=arguments.grow_max_tokens,
         any_model=arguments.any_model,
-        no_replies=arguments.batch_out is not None,
+        no_replies=arguments.is_only_written,
         program_grader=_program_grader(lesson, arguments.sandbox, stack),
     )
-    panel = Panel(price)
+    panel = Panel(model.price)
     with stack:
-        report = run(Items(arguments.questions, arguments.limit), lesson, asker, options, panel)
+        report = run(
+            Items(arguments.questions, arguments.limit), lesson, model.asker, options, panel
+        )
     panel.close(report.spent, report.totals.asked)
     for warning in report.warnings:
         warn(warning)
@@ -204,13 +133,12 @@ def teach(arguments: TeachArguments) -> None:
     _show_totals(report, arguments)
 
 
-def _lesson(arguments: TeachArguments) -> Lesson:
+def _lesson(arguments: TeachArguments, model: Model) -> Lesson:
     """Return what is asked for, from a profile and what was typed besides.
 
     Raises:
         MisuseError: an option has no such value.
     """
-    from cotdistill.teach.asking import Decoding
     from cotdistill.teach.lesson import Lesson, levels_of
     from cotdistill.teach.profiles import profile_called
     from cotdistill.teach.prompts import Prompts
@@ -229,17 +157,9 @@ def _lesson(arguments: TeachArguments) -> Lesson:
     reasoning: Any = arguments.reasoning or profile.reasoning
     if reasoning not in ("think", "plain", "drop"):
         raise MisuseError(f"--reasoning: '{reasoning}'; expected think, plain or drop")
-    thinking = profile.thinking if arguments.thinking is None else arguments.thinking
-    decoding = Decoding(
-        arguments.model,
-        temperature=temperature,
-        top_p=arguments.top_p,
-        stop=tuple(arguments.stop or ()),
-        max_tokens=arguments.max_tokens or profile.max_tokens,
-        seed=arguments.seed,
-        thinking=thinking,
-        extra=mapping_of(arguments.extra, "--extra"),
-    )
+    if arguments.thinking is None:
+        arguments = replace(arguments, thinking=profile.thinking)
+    decoding = arguments.decoding(model, temperature, arguments.max_tokens or profile.max_tokens)
     formats = arguments.formats or profile.format
     return Lesson(
         decoding,

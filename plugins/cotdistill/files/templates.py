@@ -120,7 +120,8 @@ def _is_only_pasted(tree: nodes.Template, name: str) -> bool:
     """Return whether a template uses a value in nothing but `{{ name }}`."""
     if next(tree.find_all(_CHANGES_OUTPUT), None) is not None:
         return False
-    if any(node.with_context for node in tree.find_all((nodes.Import, nodes.FromImport))):
+    imports = tree.find_all((nodes.Import, nodes.FromImport))
+    if any(getattr(node, "with_context", True) for node in imports):
         return False
     used = sum(node.name == name for node in tree.find_all(nodes.Name))
     put_out = sum(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,54 @@ def token_counts(tokenizer: str, texts: Sequence[str]) -> list[int]:
     chosen = [text.encode("utf-8", "replace").decode() for text in texts]
     encoded = _loaded(tokenizer).encode_batch_fast(chosen, add_special_tokens=False)
     return [len(one.ids) for one in encoded]
+
+
+def chat_text(tokenizer: str) -> Callable[[Sequence[Mapping[str, Any]], Mapping[str, Any]], str]:
+    """Return what fills in a tokenizer's chat template, up to where the model's turn begins.
+
+    `tokenizer` is a folder or a hub id. A first token that servers put before every prompt is left
+    out, or there would be two.
+
+    Raises:
+        FaultsError: there is no such tokenizer, it has no chat template, or that refuses messages.
+    """
+    loaded = _of_transformers(tokenizer)
+    if not loaded.chat_template:
+        fault = Fault(tokenizer, "has no chat template", "", "use --prefix-mode completion")
+        raise FaultsError(fault)
+    first = loaded.bos_token or ""
+    is_added = bool(first) and loaded("x")["input_ids"][:1] == [loaded.bos_token_id]
+
+    def filled(messages: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> str:
+        try:
+            text = str(
+                loaded.apply_chat_template(
+                    [dict(turn) for turn in messages],
+                    tokenize=False,
+                    add_generation_prompt=True,
+                    **settings,
+                )
+            )
+        except Exception as error:  # a template raises what its author chose
+            words = " ".join(str(error).split())[:200]
+            raise FaultsError(Fault(tokenizer, f"its template refuses this ({words})")) from error
+        return text.removeprefix(first) if is_added else text
+
+    return filled
+
+
+def _of_transformers(name: str) -> Any:
+    try:
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(name)
+    except ImportError as error:
+        fault = Fault(name, "transformers is not installed", "", "pip install 'cotdistill[eval]'")
+        raise FaultsError(fault) from error
+    except Exception as error:  # the host raises its own kinds for files and settings
+        words = " ".join(str(error).split())[:200]
+        remedy = "name a folder with a tokenizer, or a hub id"
+        raise FaultsError(Fault(name, f"no tokenizer ({words})", "", remedy)) from error
 
 
 def _loaded(tokenizer: str) -> Any:

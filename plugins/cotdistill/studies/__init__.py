@@ -2,6 +2,7 @@
 
 PUBLIC_MODULES = (
     "arm",
+    "asked_model",
     "declared_model",
     "drafts",
     "instructions",
@@ -11,6 +12,7 @@ PUBLIC_MODULES = (
     "listing",
     "load",
     "migrate",
+    "prompt",
     "question_sets",
     "questions",
     "requests",

@@ -6,13 +6,16 @@ wait for (`cotdistill.studies.not_yet`).
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import ValidationError, field_validator, model_validator
 
+from cotdistill.corpus.records.shape import Reasoning
 from cotdistill.distill.settings import Distillation, Teacher, with_preset
+from cotdistill.errors import MisuseError
 from cotdistill.schema import Shape, key
 from cotdistill.studies.prompt import Thinking, word_of_switch
+from cotdistill.teach.profiles import profile_called
 
 Format = Literal["natural", "least-to-most", "rephrase", "symbolic", "program"]
 Strategy = Literal["vanilla", "uniform", "answer", "rationale", "interactive", "state_reset"]
@@ -26,13 +29,22 @@ class Decoding(Shape):
     max_tokens: int = key(4096, "tokens of a response", 16384, ge=1)
     seed: int = key(0, "each request derives its own from it", 0)
     thinking: Thinking = key("data", "on, off, or data: as the model does by itself", "on")
+    stop: list[str] = key([], "texts that end a response", ["\n\nQuestion:"])
+    allow_missing: float = key(
+        0.1, "share of responses that may be truncated or missing; more fails the job", 0.5,
+        ge=0, le=1,
+    )  # fmt: skip
 
     _switch = field_validator("thinking", mode="before")(word_of_switch)
 
 
 class TeachRequest(Decoding):
-    """What a teacher writes: `samples` rationales a question, at one level, in one format."""
+    """What a teacher writes: `samples` rationales a question, at one level, in one format.
 
+    `profile` names a set of defaults of `templates/prompts/teach/profiles/` for the other keys.
+    """
+
+    profile: str | None = key(None, "long, short, micota, mentor-kd, or a file: defaults", "micota")
     questions: str = key(..., "a question set of `questions:`", "svamp")
     teacher: str = key(..., "a model of `models:`", "teacher")
     level: int | None = key(None, "granularity 1 to 6; null: as the teacher likes", 3, ge=1, le=6)
@@ -41,6 +53,15 @@ class TeachRequest(Decoding):
     gold: Literal["hidden", "shown"] = key("hidden", "whether the teacher sees the answer", "shown")
     prompt: str | None = key(None, "a file of templates/prompts/teach/; null: by format", "mine")
     rewrite_of: str | None = key(None, "arm whose rationales are rewritten instead", "level-3")
+    reasoning: Reasoning = key(
+        "drop", "thoughts in the rationale: think (in tags), plain, or drop", "think"
+    )
+    again: int = key(2, "how often a disobedient response is asked for again", 0, ge=0, le=2)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _profile_fills_in(cls, value: Any) -> Any:
+        return _with_profile(value)
 
 
 class SampleRequest(Decoding):
@@ -54,7 +75,27 @@ class SampleRequest(Decoding):
     min_correct: int = key(1, "correct answers after which a question rests", 4, ge=0)
     attempts: int = key(1, "most resamplings of a question", 8, ge=1)
     helper: str | None = key(None, "model that corrects, for interactive", "teacher")
-    gold: Literal["hidden", "shown"] = key("hidden", "whether the model sees the answer", "hidden")
+    keep: Literal["correct", "all"] = key(
+        "correct", "all: wrong answers become rows too, with a flag, as Mentor-KD's do", "all"
+    )
+
+
+def _with_profile(asked: Any) -> Any:
+    """Return what a teacher is asked with its profile's values for the keys that are not given."""
+    if not isinstance(asked, dict):
+        return asked
+    found: dict[str, Any] = {}
+    if isinstance(asked.get("profile"), str):
+        try:
+            profile = profile_called(asked["profile"])
+        except MisuseError as error:
+            raise ValueError(str(error).removeprefix("--")) from error
+        found = profile.model_dump(include=profile.model_fields_set)
+        name = found.pop("format", profile.format)
+        found |= {"prompt": name} if name not in get_args(Format) else {"format": name}
+    if word_of_switch(asked.get("thinking", found.get("thinking"))) == "on":
+        found.setdefault("reasoning", "think")
+    return found | asked
 
 
 class Keep(Shape):

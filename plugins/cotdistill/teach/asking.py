@@ -16,6 +16,7 @@ _FORM = 1  # of an identity; another number means that old replies are not the s
 _CHARACTERS_A_TOKEN = 4
 _REFUSALS = frozenset({"content_filter", "refusal"})
 
+Api = Literal["chat", "completions"]
 State = Literal["kept", "cut", "refused", "failed", "open"]
 """kept: a whole text. cut: it ended at its allowance. refused: the model or its filter declined.
 failed: no reply, or an empty one. open: it was not asked, or is not answered yet."""
@@ -26,7 +27,8 @@ class Decoding:
     """How a model is sampled; None leaves a parameter to the backend.
 
     `seed` makes all samples other ones; each sample's own seed follows from it, from what is asked
-    and from the sample's number. `extra` holds further keys of the request's body.
+    and from the sample's number. `extra` holds further keys of the request's body. `api`
+    completions sends messages as one text, with blank lines between, for base models.
 
     Raises:
         MisuseError: `extra` repeats a parameter.
@@ -40,8 +42,11 @@ class Decoding:
     seed: int | None = None
     thinking: bool | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    api: Api = "chat"
 
     def __post_init__(self) -> None:
+        if self.api == "completions" and self.thinking is not None:
+            raise MisuseError("thinking is switched by a chat template, which completions has not")
         try:
             Request(self.model, prompt="", extra=self.extra)
         except ValueError as error:
@@ -56,6 +61,7 @@ class Decoding:
             "max_tokens": self.max_tokens,
             "seed": self.seed,
             "thinking": self.thinking,
+            "api": self.api if self.api != "chat" else None,
             **self.extra,
         }
         return {name: value for name, value in given.items() if value is not None}
@@ -75,6 +81,8 @@ def request_of(
     Raises:
         ValueError: `extra` repeats a field of the request.
     """
+    if prompt is None and decoding.api == "completions":
+        prompt, messages = "\n\n".join(str(turn["content"]) for turn in messages), ()
     further = {**decoding.extra, **(extra or {})}
     if decoding.thinking is not None:
         given = dict(further.get("chat_template_kwargs") or {})

@@ -6,20 +6,40 @@ begins anew. So every way is tried once at the start, and the first that really 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from cotdistill.errors import Fault, FaultsError
+from cotdistill.errors import Fault, FaultsError, MisuseError
 from cotdistill.hosts.request import Asker, Reply, Request
 from cotdistill.teach.asking import Decoding, request_of
 
-PrefixMode = Literal["flags", "assistant", "prefix", "completion", "asked"]
+PrefixMode = Literal["flags", "assistant", "prefix", "template", "completion", "asked"]
 """How a text is continued. flags: vLLM, SGLang. assistant: llama.cpp. prefix: DeepSeek, Mistral.
+template: the chat template is filled in here and sent as a prompt, the same bytes to every server.
 completion: a prompt that is written out, for base models. asked: the beginning is quoted in the
 question, where nothing else works; such samples compare only with each other."""
 
 CHAT_MODES: tuple[PrefixMode, ...] = ("flags", "assistant", "prefix", "asked")
+ChatText = Callable[[Sequence[Mapping[str, Any]], Mapping[str, Any]], str]
+"""What fills a chat template in: messages and the template's own settings become a prompt."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How texts are continued; `chat_text` is what the mode template fills in.
+
+    Raises:
+        MisuseError: the mode template without a tokenizer.
+    """
+
+    mode: PrefixMode = "flags"
+    chat_text: ChatText | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode == "template" and self.chat_text is None:
+            raise MisuseError("--prefix-mode template needs --tokenizer, whose template is filled")
+
 
 _COUNT = "Write the numbers from one to six as words, in one line, separated by commas."
 _BEGUN = "Counting aloud: one, two, three,"
@@ -28,7 +48,7 @@ _BEGUN = "Counting aloud: one, two, three,"
 
 def continued(
     decoding: Decoding,
-    mode: PrefixMode,
+    way: Way,
     question: Sequence[Mapping[str, Any]],
     prefix: str,
     *,
@@ -41,9 +61,13 @@ def continued(
     White space at the end of a prefix is left out, because servers refuse it, and put back by
     `joined`.
     """
-    begun = prefix.rstrip()
+    begun, mode = prefix.rstrip(), way.mode
     if mode == "asked":
         return request_of(decoding, quoted, sample=sample, round_=round_)
+    if mode == "template" and way.chat_text is not None:
+        text = way.chat_text(question, _template_settings(decoding)) + begun
+        calm = replace(decoding, thinking=None, extra=_without_template(decoding.extra))
+        return request_of(calm, prompt=text, sample=sample, round_=round_)
     if mode == "completion":
         text = "\n".join(str(turn["content"]) for turn in question)
         return request_of(decoding, prompt=f"{text}\n{begun}", sample=sample, round_=round_)
@@ -54,6 +78,17 @@ def continued(
     if mode == "flags":
         extra = {"add_generation_prompt": False, "continue_final_message": True}
     return request_of(decoding, (*question, turn), sample=sample, round_=round_, extra=extra)
+
+
+def _template_settings(decoding: Decoding) -> dict[str, Any]:
+    given = dict(decoding.extra.get("chat_template_kwargs") or {})
+    if decoding.thinking is None:
+        return given
+    return {"enable_thinking": decoding.thinking, **given}
+
+
+def _without_template(extra: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in extra.items() if name != "chat_template_kwargs"}
 
 
 def joined(prefix: str, reply: str) -> str:
@@ -74,7 +109,10 @@ def joined(prefix: str, reply: str) -> str:
 
 
 def working_mode(
-    asker: Asker, decoding: Decoding, modes: Sequence[PrefixMode] = CHAT_MODES
+    asker: Asker,
+    decoding: Decoding,
+    modes: Sequence[PrefixMode] = CHAT_MODES,
+    chat_text: ChatText | None = None,
 ) -> PrefixMode:
     """Return the first way in which the model really continues a text.
 
@@ -86,7 +124,7 @@ def working_mode(
     quoted = ({"role": "user", "content": f"{_COUNT}\nIt begins with: {_BEGUN}\nWrite the rest."},)
     tried = []
     for mode in modes:
-        request = continued(calm, mode, question, _BEGUN, quoted=quoted)
+        request = continued(calm, Way(mode, chat_text), question, _BEGUN, quoted=quoted)
         reply = _asked(asker, request)
         if continues(reply.content):
             return mode

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
@@ -44,7 +45,8 @@ class SampleOptions:
     """Where results go, who is sampled, and what is kept of it.
 
     `per_question` is how many correct samples of a question become traces, None for all;
-    `keep_wrong` keeps wrong ones as traces too, with their flag, as Mentor-KD does.
+    `keep_wrong` keeps wrong ones as traces too, with their flag, as Mentor-KD does. `no_replies`:
+    requests are only written down, so all of a round are asked for before anything comes back.
     """
 
     folder: Path
@@ -57,6 +59,7 @@ class SampleOptions:
     price: Price | None = None
     grow_times: int = 0
     any_model: bool = False
+    no_replies: bool = False
 
 
 @dataclass
@@ -156,7 +159,13 @@ def sample(
         engine = Engine(
             store,
             askers,
-            EngineOptions(options.limits, options.price, 2, options.grow_times, options.any_model),
+            EngineOptions(
+                options.limits,
+                options.price,
+                grow_times=options.grow_times,
+                any_model=options.any_model,
+                most_active=sys.maxsize if options.no_replies else EngineOptions.most_active,
+            ),
         )
         engine.watch = lambda spent: watch(spent, questions * plan.samples)
         is_ours = shard_filter(options.shard)
@@ -349,7 +358,7 @@ def _write_ledger(
             "mode": plan.mode,
             "per_question": options.per_question,
             "keep_wrong": options.keep_wrong,
-            "prefix_mode": plan.prefix_mode if plan.strategy == "state_reset" else None,
+            "prefix_mode": plan.way.mode if plan.strategy == "state_reset" else None,
             "decoding": {"model": plan.decoding.model, **plan.decoding.described()},
             "helper": None
             if plan.helper is None

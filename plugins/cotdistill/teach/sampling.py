@@ -12,10 +12,11 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
+from cotdistill.benchmarks.instruction import frame_of
 from cotdistill.errors import MisuseError, did_you_mean
 from cotdistill.files.templates import render
 from cotdistill.teach.asking import Answer, Ask, Decoding, request_of
-from cotdistill.teach.continuing import PrefixMode, continued, joined
+from cotdistill.teach.continuing import Way, continued, joined
 from cotdistill.teach.engine import Course
 from cotdistill.teach.graded import NOT_GRADED, Graded, Grader, graded_text
 from cotdistill.teach.guards import copies, mentions_hint, mentions_teacher
@@ -38,7 +39,9 @@ class Plan:
 
     `samples` plain ones come first. Then, where fewer than `min_correct` different ones are right,
     one more a round, at most `rounds` times, as the strategy says. `helper` is how the teacher of
-    the interactive strategy is sampled; `instruction` goes after the question instead of ours.
+    the interactive strategy is sampled, `way` how the state reset continues texts. `instruction` is
+    asked instead of ours: around `{question}`, else after a blank line, as the prompt of a study;
+    `system` is the system message.
     """
 
     decoding: Decoding
@@ -47,9 +50,10 @@ class Plan:
     min_correct: int = 4
     rounds: int = 8
     mode: Literal["cot", "program"] = "cot"
-    prefix_mode: PrefixMode = "flags"
+    way: Way = field(default_factory=Way)
     helper: Decoding | None = None
     instruction: str | None = None
+    system: str | None = None
     grader: Grader = field(default=graded_text)
 
     def __post_init__(self) -> None:
@@ -66,6 +70,9 @@ class Plan:
             raise MisuseError(
                 "the interactive strategy needs a teacher: --teacher-endpoint and --teacher-model"
             )
+
+        if self.strategy == "interactive" and self.decoding.api == "completions":
+            raise MisuseError("the interactive strategy is a conversation; completions has none")
 
     @property
     def guided_rounds(self) -> int:
@@ -157,7 +164,8 @@ def _hinted(item: Item, plan: Plan, round_: int, answers: list[Answer]) -> Steps
     """Ask again plainly, or with the reference answer, or with the reference solution."""
     number = plan.samples + round_ - 1
     guided = "" if plan.strategy == "uniform" else plan.strategy
-    messages = _plain(item, plan) if not guided else _user(_prompt(item, plan, guided))
+    text = _prompt(item, plan, guided) if guided else _asked(item, plan)
+    messages = _messages(plan, text)
     (answer,) = yield [Ask(request_of(plan.decoding, messages, sample=number, round_=round_))]
     answers.append(answer)
     return _attempt(item, plan, round_, number, guided, answer)
@@ -170,10 +178,10 @@ def _resumed(
     number = plan.samples + round_ - 1
     request = continued(
         plan.decoding,
-        plan.prefix_mode,
+        plan.way,
         _plain(item, plan),
         prefix,
-        quoted=_user(_prompt(item, plan, "continue", prefix=prefix)),
+        quoted=_messages(plan, _prompt(item, plan, "continue", prefix=prefix)),
         sample=number,
         round_=round_,
     )
@@ -232,7 +240,7 @@ def _attempt(
     help_: _Help = _NO_HELP,
 ) -> Attempt:
     prefix, history = help_.prefix, help_.history
-    mode = plan.prefix_mode if prefix else ""
+    mode = plan.way.mode if prefix else ""
     if answer.state != "kept":
         return Attempt(round_, number, guided, answer, prefix_mode=mode, history=history)
     text = answer.text.strip() if not prefix else joined(prefix, answer.text).strip()
@@ -252,9 +260,18 @@ def _guard(item: Item, guided: str, text: str, correction: str) -> str:
 
 
 def _plain(item: Item, plan: Plan) -> tuple[dict[str, str], ...]:
-    if plan.instruction is not None:
-        return _user(f"{item.question.strip()}\n{plan.instruction}".strip())
-    return _user(_prompt(item, plan, "plain"))
+    return _messages(plan, _asked(item, plan))
+
+
+def _asked(item: Item, plan: Plan) -> str:
+    if plan.instruction is None:
+        return _prompt(item, plan, "plain")
+    return frame_of(plan.instruction).around(item.question.strip())
+
+
+def _messages(plan: Plan, text: str) -> tuple[dict[str, str], ...]:
+    system = ({"role": "system", "content": plan.system},) if plan.system else ()
+    return (*system, {"role": "user", "content": text})
 
 
 def _prompt(item: Item, plan: Plan, name: str, **more: Any) -> str:
@@ -267,7 +284,7 @@ def _prompt(item: Item, plan: Plan, name: str, **more: Any) -> str:
         "mark": hashlib.sha256(item.question.encode(errors="surrogatepass")).hexdigest()[:12],
     }
     if name != "plain":
-        values["plain"] = _plain(item, plan)[0]["content"]
+        values["plain"] = _asked(item, plan)
     last = more.pop("attempt", None)
     if last is not None:
         values |= {"attempt": last.text, "is_correct": last.graded.correct is True}

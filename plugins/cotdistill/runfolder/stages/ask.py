@@ -16,11 +16,10 @@ from cotdistill.runfolder.job import Asks, Job, JobId
 from cotdistill.runfolder.stages.stage import Declared, Stage, StudyFiles
 
 if TYPE_CHECKING:
+    from cotdistill.studies.prompt import Prompt
     from cotdistill.studies.questions import Questions
     from cotdistill.studies.requests import Decoding, SampleRequest, TeachRequest
     from cotdistill.studies.study import Study
-
-_ALLOWED_MISSING = "0.1"
 
 
 def asking_needs(study: Study, arm: str) -> tuple[JobId, ...]:
@@ -63,8 +62,7 @@ def _taught(files: StudyFiles) -> Iterator[Declared]:
             words += ["--levels", str(asked.level)]
         if asked.rewrite_of:
             words += ["--rewrite"]
-        if asked.thinking == "on":
-            words += ["--reasoning", "think"]
+        words += ["--reasoning", asked.reasoning, "--again", str(asked.again)]
         words += ["-k", str(asked.samples), "--gold", asked.gold, *_decoding(asked)]
         needs = who.needs
         if asked.rewrite_of:
@@ -88,7 +86,8 @@ def _sampled(files: StudyFiles) -> Iterator[Declared]:
         questions = ",".join(_questions(study.questions[one]) for one in sets)
         words = ["cotdistill", "sample", questions, *who.words, "--strategy", asked.strategy]
         words += ["-k", str(asked.samples), "--min-correct", str(asked.min_correct)]
-        words += ["--rounds", str(asked.attempts), "--per-question", "0"]
+        words += ["--rounds", str(asked.attempts), "--per-question", "0", "--keep", asked.keep]
+        words += _prompt(study.prompt)
         words += ["--mode", "program" if asked.format == "program" else "cot", *_decoding(asked)]
         needs = who.needs
         if asked.helper is not None:
@@ -111,7 +110,7 @@ def _job(
 
     study = files.resolved.study
     output = made_file(stage, arm)
-    words += ["--allow-missing", _ALLOWED_MISSING, "-o", output.rpartition("/")[0]]
+    words += ["-o", output.rpartition("/")[0]]
     kind = "teach" if stage == "teach" else "sample"
     command = prefixed(study, kind, words)  # type: ignore[arg-type]
     return Declared(
@@ -155,12 +154,12 @@ def _model(files: StudyFiles, name: str, where: str) -> _Who:
     declared = study.models.get(name)
     gpus = study.hardware.gpus
     if isinstance(declared, EndpointModel):
-        if declared.api != "chat":
-            raise StudyError(Fault(where, f"'{name}' is asked by completions", "api: chat"))
         urls = [declared.endpoint] if isinstance(declared.endpoint, str) else declared.endpoint
         words = ["--model", declared.model]
         for url in urls:
             words += ["--endpoint", url]
+        if declared.api != "chat":
+            words += ["--api", declared.api]
         if declared.key_env:
             words += ["--key-env", declared.key_env]
         if declared.price:
@@ -238,7 +237,16 @@ def _decoding(asked: Decoding) -> list[str]:
         words += ["--top-p", f"{asked.top_p:g}"]
     if asked.thinking != "data":
         words += ["--thinking" if asked.thinking == "on" else "--no-thinking"]
-    return words
+    for text in asked.stop:
+        words += ["--stop", text]
+    return [*words, "--allow-missing", f"{asked.allow_missing:g}"]
+
+
+def _prompt(prompt: Prompt) -> list[str]:
+    """Return the words that ask a sampled model as training rows ask."""
+    instruction = "" if prompt.instruction == "none" else prompt.instruction
+    words = ["--instruction", instruction]
+    return [*words, "--system", prompt.system] if prompt.system else words
 
 
 def _asks(study: Study, sets: list[str], asked: TeachRequest | SampleRequest) -> Asks:
