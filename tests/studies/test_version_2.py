@@ -15,7 +15,7 @@ from cotdistill.benchmarks.question import question_key
 from cotdistill.cli.main import main
 from cotdistill.errors import FaultsError, StudyError
 from cotdistill.files.bundle import bundle_files
-from cotdistill.runfolder.generate import generate
+from cotdistill.runfolder.generate import check_study_files, generate
 from cotdistill.runfolder.job import read_declared_jobs
 from cotdistill.runfolder.manifest import read_manifest
 from cotdistill.studies.json_schema import study_json_schema
@@ -399,7 +399,14 @@ def test_a_fault_names_the_line_of_its_key(
     assert main(["generate", str(path), "-o", str(tmp_path / "run")]) == 1
     lines = path.read_text().splitlines()
     number = next(n for n, line in enumerate(lines, start=1) if "level-{level}" in line)
-    assert f"{path}:{number}:arms.level-3: unknown puzzles 'digit-sums'" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        f"{path}:{number}:arms.level-{{level}}: unknown puzzles 'digit-sums' (in 2 entries of the "
+        "grid, first arms.level-1); did you mean 'digit-sum'?\n"
+    )
+    study["arms"]["level-{level}"] |= {"puzzles": "digit-sum", "for": {"level": [1, 9]}}
+    path.write_text(yaml.safe_dump(study, sort_keys=False))
+    assert main(["generate", str(path), "-o", str(tmp_path / "run")]) == 1
+    assert f":{number}:arms.level-9: unknown level 9" in capsys.readouterr().err
 
 
 def test_a_plan_begins_with_the_design(
@@ -542,6 +549,95 @@ def test_an_encoder_decoder_student_is_refused_before_it_is_trained_on_wrong_inp
     assert f"s.yaml:students: 'small' ({model}) is an encoder-decoder, as T5 is" in faults
     study["models"]["small"]["model"] = "Org/contest-t500"
     assert [one.is_encoder_decoder for one in resolved(study).learners] == [False]
+
+
+def test_models_are_a_grid_too(study: Study) -> None:
+    study["models"]["size-{hidden}"] = {
+        "for": {"hidden": [32, 64]},
+        "scratch": {"hidden_size": "{hidden}", "heads": 2, "layers": 1},
+    }
+    study["students"] = ["size-32", "size-64"]
+    parsed = read_study(study, "s.yaml")
+    assert list(parsed.models) == ["tiny", "size-32", "size-64"]
+    assert parsed.models["size-64"].scratch.hidden_size == 64  # type: ignore[union-attr]
+    study["models"]["tiny"]["factors"] = {}
+    assert "models.tiny: unknown key 'factors'" in faults_of(study)
+
+
+def test_a_recipe_s_axis_may_be_called_like_an_arm_s(study: Study) -> None:
+    study["recipes"]["to-{level}"] = {
+        "for": {"level": [1, 2]}, "extends": "full", "max_steps": "{level}", "arms": ["level-1"],
+    }  # fmt: skip
+    runs = {run.name: run.factors for run in resolved(study).runs}
+    assert runs["tiny--level-1--to-2--s42"]["level"] == 1
+    assert runs["tiny--level-1--to-2--s42"]["recipe_level"] == 2
+    assert "recipe_level" not in runs["tiny--level-1--to-1--s42"]  # it says the same
+    study["arms"]["level-{level}"]["factors"] = {"recipe_level": 3}
+    assert "arms have the factors 'level' and 'recipe_level' too" in faults_of(study)
+
+
+def test_a_server_cannot_give_the_distributions_of_a_distillation(
+    study: Study, study_file: WriteStudy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study["models"]["t"] = {"endpoint": "http://127.0.0.1:8000/v1", "model": "Org/Teacher"}
+    study["recipes"]["full"]["kd"] = {"teacher": "t"}
+    wrong = "recipes.full.kd.teacher: 't' has no weights to load here (endpoint); expected a model"
+    for verb in ("plan", "check", "generate"):
+        assert main([verb, str(study_file(study))]) == 1
+        assert wrong in "".join(capsys.readouterr())
+
+
+def test_development_questions_that_are_not_here_hide_no_other_fault(study: Study) -> None:
+    study["questions"] = {"svamp": {"benchmark": "svamp", "dev": 0.1}}
+    study["evaluation"]["tasks"] = ["dev_svamp"]
+    study["arms"] = {"a": {"file": "no.jsonl"}}
+    study["models"]["m"] = {"run": {"model": "tiny", "arm": "a", "recipe": "full", "seed": 9}}
+    study["recipes"]["kd"] = {"extends": "full", "kd": {"teacher": "m"}}
+    assert "no such file no.jsonl" in faults_of(study)
+    study["arms"] = {"a": {"puzzles": "digit-sum", "level": 1, "rows": 20}}
+    with pytest.raises(StudyError) as caught:
+        check_study_files(read_study(study, "s.yaml"), "s.yaml", Path("runs").absolute())
+    assert "'m' is a run that the study does not have" in str(caught.value)
+    assert "questions svamp: the split 'train' of svamp is not prepared" in str(caught.value)
+
+
+def test_taught_rows_are_dropped_ended_and_padded_as_any_others(
+    study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    questions = [{"question": f"What is {n} plus 1?", "gold": f"{n + 1}"} for n in range(3)]
+    write_jsonl(tmp_path / "q.jsonl", questions)
+    study["models"]["t"] = {"endpoint": "http://127.0.0.1:8000/v1", "model": "Org/Teacher"}
+    study["questions"] = {"q": {"file": str(tmp_path / "q.jsonl")}}
+    write_jsonl(
+        tmp_path / "long.jsonl",
+        [{"instruction": one["question"], "output": "word " * 20} for one in questions],
+    )
+    study["arms"] = {
+        "long": {"file": str(tmp_path / "long.jsonl")},
+        "taught": {
+            "teach": {"questions": "q", "teacher": "t"},
+            "missing": "drop",
+            "target": {"answer": "gold", "separator": " --> "},
+            "pad": {"like": "long", "filler": "."},
+        },
+    }
+    folder = tmp_path / "run"
+    generate(str(study_file(study)), folder)
+    traces = [
+        {
+            "id": f"q-{number}", "dataset": "q", "split": "train", "question": one["question"],
+            "gold": one["gold"], "rationale": "" if number == 1 else f"It is {one['gold']}.",
+            "answer": None if number == 1 else one["gold"],
+        }
+        for number, one in enumerate(questions)
+    ]  # fmt: skip
+    write_jsonl(folder / "data" / "teach" / "taught" / "traces.jsonl", traces)
+    lines = build_arm(folder, "taught").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["output"] for line in lines] == [
+        f"It is {gold}.\n{'. ' * 14}.\n--> {gold}" for gold in (1, 3)
+    ]
+    study["arms"]["long"] = {"teach": {"questions": "q", "teacher": "t", "rewrite_of": "taught"}}
+    assert "goes in a circle (arms.taught -> arms.long -> arms.taught)" in faults_of(study)
 
 
 def test_a_study_without_training_has_a_plan(

@@ -57,25 +57,16 @@ def block_of(resolved: Resolved, kd: Distill, weights_of: Callable[[Run], Weight
 
 
 def distillation_faults(resolved: Resolved, place: str) -> Iterator[Fault]:
-    """Yield teachers that have no next-token distributions to give."""
+    """Yield teachers that are runs which the study does not have."""
     for name, recipe in resolved.study.recipes.items():
         if recipe.kd is None or not isinstance(recipe.kd.teacher, str):
             continue
         where, teacher = f"{place}:recipes.{name}.kd.teacher", recipe.kd.teacher
-        match resolved.study.models.get(teacher):
-            case None | NamedModel():
-                continue
-            case TrainedModel(run=reference):
-                run = trained_run(resolved, reference)
-                if run is None:
-                    wrong = f"'{teacher}' is a run that the study does not have"
-                    remedy = "name its model under students:, and let a recipe train it on its arm"
-                    yield Fault(where, wrong, f"a run of {reference.model}", remedy)
-            case other:
-                kind = type(other).__name__.removesuffix("Model").lower()
-                remedy = "for a server: `cotdistill capture`, and teacher: {signals: DIR}"
-                wrong = f"'{teacher}' has no weights to load here ({kind})"
-                yield Fault(where, wrong, "a model or a run", remedy)
+        declared = resolved.study.models.get(teacher)
+        if isinstance(declared, TrainedModel) and trained_run(resolved, declared.run) is None:
+            wrong = f"'{teacher}' is a run that the study does not have"
+            remedy = "name its model under students:, and let a recipe train it on its arm"
+            yield Fault(where, wrong, f"a run of {declared.run.model}", remedy)
 
 
 def trained_run(resolved: Resolved, reference: RunReference) -> Run | None:

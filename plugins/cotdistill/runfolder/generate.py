@@ -38,6 +38,7 @@ from cotdistill.runfolder.kept import (
     KeptFiles,
     changed_since,
     kept_files,
+    unprepared_dev_faults,
     write_dev_tasks,
     write_kept,
 )
@@ -126,11 +127,11 @@ def check_study_files(study: Study, place: str, root: Path) -> CheckedStudy:
         FaultsError: all faults of names, batches, rows and training arguments.
     """
     resolved = resolve(study, place)
-    notes = _check_rows(resolved, root)
+    notes, row_faults = _check_rows(resolved, root)
     files: list[tuple[Run, Layout, RunFiles]] = []
-    faults: list[Fault] = []
-    if no_teachers := list(distillation_faults(resolved, place)):
-        raise StudyError(no_teachers)
+    faults = [*distillation_faults(resolved, place), *unprepared_dev_faults(study, resolved.sets)]
+    if row_faults or faults:
+        raise StudyError([*faults, *row_faults]) if faults else DataError(row_faults)
     configs = RunConfigs(resolved)
     for run in resolved.runs:
         layout = layout_of(root, run)
@@ -170,10 +171,10 @@ def _manifest_before(root: Path) -> tuple[ManifestRun, ...]:
         return ()
 
 
-def _check_rows(resolved: Resolved, root: Path) -> list[str]:
+def _check_rows(resolved: Resolved, root: Path) -> tuple[list[str], list[Fault]]:
     """Read every arm at hand once, so that a bad row stops everything before a file is written.
 
-    Returns what should be known of the arms' rows.
+    Returns what should be known of the arms' rows, and what is wrong with them.
     """
     faults: list[Fault] = []
     notes: list[str] = []
@@ -190,9 +191,7 @@ def _check_rows(resolved: Resolved, root: Path) -> list[str]:
                 Fault(f"arm {arm.name}: {fault.place}", fault.wrong, fault.expected, fault.remedy)
                 for fault in error.faults
             ]
-    if faults:
-        raise DataError(faults)
-    return notes
+    return notes, faults
 
 
 def _once(found: list[Fault], known: list[Fault]) -> list[Fault]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill import __version__
-from cotdistill.errors import StudyError
+from cotdistill.errors import Fault
 from cotdistill.files.atomic import sha256_of_text, write_if_changed, write_texts_if_changed
 from cotdistill.files.bundle import bundle_file, bundle_folder, bundle_folders, origin_of
 from cotdistill.files.json_file import read_object
@@ -59,8 +59,6 @@ def kept_files(study: Study, sets: Mapping[str, QuestionSet]) -> KeptFiles:
         places = []
         base = task
         if (dev := dev_set(task, sets)) is not None:
-            if not dev.is_here:
-                raise StudyError(dev.not_here)
             base = base_task(dev)
             asked[task] = sha256_of_text(" ".join(sorted(dev.dev_keys)))
         for path in dict.fromkeys(_files_behind(base, known)):
@@ -73,6 +71,12 @@ def kept_files(study: Study, sets: Mapping[str, QuestionSet]) -> KeptFiles:
     for name in _templates(study):
         texts[f"templates/{name}"] = bundle_file("templates", name).read_text(encoding="utf-8")
     return KeptFiles(dict(sorted(texts.items())), of_task, asked)
+
+
+def unprepared_dev_faults(study: Study, sets: Mapping[str, QuestionSet]) -> list[Fault]:
+    """Return why development questions that a study asks are not here."""
+    asked = [dev_set(task, sets) for task in study.evaluation.task_names]
+    return [dev.not_here for dev in asked if dev is not None and not dev.is_here]
 
 
 def dev_set(task: str, sets: Mapping[str, QuestionSet]) -> QuestionSet | None:

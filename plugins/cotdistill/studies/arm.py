@@ -166,24 +166,22 @@ class AnswersArm(_Source):
     answers: str = key(..., "a question set of `questions:`", "svamp")
 
 
-class TeachArm(_Source):
-    """Rationales that a teacher writes for a question set; needs the verb `teach`."""
+class TeachArm(_Traces):
+    """Rationales that a teacher writes for a question set, as `cotdistill teach` asks for them."""
 
     teach: TeachRequest = key(
         ..., "what is asked of which teacher", {"questions": "svamp", "teacher": "t", "level": 3}
     )
     with_: list[str] = key([], "arms whose rows are added", ["level-3"], alias="with")
-    filter: ArmFilters | None = key(None, _ABOUT_FILTER, {"grade": "strict", "per_question": 1})
 
 
-class SampleArm(_Source):
-    """Answers that a student, mentor or assistant samples; needs the verb `sample`."""
+class SampleArm(_Traces):
+    """Answers that a student, mentor or assistant samples, as `cotdistill sample` asks for them."""
 
     sample: SampleRequest = key(
         ..., "what is sampled from which model", {"questions": "svamp", "model": "mentor"}
     )
     with_: list[str] = key([], "arms whose rows are added", ["level-3"], alias="with")
-    filter: ArmFilters | None = key(None, _ABOUT_FILTER, {"grade": "strict", "per_question": 4})
 
 
 _TAGS: dict[str, type[Shape]] = {

@@ -1,4 +1,4 @@
-"""Grids: `for:` of arms and recipes, `extends:` of recipes, written out as plain entries.
+"""Grids: `for:` of models, arms and recipes, `extends:` of recipes, written out as plain entries.
 
     "level-{level}":
       for: {level: [1, 3, 6]}
@@ -44,6 +44,8 @@ def expand(value: dict[str, Any], place: str) -> dict[str, Any]:
     if isinstance(value.get("race"), dict):  # YAML reads the key `on` as true
         new["race"] = {"on" if k is True else k: v for k, v in value["race"].items()}
     registered = functools.cache(datasets)
+    if isinstance(value.get("models"), dict):
+        new["models"] = _grids(value["models"], f"{place}:models", registered, faults)
     if isinstance(value.get("recipes"), dict):
         extended = _extended(value["recipes"], f"{place}:recipes", faults)
         new["recipes"] = _grids(extended, f"{place}:recipes", registered, faults)
@@ -118,6 +120,9 @@ def _grids(
                 faults.append(Fault(place, wrong, "", remedy))
                 break
             filled = _filled(body, binding, place, faults)
+            if where.endswith(":models"):  # the arms and recipes that name a model have factors
+                made[cell_name] = filled
+                continue
             given = filled.get("factors")
             own = given if isinstance(given, dict) else {}
             made[cell_name] = {**filled, "factors": {**factors, **own}}

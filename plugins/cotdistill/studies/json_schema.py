@@ -27,6 +27,11 @@ _EXTENDS: Schema = {
 _ARMS = ("DatasetArm", "FileArm", "MixedArm", "PuzzleArm", "UntouchedArm", "AnswersArm",
          "TeachArm", "SampleArm")  # fmt: skip
 
+_MODELS = ("NamedModel", "ScratchModel", "EndpointModel", "MergedModel", "TrainedModel",
+           "FolderOfModels")  # fmt: skip
+
+_OF_MODELS = ("MergeShare", "RunReference", "Scratch", "Price")
+
 _SHARED: dict[str, dict[str, tuple[str, Any]]] = {
     "ArmFilters": {
         "grade": (
@@ -94,14 +99,14 @@ def study_json_schema() -> Schema:
             if entry is not None:
                 entry.setdefault("description", about)
                 entry.setdefault("examples", [example])
-    for name in (*_ARMS, "Recipe"):
+    for name in (*_ARMS, *_MODELS, "Recipe"):
         if name in shapes:
             shapes[name]["properties"]["for"] = _FOR
     shapes["Recipe"]["properties"]["extends"] = _EXTENDS
     for name in _ARMS:  # a grid may write an axis, such as "{level}", where a number is meant
         for entry in shapes.get(name, {}).get("properties", {}).values():
             _also_a_hole(entry)
-    for name in ("TeachRequest", "SampleRequest", "Recipe", "Distill"):
+    for name in (*_MODELS, *_OF_MODELS, "TeachRequest", "SampleRequest", "Recipe", "Distill"):
         for entry in shapes.get(name, {}).get("properties", {}).values():
             _also_a_hole(entry)
     for shape in (schema, *shapes.values()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -18,26 +18,49 @@ _HOLE = re.compile(r"\{\w+\}")
 def with_lines(faults: Iterable[Fault], path: Path, place: str) -> Iterator[Fault]:
     """Yield faults with the line of the key that each is about; others as they are.
 
-    An arm of a grid is looked up under the name that the file writes, with its axes in braces.
+    An entry of a grid is looked up under the name that the file writes, with its axes in braces;
+    the same fault of several cells is one, which says how many they are and names the first.
     """
     try:
         root = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
     except (OSError, ValueError, yaml.YAMLError):
         root = None
+    cells: dict[Fault, list[str]] = {}
     for fault in faults:
         keys = fault.place.removeprefix(f"{place}:")
         if root is None or keys == fault.place or keys[:1].isdigit():
-            yield fault
+            cells.setdefault(fault, [])
             continue
         parts = keys.partition(": ")[0].split(".")
         unknown = _UNKNOWN.match(fault.wrong)
-        line = _line_of(root, [*parts, unknown.group(1)] if unknown else parts)
-        yield replace(fault, place=f"{place}:{line}:{keys}") if line else fault
+        line = _found(root, [*parts, *([unknown.group(1)] if unknown else [])]).line
+        written = _found(root, parts).written
+        here = replace(fault, place=f"{place}:{line}:{written or keys}") if line else fault
+        cells.setdefault(here, []).extend([keys] if written else [])
+    for fault, of_cells in cells.items():
+        if len(of_cells) == 1:
+            line_of = fault.place.removeprefix(f"{place}:").partition(":")[0]
+            yield replace(fault, place=f"{place}:{line_of}:{of_cells[0]}")
+        elif of_cells:
+            wrong = f"{fault.wrong} (in {len(of_cells)} entries of the grid, first {of_cells[0]})"
+            yield replace(fault, wrong=wrong)
+        else:
+            yield fault
 
 
-def _line_of(node: yaml.Node, parts: list[str]) -> int | None:
-    """Return the line of the innermost key on a path that the file has, None where it has none."""
+@dataclass(frozen=True)
+class _Found:
+    """The line of the innermost key on a path, and how the file writes the path if in a grid."""
+
+    line: int | None
+    written: str | None
+
+
+def _found(node: yaml.Node, parts: list[str]) -> _Found:
+    """Return the innermost key on a path that the file has; without a line where it has none."""
     line: int | None = None
+    written: list[str] = []
+    is_cell = False
     place = 0
     while place < len(parts):
         if isinstance(node, yaml.SequenceNode) and parts[place].isdigit():
@@ -45,14 +68,18 @@ def _line_of(node: yaml.Node, parts: list[str]) -> int | None:
             if number >= len(node.value):
                 break
             node = node.value[number]
-            line, place = node.start_mark.line + 1, place + 1
+            line = node.start_mark.line + 1
+            written.append(parts[place])
+            place += 1
             continue
         found = _entry(node, parts[place:])
         if found is None:
             break
         key, node, taken = found
+        is_cell |= key.value != ".".join(parts[place : place + taken])
+        written.append(str(key.value))
         line, place = key.start_mark.line + 1, place + taken
-    return line
+    return _Found(line, ".".join([*written, *parts[place:]]) if is_cell else None)
 
 
 def _entry(node: yaml.Node, parts: list[str]) -> tuple[yaml.Node, yaml.Node, int] | None:

@@ -8,14 +8,16 @@ from cotdistill.catalogue.packaged import students
 from cotdistill.errors import Fault, did_you_mean
 from cotdistill.studies.arm import (
     AnswersArm,
-    DatasetArm,
-    FileArm,
     MixedArm,
-    Padding,
     SampleArm,
     TeachArm,
 )
-from cotdistill.studies.declared_model import EndpointModel, TrainedModel
+from cotdistill.studies.declared_model import (
+    EndpointModel,
+    FolderOfModels,
+    ScratchModel,
+    TrainedModel,
+)
 from cotdistill.studies.expand import RESERVED
 from cotdistill.studies.requests import Distill
 from cotdistill.studies.study import Recipe, Study
@@ -42,6 +44,7 @@ def reference_faults(study: Study, place: str) -> Iterator[Fault]:
             hint = did_you_mean(name, list(study.recipes))
             yield Fault(f"{place}:{key}", f"no recipe '{name}'", "", hint)
     yield from _judge_faults(study, place)
+    yield from _distillation_faults(study, place)
     yield from _factor_faults(study, place)
     yield from _sample_faults(study, place)
     yield from _circles(study, place)
@@ -118,6 +121,21 @@ def _judge_faults(study: Study, place: str) -> Iterator[Fault]:
         yield Fault(f"{place}:judge.model", wrong, "a model of models: with an endpoint")
 
 
+def _distillation_faults(study: Study, place: str) -> Iterator[Fault]:
+    """Yield teachers that have no next-token distributions to give."""
+    for name, recipe in study.recipes.items():
+        if recipe.kd is None or not isinstance(recipe.kd.teacher, str):
+            continue
+        teacher = recipe.kd.teacher
+        declared = study.models.get(teacher)
+        if isinstance(declared, EndpointModel | ScratchModel | FolderOfModels):
+            kind = type(declared).__name__.removesuffix("Model").lower()
+            remedy = "for a server: `cotdistill capture`, and teacher: {signals: DIR}"
+            wrong = f"'{teacher}' has no weights to load here ({kind})"
+            where = f"{place}:recipes.{name}.kd.teacher"
+            yield Fault(where, wrong, "a model or a run", remedy)
+
+
 def _sample_faults(study: Study, place: str) -> Iterator[Fault]:
     """Yield what a sampled arm needs and does not name: its model, the helper of a strategy."""
     for name, arm in study.arms.items():
@@ -153,6 +171,9 @@ def _waits_for(study: Study, key: str) -> Iterator[str]:
     """Yield what has to be made before an arm, a model or a recipe, as keys of the study."""
     kind, _, name = key.partition(".")
     entry = getattr(study, kind).get(name)
+    pad = getattr(entry, "pad", None)
+    if pad is not None and pad.like != name:
+        yield f"arms.{pad.like}"
     match entry:
         case TeachArm():
             yield from (f"arms.{other}" for other in entry.with_ if other != name)
@@ -162,8 +183,6 @@ def _waits_for(study: Study, key: str) -> Iterator[str]:
         case SampleArm():
             yield from (f"arms.{other}" for other in entry.with_ if other != name)
             yield from (f"models.{m}" for m in (entry.sample.model, entry.sample.helper) if m)
-        case DatasetArm(pad=Padding(like=like)) | FileArm(pad=Padding(like=like)):
-            yield from (f"arms.{other}" for other in (like,) if other != name)
         case MixedArm():
             yield from (f"arms.{other}" for other in entry.mix if other != name)
         case TrainedModel():
@@ -174,7 +193,7 @@ def _waits_for(study: Study, key: str) -> Iterator[str]:
 
 
 def _factor_faults(study: Study, place: str) -> Iterator[Fault]:
-    """Yield factors whose names are columns already, and factors that arm and recipe both have."""
+    """Yield factors whose names are columns already, of which `recipe_NAME` may be one."""
     of_arms = {factor for arm in study.arms.values() for factor in arm.factors}
     for kind, entries in (("arms", study.arms), ("recipes", study.recipes)):
         for name, entry in entries.items():
@@ -182,14 +201,24 @@ def _factor_faults(study: Study, place: str) -> Iterator[Fault]:
                 where = f"{place}:{kind}.{name}.factors"
                 if factor in RESERVED or factor == "step":
                     yield Fault(where, f"'{factor}' is a column already", "another name")
-                elif kind == "recipes" and factor in of_arms:
-                    yield Fault(where, f"arms have a factor '{factor}' too", "another name")
+                elif kind == "recipes" and factor in of_arms and own_column(factor) in of_arms:
+                    wrong = f"arms have the factors '{factor}' and '{own_column(factor)}' too"
+                    yield Fault(where, wrong, "another name")
     asked = [("evaluation.tasks", use.when or {}) for use in study.evaluation.tasks]
     asked += [(f"recipes.{name}.when", each.when or {}) for name, each in study.recipes.items()]
     for where, factor in dict.fromkeys((where, factor) for where, when in asked for factor in when):
         if factor not in of_arms:
             hint = did_you_mean(factor, sorted(of_arms)) if of_arms else "arms have no factors"
             yield Fault(f"{place}:{where}", f"no arm has the factor '{factor}'", "", hint)
+
+
+def own_column(factor: str) -> str:
+    """Return the column of a recipe's factor where arms have one of the same name.
+
+    >>> own_column("level")
+    'recipe_level'
+    """
+    return f"recipe_{factor}"
 
 
 def _listed(value: str | Sequence[str]) -> Sequence[str]:

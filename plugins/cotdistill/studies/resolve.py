@@ -6,7 +6,7 @@ All faults of names, paths and batches are gathered before anything is written.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from cotdistill.studies.learner import Learner, evaluated_models, learner_of, na
 from cotdistill.studies.not_yet import verbs_to_come
 from cotdistill.studies.prompt import Prompt
 from cotdistill.studies.question_sets import QuestionSet, question_sets
-from cotdistill.studies.references import reference_faults
+from cotdistill.studies.references import own_column, reference_faults
 from cotdistill.studies.resolved_arm import ResolvedArm, arms_and_faults, missing_file_faults
 from cotdistill.studies.selection import chooses_student, is_size, meets
 from cotdistill.studies.study import Recipe, Study, TaskUse, batch_steps
@@ -138,16 +138,30 @@ def _runs(study: Study, learners: list[Learner], others: list[Learner]) -> Itera
         yield _untrained(study, other, untouched[0] if untouched else UNTOUCHED)
     factors = {name: _factors(study, name) for name in study.trained_arms()}
     tasks = {name: _tasks(study, of_arm) for name, of_arm in factors.items()}
+    of_arms = {name for found in factors.values() for name in found}
     grid = itertools.product(learners, factors, study.recipes.items(), study.seeds)
     for learner, arm, (recipe_name, recipe), seed in grid:
         if not is_chosen(recipe, learner, arm, factors[arm]):
             continue
-        of_run = {**factors[arm], **recipe.factors}
+        of_run = _with_recipe(factors[arm], recipe, of_arms)
         run = Run(learner, arm, recipe_name, seed, of_run, tasks[arm])
         yield run
         if study.evaluation.checkpoints and recipe.save_steps and recipe.max_steps:
             for step in range(recipe.save_steps, recipe.max_steps, recipe.save_steps):
                 yield replace(run, step=step, factors={**of_run, "step": step})
+
+
+def _with_recipe(
+    factors: Mapping[str, Factor], recipe: Recipe, of_arms: Set[str]
+) -> dict[str, Factor]:
+    """Return an arm's factors with a recipe's, in columns of their own where arms have them too."""
+    found = dict(factors)
+    for name, value in recipe.factors.items():
+        if name not in of_arms:
+            found[name] = value
+        elif name not in factors or factors[name] != value:
+            found[own_column(name)] = value
+    return found
 
 
 def _untrained(study: Study, learner: Learner, arm: str) -> Run:

@@ -287,9 +287,7 @@ class _Finder:
                 hashes=self.hashes,
             )
         source = self._source(name, declared, where)
-        if isinstance(declared, TeachArm | SampleArm):
-            return self._asked(name, declared, file, where)
-        if not isinstance(declared, DatasetArm | FileArm):
+        if not isinstance(declared, DatasetArm | FileArm | TeachArm | SampleArm):
             return ResolvedArm(name, declared, file, source=source, hashes=self.hashes)
         filters, asks_golds = declared.filter, declared.target.answer == "gold"
         paired = [
@@ -308,20 +306,14 @@ class _Finder:
             target=declared.target,
             pad=declared.pad,
             like=self._like(name, declared.pad, f"{where}.pad.like"),
+            added=self._added(name, getattr(declared, "with_", []), where),
             hashes=self.hashes,
         )
 
-    def _asked(
-        self, name: str, declared: TeachArm | SampleArm, file: str, where: str
-    ) -> ResolvedArm:
-        """Return an arm whose rows a model writes, with the rows of other arms after them."""
-        filters = declared.filter
-        paired = [
-            self._paired(other, f"{where}.filter.paired_with")
-            for other in (filters.paired_with if filters else ())
-        ]
+    def _added(self, name: str, others: list[str], where: str) -> tuple[ResolvedArm, ...]:
+        """Return the arms whose rows come after those that a model writes."""
         added = []
-        for other in declared.with_:
+        for other in others:
             if other == name:
                 self.faults.append(Fault(f"{where}.with", f"'{other}' is this arm"))
             elif other in self.study.arms and not isinstance(
@@ -330,17 +322,7 @@ class _Finder:
                 added += [] if other in self.open else [self.arm(other)]
             elif other in self.study.arms:
                 self.faults.append(Fault(f"{where}.with", f"'{other}' has no rows of its own"))
-        return ResolvedArm(
-            name,
-            declared,
-            file,
-            source=self._source(name, declared, where),
-            filter=filters,
-            paired=tuple(each for each in paired if each),
-            golds=tuple(Path(path) for path in filters.golds) if filters else (),
-            added=tuple(added),
-            hashes=self.hashes,
-        )
+        return tuple(added)
 
     def _like(self, name: str, pad: Padding | None, where: str) -> ResolvedArm | None:
         """Return the arm that gives the lengths of a padded one; it is not padded itself."""
@@ -408,7 +390,8 @@ class _Finder:
             case TeachArm() | SampleArm():
                 stage = "teach" if isinstance(declared, TeachArm) else "sample"
                 info = SourceInfo(name, answers_are_targets=True)
-                return Source(name, info=info, made=made_file(stage, name))
+                drops = declared.missing == "drop"
+                return Source(name, info=info, drop_missing=drops, made=made_file(stage, name))
             case AnswersArm():
                 found = self.sets.get(declared.answers)
                 answer = self.study.prompt.answer
@@ -450,6 +433,8 @@ def _declared(arm: ResolvedArm) -> dict[str, Any]:
     values = arm.declared.model_dump(mode="json", exclude={"train", "factors"})
     if not arm.is_shaped:
         values = {key: value for key, value in values.items() if key not in ("target", "pad")}
+    if isinstance(arm.declared, TeachArm | SampleArm) and values.get("missing") == "refuse":
+        del values["missing"]
     if arm.filter and arm.filter.choose == "first":
         del values["filter"]["choose"]
     return values

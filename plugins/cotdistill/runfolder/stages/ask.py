@@ -79,8 +79,7 @@ def _sampled(files: StudyFiles) -> Iterator[Declared]:
             continue
         asked = arm.sample
         where = f"arms.{name}.sample"
-        if asked.model is None:
-            raise StudyError(Fault(where, "no 'model' to sample", "a name of models:"))
+        assert asked.model is not None  # else a fault of the study
         who = _model(files, asked.model, f"{where}.model")
         sets = [asked.questions] if isinstance(asked.questions, str) else asked.questions
         questions = ",".join(_questions(study.questions[one]) for one in sets)
