@@ -637,7 +637,7 @@ def test_taught_rows_are_dropped_ended_and_padded_as_any_others(
         f"It is {gold}.\n{'. ' * 14}.\n--> {gold}" for gold in (1, 3)
     ]
     study["arms"]["long"] = {"teach": {"questions": "q", "teacher": "t", "rewrite_of": "taught"}}
-    assert "goes in a circle (arms.taught -> arms.long -> arms.taught)" in faults_of(study)
+    assert "goes in a circle (arms.long -> arms.taught -> arms.long)" in faults_of(study)
 
 
 def test_a_study_without_training_has_a_plan(
