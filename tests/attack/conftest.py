@@ -44,6 +44,18 @@ def count() -> Counter[str]:
     return COUNTS
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand the counts of a worker of pytest-xdist to the process that prints them."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["attacks"] = dict(COUNTS)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    COUNTS.update(getattr(node, "workeroutput", {}).get("attacks", {}))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     if COUNTS:
         terminalreporter.section("attacks that held" if ALL else "attacks that held (a part)")
