@@ -189,7 +189,7 @@ def test_a_time_that_the_server_names_holds_for_all_and_is_announced() -> None:
     assert lines == [f'{script.url}: HTTP 429: {{"error": "scripted"}}; waiting 6 s as it asks']
 
 
-@pytest.mark.parametrize("after", ["99999999", "inf", email.utils.formatdate(time.time() + 1e8)])
+@pytest.mark.parametrize("after", ["99999999", "inf", email.utils.formatdate(4e9)])
 def test_a_server_that_asks_for_hours_is_given_up_with_its_words(after: str) -> None:
     started = time.monotonic()
     with (

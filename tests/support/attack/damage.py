@@ -145,8 +145,11 @@ def replaced(value: Any, at: tuple[Any, ...], new: Any) -> Any:
     return changed
 
 
-def valuewise(data: bytes, suffix: str) -> Iterator[tuple[str, bytes]]:
-    """Yield a file of JSON, JSON Lines or YAML with one value replaced, at every place in turn."""
+def valuewise(data: bytes, suffix: str) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Yield a file of JSON, JSON Lines or YAML with one value replaced, at every place in turn.
+
+    The file is only made when it is asked for, as most of the thousands are never used.
+    """
     text = data.decode("utf-8")
     if suffix == ".jsonl":
         lines = text.splitlines(keepends=True)
@@ -161,8 +164,11 @@ def valuewise(data: bytes, suffix: str) -> Iterator[tuple[str, bytes]]:
             if new is GONE and not at:
                 continue
             name = "nothing" if new is GONE else repr(new)[:40]
-            changed = replaced(row, at, new)
-            yield f"{'.'.join(map(str, at)) or 'the row'} is {name}", _text(before, changed, suffix)
+
+            def changed(at: tuple[Any, ...] = at, new: Any = new) -> bytes:
+                return _text(before, replaced(row, at, new), suffix)
+
+            yield f"{'.'.join(map(str, at)) or 'the row'} is {name}", changed
 
 
 def _text(before: str, value: Any, suffix: str) -> bytes:
@@ -179,13 +185,15 @@ def damages(path: Path, most: int) -> list[Damage]:
     """Return up to so many ways to damage a file; which ones depends on its name only."""
     data = path.read_bytes()
 
-    def writing(changed: bytes) -> Callable[[Path], None]:
+    def writing(changed: Callable[[], bytes]) -> Callable[[Path], None]:
         def write(at: Path) -> None:
-            at.write_bytes(changed)
+            at.write_bytes(changed())
 
         return write
 
-    whole: list[Damage] = [(name, writing(changed)) for name, changed in bytewise(data)]
+    whole: list[Damage] = [
+        (name, writing(lambda changed=changed: changed)) for name, changed in bytewise(data)
+    ]
     whole += placewise(path)
     chosen = random.Random(path.name)
     values: list[Damage] = []
