@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -288,8 +289,11 @@ def test_a_killed_judge_loses_nothing_and_repeats_nothing(tmp_path: Path) -> Non
     place = samples(tmp_path, *[(rf"\boxed{{{n}.5}}", str(n)) for n in range(40)])
     cache = place / "judge_cache.jsonl"
 
+    killed = threading.Event()
+
     def decide(*_: Any) -> str:
-        time.sleep(0.02)
+        if len(script.bodies) > 12:
+            killed.wait()
         return RIGHT
 
     with serving(decide) as script:
@@ -300,6 +304,7 @@ def test_a_killed_judge_loses_nothing_and_repeats_nothing(tmp_path: Path) -> Non
             time.sleep(0.005)
         os.kill(started.pid, signal.SIGKILL)
         started.wait()
+        killed.set()
         kept = cache.read_bytes().count(b"\n")
         with cache.open("ab") as stream:
             stream.write(b'{"key": "torn')

@@ -33,7 +33,7 @@ except OSError:
     open("TWO_TRAINERS", "a").write(output + "\\n")
     sys.exit("two trainers in " + output)
 if settings.get("workers"):  # as torchrun does: grandchildren that inherit no descriptor
-    code = "import time, sys; time.sleep(60)"
+    code = "import time, sys; time.sleep(900)"
     subprocess.Popen([sys.executable, "-S", "-c", code], start_new_session=True)
 with open("STARTED", "a") as started:
     started.write(json.dumps([output, given.get("resume_from_checkpoint")]) + "\\n")
@@ -172,7 +172,7 @@ class Study:
     def run(self, *words: str, **env: str) -> tuple[int, str]:
         """Run `cotdistill run` on the folder; return its status and all it said."""
         process = self.start(*words, **env)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=600)
         return process.returncode, out + err
 
     def lines(self, name: str) -> list[str]:
@@ -214,7 +214,7 @@ def study(tmp_path: Path) -> Iterator[Study]:
 
 @pytest.fixture
 def eventually() -> Callable[..., None]:
-    def wait(true: Callable[[], Any], seconds: float = 30.0) -> None:
+    def wait(true: Callable[[], Any], seconds: float = 300.0) -> None:
         deadline = time.monotonic() + seconds
         while not true():
             assert time.monotonic() < deadline, "it never came true"

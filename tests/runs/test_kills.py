@@ -61,7 +61,7 @@ def test_a_kill_during_training_is_made_good_by_the_same_command(
     eventually(lambda: (study.folder / "checkpoints/one/checkpoint-10/trainer_state.json").exists())
 
     strike(study, command, victim)
-    command.wait(timeout=30)
+    command.wait(timeout=300)
     if victim in ("the step", "the program", "snakemake"):
         assert command.returncode == 1
     status, output = study.run()
@@ -91,7 +91,7 @@ def test_a_kill_during_evaluation_trains_nothing_again(
     eventually(lambda: study.lines("EVALUATED"))
 
     strike(study, command, victim)
-    command.wait(timeout=30)
+    command.wait(timeout=300)
     status, output = study.run()
 
     assert status == 0, output
@@ -109,7 +109,7 @@ def test_kills_at_any_moment_repeat_no_finished_job(study: Any) -> None:
         command = study.start("--jobs", "2")
         time.sleep(moment)
         kill([command.pid, *study.processes()])
-        command.wait(timeout=30)
+        command.wait(timeout=300)
         now = {str(path.relative_to(study.folder)) for path in study.folder.glob("done/*/*.json")}
         assert finished <= now, "a finished job was undone"
         finished = now
@@ -127,7 +127,7 @@ def test_kills_at_any_moment_repeat_no_finished_job(study: Any) -> None:
 def test_a_second_run_in_a_folder_is_refused_and_names_the_first(
     study: Any, eventually: Wait
 ) -> None:
-    study.add("one", steps=100, pause=0.05)
+    study.add("one", steps=5000, pause=0.05)
     study.write()
     first = study.start()
     eventually(study.trained)
@@ -138,7 +138,7 @@ def test_a_second_run_in_a_folder_is_refused_and_names_the_first(
     assert f"another `cotdistill run` works here (pid {first.pid} on " in output
     assert f"stop it: kill {first.pid}" in output
     first.send_signal(signal.SIGTERM)
-    assert first.wait(timeout=30) == 130
+    assert first.wait(timeout=300) == 130
     assert not study.processes(), "an asked end leaves nothing running"
 
 
@@ -148,7 +148,7 @@ def test_a_living_snakemake_started_by_hand_is_not_robbed_of_its_lock(
     import subprocess
     import sys
 
-    study.add("one", steps=100, pause=0.05)
+    study.add("one", steps=5000, pause=0.05)
     study.write()
     by_hand = subprocess.Popen(
         [sys.executable, "-m", "snakemake", "--cores", "1"],
@@ -177,11 +177,11 @@ def test_processes_of_other_folders_are_left_alone(study: Any, tmp_path: Any) ->
     import sys
 
     other = subprocess.Popen(
-        [sys.executable, "-S", "-c", "import time; time.sleep(60)"],
+        [sys.executable, "-S", "-c", "import time; time.sleep(900)"],
         env=os.environ | {"COTDISTILL_FOLDER": str(tmp_path / "folder2")},
     )
     left = subprocess.Popen(
-        [sys.executable, "-S", "-c", "import time; time.sleep(60)"],
+        [sys.executable, "-S", "-c", "import time; time.sleep(900)"],
         env=os.environ | {"COTDISTILL_FOLDER": str(tmp_path / "folder")},
     )
     try:
@@ -190,7 +190,7 @@ def test_processes_of_other_folders_are_left_alone(study: Any, tmp_path: Any) ->
         status, output = study.run()
         assert status == 0, output
         assert other.poll() is None
-        assert left.wait(timeout=5) == -signal.SIGTERM
+        assert left.wait(timeout=60) == -signal.SIGTERM
     finally:
         for process in (other, left):
             process.kill()
