@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from cotdistill.errors import DataError, Fault
@@ -11,6 +12,21 @@ from cotdistill.errors import DataError, Fault
 
 class UnreachableError(Exception):
     """The hub does not give the rows; the text is one line, and says why."""
+
+
+def cached_model(name: str, revision: str | None = None) -> Path:
+    """Return the folder of a hub model in the local cache; asks no hub.
+
+    Raises:
+        DataError: it is not there.
+    """
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, revision=revision, local_files_only=True))
+    except (OSError, ValueError) as error:
+        remedy = f"fetch it: hf download {name}"
+        raise DataError(Fault(name, "is not in the local cache", "", remedy)) from error
 
 
 def hub_rows(

@@ -9,5 +9,8 @@ PUBLIC_MODULES = (
     "layout",
     "manifest",
     "moved",
+    "round_records",
+    "rounds",
+    "skipping",
     "stages",
 )

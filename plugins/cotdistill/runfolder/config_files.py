@@ -92,9 +92,9 @@ class RunConfigs:
         """
         study = self.study
         if not run.is_trained:
-            scored = str(run.student.model)
-            evaluate = self._eval_file(run, layout, scored)
-            return RunFiles(None, None, None, None, evaluate, self._evaluate(run, layout))
+            return self.evaluation(run, layout, str(run.student.model))
+        if run.loop is not None and run.round is None:
+            return self._chosen(run, layout)
         accelerate = layout.absolute("accelerate/fsdp.yaml")
         recipe = study.recipes[run.recipe]
         command = train_command(study, recipe, layout.absolute(layout.train_file), accelerate)
@@ -136,6 +136,23 @@ class RunConfigs:
             return []
         self._checked.add(key)
         return argument_faults(made, layout, place)
+
+    def _chosen(self, run: Run, layout: Layout) -> RunFiles:
+        """Return the files of a loop: it is trained as its first round, and scored as its best."""
+        first = replace(run, round=1)
+        of_first = replace(layout, run=first.name, trained=first.name)
+        made = self.files(first, of_first)
+        scored = layout.absolute(layout.exported if made.export else layout.weights)
+        evaluate = self._eval_file(run, layout, scored)
+        return replace(
+            made, evaluate=evaluate, evaluate_command=self._evaluate(run, layout),
+            train_command=None, export_command=None, lengths=None,
+        )  # fmt: skip
+
+    def evaluation(self, run: Run, layout: Layout, scored: str) -> RunFiles:
+        """Return the evaluation of weights that are there or that other jobs make."""
+        evaluate = self._eval_file(run, layout, scored)
+        return RunFiles(None, None, None, None, evaluate, self._evaluate(run, layout))
 
     def _weights(self, root: Path) -> Callable[[Run], Weights]:
         """Return where a run's weights lie: merged ones where its recipe trains an adapter."""
@@ -185,7 +202,7 @@ class RunConfigs:
                 "seed": run.seed,
                 "command": command.as_typed(),
                 "model": layout.model,
-                "dataset": run.arm,
+                "dataset": run.dataset,
                 "output_dir": layout.absolute(layout.checkpoint),
             }
         )

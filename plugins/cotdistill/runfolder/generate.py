@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ from cotdistill.runfolder.manifest import (
     write_manifest,
 )
 from cotdistill.runfolder.moved import taken_fault
+from cotdistill.runfolder.rounds import write_questions
 from cotdistill.runfolder.stages import Declared, StudyFiles, declared_jobs, snakefile_text
 from cotdistill.runfolder.stages.prepare import student_digest
 from cotdistill.studies.learning_rates import unusual_learning_rates
@@ -209,6 +210,7 @@ def _write(checked: CheckedStudy, root: Path) -> list[ManifestRun]:
     _write_shared(checked, root)
     write_kept(root, checked.kept)
     write_dev_tasks(root, study, checked.resolved.sets)
+    write_questions(root, study, checked.resolved)
     texts: dict[str, dict[str, str]] = {"train": {}, "export": {}, "eval": {}}
     for declared in checked.jobs:
         if declared.text is not None and declared.job.file is not None:
@@ -235,6 +237,10 @@ def _write(checked: CheckedStudy, root: Path) -> list[ManifestRun]:
 def _write_shared(checked: CheckedStudy, root: Path) -> None:
     study = checked.resolved.study
     registry = {arm.name: _registration(arm, root) for arm in checked.trained_arms}
+    for declared in checked.jobs:
+        if declared.job.stage == "filter":
+            rows = {"file_name": f"{root}/{declared.job.output}", "columns": COLUMNS}
+            registry[declared.job.name] = rows
     text = json.dumps(registry, ensure_ascii=False, indent=2) + "\n"
     write_if_changed(root / "dataset_info.json", text)
     for name in sorted({r.deepspeed for r in study.recipes.values() if r.deepspeed}):
@@ -265,7 +271,9 @@ def _manifest_run(
     arm = resolved.arms.get(run.arm) if run.is_trained else None
     data = arm if arm is not None and arm.has_file else None
     digest = data.digest if data else None
-    has_student = run.is_trained and run.student.scratch is not None
+    has_student = run.is_trained and run.student.scratch is not None and run.loop is None
+    first = f"{layout.run}--round1" if run.loop else run.trained
+    trained = replace(layout, trained=first)
     return ManifestRun(
         run=run.name,
         student=run.student.name,
@@ -273,8 +281,8 @@ def _manifest_run(
         recipe=run.recipe if run.step is None else f"{run.recipe}@{run.step}",
         seed=run.seed,
         files=Files(
-            train=layout.train_file if made.train else None,
-            export=layout.export_file if made.export else None,
+            train=trained.train_file if made.train else None,
+            export=replace(layout, run=first).export_file if made.export else None,
             eval=layout.eval_file,
             data=data.file if data else None,
             student=student_folder(run.student.name, run.arm) if has_student else None,
@@ -285,8 +293,8 @@ def _manifest_run(
             evaluate=layout.scores,
         ),
         sha256=Hashes(
-            train=hashes.get(("train", run.trained)) if made.train else None,
-            export=hashes.get(("export", run.name)),
+            train=hashes.get(("train", first)) if made.train else None,
+            export=hashes.get(("export", first if run.loop else run.name)),
             eval=str(hashes["evaluate", run.name]),
             data=digest,
             student=student_digest(run, digest) if has_student else None,
@@ -299,6 +307,7 @@ def _manifest_run(
         factors=dict(run.factors),
         tasks=tuple(use.task for use in run.tasks),
         step=run.step,
+        rounds=run.loop.rounds if run.loop else None,
     )
 
 

@@ -67,7 +67,8 @@ class Job:
     to the run folder. A `gate` only looks at what others made and lets the jobs after it run or
     not: they wait for it, and are not made from it. `inputs` are the rows and the student that a
     training reads, as far as they lie in the folder. `asks` is what it costs where a model is
-    asked; training is priced by `plan`.
+    asked; training is priced by `plan`. `unless` are records of earlier jobs that may say that this
+    one is not to be done (`cotdistill.runfolder.skipping`).
     """
 
     stage: str
@@ -88,6 +89,7 @@ class Job:
     gate: bool = False
     inputs: tuple[str, ...] = ()
     asks: Asks | None = None
+    unless: tuple[str, ...] = ()
 
     @property
     def id(self) -> JobId:
@@ -99,6 +101,15 @@ class Job:
 
 
 Jobs = dict[JobId, Job]
+
+
+def marker_of(job: JobId) -> str:
+    """Return where the record of a finished job lies, relative to the run folder.
+
+    >>> marker_of(("train", "tiny--long--full--s1"))
+    'done/train/tiny--long--full--s1.json'
+    """
+    return f"done/{job[0]}/{job[1]}.json"
 
 
 def in_order(jobs: Iterable[Job]) -> list[Job]:
@@ -181,6 +192,7 @@ def _job(row: Row) -> Job:
     known["command"] = tuple(known.get("command", ()))
     known["inputs"] = tuple(known.get("inputs", ()))
     known["own"] = tuple(known.get("own", ()))
+    known["unless"] = tuple(known.get("unless", ()))
     known["needs"] = tuple((stage, name) for stage, name in known.get("needs", ()))
     if "asks" in known:
         known["asks"] = Asks(**known["asks"])
@@ -207,7 +219,7 @@ def _wrong_with(row: Row) -> str:
     ]
     wrong += [
         f"{name}: {_shown(row[name])} is not a list of words"
-        for name in ("command", "own", "inputs")
+        for name in ("command", "own", "inputs", "unless")
         if name in row and not _are_words(row[name])
     ]
     needs = row.get("needs", [])

@@ -55,7 +55,7 @@ def kept_files(study: Study, sets: Mapping[str, QuestionSet]) -> KeptFiles:
     of_task: dict[str, tuple[str, ...]] = {}
     known = packaged_tasks()
     asked = {}
-    for task in study.evaluation.task_names:
+    for task in study.task_names():
         places = []
         base = task
         if (dev := dev_set(task, sets)) is not None:
@@ -92,7 +92,7 @@ def base_task(dev: QuestionSet) -> str:
 
 def write_dev_tasks(root: Path, study: Study, sets: Mapping[str, QuestionSet]) -> None:
     """Write the development questions of a study and the tasks that ask them."""
-    for task in study.evaluation.task_names:
+    for task in study.task_names():
         if (dev := dev_set(task, sets)) is None:
             continue
         questions = root / "data" / "dev" / f"{dev.name}.jsonl"

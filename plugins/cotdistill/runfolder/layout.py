@@ -21,6 +21,7 @@ class Layout:
     model: str  # what is trained: a hub id, a local path, or models/<student>--<arm>
     trained: str = ""  # the run whose training it evaluates; checkpoints have it in common
     step: int | None = None
+    scores_in: str = "scores"
 
     @property
     def train_file(self) -> str:
@@ -55,7 +56,7 @@ class Layout:
     @property
     def scores(self) -> str:
         """What evaluating writes."""
-        return f"scores/{self.run}"
+        return f"{self.scores_in}/{self.run}"
 
     def absolute(self, name: str) -> str:
         """Return the full path of a file or folder in the run folder."""
@@ -64,5 +65,5 @@ class Layout:
 
 def layout_of(root: Path, run: Run) -> Layout:
     """Return where the files of a run lie."""
-    made = f"{root}/{student_folder(run.student.name, run.arm)}"
+    made = f"{root}/{student_folder(run.student.name, run.made_for)}"
     return Layout(root, run.name, run.student.model or made, run.trained, run.step)

@@ -13,6 +13,8 @@ Columns for whoever reads results:
   of a dataset (`questions`, `teacher`, `level`, `format`), those of a recipe's grid, and `step` for
   a checkpoint. A run may lack a factor that others have.
 - `step`: the optimizer step of an evaluated checkpoint; null at the end of the training.
+- `rounds`: the most rounds of a loop, whose model is that of one of them (`runfolder/rounds.py`);
+  its training file is that of round 1. Null for every other run.
 - `tasks`: the tasks asked, in order; runs of one study may be asked different ones.
 """
 
@@ -106,6 +108,7 @@ class ManifestRun:
     factors: Mapping[str, Factor] = field(default_factory=dict)
     tasks: tuple[str, ...] = ()
     step: int | None = None
+    rounds: int | None = None
 
     @property
     def is_trained(self) -> bool:
@@ -173,7 +176,8 @@ def _row(run: ManifestRun) -> Row:
         "seed": run.seed,
     }
     if run.stages is None:
-        row |= {"step": run.step, "factors": dict(run.factors), "tasks": run.tasks}
+        rounds = {} if run.rounds is None else {"rounds": run.rounds}
+        row |= {"step": run.step, **rounds, "factors": dict(run.factors), "tasks": run.tasks}
     row["files"] = vars(files)
     row["outputs"] = vars(outputs)
     if run.stages is not None:
@@ -249,6 +253,7 @@ class _Reader:
             factors=self.factors(row),
             tasks=self.words(row, "tasks"),
             step=self.number(row, "step", least=0),
+            rounds=self.number(row, "rounds", least=1),
         )
 
     def stages(self, stages: Row) -> Stages:

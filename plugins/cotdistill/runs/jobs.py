@@ -13,7 +13,16 @@ from pathlib import Path
 
 from cotdistill.distill.paths import distillation_path
 from cotdistill.errors import DataError, Fault, MisuseError, did_you_mean
-from cotdistill.runfolder.job import Command, Job, JobId, Jobs, in_order, names, read_declared_jobs
+from cotdistill.runfolder.job import (
+    Command,
+    Job,
+    JobId,
+    Jobs,
+    in_order,
+    marker_of,
+    names,
+    read_declared_jobs,
+)
 from cotdistill.runfolder.manifest import ManifestRun, read_manifest
 from cotdistill.runfolder.stages import STAGES as ALL_STAGES
 from cotdistill.runfolder.stages import stage_called
@@ -81,15 +90,6 @@ def stage_of(word: str) -> str:
     if stage_called(word) is None:
         raise MisuseError(f"no stage '{word}'; {did_you_mean(word, STAGES)}")
     return word
-
-
-def marker_of(job: JobId) -> str:
-    """Return where the record of a finished job lies, relative to the run folder.
-
-    >>> marker_of(("train", "tiny--long--full--s1"))
-    'done/train/tiny--long--full--s1.json'
-    """
-    return f"done/{job[0]}/{job[1]}.json"
 
 
 def log_of(job: JobId) -> str:

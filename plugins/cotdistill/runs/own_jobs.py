@@ -23,6 +23,18 @@ def run_own_job(folder: Path, stage: str, name: str) -> None:
 
         written = report(folder).written
         sys.stdout.write("".join(f"wrote {path}\n" for path in written))
+    elif job.stage == "filter":
+        from cotdistill.improve.keep import keep_rows
+
+        data = keep_rows(folder, name)
+        kept = ", ".join(f"{count:,} {source}" for source, count in data.rows.items()) or "nothing"
+        sys.stdout.write(f"{data.coverage:.1%} of {data.questions:,} questions covered; ")
+        sys.stdout.write(f"rows: {kept}\n")
+        sys.stdout.write("".join(f"{why}\n" for why in data.skip.values()))
+    elif job.stage == "decide":
+        from cotdistill.improve.tell import decided
+
+        sys.stdout.write("".join(f"{line}\n" for line in decided(folder, name)))
     elif job.gate:
         from cotdistill.runs.lengths import check_lengths
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from cotdistill.errors import Fault, MisuseError, did_you_mean
 from cotdistill.runfolder.stages import STAGES as ALL_STAGES
 from cotdistill.runs.jobs import STAGES, Job, JobId, Jobs, marker_of
-from cotdistill.runs.records import made_from, move_to_stale, read_attempt, read_record
+from cotdistill.runs.records import SKIPPED, made_from, move_to_stale, read_attempt, read_record
 
 REMAKES = tuple(stage.name for stage in ALL_STAGES if stage.remakes)
 """Stages whose result is another one each time, so that what follows must be made again too."""
@@ -156,6 +156,9 @@ def _gone_but_needed(folder: Path, jobs: Jobs, pending: dict[JobId, str]) -> dic
             if job[0] == "collect" or need not in jobs or need in pending:
                 continue
             output = jobs[need].output
+            done = read_record(folder, need)
+            if done is not None and SKIPPED in done.notes:
+                continue
             if output and not (folder / output).exists():
                 found[need] = f"{output} is gone and {' '.join(job)} reads it"
     return found

@@ -22,6 +22,8 @@ from cotdistill.runs.jobs import Job, JobId, Jobs, marker_of, settings_digest
 
 State = Literal["running", "failed", "stopped", "finished"]
 PRIVATE = ".cotdistill"
+SKIPPED = "skipped"
+"""The note of a record whose job was not to be done after all; it holds the reason."""
 
 
 @dataclass(frozen=True)

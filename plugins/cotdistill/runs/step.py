@@ -6,6 +6,7 @@ checked before the job counts as done. A job can be killed at any moment and sta
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import sys
@@ -24,12 +25,14 @@ from cotdistill.hosts.machine.gpus import Devices, slots_folder, take_devices
 from cotdistill.hosts.machine.processes import is_gone, marked, own_identity, stop
 from cotdistill.hosts.machine.program import StoppedError, program_fault, run_program, search_path
 from cotdistill.runfolder.bundles import in_recorded_bundles
+from cotdistill.runfolder.skipping import why_skipped
 from cotdistill.runfolder.stages import stage_called
 from cotdistill.runs.jobs import Job, log_of, read_jobs, stage_of
 from cotdistill.runs.log_errors import lines_that_matter
 from cotdistill.runs.output_folder import StartingPoint, prepare_output_folder
 from cotdistill.runs.records import (
     PRIVATE,
+    SKIPPED,
     Attempt,
     JobRecord,
     made_from,
@@ -86,6 +89,8 @@ def run_step(folder: Path, stage: str, name: str) -> int:
         if done is not None and done.made_from == parts:
             _say(f"{job}: finished before, at {done.finished}")
             return 0
+        if why := why_skipped(folder, job):
+            return _skip(folder, job, parts, why)
         stop(lambda: marked(JOB, _mark(folder, job)))
         log = folder / log_of(job.id)
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -93,6 +98,18 @@ def run_step(folder: Path, stage: str, name: str) -> int:
             return _attempt(_Context(folder, job, parts, stream, (lock,), is_orphaned))
     finally:
         free_lock(lock)
+
+
+def _skip(folder: Path, job: Job, parts: dict[str, str], why: str) -> int:
+    """Record a job as skipped; a decision lets the next round know."""
+    if job.stage == "decide":
+        from cotdistill.improve.decide import pass_on
+
+        pass_on(folder, job.name, why)
+    made = hashlib.sha256(why.encode()).hexdigest()
+    write_record(folder, job.id, JobRecord(parts, made, 0.0, _now(), {SKIPPED: why}))
+    _say(f"{job}: skipped ({why})")
+    return 0
 
 
 def _attempt(at: _Context) -> int:
@@ -222,8 +239,6 @@ def _made(folder: Path, job: Job) -> str:
 
 
 def _digest(lines: list[str]) -> str:
-    import hashlib
-
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

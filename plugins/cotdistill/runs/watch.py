@@ -15,7 +15,7 @@ from typing import Any, Literal
 from cotdistill.hosts.llamafactory.outputs import TrainingNow, training_now
 from cotdistill.hosts.progress_bar import last_bar
 from cotdistill.runs.jobs import Job, JobId, Jobs, log_of, marker_of
-from cotdistill.runs.records import Attempt, attempt_path, read_attempt, read_record
+from cotdistill.runs.records import SKIPPED, Attempt, attempt_path, read_attempt, read_record
 
 What = Literal["started", "finished", "failed", "stopped"]
 
@@ -58,7 +58,9 @@ class Watch:
                 done = read_record(self.folder, job)
                 self.finished[job] = done.seconds if done else 0.0
                 details = [f"{self.finished[job]:.1f} s"]
-                if done and job not in self.running:  # it was too fast to be seen running
+                if done and SKIPPED in done.notes:
+                    details = [f"skipped: {done.notes[SKIPPED]}"]
+                elif done and job not in self.running:  # it was too fast to be seen running
                     details += _start(done.notes)
                 self._forget(job)
                 events.append(Event("finished", self.jobs[job], ", ".join(details)))

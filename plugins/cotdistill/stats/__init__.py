@@ -5,7 +5,9 @@ PUBLIC_MODULES = (
     "contrasts",
     "crossed_test",
     "detectable_effect",
+    "distributions",
     "pass_at_k",
+    "racing",
     "run_variance",
     "significance",
 )

@@ -16,7 +16,7 @@ from cotdistill.corpus.mixing.settings import Mixing
 from cotdistill.corpus.records.shape import Reasoning
 from cotdistill.corpus.records.target import Target
 from cotdistill.schema import Shape, key
-from cotdistill.studies.requests import SampleRequest, TeachRequest
+from cotdistill.studies.requests import Loop, SampleRequest, TeachRequest
 
 Factor = str | int | float | bool | None
 """The value of a factor of an arm, such as level 3 or teacher chatgpt."""
@@ -184,6 +184,17 @@ class SampleArm(_Traces):
     with_: list[str] = key([], "arms whose rows are added", ["level-3"], alias="with")
 
 
+class LoopArm(Shape):
+    """A loop in which a student learns from its own samples; `improve:` of a study writes these."""
+
+    improve: Loop = key(
+        ..., "the loop", {"recipe": "full", "rounds": 4, "sample": {"questions": "svamp"}}
+    )
+    factors: dict[str, Factor] = key(
+        {}, "columns of manifest, CSV and report", {"strategy": "uniform"}
+    )
+
+
 _TAGS: dict[str, type[Shape]] = {
     "dataset": DatasetArm,
     "file": FileArm,
@@ -192,6 +203,7 @@ _TAGS: dict[str, type[Shape]] = {
     "answers": AnswersArm,
     "teach": TeachArm,
     "sample": SampleArm,
+    "improve": LoopArm,
     "train: none": UntouchedArm,
 }
 
@@ -213,6 +225,7 @@ Arm = Annotated[
     | Annotated[AnswersArm, Tag("<answers>")]
     | Annotated[TeachArm, Tag("<teach>")]
     | Annotated[SampleArm, Tag("<sample>")]
+    | Annotated[LoopArm, Tag("<improve>")]
     | Annotated[UntouchedArm, Tag("<train: none>")],
     Discriminator(
         _arm_tag,

@@ -113,19 +113,19 @@ def _grids(
             continue
         body = {key: value for key, value in entry.items() if key != "for"}
         for binding, factors in cells:
-            cell_name = str(_filled(name, binding, place, faults))
+            cell_name = str(filled(name, binding, place, faults))
             if cell_name in made:
                 remedy = "name all axes in it, as in level-{level}, and each value once"
                 wrong = f"several cells are called '{cell_name}'"
                 faults.append(Fault(place, wrong, "", remedy))
                 break
-            filled = _filled(body, binding, place, faults)
+            cell = filled(body, binding, place, faults)
             if where.endswith(":models"):  # the arms and recipes that name a model have factors
-                made[cell_name] = filled
+                made[cell_name] = cell
                 continue
-            given = filled.get("factors")
+            given = cell.get("factors")
             own = given if isinstance(given, dict) else {}
-            made[cell_name] = {**filled, "factors": {**factors, **own}}
+            made[cell_name] = {**cell, "factors": {**factors, **own}}
     return made
 
 
@@ -187,8 +187,12 @@ def _dataset_axis(
     return found
 
 
-def _filled(value: Any, binding: Mapping[str, Any], where: str, faults: list[Fault]) -> Any:
-    """Fill the holes of a value; a text that is one hole becomes the axis's own value."""
+def filled(value: Any, binding: Mapping[str, Any], where: str, faults: list[Fault]) -> Any:
+    """Return a value with its holes filled; a text that is one hole becomes the axis's value.
+
+    >>> filled({"dataset": "math_{format}"}, {"format": "program"}, "s.yaml", [])
+    {'dataset': 'math_program'}
+    """
     if isinstance(value, str):
         whole = _HOLE.fullmatch(value)
         if whole and whole.group(1) in binding:
@@ -201,11 +205,11 @@ def _filled(value: Any, binding: Mapping[str, Any], where: str, faults: list[Fau
         return _HOLE.sub(lambda hole: str(binding.get(hole.group(1), hole.group())), value)
     if isinstance(value, dict):
         return {
-            _filled(key, binding, where, faults): _filled(entry, binding, where, faults)
+            filled(key, binding, where, faults): filled(entry, binding, where, faults)
             for key, entry in value.items()
         }
     if isinstance(value, Sequence):
-        return [_filled(entry, binding, where, faults) for entry in value]
+        return [filled(entry, binding, where, faults) for entry in value]
     return value
 
 

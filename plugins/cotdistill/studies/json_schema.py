@@ -25,7 +25,7 @@ _EXTENDS: Schema = {
     "type": "string",
 }
 _ARMS = ("DatasetArm", "FileArm", "MixedArm", "PuzzleArm", "UntouchedArm", "AnswersArm",
-         "TeachArm", "SampleArm")  # fmt: skip
+         "TeachArm", "SampleArm", "LoopArm")  # fmt: skip
 
 _MODELS = ("NamedModel", "ScratchModel", "EndpointModel", "MergedModel", "TrainedModel",
            "FolderOfModels")  # fmt: skip

@@ -71,8 +71,10 @@ def _named_models(study: Study) -> Iterator[tuple[str, str]]:
             yield f"recipes.{name}.kd.teacher", recipe.kd.teacher
     if study.judge:
         yield "judge.model", study.judge.model
-    if study.improve and study.improve.sample.helper:
-        yield "improve.sample.helper", study.improve.sample.helper
+    for name, loop in study.loops().items():
+        for key in ("model", "helper"):
+            if (model := getattr(loop.sample, key)) is not None:
+                yield f"arms.{name}.improve.sample.{key}", model
 
 
 def _named_questions(study: Study) -> Iterator[tuple[str, str]]:
@@ -85,9 +87,9 @@ def _named_questions(study: Study) -> Iterator[tuple[str, str]]:
             case SampleArm():
                 for questions in _listed(arm.sample.questions):
                     yield f"arms.{name}.sample.questions", questions
-    if study.improve:
-        for questions in _listed(study.improve.sample.questions):
-            yield "improve.sample.questions", questions
+    for name, loop in study.loops().items():
+        for questions in _listed(loop.sample.questions):
+            yield f"arms.{name}.improve.sample.questions", questions
 
 
 def _named_arms(study: Study) -> Iterator[tuple[str, str]]:
@@ -110,8 +112,8 @@ def _named_recipes(study: Study) -> Iterator[tuple[str, str]]:
     for name, model in study.models.items():
         if isinstance(model, TrainedModel):
             yield f"models.{name}.run.recipe", model.run.recipe
-    if study.improve:
-        yield "improve.recipe", study.improve.recipe
+    for name, loop in study.loops().items():
+        yield f"arms.{name}.improve.recipe", loop.recipe
 
 
 def _judge_faults(study: Study, place: str) -> Iterator[Fault]:

@@ -99,43 +99,79 @@ def _with_profile(asked: Any) -> Any:
 
 
 class Keep(Shape):
-    """What a round keeps of what it and others sampled."""
+    """Which rows a round is trained on."""
 
     data: Literal["none", "previous", "original"] = key(
         "none", "rows besides the new ones: of no round, of earlier rounds, of the start", "none"
     )
     per_question: int | None = key(None, "most rows of one question", 4, ge=1)
-    balance: bool = key(False, "equally many rows of easy and hard questions", True)
+    balance: bool = key(
+        False, "equally many rows of each fifth of difficulty, as far as there are so many", True
+    )
 
 
 class Stop(Shape):
-    """When a loop ends early: after `patience` rounds that gain less than `gain` points."""
+    """When a loop ends early: after `patience` rounds that gain no more than `gain` points."""
 
-    patience: int = key(1, "rounds without a gain", 1, ge=1)
-    gain: float = key(0.0, "points on the development questions", 0.5)
+    patience: int = key(1, "rounds without such a gain, one after the other", 1, ge=1)
+    gain: float = key(
+        0.0, "points more than the best round before, on the development questions", 0.5,
+        ge=0, lt=100, allow_inf_nan=False,
+    )  # fmt: skip
 
 
-class Improve(Shape):
-    """A loop of sample, filter, train: each strategy is an arm; needs the verb `improve`."""
+class Loop(Shape):
+    """Rounds of sample, filter, train: an arm whose training rows its own student writes."""
 
     recipe: str = key(..., "recipe of every round", "full")
-    rounds: int = key(..., "most rounds", 4, ge=1)
+    rounds: int = key(..., "most rounds", 4, ge=1, le=99)
     sample: SampleRequest = key(
         ..., "what each round samples", {"questions": ["gsm8k"], "strategy": "state_reset"}
     )
-    for_: dict[str, list[Any]] = key(
-        {}, "strategies or other keys of sample that become loops, each an arm",
-        {"strategy": ["uniform", "state_reset"]}, alias="for",
-    )  # fmt: skip
-    start: dict[str, Any] | None = key(
-        None, "an arm that the first model is trained on", {"dataset": "MathInstruct"}
+    start: str | None = key(
+        None, "arm that the first model is trained on; null: the student as it is", "start"
     )
     from_: Literal["base", "previous"] = key(
         "base", "which model a round trains: the student as it is, or the last round's",
         "previous", alias="from",
     )  # fmt: skip
     keep: Keep = key(Keep(), "which rows a round trains on", {"per_question": 4})
-    stop: Stop = key(Stop(), "when the loop ends early", {"patience": 1})
+    stop: Stop | None = key(
+        Stop(), "when the loop ends early; null: after all rounds", {"patience": 1}
+    )
+    difficulty: str | None = key(
+        None,
+        "key of the questions' meta that says how hard they are; null: fifths by how many answers "
+        "of round 1 are right",
+        "level",
+    )
+
+    @model_validator(mode="after")
+    def _can_stop(self) -> Loop:
+        if self.stop is not None and 1 < self.rounds <= self.stop.patience:
+            raise ValueError(
+                f"stop.patience {self.stop.patience} never ends a loop of {self.rounds} rounds "
+                f"early; use 1 to {self.rounds - 1}, or stop: null to do all rounds"
+            )
+        if self.sample.model is not None:
+            raise ValueError("sample.model: a loop samples its own student; leave it out")
+        if self.sample.strategy == "interactive" and self.sample.helper is None:
+            raise ValueError("the strategy interactive needs a 'helper' that corrects")
+        return self
+
+
+class Improve(Loop):
+    """Loops of sample, filter, train: each cell of `for` is an arm, `improve-<strategy>`."""
+
+    for_: dict[str, list[Any]] = key(
+        {}, "strategies or other keys of sample that become loops, each an arm",
+        {"strategy": ["uniform", "state_reset"]}, alias="for",
+    )  # fmt: skip
+    start: dict[str, Any] | str | None = key(  # type: ignore[assignment]
+        None,
+        "an arm that the first model is trained on, or its name; null: the student as it is",
+        {"dataset": "MathInstruct"},
+    )
 
 
 class Race(Shape):

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cotdistill.benchmarks.question import question_key
 from cotdistill.catalogue.packaged import students
 from cotdistill.errors import BundleError, Fault, FaultsError, StudyError, did_you_mean
 from cotdistill.files.bundle import bundle_files, by_name
@@ -27,6 +28,7 @@ from cotdistill.studies.not_yet import verbs_to_come
 from cotdistill.studies.prompt import Prompt
 from cotdistill.studies.question_sets import QuestionSet, question_sets
 from cotdistill.studies.references import own_column, reference_faults
+from cotdistill.studies.requests import Loop
 from cotdistill.studies.resolved_arm import ResolvedArm, arms_and_faults, missing_file_faults
 from cotdistill.studies.selection import chooses_student, is_size, meets
 from cotdistill.studies.study import Recipe, Study, TaskUse, batch_steps
@@ -42,6 +44,9 @@ class Run:
     """One student × one arm × one recipe × one seed, or a model that is evaluated as it is.
 
     `step` is the optimizer step of an evaluated checkpoint, None for the end of the training.
+    `loop` says that a loop makes its model, `start` the arm that the loop's first model was trained
+    on; `round` is the round of a loop whose model it is, None for the one that is chosen in the
+    end. Rounds are no runs of the study: they are made of its loops (`cotdistill.studies.rounds`).
     """
 
     student: Learner
@@ -51,6 +56,8 @@ class Run:
     factors: Mapping[str, Factor] = field(default_factory=dict)
     tasks: tuple[TaskUse, ...] = ()
     step: int | None = None
+    loop: Loop | None = None
+    round: int | None = None
 
     @property
     def is_trained(self) -> bool:
@@ -61,14 +68,26 @@ class Run:
     def name(self) -> str:
         """The run's name, which is also the name of its files."""
         if not self.is_trained:
-            return f"{self.student.name}--{self.arm}"
+            round_ = "" if self.round is None else f"--round{self.round}"
+            return f"{self.student.name}--{self.arm}{round_}"
         step = "" if self.step is None else f"--step{self.step}"
         return f"{self.trained}{step}"
 
     @property
     def trained(self) -> str:
         """The name of the training that it evaluates, which checkpoints have in common."""
-        return f"{self.student.name}--{self.arm}--{self.recipe}--s{self.seed}"
+        round_ = "" if self.round is None else f"--round{self.round}"
+        return f"{self.student.name}--{self.arm}--{self.recipe}--s{self.seed}{round_}"
+
+    @property
+    def dataset(self) -> str:
+        """The name under which its rows are registered: its arm's, or its round's own."""
+        return self.arm if self.round is None else self.trained
+
+    @property
+    def made_for(self) -> str:
+        """The arm whose text the tokenizer of a randomly initialised student is trained on."""
+        return self.arm if self.loop is None else str(self.loop.start)
 
 
 @dataclass(frozen=True)
@@ -111,6 +130,8 @@ def resolve(study: Study, place: str) -> Resolved:
     faults += _recipe_faults(study, place, learners)
     faults += _task_faults(study, place)
     faults += reference_faults(study, place)
+    faults += loop_faults(study, place, learners)
+    faults += _difficulty_faults(study, place, sets)
     faults += verbs_to_come(study, place)
     budget = generation_budget(study)
     faults += evaluation_faults(study, learners, budget, place)
@@ -149,6 +170,14 @@ def _runs(study: Study, learners: list[Learner], others: list[Learner]) -> Itera
         if study.evaluation.checkpoints and recipe.save_steps and recipe.max_steps:
             for step in range(recipe.save_steps, recipe.max_steps, recipe.save_steps):
                 yield replace(run, step=step, factors={**of_run, "step": step})
+    for arm, loop in study.loops().items():
+        of_arm = _factors(study, arm)
+        for learner, seed in itertools.product(learners, study.seeds):
+            by = study.recipes.get(loop.recipe)
+            if by is not None and _trains(by, learner):
+                of_run = _with_recipe(of_arm, by, of_arms | of_arm.keys())
+                asked = _tasks(study, of_arm)
+                yield Run(learner, arm, loop.recipe, seed, of_run, asked, loop=loop)
 
 
 def _with_recipe(
@@ -202,6 +231,62 @@ def _unasked(runs: Sequence[Run], place: str) -> Iterator[Fault]:
     for arm in dict.fromkeys(run.arm for run in runs if not run.tasks):
         where = f"{place}:evaluation.tasks"
         yield Fault(where, f"no task is asked for the arm '{arm}'", "", "see its factors and when:")
+
+
+def loop_faults(study: Study, place: str, learners: Sequence[Learner]) -> Iterator[Fault]:
+    """Yield what keeps a loop from running: no development questions, no first model."""
+    for arm, loop in study.loops().items():
+        where = f"{place}:arms.{arm}.improve"
+        asked = loop.sample.questions
+        sets = [asked] if isinstance(asked, str) else asked
+        known = [study.questions[name] for name in sets if name in study.questions]
+        if known and not any(one.dev for one in known):
+            remedy = f"say questions.{sets[0]}.dev, as in dev: 0.1"
+            wrong = "no development questions to choose its round by"
+            yield Fault(f"{where}.sample.questions", wrong, "", remedy)
+        recipe = study.recipes.get(loop.recipe)
+        if loop.start is None or recipe is None:
+            scratch = [one.name for one in learners if one.scratch]
+            if loop.start is None and scratch:
+                wrong = f"the randomly initialised '{scratch[0]}' has nothing to sample from"
+                yield Fault(where, wrong, "a 'start' that it is trained on first")
+            continue
+        declared = study.arms.get(loop.start)
+        if declared is None:
+            hint = did_you_mean(loop.start, study.trained_arms())
+            yield Fault(f"{where}.start", f"no arm '{loop.start}'", "", hint)
+        elif loop.start not in study.trained_arms():
+            yield Fault(f"{where}.start", f"'{loop.start}' is not trained on", "a trained arm")
+        elif not any(
+            is_chosen(recipe, one, loop.start, _factors(study, loop.start)) for one in learners
+        ):
+            wrong = f"the recipe '{loop.recipe}' trains no student on '{loop.start}'"
+            yield Fault(f"{where}.start", wrong, "", "see its students, arms and when")
+
+
+def _difficulty_faults(
+    study: Study, place: str, sets: Mapping[str, QuestionSet]
+) -> Iterator[Fault]:
+    """Yield question sets whose questions lack the key that says how hard they are."""
+    for arm, loop in study.loops().items():
+        asked = loop.sample.questions
+        for name in [asked] if isinstance(asked, str) else asked:
+            if loop.difficulty is None or name not in sets or not sets[name].is_here:
+                continue
+            try:
+                held_out, rows = sets[name].dev_keys, sets[name].rows
+            except FaultsError:
+                continue  # said of the set itself
+            sampled = [r for r in rows if question_key(r["question"], "words") not in held_out]
+            lacking = [r for r in sampled if (r.get("meta") or {}).get(loop.difficulty) is None]
+            if lacking:
+                known = sorted({key for row in sampled for key in row.get("meta") or {}})
+                wrong = (
+                    f"{len(lacking)} of {len(sampled)} sampled questions of {name} have no "
+                    f"'{loop.difficulty}' in their meta"
+                )
+                remedy = did_you_mean(loop.difficulty, known) if known else "leave the key out"
+                yield Fault(f"{place}:arms.{arm}.improve.difficulty", wrong, "", remedy)
 
 
 def _twice(runs: tuple[Run, ...], place: str) -> list[Fault]:

@@ -29,6 +29,7 @@ from cotdistill.studies.arm import (
     ArmFilters,
     DatasetArm,
     FileArm,
+    LoopArm,
     MixedArm,
     Padding,
     PuzzleArm,
@@ -40,7 +41,7 @@ from cotdistill.studies.prompt import Answer
 from cotdistill.studies.question_sets import DevQuestions, QuestionSet, dev_questions, question_sets
 from cotdistill.studies.study import Study
 
-WITHOUT_ROWS = (UntouchedArm,)
+WITHOUT_ROWS = (UntouchedArm, LoopArm)
 """Arms whose rows are not read from a source."""
 
 

@@ -14,12 +14,13 @@ from pydantic import field_validator, model_validator
 
 from cotdistill.errors import Fault, StudyError
 from cotdistill.schema import Shape, key, read_shape
-from cotdistill.studies.arm import Arm, MixedArm, UntouchedArm
+from cotdistill.studies.arm import Arm, LoopArm, MixedArm, UntouchedArm
 from cotdistill.studies.declared_model import Model
 from cotdistill.studies.expand import expand
+from cotdistill.studies.loops import with_loops
 from cotdistill.studies.prompt import Prompt
 from cotdistill.studies.questions import Questions
-from cotdistill.studies.requests import Distill, Improve, Race
+from cotdistill.studies.requests import Distill, Improve, Loop, Race
 from cotdistill.studies.selection import When
 from cotdistill.studies.upgrade import SCHEMA_VERSION, upgrade
 
@@ -312,8 +313,25 @@ class Study(Shape):
         return [
             name
             for name, arm in self.arms.items()
-            if not isinstance(arm, UntouchedArm) and arm.train
+            if not isinstance(arm, UntouchedArm | LoopArm) and arm.train
         ]
+
+    def loops(self) -> dict[str, Loop]:
+        """Return the loops by the names of their arms, in file order."""
+        return {name: a.improve for name, a in self.arms.items() if isinstance(a, LoopArm)}
+
+    def dev_tasks(self, loop: Loop) -> tuple[TaskUse, ...]:
+        """Return the tasks that ask the development questions of what a loop samples."""
+        asked = loop.sample.questions
+        sets = [asked] if isinstance(asked, str) else asked
+        names = [f"dev_{name}" for name in sets if self.questions[name].dev]
+        known = {use.task: use for use in self.evaluation.tasks}
+        return tuple(known.get(name, TaskUse(task=name)) for name in names)
+
+    def task_names(self) -> list[str]:
+        """Return every task that is asked, those that only choose the rounds of loops too."""
+        of_loops = [use.task for loop in self.loops().values() for use in self.dev_tasks(loop)]
+        return list(dict.fromkeys([*self.evaluation.task_names, *of_loops]))
 
     def untouched_arms(self) -> list[str]:
         """Return the names of the arms that students are evaluated for as they are."""
@@ -337,7 +355,7 @@ def read_study(value: object, place: str) -> Study:
                     "upgrade cotdistill",
                 )
             )
-        value = expand(upgrade(value, place).value, place)
+        value = with_loops(expand(upgrade(value, place).value, place), place)
     study = read_shape(Study, value, place, StudyError)
     faults = [*_mix_faults(study, place)]
     if faults:
@@ -349,7 +367,7 @@ def _mix_faults(study: Study, place: str) -> list[Fault]:
     faults = []
     for name, arm in study.arms.items():
         for source in arm.mix if isinstance(arm, MixedArm) else ():
-            if isinstance(study.arms.get(source), MixedArm | UntouchedArm):
+            if isinstance(study.arms.get(source), MixedArm | UntouchedArm | LoopArm):
                 what = "itself a mix" if isinstance(study.arms[source], MixedArm) else "no rows"
                 faults.append(
                     Fault(f"{place}:arms.{name}.mix", f"'{source}' is {what}", "plain arms")

@@ -13,6 +13,7 @@ from cotdistill.runfolder.stages.ask import SAMPLE, TEACH, question_count
 from cotdistill.runfolder.stages.collect import COLLECT
 from cotdistill.runfolder.stages.evaluate import EVALUATE
 from cotdistill.runfolder.stages.export import EXPORT
+from cotdistill.runfolder.stages.improve import DECIDE, FILTER
 from cotdistill.runfolder.stages.judge import JUDGE
 from cotdistill.runfolder.stages.prepare import PREPARE
 from cotdistill.runfolder.stages.stage import Declared, Stage, StudyFiles
@@ -29,7 +30,9 @@ __all__ = [
     "stage_called",
 ]
 
-STAGES: tuple[Stage, ...] = (TEACH, SAMPLE, PREPARE, TRAIN, EXPORT, EVALUATE, JUDGE, COLLECT)
+STAGES: tuple[Stage, ...] = (
+    TEACH, SAMPLE, FILTER, PREPARE, TRAIN, EXPORT, EVALUATE, DECIDE, JUDGE, COLLECT,
+)  # fmt: skip
 _BY_NAME = {stage.name: stage for stage in STAGES}
 
 

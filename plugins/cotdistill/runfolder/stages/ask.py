@@ -55,7 +55,7 @@ def _taught(files: StudyFiles) -> Iterator[Declared]:
         if not isinstance(arm, TeachArm):
             continue
         asked = arm.teach
-        who = _model(files, asked.teacher, f"arms.{name}.teach.teacher")
+        who = asked_model(files, asked.teacher, f"arms.{name}.teach.teacher")
         words = ["cotdistill", "teach", _source(study, asked, name), *who.words]
         words += ["--teacher", asked.teacher, "--formats", asked.prompt or asked.format]
         if asked.level is not None:
@@ -63,7 +63,7 @@ def _taught(files: StudyFiles) -> Iterator[Declared]:
         if asked.rewrite_of:
             words += ["--rewrite"]
         words += ["--reasoning", asked.reasoning, "--again", str(asked.again)]
-        words += ["-k", str(asked.samples), "--gold", asked.gold, *_decoding(asked)]
+        words += ["-k", str(asked.samples), "--gold", asked.gold, *decoding_words(asked)]
         needs = who.needs
         if asked.rewrite_of:
             needs += asking_needs(study, asked.rewrite_of)
@@ -80,17 +80,18 @@ def _sampled(files: StudyFiles) -> Iterator[Declared]:
         asked = arm.sample
         where = f"arms.{name}.sample"
         assert asked.model is not None  # else a fault of the study
-        who = _model(files, asked.model, f"{where}.model")
+        who = asked_model(files, asked.model, f"{where}.model")
         sets = [asked.questions] if isinstance(asked.questions, str) else asked.questions
-        questions = ",".join(_questions(study.questions[one]) for one in sets)
+        questions = ",".join(question_words(study.questions[one]) for one in sets)
         words = ["cotdistill", "sample", questions, *who.words, "--strategy", asked.strategy]
         words += ["-k", str(asked.samples), "--min-correct", str(asked.min_correct)]
         words += ["--rounds", str(asked.attempts), "--per-question", "0", "--keep", asked.keep]
-        words += _prompt(study.prompt)
-        words += ["--mode", "program" if asked.format == "program" else "cot", *_decoding(asked)]
+        words += prompt_words(study.prompt)
+        words += ["--mode", "program" if asked.format == "program" else "cot"]
+        words += decoding_words(asked)
         needs = who.needs
         if asked.helper is not None:
-            helper = _model(files, asked.helper, f"{where}.helper")
+            helper = asked_model(files, asked.helper, f"{where}.helper")
             words += helper.as_helper(f"{where}.helper")
         yield _job(files, "sample", name, words, who, needs, _asks(study, sets, asked))
 
@@ -100,7 +101,7 @@ def _job(
     stage: str,
     arm: str,
     words: list[str],
-    who: _Who,
+    who: Who,
     needs: tuple[JobId, ...],
     asks: Asks,
 ) -> Declared:
@@ -120,7 +121,7 @@ def _job(
     )  # fmt: skip
 
 
-class _Who:
+class Who:
     """How a model is asked: the words that name it, its GPUs, and what has to be made first."""
 
     def __init__(
@@ -145,7 +146,12 @@ class _Who:
         return words + (["--teacher-key-env", self.key_env] if self.key_env else [])
 
 
-def _model(files: StudyFiles, name: str, where: str) -> _Who:
+def asked_model(files: StudyFiles, name: str, where: str) -> Who:
+    """Return how a model of `models:` is asked.
+
+    Raises:
+        StudyError: it cannot be asked.
+    """
     from cotdistill.catalogue.packaged import students
     from cotdistill.studies.declared_model import EndpointModel, NamedModel, TrainedModel
 
@@ -163,23 +169,23 @@ def _model(files: StudyFiles, name: str, where: str) -> _Who:
             words += ["--key-env", declared.key_env]
         if declared.price:
             words += ["--price", json.dumps(declared.price.model_dump())]
-        return _Who(words, 0, (), tuple(urls), declared.model, declared.key_env)
+        return Who(words, 0, (), tuple(urls), declared.model, declared.key_env)
     if isinstance(declared, TrainedModel):
         folder, need = _weights(files, declared, where)
-        return _Who(["--model", folder, *_local(gpus)], gpus, (need,))
+        return Who(["--model", folder, *local_words(gpus)], gpus, (need,))
     packaged = students()
     if isinstance(declared, NamedModel) or (declared is None and name in packaged):
         asked = declared.model if isinstance(declared, NamedModel) else name
         model = packaged[asked].model if asked in packaged else asked
-        words = ["--model", model, *_local(gpus)]
+        words = ["--model", model, *local_words(gpus)]
         if isinstance(declared, NamedModel) and declared.revision:
             words += ["--revision", declared.revision]
-        return _Who(words, gpus)
+        return Who(words, gpus)
     expected = "a server, a model of the hub or a folder, or a trained run"
     raise StudyError(Fault(where, f"'{name}' cannot be asked", expected))
 
 
-def _local(gpus: int) -> list[str]:
+def local_words(gpus: int) -> list[str]:
     """Return the words of a backend in the job's own process: vLLM, without a GPU transformers."""
     if not gpus:
         return ["--transformers", "{}"]
@@ -210,7 +216,7 @@ def _source(study: Study, asked: TeachRequest, arm: str) -> str:
     from cotdistill.studies.resolved_arm import made_file
 
     if asked.rewrite_of is None:
-        return _questions(study.questions[asked.questions])
+        return question_words(study.questions[asked.questions])
     other = study.arms.get(asked.rewrite_of)
     if isinstance(other, TeachArm):
         return made_file("teach", asked.rewrite_of)
@@ -222,13 +228,15 @@ def _source(study: Study, asked: TeachRequest, arm: str) -> str:
     raise StudyError(Fault(f"arms.{arm}.teach.rewrite_of", wrong, "an arm of teach, sample, file"))
 
 
-def _questions(questions: Questions) -> str:
+def question_words(questions: Questions) -> str:
+    """Return how `sample` and `teach` call a question set."""
     if questions.file is not None:
         return questions.file
     return f"{questions.benchmark}:{questions.split}"
 
 
-def _decoding(asked: Decoding) -> list[str]:
+def decoding_words(asked: Decoding) -> list[str]:
+    """Return the options of `sample` and `teach` that say how a model generates."""
     words = ["--max-tokens", str(asked.max_tokens), "--seed", str(asked.seed)]
     if asked.temperature is not None:
         words += ["--temperature", f"{asked.temperature:g}"]
@@ -241,7 +249,7 @@ def _decoding(asked: Decoding) -> list[str]:
     return [*words, "--allow-missing", f"{asked.allow_missing:g}"]
 
 
-def _prompt(prompt: Prompt) -> list[str]:
+def prompt_words(prompt: Prompt) -> list[str]:
     """Return the words that ask a sampled model as training rows ask."""
     instruction = "" if prompt.instruction == "none" else prompt.instruction
     words = ["--instruction", instruction]

@@ -18,7 +18,9 @@ def _jobs(files: StudyFiles) -> Iterator[Declared]:
             digests[tasks] = files.kept.digest(tasks)
         command = made.evaluate_command
         needs: tuple[tuple[str, str], ...] = ()
-        if made.export:
+        if run.loop is not None:
+            needs = (("decide", run.name),)
+        elif made.export:
             needs = (("export", run.name),)
         elif run.is_trained:
             needs = (("train", run.trained),)

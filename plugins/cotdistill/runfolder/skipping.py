@@ -1,0 +1,38 @@
+"""Jobs that are not to be done after all, because the outcome of an earlier one says so.
+
+A study's jobs are all declared beforehand, those of every round of a loop too. A record of an
+earlier job, a JSON file, may hold `skip`: an object of names of jobs, or "*" for all that look at
+it, each with the reason. Such a job finishes at once, and its own record says `skipped`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from cotdistill.errors import DataError, Fault
+from cotdistill.files.json_file import NOT_JSON
+from cotdistill.runfolder.job import Job
+
+EVERY = "*"
+SKIP = "skip"
+
+
+def why_skipped(folder: Path, job: Job) -> str:
+    """Return why a job is not to be done; an empty text where it is.
+
+    Raises:
+        DataError: a record that it has to look at is missing or broken.
+    """
+    for name in job.unless:
+        path = folder / name
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except NOT_JSON as error:
+            remedy = "remove the record of the job that wrote it, in done/, and run again"
+            raise DataError(Fault(str(path), f"cannot be read ({error})", "", remedy)) from error
+        skip = record.get(SKIP) if isinstance(record, dict) else None
+        if isinstance(skip, Mapping) and (why := skip.get(job.name) or skip.get(EVERY)):
+            return str(why)
+    return ""

@@ -1,0 +1,259 @@
+"""The rounds of loops, unrolled: sample, filter, train, merge, score, decide, for every round.
+
+All rounds that a study allows are declared beforehand. Where the stop rule ends a loop earlier, the
+record of the round that ended it makes the jobs of the later rounds finish at once (`unless`).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cotdistill.distill.paths import distillation_path
+from cotdistill.files.atomic import sha256_of_text
+from cotdistill.runfolder.job import Asks, Command, Job, JobId
+from cotdistill.runfolder.rounds import (
+    Round,
+    filter_record_of,
+    question_source,
+    record_of,
+    rounds_of,
+    rows_of,
+    samples_of,
+    sampling_seed,
+)
+from cotdistill.runfolder.stages.ask import (
+    asked_model,
+    decoding_words,
+    local_words,
+    prompt_words,
+    question_count,
+)
+from cotdistill.runfolder.stages.prepare import rows_job_name
+from cotdistill.runfolder.stages.stage import Declared, Stage, StudyFiles, no_jobs
+
+if TYPE_CHECKING:
+    from cotdistill.studies.requests import Loop
+    from cotdistill.studies.resolve import Run
+
+
+def _jobs(files: StudyFiles) -> Iterator[Declared]:
+    from cotdistill.runfolder.config_files import RunConfigs
+
+    configs = RunConfigs(files.resolved)
+    done: set[JobId] = set()
+    for run, _, _ in files.runs:
+        if run.loop is None:
+            continue
+        for declared in _loop_jobs(files, configs, run, run.loop):
+            if declared.job.id not in done:  # loops of one start share their round 0
+                done.add(declared.job.id)
+                yield declared
+
+
+def _loop_jobs(files: StudyFiles, configs: object, run: Run, loop: Loop) -> Iterator[Declared]:
+    from cotdistill.runfolder.config_files import RunConfigs
+
+    assert isinstance(configs, RunConfigs)
+    rounds = rounds_of(files.resolved, configs, files.root, run)
+    yield _evaluation(files, rounds[0], rounds[0].made_by, ())
+    for before, here in itertools.pairwise(rounds):
+        decided: tuple[JobId, ...] = (("decide", before.name),) if before.number else ()
+        ended = (record_of(before.name),) if before.number else ()
+        unless = (*ended, filter_record_of(here.name))
+        yield _sampling(files, run, loop, (before, here), decided, ended)
+        yield _filtering(files, loop, (rounds, here), decided, ended)
+        yield _training(run, (before, here), decided, unless)
+        yield from _export(here, unless)
+        yield _evaluation(files, here, (*here.made_by, *decided), unless)
+        yield _decision(files, loop, (rounds, here), decided, ended)
+    yield _choice(files, run, loop, rounds)
+
+
+def _sampling(
+    files: StudyFiles,
+    run: Run,
+    loop: Loop,
+    pair: tuple[Round, Round],
+    needs: tuple[JobId, ...],
+    unless: tuple[str, ...],
+) -> Declared:
+    from cotdistill.runfolder.commands import prefixed
+
+    before, here = pair
+    study = files.resolved.study
+    asked = loop.sample
+    sets = [asked.questions] if isinstance(asked.questions, str) else asked.questions
+    seeded = asked.model_copy(update={"seed": sampling_seed(loop, run, here.number)})
+    sources = [question_source(study, one) for one in sets]
+    gpus = study.hardware.gpus
+    words = ["cotdistill", "sample", ",".join(sources), "--model", before.weights]
+    words += local_words(gpus)
+    if not before.made_by and run.student.revision:
+        words += ["--revision", run.student.revision]
+    words += ["--strategy", asked.strategy, "-k", str(asked.samples)]
+    words += ["--min-correct", str(asked.min_correct), "--rounds", str(asked.attempts)]
+    words += ["--per-question", "0", "--keep", asked.keep, *prompt_words(study.prompt)]
+    words += ["--mode", "program" if asked.format == "program" else "cot"]
+    words += decoding_words(seeded)
+    if asked.helper is not None and asked.strategy == "interactive":
+        where = f"arms.{run.arm}.improve.sample.helper"
+        words += asked_model(files, asked.helper, where).as_helper(where)
+    words += ["-o", samples_of(here.name)]
+    counts = [question_count(study.questions[one]) for one in sets]
+    known = None if None in counts else sum(count or 0 for count in counts) * asked.samples
+    return Declared(
+        Job(
+            "sample", here.name, command=tuple(prefixed(study, "sample", words)), gpus=gpus,
+            declared=sha256_of_text("\n".join(words).replace(str(files.root), ".")),
+            output=f"{samples_of(here.name)}/samples.jsonl", arm=run.arm,
+            needs=(*before.made_by, *needs), unless=unless, asks=Asks(before.weights, known),
+        )
+    )  # fmt: skip
+
+
+def _filtering(
+    files: StudyFiles,
+    loop: Loop,
+    where: tuple[list[Round], Round],
+    needs: tuple[JobId, ...],
+    unless: tuple[str, ...],
+) -> Declared:
+    rounds, here = where
+    needs = (("sample", here.name), *needs)
+    if loop.keep.data == "previous":
+        needs += tuple(("filter", one.name) for one in rounds[1 : here.number])
+    elif loop.keep.data == "original" and loop.start and files.resolved.arms[loop.start].has_file:
+        needs += (("prepare", rows_job_name(loop.start)),)
+    settings = [loop.model_dump_json(), repr(files.resolved.study.prompt.frame)]
+    settings += [one.digest for one in files.resolved.sets.values() if one.declared.dev]
+    return Declared(
+        Job(
+            "filter", here.name, own=_own(files), declared=sha256_of_text("\n".join(settings)),
+            output=rows_of(here.name), arm=here.run.arm, needs=needs, unless=unless,
+        )
+    )  # fmt: skip
+
+
+def _training(
+    run: Run,
+    pair: tuple[Round, Round],
+    needs: tuple[JobId, ...],
+    unless: tuple[str, ...],
+) -> Declared:
+    from cotdistill.studies.resolve import student_folder
+
+    before, here = pair
+    made, layout = here.made, here.layout
+    assert made.train is not None
+    assert made.train_command is not None
+    command, block = made.train_command, made.distillation
+    kd_file = str(distillation_path(Path(layout.train_file)))
+    more = {kd_file: block.text} if block else {}
+    inputs: tuple[str, ...] = (rows_of(here.name),)
+    needs = (("filter", here.name), *needs, *(block.needs if block else ()))
+    if run.loop is not None and run.loop.from_ == "previous":
+        needs += before.made_by
+    elif run.student.scratch:
+        needs += (("prepare", f"{run.student.name}--{run.made_for}"),)
+        inputs += (student_folder(run.student.name, run.made_for),)
+    text = "".join([made.train.text, *more.values()])
+    return Declared(
+        Job(
+            "train", here.name, command=command.command, env=command.env, gpus=command.gpus,
+            file=layout.train_file, sha256=sha256_of_text(text),
+            output=layout.checkpoint, arm=run.arm, needs=needs, inputs=inputs, unless=unless,
+        ),
+        made.train.text,
+        more,
+    )  # fmt: skip
+
+
+def _export(here: Round, unless: tuple[str, ...]) -> Iterator[Declared]:
+    made, layout = here.made, here.layout
+    if made.export is None or made.export_command is None:
+        return
+    command = made.export_command
+    yield Declared(
+        Job(
+            "export", here.name, command=command.command, env=command.env, gpus=command.gpus,
+            file=layout.export_file, sha256=sha256_of_text(made.export.text),
+            output=layout.exported, arm=here.run.arm, needs=(("train", here.name),), unless=unless,
+        ),
+        made.export.text,
+    )  # fmt: skip
+
+
+def _evaluation(
+    files: StudyFiles, here: Round, needs: tuple[JobId, ...], unless: tuple[str, ...]
+) -> Declared:
+    command: Command = here.made.evaluate_command
+    tasks = tuple(use.task for use in here.run.tasks)
+    return Declared(
+        Job(
+            "evaluate", here.name, command=command.command, env=command.env, gpus=command.gpus,
+            file=here.layout.eval_file, sha256=sha256_of_text(here.made.evaluate.text),
+            declared=files.kept.digest(tasks), output=here.layout.scores, arm=here.run.arm,
+            needs=needs, unless=unless,
+        ),
+        here.made.evaluate.text,
+    )  # fmt: skip
+
+
+def _decision(
+    files: StudyFiles,
+    loop: Loop,
+    where: tuple[list[Round], Round],
+    needs: tuple[JobId, ...],
+    unless: tuple[str, ...],
+) -> Declared:
+    rounds, here = where
+    needs = (
+        ("evaluate", here.name), ("evaluate", rounds[0].name), ("filter", here.name),
+        ("train", here.name), *needs,
+    )  # fmt: skip
+    return Declared(
+        Job(
+            "decide", here.name, own=_own(files), declared=sha256_of_text(loop.model_dump_json()),
+            output=record_of(here.name), arm=here.run.arm, needs=needs, unless=unless,
+        )
+    )  # fmt: skip
+
+
+def _choice(files: StudyFiles, run: Run, loop: Loop, rounds: list[Round]) -> Declared:
+    """Return the job that makes the best round the loop's model."""
+    needs = tuple(("decide", one.name) for one in rounds[1:])
+    made = {need: None for one in rounds for need in one.made_by}
+    return Declared(
+        Job(
+            "decide", run.name, own=_own(files), declared=sha256_of_text(loop.model_dump_json()),
+            output=record_of(run.name), arm=run.arm, needs=(*needs, *made),
+        )
+    )  # fmt: skip
+
+
+def _own(files: StudyFiles) -> tuple[str, ...]:
+    from cotdistill.runfolder.commands import prepare_command
+
+    command = prepare_command(files.resolved.study)
+    return command.command if command else ()
+
+
+FILTER = Stage(
+    name="filter",
+    about="keep what a round of a loop is trained on",
+    program="cotdistill",
+    extra="",
+    remakes=False,
+    jobs=_jobs,
+)
+DECIDE = Stage(
+    name="decide",
+    about="end a loop or let it go on, and choose its round",
+    program="cotdistill",
+    extra="",
+    remakes=False,
+    jobs=no_jobs,
+)
