@@ -8,6 +8,7 @@ PUBLIC_MODULES = (
     "environments.look_into",
     "hub",
     "hub_commits",
+    "hub_upload",
     "llamafactory.arguments",
     "llamafactory.end_token",
     "llamafactory.outputs",

@@ -5,6 +5,7 @@ PUBLIC_MODULES = (
     "compare",
     "judge.judge",
     "judge.options",
+    "publish.publish",
     "report.report",
     "report.serve",
     "report.tables",

@@ -267,6 +267,7 @@ VERBS = [
          keeps=("cache.jsonl",), answers=True),
     Verb("report", "report r", run_folder, OF_RUN, kills=8, size=60),
     Verb("report --verdicts", "report r --verdicts rescored", run_folder, (RESCORED,)),
+    Verb("export", "export r -o out", run_folder, OF_RUN, ("-o",), kills=6, size=60),
     Verb("plan --calibrate", "plan r --calibrate r", run_folder, OF_RUN),
 ]  # fmt: skip
 """Every command of the suite. `run` and `eval` need hosts: tests/runs/test_kills.py kills them."""

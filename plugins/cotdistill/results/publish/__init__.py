@@ -1,0 +1,1 @@
+"""Results in the formats of others: Every Eval Ever, Inspect's log, model and dataset cards."""
