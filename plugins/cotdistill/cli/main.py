@@ -56,11 +56,20 @@ VERBS: dict[str, tuple[str, str]] = {
         "store a teacher's distributions for a training",
     ),
     "eval": ("cotdistill.cli.evaluate:evaluate", "run lm_eval on our tasks, guarded and resumable"),
-    "report": ("cotdistill.cli.report:report", "report scores with confidence intervals"),
-    "compare": ("cotdistill.cli.compare:compare", "compare runs with paired significance tests"),
-    "export": ("cotdistill.cli.export:export", "write results for other tools, cards for the hub"),
-    "rescore": ("cotdistill.cli.rescore:rescore", "grade logged samples again, without a model"),
-    "judge": ("cotdistill.cli.judge:judge", "ask a language model for a second opinion"),
+    "report": ("cotdistill.cli.results.report:report", "report scores with confidence intervals"),
+    "compare": (
+        "cotdistill.cli.results.compare:compare",
+        "compare runs with paired significance tests",
+    ),
+    "export": (
+        "cotdistill.cli.results.export:export",
+        "write results for other tools, cards for the hub",
+    ),
+    "rescore": (
+        "cotdistill.cli.results.rescore:rescore",
+        "grade logged samples again, without a model",
+    ),
+    "judge": ("cotdistill.cli.results.judge:judge", "ask a language model for a second opinion"),
 }
 
 HIDDEN = {

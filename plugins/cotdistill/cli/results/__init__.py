@@ -1,0 +1,1 @@
+"""Verbs that come after a run: its results reported, compared, graded again, written elsewhere."""
