@@ -219,3 +219,36 @@ def test_a_torchvision_that_fails_at_import_is_found(tmp_path: Path) -> None:
     assert len(found) == 1
     assert "operator torchvision::nms does not exist" in found[0]
     assert "--force-reinstall torch torchvision" in found[0]
+
+
+def test_a_study_s_own_stages_are_examined_as_they_are_declared(tmp_path: Path) -> None:
+    bare = venv_with(tmp_path / "bare", {"cotdistill": "0.1.0"})
+    study = tmp_path / "s.yaml"
+    study.write_text(f"""
+schema_version: 2
+name: s
+models:
+  far: {{endpoint: "https://teacher.example/v1", model: Org/Teacher}}
+students: [Qwen2.5-0.5B-Instruct]
+questions: {{q: {{benchmark: svamp}}}}
+arms:
+  taught: {{teach: {{questions: q, teacher: far}}}}
+  sampled: {{sample: {{questions: q, model: Qwen2.5-1.5B-Instruct}}}}
+recipes: {{full: {{epochs: 1}}}}
+evaluation: {{tasks: [cot_gsm8k]}}
+judge: {{model: far}}
+environments: {{teach: {bare}, sample: {bare}, judge: {bare}, prepare: {bare}}}
+""")
+    stages = ("teach", "sample", "prepare", "judge")
+    found = {one.stage: stops(one) for one in examine(str(study), stages)}
+    pip = f"{bare}/bin/python -m pip install"
+    assert found == {
+        "teach": [f"aiohttp is not installed; {pip} 'cotdistill[api]'"],
+        "sample": [f"vllm is not installed; {pip} 'cotdistill[serve]'"],
+        "prepare": [],
+        "judge": [f"aiohttp is not installed; {pip} 'cotdistill[api]'"],
+    }
+    chosen = [one.stage for one in examine(str(study))]
+    assert chosen == [
+        "teach", "sample", "prepare", "train", "evaluate", "judge", "run", "programs"
+    ]  # fmt: skip

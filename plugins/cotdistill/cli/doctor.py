@@ -18,7 +18,7 @@ def doctor(
     stage: Annotated[
         list[str] | None,
         typer.Option(
-            help="train, export, evaluate, run, serve or programs [default: all but serve]"
+            help="a stage of the workflow, run, serve or programs [default: all that are needed]"
         ),
     ] = None,
     environment: Annotated[

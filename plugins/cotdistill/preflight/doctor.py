@@ -15,25 +15,17 @@ from cotdistill.errors import FaultsError, MisuseError, did_you_mean
 from cotdistill.hosts.environments.look_into import Environment, import_fault, look_into, python_of
 from cotdistill.hosts.sandbox.sandbox import examine as examine_sandbox
 from cotdistill.preflight.doctor_rules import (
-    EXTRAS,
     PROGRAMS,
     STAGES,
     Finding,
     Needs,
     environment_findings,
+    host_of,
     pair_findings,
 )
+from cotdistill.runfolder.stages import STAGES as FOLDER_STAGES
 from cotdistill.studies.load import load_study, study_of
 from cotdistill.studies.study import Study
-
-_DEEP = {
-    "train": "import torchaudio; from llamafactory.train.tuner import run_exp",
-    "export": "import torchaudio; from llamafactory.train.tuner import export_model",
-    "evaluate": "import lm_eval.evaluator, lm_eval.models.huggingface",
-    "run": "import snakemake.api",
-    "serve": "import vllm",
-}
-
 
 _TORCHVISION = """
 import importlib.util
@@ -76,16 +68,7 @@ def examine(
             )
     study = _study(what, sets)
     needs = _needs(study)
-    chosen = [stage for stage in stages if stage != PROGRAMS]
-    chosen = (
-        chosen
-        if stages
-        else [
-            stage
-            for stage in STAGES
-            if stage != "serve" and not (stage == "export" and study and not needs.export)
-        ]
-    )
+    chosen = [stage for stage in stages if stage != PROGRAMS] if stages else _chosen(study)
     declared = study.environments if study else {}
     given = {str(stage): prefix for stage, prefix in declared.items()} | dict(prefixes or {})
     environments: dict[str, Environment] = {}
@@ -98,14 +81,16 @@ def examine(
             continue
         environments[stage] = environment
         found[stage] = environment_findings(stage, environment, needs)
-        if deep and stage != "run" and (fault := _torchvision_fault(environment)):
+        is_run = stage == "run" or host_of(stage) is None
+        if deep and not is_run and (fault := _torchvision_fault(environment)):
             remedy = f"{environment.pip} --force-reinstall torch torchvision"
             found[stage].append(Finding("broken", f"torchvision fails: {fault}", remedy))
         if deep and not any(finding.grade == "absent" for finding in found[stage]):
-            fault = import_fault(environment.python, _DEEP[stage])
-            if fault:
+            host = host_of(stage)
+            fault = import_fault(environment.python, host.imports) if host else None
+            if host and fault:
                 wrong = f"import fails: {fault}"
-                found[stage].append(Finding("broken", wrong, f"{environment.pip} {EXTRAS[stage]}"))
+                found[stage].append(Finding("broken", wrong, f"{environment.pip} {host.extra}"))
     for stage, finding in pair_findings(environments):
         found[stage].append(finding)
     examined = [
@@ -115,6 +100,16 @@ def examine(
     if PROGRAMS in stages or not stages:
         examined.append(_sandbox(needed=needs.programs or PROGRAMS in stages))
     return examined
+
+
+def _chosen(study: Study | None) -> list[str]:
+    """Return the stages that have an environment to examine: of a study, those that it has."""
+    folder = [one for one in FOLDER_STAGES if not one.is_local]
+    if study is None:
+        return [*(one.name for one in folder if one.host), "run"]
+    has = [one for one in folder if one.is_in(study)]
+    given = study.environments
+    return [*(s.name for s in has if s.host or s.name in given or s.packages(study)), "run"]
 
 
 def _sandbox(needed: bool) -> Examined:
@@ -151,11 +146,11 @@ def _needs(study: Study | None) -> Needs:
     return Needs(
         deepspeed=any(recipe.deepspeed for recipe in study.recipes.values()),
         bitsandbytes=any(recipe.template == "qlora" for recipe in study.recipes.values()),
-        export=any(recipe.template != "full" for recipe in study.recipes.values()),
         vllm=study.evaluation.backend == "vllm",
         server=study.evaluation.backend.startswith("local-"),
         gpus=study.hardware.gpus,
         programs=study.evaluation.run_programs,
+        packages={one.name: one.packages(study) for one in FOLDER_STAGES},
         from_study=True,
     )
 

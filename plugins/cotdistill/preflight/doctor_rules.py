@@ -7,32 +7,52 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from cotdistill.hosts.environments import cpu_torch
 from cotdistill.hosts.environments.look_into import Environment
+from cotdistill.runfolder.stages import STAGES as FOLDER_STAGES
+from cotdistill.runfolder.stages import stage_called
 from cotdistill.tables import counted
 
-STAGES = ("train", "export", "evaluate", "run", "serve")
+
+@dataclass(frozen=True)
+class Host:
+    """What an environment is made for: a distribution, the pip extra with it, what to import."""
+
+    distribution: str
+    extra: str
+    imports: str
+
+
+_AROUND = {
+    "run": Host("snakemake", "run", "import snakemake.api"),
+    "serve": Host("vllm", "serve", "import vllm"),
+}
+"""Not stages of a run folder: what runs them, and the server that others ask."""
+
+STAGES = (*(stage.name for stage in FOLDER_STAGES if not stage.is_local), *_AROUND)
 PROGRAMS = "programs"
 """Not a stage of its own: the sandbox that runs programs of thought during another one."""
 
-EXTRAS = {
-    "train": "'cotdistill[train]'",
-    "export": "'cotdistill[train]'",
-    "evaluate": "'cotdistill[eval]'",
-    "run": "'cotdistill[run]'",
-    "serve": "'cotdistill[serve]'",
-}
-_HOSTS = {
-    "train": "llamafactory",
-    "export": "llamafactory",
-    "evaluate": "lm_eval",
-    "run": "snakemake",
-    "serve": "vllm",
-}
+
+def host_of(stage: str) -> Host | None:
+    """Return the program of others that a stage starts, None where cotdistill does the work.
+
+    >>> host_of("train").extra, host_of("judge")
+    ("'cotdistill[train]'", None)
+    """
+    if stage in _AROUND:
+        around = _AROUND[stage]
+        return Host(around.distribution, f"'cotdistill[{around.extra}]'", around.imports)
+    declared = stage_called(stage)
+    if declared is None or not declared.host:
+        return None
+    return Host(declared.host, f"'cotdistill[{declared.extra}]'", declared.imports)
+
+
 _SOUND = {  # from, to (not included)
     "llamafactory": ((0, 9, 5), (0, 10)),
     "lm_eval": ((0, 4, 13), (0, 5)),
@@ -40,6 +60,7 @@ _SOUND = {  # from, to (not included)
     "vllm": ((0, 18), (1,)),
     "deepspeed": ((0, 16), (0, 18, 5)),
 }
+_INSTALLED_AS = {"vllm": "'cotdistill[serve]'", "aiohttp": "'cotdistill[api]'"}
 _PINNED = "'transformers>=4.57.1,<5'"
 
 
@@ -61,26 +82,29 @@ class Needs:
 
     deepspeed: bool = False
     bitsandbytes: bool = False
-    export: bool = True
     vllm: bool = False
     server: bool = False
     gpus: int = 0
     programs: bool = False
+    packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     from_study: bool = False
 
 
 def environment_findings(stage: str, here: Environment, needs: Needs) -> list[Finding]:
     """Return all findings about one stage's environment."""
-    host = _HOSTS[stage]
     findings = list(_interpreter(here))
-    if host not in here.versions:
-        absent = f"{host.replace('_', '-')} is not installed"
-        remedy = f"{here.pip} {EXTRAS[stage]}"
+    host = host_of(stage)
+    if host is None:
+        return findings + _packages(here, needs.packages.get(stage, ()))
+    name = host.distribution
+    if name not in here.versions:
+        absent = f"{name.replace('_', '-')} is not installed"
+        remedy = f"{here.pip} {host.extra}"
         if stage == "serve" and "llamafactory" in here.versions:
             # vLLM needs a newer transformers than LLaMA-Factory allows
             remedy = "python3 -m venv with-vllm && with-vllm/bin/pip install 'cotdistill[serve]'"
         return [*findings, Finding("absent", absent, remedy)]
-    findings += _version(host, here, EXTRAS[stage])
+    findings += _version(name, here, host.extra)
     findings += _unmet(stage, here)
     if stage in ("train", "export", "evaluate"):
         findings += _transformers(here)
@@ -93,6 +117,15 @@ def environment_findings(stage: str, here: Environment, needs: Needs) -> list[Fi
         wrong = "vLLM shares its environment with LLaMA-Factory, which limits transformers"
         findings.append(Finding("note", wrong, "give vLLM an environment of its own"))
     return findings
+
+
+def _packages(here: Environment, names: Iterable[str]) -> list[Finding]:
+    """Return what cotdistill's own work on a stage lacks in an environment."""
+    return [
+        Finding("absent", f"{name} is not installed", f"{here.pip} {_INSTALLED_AS.get(name, name)}")
+        for name in ("cotdistill", *names)
+        if name not in here.versions
+    ]
 
 
 def pair_findings(here: Mapping[str, Environment]) -> Iterator[tuple[str, Finding]]:

@@ -19,9 +19,7 @@ def run_own_job(folder: Path, stage: str, name: str) -> None:
     folder = folder.resolve()
     job = read_jobs(folder)[(stage_of(stage), name)]
     if job.stage == "collect":
-        from cotdistill.results.report.report import report
-
-        written = report(folder).written
+        written = _reports(folder)
         sys.stdout.write("".join(f"wrote {path}\n" for path in written))
     elif job.stage == "filter":
         from cotdistill.improve.keep import keep_rows
@@ -47,3 +45,15 @@ def run_own_job(folder: Path, stage: str, name: str) -> None:
         from cotdistill.arms.build import build_arm
 
         build_arm(folder, job.arm or name)
+
+
+def _reports(folder: Path) -> list[Path]:
+    """Write the report, and where the study has a judge a second one of the judge's verdicts."""
+    from cotdistill.results.report.report import report
+    from cotdistill.studies.load import study_if_any
+
+    written = report(folder).written
+    study = study_if_any(folder)
+    if study is not None and study.judge is not None:
+        written += report(folder, source="judged", out=folder / "report" / "judged").written
+    return written

@@ -7,7 +7,7 @@ stop is not asked again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from cotdistill.errors import Fault, StudyError
@@ -282,6 +282,34 @@ def question_count(questions: Questions) -> int | None:
     return rows[0] if rows else None
 
 
+def packages_of(study: Study, names: Iterable[str]) -> tuple[str, ...]:
+    """Return the distributions that asking some models needs: a backend here, or TLS."""
+    from cotdistill.studies.declared_model import EndpointModel
+
+    found: set[str] = set()
+    for name in names:
+        declared = study.models.get(name)
+        if not isinstance(declared, EndpointModel):
+            found |= {"vllm"} if study.hardware.gpus else {"torch", "transformers"}
+            continue
+        urls = [declared.endpoint] if isinstance(declared.endpoint, str) else declared.endpoint
+        found |= {"aiohttp"} if any(url.startswith("https://") for url in urls) else set()
+    return tuple(sorted(found))
+
+
+def _asked_by(study: Study, stage: str) -> list[str]:
+    """Return the models that the arms of a stage ask."""
+    from cotdistill.studies.arm import SampleArm, TeachArm
+
+    found: list[str | None] = []
+    for arm in study.arms.values():
+        if isinstance(arm, TeachArm) and stage == "teach":
+            found.append(arm.teach.teacher)
+        if isinstance(arm, SampleArm) and stage == "sample":
+            found += [arm.sample.model, arm.sample.helper]
+    return [name for name in found if name is not None]
+
+
 TEACH = Stage(
     name="teach",
     about="ask a teacher for rationales",
@@ -289,6 +317,8 @@ TEACH = Stage(
     extra="",
     remakes=False,
     jobs=_taught,
+    is_in=lambda study: bool(_asked_by(study, "teach")),
+    packages=lambda study: packages_of(study, _asked_by(study, "teach")),
 )
 SAMPLE = Stage(
     name="sample",
@@ -297,4 +327,6 @@ SAMPLE = Stage(
     extra="",
     remakes=False,
     jobs=_sampled,
+    is_in=lambda study: bool(_asked_by(study, "sample")),
+    packages=lambda study: packages_of(study, _asked_by(study, "sample")),
 )

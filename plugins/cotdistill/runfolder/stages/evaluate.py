@@ -47,5 +47,7 @@ EVALUATE = Stage(
     extra="eval",
     remakes=True,
     jobs=_jobs,
+    host="lm_eval",
+    imports="import lm_eval.evaluator, lm_eval.models.huggingface",
     fault=_fault,
 )

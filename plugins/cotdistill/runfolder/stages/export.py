@@ -42,5 +42,8 @@ EXPORT = Stage(
     extra="train",
     remakes=True,
     jobs=_jobs,
+    host="llamafactory",
+    imports="import torchaudio; from llamafactory.train.tuner import export_model",
+    is_in=lambda study: any(recipe.template != "full" for recipe in study.recipes.values()),
     fault=_fault,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cotdistill.runfolder.job import Asks, Job
+from cotdistill.runfolder.stages.ask import packages_of
 from cotdistill.runfolder.stages.stage import Declared, Stage, StudyFiles
 
 
@@ -32,4 +33,6 @@ JUDGE = Stage(
     extra="api",
     remakes=True,
     jobs=_jobs,
+    is_in=lambda study: study.judge is not None,
+    packages=lambda study: packages_of(study, [study.judge.model] if study.judge else []),
 )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cotdistill.runfolder.kept import KeptFiles
     from cotdistill.runfolder.layout import Layout
     from cotdistill.studies.resolve import Resolved, Run
+    from cotdistill.studies.study import Study
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,23 @@ def nothing_to_doubt(_output: Path) -> str:
     return ""
 
 
+def in_every_study(_study: Study) -> bool:
+    """Say that every study has jobs of the stage."""
+    return True
+
+
+def no_packages(_study: Study) -> tuple[str, ...]:
+    """Need nothing besides the stage's own program."""
+    return ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """A kind of job: everything that is known of it, in one place.
 
-    `program` is the first word of its commands, `extra` the pip extra that brings it. `remakes`
+    `program` is the first word of its commands, `extra` the pip extra that brings it; `host` is the
+    distribution of a program that is not ours, and `imports` what `doctor --deep` tries. `is_in`
+    says whether a study has such jobs, and `packages` what these need besides. `remakes`
     says that each making is another one, so that what follows is made again too; else the outcome
     is known by its bytes. `fault` returns why an exit status of 0 is not believed, or nothing;
     `tidy` then removes what nobody needs from the output of a job that has succeeded.
@@ -67,4 +80,8 @@ class Stage:
     jobs: Callable[[StudyFiles], Iterable[Declared]]
     fault: Callable[[Path], str] = nothing_to_doubt
     tidy: Callable[[Path], object] = nothing_to_tidy
+    host: str = ""
+    imports: str = ""
+    is_in: Callable[[Study], bool] = in_every_study
+    packages: Callable[[Study], tuple[str, ...]] = no_packages
     is_local: bool = False  # on a cluster it runs where `cotdistill run` does

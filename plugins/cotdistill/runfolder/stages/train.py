@@ -56,6 +56,9 @@ TRAIN = Stage(
     extra="train",
     remakes=True,
     jobs=_jobs,
+    host="llamafactory",
+    imports="import torchaudio; from llamafactory.train.tuner import run_exp",
+    is_in=lambda study: bool(study.trained_arms()),
     fault=_fault,
     tidy=_tidy,
 )
