@@ -2,10 +2,10 @@
 
     make models && .venv/bin/python benchmarks/real_teacher.py QUESTIONS [COUNT] [-o FOLDER]
 
-SmolLM2-135M-Instruct (`make models`) teaches COUNT questions (20) of a file at levels 1, 3 and 6;
-the right rationales of each level train a tiny student, which answers three questions that the
-script brings. It shows how well so small a teacher keeps to levels (hardly) and that every step
-works; the scores mean nothing.
+A study whose arms SmolLM2-135M-Instruct (`make models`) writes: COUNT questions (20) of a file at
+levels 1, 3 and 6. The right rationales of each level train a tiny student, which answers three
+questions that the script brings. It shows how well so small a teacher keeps to levels (hardly) and
+that every stage works; the scores mean nothing.
 """
 
 from __future__ import annotations
@@ -16,22 +16,33 @@ import os
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cotdistill.cli.tables import show_table
+from cotdistill.tables import Table
+from cotdistill.teach.checks import step_count
+from cotdistill.teach.obedience import Obedience
+
 ROOT = Path(__file__).resolve().parents[1]
-NAME = "SmolLM2-135M-Instruct"
-LEVELS = (1, 3, 6)
 COTDISTILL = [sys.executable, "-m", "cotdistill"]
-STUDY = """name: real-teacher
-students:
-  - name: tiny
-    scratch: {hidden_size: 64, layers: 1, heads: 2, intermediate_size: 64, context: 512}
+STUDY = """schema_version: 2
+name: real-teacher
+models:
+  tiny: {scratch: {hidden_size: 64, layers: 1, heads: 2, intermediate_size: 64, context: 512}}
+  teacher: {endpoint: "%(url)s", model: SmolLM2-135M-Instruct}
+students: [tiny]
+questions: {some: {file: questions.jsonl}}
 arms:
-%s
+  "level-{level}":
+    for: {level: [1, 3, 6]}
+    teach: {questions: some, teacher: teacher, level: "{level}", gold: shown, again: 1,
+            temperature: 0, max_tokens: 160, stop: ["\\n\\nQuestion:"], allow_missing: 0.9}
+    filter: {grade: strict}
 recipes:
-  full: {template: full, global_batch: 4, per_device_batch: 4, cutoff_len: 384, max_steps: 8,
+  full: {template: full, global_batch: 2, per_device_batch: 2, cutoff_len: 384, max_steps: 8,
          learning_rate: 0.004, precision: fp32}
 evaluation: {tasks: [cot_gsm8k], batch_size: 4, limit: 3, generation: {max_gen_toks: 32}}
 hardware: {gpus: 0}
@@ -56,27 +67,28 @@ def served() -> Iterator[str]:
             server.terminate()
 
 
-def run(*words: str, accepts: tuple[int, ...] = (0,)) -> None:
+def run(*words: str) -> None:
     """Run one verb as a user would type it."""
     print(f"$ cotdistill {' '.join(words)}", flush=True)
-    status = subprocess.call([*COTDISTILL, *words])
-    if status not in accepts:
+    if status := subprocess.call([*COTDISTILL, *words]):
         raise SystemExit(f"exit {status}")
 
 
-def filtered(folder: Path) -> list[int]:
-    """Keep the right rationales of each level; return the levels that have any."""
-    rows = [json.loads(line) for line in (folder / "traces" / "traces.jsonl").open()]
-    left = []
-    for level in LEVELS:
-        mine = [row for row in rows if row["provenance"]["level"] == level]
-        source, kept = folder / f"level-{level}.jsonl", folder / f"kept-{level}.jsonl"
-        source.write_text("".join(json.dumps(row) + "\n" for row in mine))
-        if mine:
-            run("filter", str(source), "-o", str(kept), "--workers", "1", accepts=(0, 1))
-        if kept.is_file() and kept.read_text().strip():
-            left.append(level)
-    return left
+def taught(folder: Path) -> Table:
+    """Return how the teacher kept the levels, over the traces of all arms."""
+    obedience = Obedience()
+    steps: dict[str, dict[int, int]] = defaultdict(dict)
+    for path in sorted(folder.glob("data/teach/level-*/traces.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            text, level = row["rationale"], row["provenance"]["level"]
+            faults = [name.removesuffix("_missed") for name in row["meta"].get("flags", ())]
+            asked = row["provenance"].get("asked") or 1
+            steps[row["question"]][level] = count = step_count(text)
+            obedience.add("natural", level, count, len(text.split()), faults, asked)
+    for each in steps.values():
+        obedience.add_question("natural", each)
+    return obedience.table()
 
 
 def main() -> None:
@@ -92,23 +104,18 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["COTDISTILL_DATA"] = str(folder / "data")
     started = time.monotonic()
-    with served() as url:
-        run("teach", str(given.questions), "--endpoint", given.endpoint or url, "--model", NAME,
-            "--levels", ",".join(map(str, LEVELS)), "--again", "1", "--max-tokens", "160",
-            "--stop", "\n\nQuestion:", "--concurrency", "8", "--allow-missing", "1",
-            "--limit", str(given.count), "-o", str(folder / "traces"))  # fmt: skip
-    levels = filtered(folder)
-    if not levels:
-        raise SystemExit("no rationale is right: there is nothing to train on")
     test = folder / "test.jsonl"
     test.write_text("".join(json.dumps({"question": q, "answer": a}) + "\n" for q, a in TEST))
     run("prepare", "gsm8k", "--from", str(test), "--any-size")
-    study = folder / "study.yaml"
-    study.write_text(STUDY % "\n".join(f"  level-{n}: {{file: kept-{n}.jsonl}}" for n in levels))
-    run("generate", str(study), "-o", str(folder / "run"))
-    run("run", str(folder / "run"), "--jobs", "1")
+    lines = given.questions.read_text(encoding="utf-8").splitlines()[: given.count]
+    (folder / "questions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with served() as url:
+        (folder / "study.yaml").write_text(STUDY % {"url": given.endpoint or url})
+        run("generate", str(folder / "study.yaml"), "-o", str(folder / "run"))
+        run("run", str(folder / "run"), "--jobs", "1")
     run("report", str(folder / "run"))
-    print(f"{given.count} questions, {time.monotonic() - started:.0f} s; traces: {folder}/traces")
+    show_table(taught(folder / "run"))
+    print(f"{given.count} questions, {time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":

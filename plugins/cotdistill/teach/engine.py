@@ -152,7 +152,9 @@ class Engine:
         self._allowances[request.key] = request.max_tokens
         self._backends[request.key] = ask.backend
         allowance = self._next_allowance(request)
-        self._queues[ask.backend].append(replace(request, max_tokens=allowance))
+        if allowance != request.max_tokens:
+            request = replace(request, max_tokens=allowance)
+        self._queues[ask.backend].append(request)
 
     def _take(self, request: Request, reply: Reply) -> None:
         """Keep a reply, and let the courses go on that waited for it."""

@@ -6,6 +6,7 @@ most twice, with what was wrong; then it is kept and flagged.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -70,7 +71,7 @@ class Lesson:
         if self.samples > 1 and decoding.temperature == 0:
             raise MisuseError("several samples at temperature 0 are the same text; raise it")
 
-    @property
+    @functools.cached_property
     def cells(self) -> tuple[tuple[str, int | None], ...]:
         """Every format with every level."""
         levels: Sequence[int | None] = self.levels or (None,)
@@ -142,7 +143,10 @@ def _separate(item: Item, lesson: Lesson) -> Course[Taught]:
         left = again
         if not left:
             break
-    found = [replace(best[place], asked=tries[place]) for place in range(len(wanted))]
+    found = [
+        best[place] if tries[place] == 1 else replace(best[place], asked=tries[place])
+        for place in range(len(wanted))
+    ]
     return Taught(found, answers)
 
 

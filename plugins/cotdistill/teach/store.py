@@ -14,7 +14,7 @@ Only a number a key stays in memory; replies are read from the files when they a
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import json
 import os
 import re
@@ -27,7 +27,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from cotdistill.errors import DataError, Fault, FaultsError
+from cotdistill.files.growing import GrowingFile, cannot_write, line_at
 from cotdistill.files.locks import free_lock, lock_holder, take_lock
+from cotdistill.hosts.request import json_bytes
 
 _BEGINNING = re.compile(
     rb'\{"key": "([0-9a-f]{40})", "allowance": (\d+), "tokens": (\d+), "cut": ([01]), "reply": '
@@ -68,9 +70,8 @@ class Store:
         self._paths: list[Path] = []
         self._readers: dict[int, int] = {}
         self._locks: list[int] = []
-        self._writer = -1
+        self._writer: GrowingFile | None = None
         self._number = 0
-        self._size = 0
         self._unsynced = 0
         self._synced_at = 0.0
 
@@ -84,7 +85,7 @@ class Store:
         try:
             (self.folder / "journal").mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _cannot_write(self.folder, error) from error
+            raise cannot_write(self.folder, error) from error
         try:
             self._lock()
             for path in sorted((self.folder / "journal").glob("*.jsonl")):
@@ -137,28 +138,17 @@ class Store:
         had = min(_NO_LIMIT, _NO_LIMIT if allowance is None else allowance)
         tokens = max(0, min(tokens, _NO_LIMIT))
         head = f'{{"key": "{key}", "allowance": {had}, "tokens": {tokens}, "cut": {int(cut)}, '
-        line = f'{head}"reply": {json.dumps(reply)}}}\n'.encode("ascii")
-        if self._writer < 0:
-            self._open()
-        rest = line
-        try:
-            while rest:
-                rest = rest[os.write(self._writer, rest) :]
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._writer, self._size)  # half a line must not meet the next one
-            raise _cannot_write(self._paths[self._number], error) from error
-        self._enter(key.encode(), had, tokens, int(cut), self._number, self._size)
-        self._size += len(line)
-        self._sync()
+        line = b'%s"reply": %s}\n' % (head.encode("ascii"), json_bytes(reply))
+        writer = self._writer = self._writer or self._open()
+        start = writer.append(line)
+        self._enter(key.encode(), had, tokens, int(cut), self._number, start)
+        self._sync(writer)
 
     def close(self) -> None:
         """Bring everything to the disk, then close and unlock everything."""
-        if self._writer >= 0:
-            with contextlib.suppress(OSError):
-                os.fsync(self._writer)
-            os.close(self._writer)
-            self._writer = -1
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
         for descriptor in self._readers.values():
             os.close(descriptor)
         self._readers.clear()
@@ -228,13 +218,7 @@ class Store:
             if len(self._readers) > 64:
                 os.close(self._readers.pop(next(iter(self._readers))))
             self._readers[number] = os.open(self._paths[number], os.O_RDONLY | os.O_CLOEXEC)
-        line = bytearray()
-        while not line.endswith(b"\n"):
-            block = os.pread(self._readers[number], 1 << 14, place + len(line))
-            end = block.find(b"\n") + 1
-            line += block[:end] if end else block
-            if not block:
-                break
+        line = line_at(self._readers[number], place)
         try:
             reply = json.loads(line)["reply"]
         except (ValueError, KeyError) as error:
@@ -243,30 +227,29 @@ class Store:
             raise DataError(fault) from error
         return dict(reply)
 
-    def _open(self) -> None:
+    def _open(self) -> GrowingFile:
         """Begin a file of our own; nobody else ever writes into it."""
         stamp = time.strftime("%Y%m%dT%H%M%S")
         host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())
-        for count in range(1000):
+        for count in itertools.count():
             path = self.folder / "journal" / f"{stamp}-{host}-{os.getpid()}-{count}.jsonl"
             try:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-                self._writer = os.open(path, flags, 0o644)
+                file = GrowingFile.opened(path, os.O_EXCL)
                 break
             except FileExistsError:
                 continue
             except OSError as error:
-                raise _cannot_write(path, error) from error
+                raise cannot_write(path, error) from error
         self._number = len(self._paths)
         self._paths.append(path)
-        self._size = 0
         self._synced_at = time.monotonic()
+        return file
 
-    def _sync(self) -> None:
+    def _sync(self, writer: GrowingFile) -> None:
         self._unsynced += 1
         now = time.monotonic()
         if self._unsynced >= _SYNCED_ROWS or now - self._synced_at >= _SYNCED_S:
-            os.fdatasync(self._writer)
+            writer.sync_soon()
             self._unsynced, self._synced_at = 0, now
 
 
@@ -276,9 +259,3 @@ def _tokens(entry: int) -> int:
 
 def _allowance(entry: int) -> int:
     return entry >> _ALLOWANCE & _NO_LIMIT
-
-
-def _cannot_write(path: Path, error: OSError) -> FaultsError:
-    wrong = f"cannot be written ({error.strerror or error})"
-    remedy = "free some space or choose another folder, and run it again"
-    return FaultsError(Fault(str(path), wrong, "", remedy))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cotdistill.cli.backends import Backend, BatchIn, BatchOut
 from cotdistill.cli.tables import show_table, talk, warn
 from cotdistill.errors import MisuseError
 
@@ -35,6 +35,8 @@ class JudgeArguments:
             metavar="SETTINGS", help="run vLLM in-process with these settings (YAML mapping)"
         ),
     ] = None
+    batch_out: BatchOut = None
+    batch_in: BatchIn = None
     task: Annotated[str | None, typer.Option(help="only this task (full name)")] = None
     run: Annotated[
         str | None, typer.Option(help="time stamp in the file name [default: the newest]")
@@ -83,7 +85,7 @@ def judge(arguments: JudgeArguments) -> None:
         cotdistill judge scores/ --endpoint http://127.0.0.1:8000/v1 --model NAME
     """
     from cotdistill.results.judge.judge import judge as judge_samples
-    from cotdistill.results.judge.judge import requests_to_make
+    from cotdistill.results.judge.judge import requests_to_make, write_requests
     from cotdistill.results.judge.options import JudgeOptions
 
     asker = _asker(arguments)
@@ -107,6 +109,10 @@ def judge(arguments: JudgeArguments) -> None:
             f"{spent.prompt_tokens:,} prompt tokens, at most {spent.reply_tokens:,} reply tokens\n"
         )
         return
+    if arguments.batch_out is not None:
+        count = write_requests(arguments.places, options, asker, arguments.cache, warn)
+        sys.stdout.write(f"{count:,} requests written\n")
+        return
     found = judge_samples(arguments.places, options, asker, arguments.cache, warn)
     show_table(found.table)
     for path in found.written:
@@ -117,29 +123,33 @@ def judge(arguments: JudgeArguments) -> None:
             "run the same command again to ask only those\n"
         )
         raise typer.Exit(1)
+    if missing := found.spent.sent - found.spent.asked:
+        talk(f"{missing:,} requests have no reply yet; --batch-out writes only those again")
+        raise typer.Exit(1)
 
 
 def _asker(arguments: JudgeArguments) -> Asker:
     """Return what asks the judge.
 
     Raises:
-        MisuseError: no judge is named, or two are, or vLLM's settings are no mapping.
+        MisuseError: no judge is named, or two are, or an option has no such value.
     """
-    from cotdistill.files.yamls import parse_yaml
-    from cotdistill.hosts.endpoint import Endpoint, endpoint_asker
-    from cotdistill.hosts.vllm import vllm_asker
-
-    if (not arguments.endpoint) == (arguments.vllm is None):
+    ways = (arguments.endpoint or None, arguments.vllm, arguments.batch_out, arguments.batch_in)
+    if sum(way is not None for way in ways) != 1:
         raise MisuseError(
-            "cotdistill judge: name the judge, with either --endpoint URL or --vllm SETTINGS"
+            "cotdistill judge: name the judge, with either --endpoint URL or --vllm SETTINGS "
+            "(or batch files; docs/backends.md)"
         )
-    if arguments.endpoint:
-        key = os.environ.get(arguments.key_env)
-        urls = tuple(arguments.endpoint)
-        return endpoint_asker(
-            Endpoint(urls, key, arguments.concurrency, arguments.timeout), tell=warn
-        )
-    settings = parse_yaml(arguments.vllm or "{}", "--vllm")
-    if not isinstance(settings, dict):
-        raise MisuseError("cotdistill judge: --vllm takes a mapping, as '{dtype: float32}'")
-    return vllm_asker(arguments.model, settings)
+    place = arguments.out or arguments.places[0]
+    return Backend(
+        "judge",
+        arguments.model,
+        arguments.endpoint,
+        arguments.vllm,
+        arguments.key_env,
+        arguments.concurrency,
+        arguments.timeout,
+        batch_out=arguments.batch_out,
+        batch_in=arguments.batch_in,
+        batch_folder=(place.parent if place.is_file() else place) / "judge_batch",
+    ).asker()

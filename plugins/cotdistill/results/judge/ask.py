@@ -17,6 +17,7 @@ from cotdistill.results.judge.responses import JudgedFile, Response
 
 TRUNCATED = "the judge's reply was truncated at max_tokens"
 _CHARACTERS_A_TOKEN = 4
+_KEY = 40  # characters of a digest that name a request in a batch file; OpenAI takes 64
 
 
 @dataclass
@@ -24,11 +25,12 @@ class Spent:
     """What a call asked and what it cost.
 
     `known` counts questions whose answer was kept from before; `left` those that a limit left out;
-    `failed` those that got no answer, the last of them with `last_failure`.
+    `sent` the requests, `failed` those that got no answer, the last of them with `last_failure`.
     """
 
     known: int = 0
     asked: int = 0
+    sent: int = 0
     failed: int = 0
     left: int = 0
     prompt_tokens: int = 0
@@ -119,7 +121,8 @@ class Asking:
                     continue
                 under_way.add(digest)
                 estimated += _tokens(request)
-                yield request
+                spent.sent += 1
+                yield replace(request, key=digest[:_KEY])
 
     def _keep(self, request: Request, reply: Reply) -> None:
         spent = self.spent

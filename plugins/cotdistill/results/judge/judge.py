@@ -118,6 +118,24 @@ def requests_to_make(
         return Asking(graded, options, journal).count()
 
 
+def write_requests(
+    paths: Sequence[Path],
+    options: JudgeOptions,
+    writer: Asker,
+    cache: Path | None = None,
+    tell: Tell | None = None,
+) -> int:
+    """Hand what `judge` would ask to a writer of batch files; return the number of requests.
+
+    Raises:
+        DataError: there are no samples; the cache is no cache.
+    """
+    with Journal(cache or _cache(paths, options.out)) as journal:
+        asking = Asking(_graded(paths, options, tell), options, journal)
+        asking.ask(writer)
+        return asking.spent.sent
+
+
 def _graded(paths: Sequence[Path], options: JudgeOptions, tell: Tell | None) -> list[JudgedFile]:
     golds = read_golds(options.golds) if options.golds else {}
     files = with_text(find_samples(paths, options.task, options.stamp), tell)
