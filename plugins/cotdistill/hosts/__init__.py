@@ -31,6 +31,8 @@ PUBLIC_MODULES = (
     "machine.gpus",
     "machine.processes",
     "machine.program",
+    "mergekit",
+    "model_files",
     "progress_bar",
     "prompt_logprobs",
     "prompt_parity",

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator
 
+from cotdistill.models.merge.settings import Merge
 from cotdistill.models.scratch import Scratch
 from cotdistill.schema import Shape, key
 
@@ -81,41 +82,10 @@ class EndpointModel(Shape):
         return endpoint
 
 
-class MergeShare(Shape):
-    """What one model adds to a merge."""
-
-    weight: float = key(1.0, "weight of the model, or of its difference from the base", 0.5)
-    density: float = key(1.0, "share of the differences that is kept", 0.5, gt=0, le=1)
-
-
-class MergedModel(Shape):
+class MergedModel(Merge):
     """A model merged from others of one shape, as MiCoTA's teacher assistant."""
 
-    merge: Literal["linear", "task_arithmetic", "ties", "dare_linear", "dare_ties", "slerp"] = key(
-        ..., "method", "dare_ties"
-    )
-    models: dict[str, MergeShare] = key(
-        ...,
-        "models by name, hub id or path, each with its weight and density",
-        {"Qwen/Qwen2.5-14B-Instruct": {"weight": 0.5, "density": 0.5}},
-        min_length=1,
-    )
-    base: str | None = key(
-        None, "model that differences are taken from; linear has none", "Qwen/Qwen2.5-14B"
-    )
-    donor: str | None = key(
-        None, "model whose config, tokenizer and chat template are copied", "Qwen/Qwen2.5-14B"
-    )
-    seed: int = key(0, "of the parts that DARE drops", 0)
     template: str | None = key(None, "LLaMA-Factory template of the donor", "qwen")
-
-    @model_validator(mode="after")
-    def _has_a_base(self) -> MergedModel:
-        if self.merge not in ("linear", "slerp") and self.base is None:
-            raise ValueError(f"{self.merge} needs a 'base' that differences are taken from")
-        if self.merge == "slerp" and len(self.models) != 2:
-            raise ValueError(f"slerp merges 2 models, and {len(self.models)} are named")
-        return self
 
 
 class RunReference(Shape):

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from run_folder import STAMP, add_run, add_scores, add_training, write_json, write_study
+from tiny_models import build
 from trace_rows import trace_dict, write_jsonl
 
 Make = Callable[[Path, int], None]
@@ -65,6 +66,16 @@ def traces(folder: Path, size: int = 1) -> None:
     if size == 1:
         flat = [{key: row[key] for key in ("question", "gold", "rationale")} for row in rows]
         parquet.write_table(pyarrow.Table.from_pylist(flat), folder / "p.parquet")
+
+
+def models(folder: Path, size: int = 1) -> None:
+    """Three models of one shape, and the file that says how they are merged."""
+    for seed, name in enumerate(("base", "one", "two")):
+        build(folder / name, width=32 * size, layers=size, seed=seed)
+    shares = {name: {"weight": 0.5, "density": 0.5} for name in ("one", "two")}
+    (folder / "m.yaml").write_text(
+        yaml.safe_dump({"merge": "dare_ties", "base": "base", "models": shares}), encoding="utf-8"
+    )
 
 
 def scores(folder: Path, size: int = 1) -> None:
@@ -226,6 +237,10 @@ VERBS = [
          traces, ("a.jsonl", "alpaca.json"), kills=8, size=150),
     Verb("import-traces parquet", "import-traces p.parquet -o out --skip-bad",
          traces, ("p.parquet",)),
+    # models
+    Verb("merge", "merge m.yaml -o out --shard-gb 0.00001", models,
+         ("m.yaml", "two/model.safetensors", "two/config.json", "two/tokenizer.json"),
+         ("-o",), kills=8, size=12),
     # benchmarks and bundles
     Verb("prepare", "prepare gsm8k --from test.jsonl --split test --any-size",
          benchmark, ("test.jsonl",), kills=6, size=150),
