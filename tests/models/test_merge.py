@@ -347,7 +347,7 @@ def test_values_that_a_method_does_not_use_are_faults(
         read_merge(merge_file(tmp_path, method, **keys))
 
 
-def test_a_file_of_mergekit_is_told_apart(tmp_path: Path) -> None:
+def test_a_file_of_mergekit_is_recognised(tmp_path: Path) -> None:
     file = tmp_path / "dares_ties.yml"
     file.write_text("merge_method: dare_ties\nbase_model: b\nmodels: []\n", encoding="utf-8")
     with pytest.raises(FaultsError, match="a file of mergekit"):

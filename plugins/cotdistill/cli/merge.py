@@ -70,14 +70,14 @@ def merge(arguments: MergeArguments) -> None:
 
 def _progress() -> Callable[[int, int], None]:
     """Return what says how far a merge is, every few seconds."""
-    started = said = time.monotonic()
+    started = shown = time.monotonic()
 
     def progress(done: int, total: int) -> None:
-        nonlocal said
+        nonlocal shown
         now = time.monotonic()
-        if now - said < _EVERY_SECONDS:
+        if now - shown < _EVERY_SECONDS:
             return
-        said = now
+        shown = now
         left = (now - started) * (total - done) / max(done, 1)
         sys.stderr.write(f"{done / total:.0%} of {total:,} weights, {left:,.0f} s left\n")
 

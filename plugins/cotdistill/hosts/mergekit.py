@@ -58,5 +58,5 @@ def mergekit_weights(
     except OSError as error:
         raise FaultsError(Fault(str(program), f"cannot be started ({error.strerror})")) from error
     if done.returncode != 0:
-        said = " ".join(done.stderr.split())[-_SHOWN:]
-        raise FaultsError(Fault(str(program), f"exit status {done.returncode} ({said})"))
+        message = " ".join(done.stderr.split())[-_SHOWN:]
+        raise FaultsError(Fault(str(program), f"exit status {done.returncode} ({message})"))

@@ -4,6 +4,7 @@ PUBLIC_MODULES = (
     "merge.file",
     "merge.merge",
     "merge.settings",
+    "merge.with_mergekit",
     "scratch",
     "scratch_model",
 )

@@ -142,16 +142,16 @@ def _config_faults(donor: Candidate, other: Candidate, place: str) -> Iterator[F
 
 
 def _meaning(config: Mapping[str, Any], key: str) -> Any:
-    """Return what a key of either version of transformers means, said or not."""
+    """Return what a key of either version of transformers means, stated or not."""
     nested = config.get("rope_parameters")
     nested = nested if isinstance(nested, dict) else {}
     match key:
         case "rope_theta":
             return float(config.get("rope_theta") or nested.get("rope_theta") or 10000.0)
         case "rope_scaling":
-            said = config.get("rope_scaling") or nested
-            said = said if isinstance(said, dict) else {"rope_type": said}
-            named = {("rope_type" if name == "type" else name): v for name, v in said.items()}
+            scaling = config.get("rope_scaling") or nested
+            scaling = scaling if isinstance(scaling, dict) else {"rope_type": scaling}
+            named = {("rope_type" if name == "type" else name): v for name, v in scaling.items()}
             named.pop("rope_theta", None)
             return {} if named.get("rope_type") == "default" else named
         case "head_dim":
