@@ -18,6 +18,7 @@ from cotdistill.files.bundle import bundle_files
 from cotdistill.runfolder.generate import check_study_files, generate
 from cotdistill.runfolder.job import read_declared_jobs
 from cotdistill.runfolder.manifest import read_manifest
+from cotdistill.runs.own_jobs import run_own_job
 from cotdistill.studies.json_schema import study_json_schema
 from cotdistill.studies.load import load_study
 from cotdistill.studies.resolve import Resolved, resolve
@@ -638,6 +639,57 @@ def test_taught_rows_are_dropped_ended_and_padded_as_any_others(
     ]
     study["arms"]["long"] = {"teach": {"questions": "q", "teacher": "t", "rewrite_of": "taught"}}
     assert "goes in a circle (arms.long -> arms.taught -> arms.long)" in faults_of(study)
+
+
+def test_development_questions_are_neither_asked_nor_paid_for(
+    study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    rows = [{"question": f"What is {number} plus 1?", "gold": f"{number}"} for number in range(9)]
+    write_jsonl(tmp_path / "q.jsonl", rows)
+    study["models"]["t"] = {"endpoint": "http://127.0.0.1:8000/v1", "model": "Org/Teacher"}
+    study["questions"] = {"q": {"file": str(tmp_path / "q.jsonl"), "dev": 3}}
+    study["arms"] = {
+        "taught": {"teach": {"questions": "q", "teacher": "t", "samples": 2}},
+        "sampled": {"sample": {"questions": "q", "model": "t"}},
+    }
+    folder = generate(str(study_file(study)), tmp_path / "run").folder
+    jobs = read_declared_jobs(folder)
+    assert jobs is not None
+    for stage, arm, requests in (("teach", "taught", 12), ("sample", "sampled", 6)):
+        job = jobs[stage, arm]
+        assert job.command[2] == "data/questions/q.jsonl"
+        assert job.needs == (("prepare", "q+questions"),)
+        assert job.asks is not None
+        assert job.asks.requests == requests
+    run_own_job(folder, "prepare", "q+questions")
+    lines = (folder / "data" / "questions" / "q.jsonl").read_text("utf-8").splitlines()
+    asked = {question_key(json.loads(line)["question"], "words") for line in lines}
+    (one,) = resolved(study).sets.values()
+    assert len(asked) == len(one.dev_keys) * 2 == 6
+    assert not asked & one.dev_keys
+
+
+def test_an_arm_is_compared_with_the_development_questions_in_other_words_too(
+    study: Study, study_file: WriteStudy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [
+        f"A farmer has {n} hens and buys {n + 2} more at the market. How many hens are there?"
+        for n in (11, 12, 13, 14)
+    ]
+    write_jsonl(tmp_path / "q.jsonl", [{"question": one, "gold": "1"} for one in asked])
+    study["questions"] = {"q": {"file": str(tmp_path / "q.jsonl"), "dev": 1}}
+    (dev,) = resolved(study).sets["q"].dev
+    rows = [
+        {"instruction": dev["question"], "output": "the same: dropped where the arm is made"},
+        {"instruction": f"Think well. {dev['question']} Say it in words.", "output": "inside"},
+        {"instruction": dev["question"].replace("hens and", "hens today and"), "output": "like it"},
+    ]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    study["arms"] = {"a": {"file": str(tmp_path / "a.jsonl")}}
+    assert main(["check", str(study_file(study))]) == 1
+    said = "".join(capsys.readouterr())
+    assert "arm a: 1 of 2 rows ask 1 development question of dev_q" in said
+    assert "arm a: 1 of 2 rows are like a development question of q" in said
 
 
 def test_a_study_without_training_has_a_plan(

@@ -11,6 +11,7 @@ from pathlib import Path
 from cotdistill.arms.asking import asked_row, without_dev
 from cotdistill.arms.rows import Tally, inputs_of, source_traces, trace_of_training_row
 from cotdistill.arms.shaping import with_padding, with_targets
+from cotdistill.benchmarks.question import question_key
 from cotdistill.corpus.filtering.settings import Filters
 from cotdistill.corpus.records.row_reader import field_lines
 from cotdistill.corpus.records.shape import SourceInfo
@@ -25,6 +26,7 @@ from cotdistill.files.locks import waited_lock
 from cotdistill.studies.arm import ArmFilters
 from cotdistill.studies.declared_model import ScratchModel
 from cotdistill.studies.load import study_of
+from cotdistill.studies.question_sets import asked_file, dev_questions, question_sets
 from cotdistill.studies.resolve import student_folder
 from cotdistill.studies.resolved_arm import ResolvedArm, Source, resolve_arm
 
@@ -283,6 +285,30 @@ def build_student(folder: Path, student: str, arm: str) -> Path:
     target = folder / student_folder(student, arm)
     build(scratch[student], (text for row in rows for text in _texts(row)), target)
     return target
+
+
+def build_questions(folder: Path, name: str) -> Path:
+    """Write a question set without the development questions of the study, for models to be asked.
+
+    Raises:
+        StudyError: the study has no such set.
+        DataError: questions are not prepared, or cannot be read.
+    """
+    study = study_of(folder)
+    sets, faults = question_sets(study, str(folder / "study.yaml"))
+    if name not in sets:
+        raise StudyError(faults or [Fault(str(folder), f"no question set '{name}'")])
+    kept = dev_questions(sets)
+    absent = {one.name: one for one in (*kept.missing, sets[name]) if not one.is_here}
+    if absent:
+        raise DataError(one.not_here for one in absent.values())
+    path = folder / asked_file(name)
+    asked = (r for r in sets[name].rows if question_key(r["question"], "words") not in kept.keys)
+    rows = [dict(row) for row in asked]
+    if not rows:
+        raise DataError(Fault(f"questions {name}", "all are kept for development", "fewer in dev"))
+    write_rows(path, rows)
+    return path
 
 
 def known_rows(arm: ResolvedArm, folder: Path) -> int | None:

@@ -32,6 +32,7 @@ from cotdistill.corpus.text.words import spelled, words_of
 from cotdistill.errors import Fault
 from cotdistill.files.jsonl import Row, read_rows
 from cotdistill.hosts.lm_eval.task_files import file_key, tasks_behind, upstream_dataset
+from cotdistill.studies.question_sets import question_sets
 from cotdistill.studies.resolved_arm import ResolvedArm
 from cotdistill.studies.study import Study
 from cotdistill.tables import counted
@@ -40,6 +41,7 @@ _SAME = RULES.index("same_question")
 _SIMILAR = tuple(map(RULES.index, ("same_stem", "same_but_numbers", "most_of_question")))
 _FEWEST_WORDS = 8  # a shorter test question inside a row may be anybody's phrase
 _BATCH = 20_000
+_DEV = "dev_"  # and the name of a question set: the task that asks its development questions
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,10 @@ def compare_arms(study: Study, arms: Iterable[ResolvedArm], folder: Path | None 
     """
     asked = asked_questions(study)
     notes = list(_not_compared(asked))
-    if not asked.questions:
+    dev = _dev_questions(study)
+    if not asked.questions and not dev:
         return Compared(notes=tuple(notes))
-    index = _Index(asked.questions)
+    index = _Index([*asked.questions, *dev])
     faults: list[Fault] = []
     compared = 0
     for arm in arms:
@@ -96,7 +99,8 @@ def compare_arms(study: Study, arms: Iterable[ResolvedArm], folder: Path | None 
         total, found = index.look_up(rows)
         faults += [_fault(arm.name, total, name, one) for name, one in found.items() if one.rows]
         notes += [_note(arm.name, total, name, one) for name, one in found.items() if one.similar]
-    against = ", ".join(f"{name} ({size:,})" for name, size in asked.sizes().items())
+    sizes = [*asked.sizes().items(), *Counter(one.benchmark for one in dev).items()]
+    against = ", ".join(f"{name} ({size:,})" for name, size in sizes)
     looked_at = (f"{counted(compared, 'arm')} against the test questions of {against}",)
     return Compared(looked_at if compared else (), tuple(faults), tuple(notes))
 
@@ -128,6 +132,17 @@ def asked_questions(study: Study) -> AskedQuestions:
             one = HeldOut(name, row["id"], row["question"], row["gold"])
             questions[name, one.id] = one
     return AskedQuestions(tuple(questions.values()), tuple(missing), tuple(unknown))
+
+
+def _dev_questions(study: Study) -> list[HeldOut]:
+    """Return the development questions of a study that are here, by the set that they are of."""
+    sets, _ = question_sets(study, study.name)
+    return [
+        HeldOut(f"{_DEV}{one.name}", str(row["id"]), str(row["question"]), str(row["gold"]))
+        for one in sets.values()
+        if one.declared.dev and one.is_here
+        for row in one.dev
+    ]
 
 
 def _benchmark_of_dataset(task: str, file: Path | None) -> str | None:
@@ -208,7 +223,11 @@ def _questions_of(arm: ResolvedArm, folder: Path | None) -> Iterator[str] | None
     if not arm.at_hand or not arm.has_file:
         return None
     plain = [part.source for part in arm.parts or (arm,) if part.source]
-    return (trace.question for source in plain for trace in source_traces(source, Tally()))
+    found = (trace.question for source in plain for trace in source_traces(source, Tally()))
+    if not arm.dev.keys:
+        return found
+    # rows with a development question itself are dropped where the arm is made
+    return (text for text in found if question_key(text, "words") not in arm.dev.keys)
 
 
 def _absent(arm: ResolvedArm) -> str:
@@ -230,6 +249,11 @@ def _not_compared(asked: AskedQuestions) -> Iterator[str]:
 
 
 def _fault(arm: str, total: int, benchmark: str, found: _Found) -> Fault:
+    if benchmark.startswith(_DEV):
+        questions = counted(len(found.questions), "development question")
+        wrong = f"{found.rows:,} of {total:,} rows ask {questions} of {benchmark} ({found.first})"
+        remedy = "in other words around it: remove them from the source"
+        return Fault(f"arm {arm}", wrong, "no question that the study chooses by", remedy)
     questions = counted(len(found.questions), "test question")
     wrong = f"{found.rows:,} of {total:,} rows ask {questions} of {benchmark} ({found.first})"
     remedy = f"leave them out: filter: {{against: [{benchmark}]}} in the arm"
@@ -237,6 +261,13 @@ def _fault(arm: str, total: int, benchmark: str, found: _Found) -> Fault:
 
 
 def _note(arm: str, total: int, benchmark: str, found: _Found) -> str:
+    if benchmark.startswith(_DEV):
+        like = "its stem, its words with other numbers, or most of them"
+        of_set = benchmark.removeprefix(_DEV)
+        return (
+            f"arm {arm}: {found.similar:,} of {total:,} rows are like a development question of "
+            f"{of_set} ({like})"
+        )
     return (
         f"arm {arm}: {found.similar:,} of {total:,} rows are like a test question of {benchmark} "
         f"(its stem, its words with other numbers, or most of them); cotdistill lint --against "

@@ -33,6 +33,10 @@ def run_own_job(folder: Path, stage: str, name: str) -> None:
         from cotdistill.improve.tell import decided
 
         sys.stdout.write("".join(f"{line}\n" for line in decided(folder, name)))
+    elif name.endswith("+questions"):
+        from cotdistill.arms.build import build_questions
+
+        build_questions(folder, name.removesuffix("+questions"))
     elif job.gate:
         from cotdistill.runs.lengths import check_lengths
 

@@ -85,6 +85,15 @@ class QuestionSet:
         return frozenset(least)
 
 
+def asked_file(name: str) -> str:
+    """Return where the questions of a set that a model is asked lie, relative to the run folder.
+
+    >>> asked_file("svamp")
+    'data/questions/svamp.jsonl'
+    """
+    return f"data/questions/{name}.jsonl"
+
+
 def question_sets(study: Study, place: str) -> tuple[dict[str, QuestionSet], list[Fault]]:
     """Return the question sets of a study that are here, and why others are not."""
     found: dict[str, QuestionSet] = {}

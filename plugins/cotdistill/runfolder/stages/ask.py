@@ -57,6 +57,7 @@ def _taught(files: StudyFiles) -> Iterator[Declared]:
         asked = arm.teach
         who = asked_model(files, asked.teacher, f"arms.{name}.teach.teacher")
         words = ["cotdistill", "teach", _source(study, asked, name), *who.words]
+        left = () if asked.rewrite_of else without_dev_needs(study, [asked.questions])
         words += ["--teacher", asked.teacher, "--formats", asked.prompt or asked.format]
         if asked.level is not None:
             words += ["--levels", str(asked.level)]
@@ -64,10 +65,10 @@ def _taught(files: StudyFiles) -> Iterator[Declared]:
             words += ["--rewrite"]
         words += ["--reasoning", asked.reasoning, "--again", str(asked.again)]
         words += ["-k", str(asked.samples), "--gold", asked.gold, *decoding_words(asked)]
-        needs = who.needs
+        needs = who.needs + left
         if asked.rewrite_of:
             needs += asking_needs(study, asked.rewrite_of)
-        yield _job(files, "teach", name, words, who, needs, _asks(study, [asked.questions], asked))
+        yield _job(files, "teach", name, words, who, needs, _asks(files, [asked.questions], asked))
 
 
 def _sampled(files: StudyFiles) -> Iterator[Declared]:
@@ -82,18 +83,18 @@ def _sampled(files: StudyFiles) -> Iterator[Declared]:
         assert asked.model is not None  # else a fault of the study
         who = asked_model(files, asked.model, f"{where}.model")
         sets = [asked.questions] if isinstance(asked.questions, str) else asked.questions
-        questions = ",".join(question_words(study.questions[one]) for one in sets)
+        questions = ",".join(_words_of_set(study, one) for one in sets)
         words = ["cotdistill", "sample", questions, *who.words, "--strategy", asked.strategy]
         words += ["-k", str(asked.samples), "--min-correct", str(asked.min_correct)]
         words += ["--rounds", str(asked.attempts), "--per-question", "0", "--keep", asked.keep]
         words += prompt_words(study.prompt)
         words += ["--mode", "program" if asked.format == "program" else "cot"]
         words += decoding_words(asked)
-        needs = who.needs
+        needs = who.needs + without_dev_needs(study, sets)
         if asked.helper is not None:
             helper = asked_model(files, asked.helper, f"{where}.helper")
             words += helper.as_helper(f"{where}.helper")
-        yield _job(files, "sample", name, words, who, needs, _asks(study, sets, asked))
+        yield _job(files, "sample", name, words, who, needs, _asks(files, sets, asked))
 
 
 def _job(
@@ -216,7 +217,7 @@ def _source(study: Study, asked: TeachRequest, arm: str) -> str:
     from cotdistill.studies.resolved_arm import made_file
 
     if asked.rewrite_of is None:
-        return question_words(study.questions[asked.questions])
+        return _words_of_set(study, asked.questions)
     other = study.arms.get(asked.rewrite_of)
     if isinstance(other, TeachArm):
         return made_file("teach", asked.rewrite_of)
@@ -226,6 +227,28 @@ def _source(study: Study, asked: TeachRequest, arm: str) -> str:
         return other.file
     wrong = f"'{asked.rewrite_of}' has no traces to rewrite"
     raise StudyError(Fault(f"arms.{arm}.teach.rewrite_of", wrong, "an arm of teach, sample, file"))
+
+
+def without_dev_needs(study: Study, sets: Iterable[str]) -> tuple[JobId, ...]:
+    """Return the jobs that write question sets without the study's development questions."""
+    return tuple(("prepare", questions_job_name(one)) for one in sets if study.questions[one].dev)
+
+
+def questions_job_name(questions: str) -> str:
+    """Return the name of the job that writes a set without its development questions.
+
+    >>> questions_job_name("svamp")
+    'svamp+questions'
+    """
+    return f"{questions}+questions"
+
+
+def _words_of_set(study: Study, name: str) -> str:
+    """Return a set as it is asked: what is kept for development is neither asked nor paid for."""
+    from cotdistill.studies.question_sets import asked_file
+
+    declared = study.questions[name]
+    return asked_file(name) if declared.dev else question_words(declared)
 
 
 def question_words(questions: Questions) -> str:
@@ -256,12 +279,23 @@ def prompt_words(prompt: Prompt) -> list[str]:
     return [*words, "--system", prompt.system] if prompt.system else words
 
 
-def _asks(study: Study, sets: list[str], asked: TeachRequest | SampleRequest) -> Asks:
+def _asks(files: StudyFiles, sets: Iterable[str], asked: TeachRequest | SampleRequest) -> Asks:
     """Return how many requests there will be at least, where the number of questions is known."""
     model = getattr(asked, "teacher", None) or getattr(asked, "model", None) or ""
-    counts = [question_count(study.questions[name]) for name in sets]
+    counts = [_asked_count(files, name) for name in sets]
     count = sum(count for count in counts if count is not None)
     return Asks(str(model), requests=None if None in counts else count * asked.samples)
+
+
+def _asked_count(files: StudyFiles, name: str) -> int | None:
+    """Return how many questions of a set are asked; of a share that is not here, about as many."""
+    declared, found = files.resolved.study.questions[name], files.resolved.sets.get(name)
+    count = question_count(declared)
+    if count is None or not declared.dev:
+        return count
+    if found is not None and found.is_here:
+        return count - len(found.dev)
+    return count - round(declared.dev if declared.dev >= 1 else declared.dev * count)
 
 
 def question_count(questions: Questions) -> int | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cotdistill.files.atomic import sha256_of_text
 from cotdistill.runfolder.job import Job
-from cotdistill.runfolder.stages.ask import asking_needs
+from cotdistill.runfolder.stages.ask import asking_needs, questions_job_name
 from cotdistill.runfolder.stages.stage import Declared, Stage, StudyFiles
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def _jobs(files: StudyFiles) -> Iterator[Declared]:
             if student.id not in done:
                 done.add(student.id)
                 yield Declared(student)
+    yield from _questions(files, own)
     for name, gate in lengths.items():
         yield Declared(
             Job(
@@ -101,6 +102,29 @@ def _jobs(files: StudyFiles) -> Iterator[Declared]:
                 output=f"data/{name}.lengths.json", arm=name, needs=tuple(gate.needs), gate=True,
             )
         )  # fmt: skip
+
+
+def _questions(files: StudyFiles, own: tuple[str, ...]) -> Iterator[Declared]:
+    """Declare the jobs that write what models are asked: no development question of the study."""
+    from cotdistill.studies.arm import SampleArm, TeachArm
+    from cotdistill.studies.question_sets import asked_file
+
+    study, sets = files.resolved.study, files.resolved.sets
+    asked: list[str] = []
+    for arm in study.arms.values():
+        if isinstance(arm, TeachArm) and not arm.teach.rewrite_of:
+            asked.append(arm.teach.questions)
+        if isinstance(arm, SampleArm):
+            given = arm.sample.questions
+            asked += [given] if isinstance(given, str) else given
+    kept = [one.digest for one in sets.values() if one.declared.dev]
+    for name in dict.fromkeys(asked):
+        if study.questions[name].dev:
+            declared = sha256_of_text(json.dumps([sets[name].digest, *kept]))
+            yield Declared(
+                Job("prepare", questions_job_name(name), own=own, declared=declared,
+                    output=asked_file(name))
+            )  # fmt: skip
 
 
 @dataclass
