@@ -9,7 +9,7 @@ import pytest
 
 from cotdistill.errors import BundleError
 from cotdistill.files.bundle import bundle_files
-from cotdistill.files.templates import render
+from cotdistill.files.templates import render, renderer
 from cotdistill.runfolder.config_text import ConfigRenderer, render_config
 
 
@@ -90,3 +90,27 @@ def test_runs_of_one_renderer_get_the_text_that_each_would_get_alone(
     for seed, out in ((1, "/a"), (2, "/b c"), (3, ["x", "no"]), (4, "two\nlines"), (5, None)):
         varying = {"run": f"r{seed}", "seed": seed, "out": out}
         assert renderer.render(varying) == render_config("t.j2", varying, settings, folder)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ask: {{ question }}!",
+        "{% if gold %}{{ question }}{% endif %} {{ question }}",
+        "{% if question == 'b' %}B{% endif %}{{ question }}",
+        "{{ question | upper }}",
+        "{% filter upper %}{{ question }}{% endfilter %}",
+        "{% set q %}{{ question }}{% endset %}{{ q | upper }}",
+        "{% macro m() %}{{ question }}{% endmacro %}{{ m() | upper }}",
+        "{{ 'long' if question | length > 1 else 'short' }}",
+    ],
+)
+def test_a_template_that_is_filled_in_many_times_gives_what_it_gives_once(
+    tmp_path: Path, text: str
+) -> None:
+    folder = folder_with(tmp_path, text)
+    filled = renderer("t.j2", "question", folder)
+    for question in ("a", "b", "{{ gold }}", ""):
+        for gold in ("", "4"):
+            values = {"question": question, "gold": gold}
+            assert filled(values) == render("t.j2", values, folder)

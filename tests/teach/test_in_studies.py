@@ -185,9 +185,37 @@ def test_a_trained_run_is_sampled_once_it_is_trained(tmp_path: Path) -> None:
     assert command[command.index("--model") + 1] == "checkpoints/tiny--level-3--full--s42"
 
 
+def test_a_profile_is_one_key_of_an_arm_and_keys_beside_it_win(tmp_path: Path) -> None:
+    ask = {"questions": "pens", "teacher": "teacher"}
+    arms = {
+        "micota": {"teach": {**ask, "profile": "micota"}},
+        "long": {"teach": {**ask, "profile": "long", "max_tokens": 99, "stop": ["END"]}},
+        "mentored": {
+            "sample": {"questions": "pens", "model": "teacher", "samples": 3, "keep": "all"}
+        },
+    }
+    prompt = {"instruction": "Think of {question} first.", "system": "You are calm."}
+    run = generated(tmp_path, study("http://127.0.0.1:9/v1", arms=arms, prompt=prompt))
+    jobs = {name: job["command"] for (_, name), job in jobs_of(run).items() if "command" in job}
+
+    def option(arm: str, name: str) -> str:
+        return str(jobs[arm][jobs[arm].index(name) + 1])
+
+    assert option("micota", "--formats") == "plain"
+    assert option("micota", "--max-tokens") == "16384"
+    assert option("long", "--max-tokens") == "99"
+    assert option("long", "--reasoning") == "think"
+    assert option("long", "--stop") == "END"
+    assert "--thinking" in jobs["long"]
+    assert option("mentored", "--keep") == "all"
+    assert option("mentored", "--instruction") == prompt["instruction"]
+    assert option("mentored", "--system") == "You are calm."
+
+
 @pytest.mark.parametrize(
     ("arm", "message"),
     [
+        ({"teach": {"questions": "pens", "teacher": "teacher", "profile": "x"}}, "no profile 'x'"),
         ({"teach": {"questions": "pens", "teacher": "techer"}}, "no model 'techer'"),
         ({"teach": {"questions": "pans", "teacher": "teacher"}}, "no question set 'pans'"),
         ({"teach": {"questions": "pens", "teacher": "tiny"}}, "'tiny' cannot be asked"),
