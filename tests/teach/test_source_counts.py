@@ -88,3 +88,42 @@ def test_a_mentor_that_answers_as_flan_t5_did_gives_three_rows_a_question_with_i
     assert len(traces) == len(found) == 2100
     correct = sum(row["meta"]["correct"] for row in traces)
     assert correct == pytest.approx(sum(row["initial_correct"] for row in found), abs=25)
+
+
+def test_samples_are_counted_and_resampled_as_guided_self_improvement_does(tmp_path: Path) -> None:
+    """8 plain samples, then guided ones while fewer than 4 are right, at most 8 (paper's scripts).
+
+    Of question i, i mod 9 plain samples are right and every guided one is, each in other words.
+    """
+    count, source = 270, DATA / "gsi" / "cot_aqua_rat.json"
+    found = json.loads(source.read_text(encoding="utf-8"))[:count]
+    texts = {row["question"].strip(): row["answer_cot"] for row in found}
+    assert len(texts) == count
+    rightness = {question: place % 9 for place, question in enumerate(texts)}
+    given: Counter[str] = Counter()
+
+    def decide(body: dict[str, Any]) -> str:
+        text = body["messages"][0]["content"]
+        (question,) = (one for one in texts if text.startswith(one))
+        given[question] += 1
+        number = given[question]
+        is_right = "The known result is" in text or number <= rightness[question]
+        return f"Attempt {number}. {texts[question]}" if is_right else f"Attempt {number}: unsure."
+
+    with slow_server(decide) as server:
+        words = ["sample", str(source), "--limit", str(count), "--endpoint", server.url]
+        words += ["--model", "m", "-k", "8", "--strategy", "answer", "--min-correct", "4"]
+        words += ["--rounds", "8", "--per-question", "0", "-o", str(tmp_path / "out")]
+        assert main(words) == 0
+        asked = len(server.bodies)
+    ledger = json.loads((tmp_path / "out" / "ledger.json").read_text())
+    plain, *guided = ledger["rounds"]
+    assert plain["questions_by_correct_samples"] == {str(n): 30 for n in range(9)}
+    assert [len(one["questions_by_correct_samples"]) for one in guided] == [4, 3, 2, 1]
+    assert guided[0]["questions_by_correct_samples"] == {"1": 30, "2": 30, "3": 30, "4": 30}
+    assert guided[-1]["questions_by_correct_samples"] == {"4": 30}
+    assert asked == 8 * count + 30 * (4 + 3 + 2 + 1)
+    assert ledger["rounds"][0]["newly_covered"] == 240
+    gained = 30 * (4 + 3 + 2 + 1)
+    assert len(rows(tmp_path / "out" / "gained.jsonl")) == gained
+    assert len(rows(tmp_path / "out" / "traces.jsonl")) == 30 * sum(range(9)) + gained

@@ -14,12 +14,12 @@ from itertools import islice
 from typing import Any
 
 from cotdistill.errors import Fault, FaultsError, MisuseError
+from cotdistill.hosts.in_process import CHAT_EXTRA, batch_asker, refuse_unknown
 from cotdistill.hosts.request import (
     Asker,
     Choice,
     Reply,
     Request,
-    Take,
     TokenLogprob,
     Usage,
     answer_fault,
@@ -27,9 +27,6 @@ from cotdistill.hosts.request import (
 )
 
 _AT_ONCE = 8
-_CHAT_EXTRA = frozenset(
-    {"add_generation_prompt", "chat_template", "chat_template_kwargs", "continue_final_message"}
-)
 _SAMPLING_EXTRA = frozenset({"top_k", "min_p"})
 _SETTINGS = frozenset({"batch_size", "device", "dtype", "revision"})
 
@@ -56,15 +53,12 @@ def transformers_asker(model: str, settings: Mapping[str, Any] | None = None) ->
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise MisuseError(f"transformers: batch_size {size!r}; expected a whole number from 1")
 
-    def ask(requests: Iterator[Request], take: Take) -> None:
-        loaded: _Loaded | None = None
-        while batch := list(islice(requests, size)):
-            _refuse_unknown(model, batch)
-            loaded = loaded or _load(model, given)
-            for request, reply in zip(batch, _replies(loaded, batch, size), strict=True):
-                take(request, reply)
-
-    return ask
+    return batch_asker(
+        size,
+        lambda batch: refuse_unknown("transformers", model, batch, _SAMPLING_EXTRA),
+        lambda: _load(model, given),
+        lambda loaded, batch: _replies(loaded, batch, size),
+    )
 
 
 @dataclass(frozen=True)
@@ -87,19 +81,6 @@ class _Row:
     logprobs: list[TokenLogprob] = field(default_factory=list)
     finish: str = ""
     text: str = ""
-
-
-def _refuse_unknown(model: str, batch: Sequence[Request]) -> None:
-    wrong: dict[str, None] = {}
-    for request in batch:
-        if request.model != model:
-            wrong[f"model '{request.model}' (it holds '{model}')"] = None
-        allowed = _SAMPLING_EXTRA | _CHAT_EXTRA if request.is_chat else _SAMPLING_EXTRA
-        wrong |= dict.fromkeys(f"'{name}'" for name in request.extra if name not in allowed)
-        if request.max_tokens is not None and request.max_tokens < 1:
-            wrong[f"max_tokens {request.max_tokens}"] = None
-    if wrong:
-        raise MisuseError(f"transformers cannot honour {', '.join(wrong)}; use a server")
 
 
 def _load(name: str, settings: Mapping[str, Any]) -> _Loaded:
@@ -149,7 +130,7 @@ def _prompt(loaded: _Loaded, request: Request) -> list[int]:
         return list(tokenizer(request.prompt)["input_ids"])
     if tokenizer.chat_template is None and "chat_template" not in request.extra:
         raise MisuseError(f"{request.model} has no chat template; it can only continue prompts")
-    extra = {name: value for name, value in request.extra.items() if name in _CHAT_EXTRA}
+    extra = {name: value for name, value in request.extra.items() if name in CHAT_EXTRA}
     further = extra.pop("chat_template_kwargs", None) or {}
     options = {"add_generation_prompt": True, **extra, **further}
     if options.get("continue_final_message") and "add_generation_prompt" not in extra:

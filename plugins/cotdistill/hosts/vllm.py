@@ -6,16 +6,16 @@ import importlib.util
 import inspect
 import os
 from collections.abc import Iterator, Sequence
-from itertools import groupby, islice
+from itertools import groupby
 from typing import Any
 
 from cotdistill.errors import Fault, FaultsError, MisuseError
+from cotdistill.hosts.in_process import CHAT_EXTRA, batch_asker, refuse_unknown
 from cotdistill.hosts.request import (
     Asker,
     Choice,
     Reply,
     Request,
-    Take,
     TokenLogprob,
     Usage,
     answer_fault,
@@ -23,9 +23,6 @@ from cotdistill.hosts.request import (
 )
 
 _AT_ONCE = 512
-_CHAT_EXTRA = frozenset(
-    {"add_generation_prompt", "chat_template", "chat_template_kwargs", "continue_final_message"}
-)
 
 
 def vllm_asker(model: str, settings: dict[str, Any] | None = None) -> Asker:
@@ -44,29 +41,18 @@ def vllm_asker(model: str, settings: dict[str, Any] | None = None) -> Asker:
             "own, or give the --endpoint of a server"
         )
 
-    def ask(requests: Iterator[Request], take: Take) -> None:
-        engine = None
-        while batch := list(islice(requests, _AT_ONCE)):
-            _refuse_unknown(model, batch)
-            engine = engine or _engine(model, settings or {})
-            for request, reply in zip(batch, _replies(engine, batch), strict=True):
-                take(request, reply)
-
-    return ask
+    return batch_asker(
+        _AT_ONCE,
+        lambda batch: refuse_unknown("vLLM in this process", model, batch, _sampling_parameters()),
+        lambda: _engine(model, settings or {}),
+        _replies,
+    )
 
 
-def _refuse_unknown(model: str, batch: Sequence[Request]) -> None:
+def _sampling_parameters() -> frozenset[str]:
     from vllm import SamplingParams
 
-    known = set(inspect.signature(SamplingParams).parameters)
-    wrong: dict[str, None] = {}
-    for request in batch:
-        if request.model != model:
-            wrong[f"model '{request.model}' (it holds '{model}')"] = None
-        allowed = known | _CHAT_EXTRA if request.is_chat else known
-        wrong |= dict.fromkeys(f"'{name}'" for name in request.extra if name not in allowed)
-    if wrong:
-        raise MisuseError(f"vLLM in this process cannot honour {', '.join(wrong)}; use a server")
+    return frozenset(inspect.signature(SamplingParams).parameters)
 
 
 def _engine(model: str, settings: dict[str, Any]) -> Any:
@@ -107,7 +93,7 @@ def _replies_to_alike(engine: Any, batch: list[Request]) -> Iterator[Reply]:
 def _chat_extra(request: Request) -> dict[str, Any]:
     if not request.is_chat:
         return {}
-    return {name: value for name, value in request.extra.items() if name in _CHAT_EXTRA}
+    return {name: value for name, value in request.extra.items() if name in CHAT_EXTRA}
 
 
 def _sampling(request: Request) -> Any:
