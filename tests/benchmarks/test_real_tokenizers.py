@@ -22,6 +22,7 @@ from cotdistill.hosts.prompt_parity import (
     training_prompt,
 )
 from cotdistill.runfolder.generate import generate
+from real_model import real_model
 from trace_rows import write_jsonl
 
 pytestmark = [pytest.mark.host, pytest.mark.filterwarnings("ignore")]
@@ -125,6 +126,27 @@ def test_smollm2_s_system_prompt_has_no_full_stop_on_either_side(tiny_model: Pat
     as_the_host_has_it = parity_fault("x", tokenizer, Trained(student.template), Evaluated())
     assert as_the_host_has_it is not None
     assert "gging Face.<|im_end|>" in as_the_host_has_it.expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("instruction", ["none", "boxed", "question_answer"])
+def test_smollm2_s_files_ask_the_same_with_its_own_tokenizer(
+    tmp_path: Path, instruction: str
+) -> None:
+    from transformers import AutoTokenizer
+
+    folder = real_model()
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)  # type: ignore[no-untyped-call]
+    student = students()["SmolLM2-135M-Instruct"]
+    model = {"model": str(folder), "template": student.template}
+    model |= {"default_system": student.default_system}
+    train, evaluation, row = generated(tmp_path, model, PLAIN, {"instruction": instruction})
+    asked = Asked(row["instruction"], row["instruction"])
+    trained = trained_of(train, PLAIN)
+    assert parity_fault("x", tokenizer, trained, evaluated_of(evaluation), asked) is None
+    without = {name: value for name, value in train.items() if name != "default_system"}
+    with_full_stop = trained_of(without, PLAIN)
+    assert parity_fault("x", tokenizer, with_full_stop, evaluated_of(evaluation), asked)
 
 
 def test_every_reasoning_template_of_the_host_is_known() -> None:

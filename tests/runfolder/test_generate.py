@@ -467,3 +467,17 @@ def test_llamafactory_accepts_every_kind_of_generated_file(
                 asked.append((file, kind, yaml.safe_load(text)))
     assert len(asked) == 2 * 5 + 2 * 2
     assert accepted_by_llamafactory(asked) == []
+
+
+def test_models_that_no_gpu_holds_are_evaluated_on_several(tmp_path: Path) -> None:
+    folder = generate("learnability-gap", tmp_path / "run", ["arms={untouched: {train: none}}"])
+    spread = {}
+    for run in read_manifest(folder.folder):
+        spread[run.student] = yaml.safe_load((folder.folder / run.files.eval).read_text())
+    sizes = {name: file["model_args"]["tensor_parallel_size"] for name, file in spread.items()}
+    large = {"Qwen2.5-32B-Instruct": 2, "Llama-3.3-70B-Instruct": 4}
+    assert sizes == dict.fromkeys(sizes, 1) | large
+    jobs = read_declared_jobs(folder.folder)
+    assert jobs is not None
+    for name, size in sizes.items():
+        assert jobs["evaluate", f"{name}--untouched"].gpus == size

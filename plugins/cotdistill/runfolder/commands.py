@@ -76,16 +76,18 @@ def export_command(study: Study, file: str) -> Command:
     return Command(tuple(prefixed(study, "export", ["llamafactory-cli", "export", file])))
 
 
-def evaluate_command(study: Study, backend: str, file: str) -> Command:
+def evaluate_command(study: Study, backend: str, file: str, spread: int = 1) -> Command:
     """Return the command that scores one run and resumes, with the GPUs that its backend uses.
 
-    vLLM uses as many as its model_args say; a server's clients none; others one. The bundles of the
+    vLLM uses as many as its model_args say, else as many as its weights are `spread` over; a
+    server's clients none; others one. The bundles of the
     study go with it, because a task may ask for the questions of a benchmark that one of them has.
     """
     gpus = 0
     if backend == "vllm":
         given = study.evaluation.model_args
-        sizes = (given.get(f"{way}_parallel_size", 1) for way in ("tensor", "data", "pipeline"))
+        sizes = [given.get(f"{way}_parallel_size", 1) for way in ("data", "pipeline")]
+        sizes.append(given.get("tensor_parallel_size", spread))
         gpus = math.prod(size for size in sizes if isinstance(size, int))
     elif study.hardware.gpus and not backend.startswith("local-"):
         gpus = 1

@@ -30,6 +30,7 @@ from cotdistill.runfolder.distillation import Block, Weights, block_of
 from cotdistill.runfolder.job import Command
 from cotdistill.runfolder.kept import TASKS, task_folders
 from cotdistill.runfolder.layout import Layout, layout_of
+from cotdistill.runfolder.tensor_parallel import tensor_parallel_size
 from cotdistill.studies.declared_model import EndpointModel
 from cotdistill.studies.instructions import OWN
 from cotdistill.studies.learner import asked_as
@@ -167,7 +168,8 @@ class RunConfigs:
 
     def _evaluate(self, run: Run, layout: Layout) -> Command:
         backend = backend_of(self.study, run)
-        return evaluate_command(self.study, backend, layout.absolute(layout.eval_file))
+        spread = _spread(self.study, run)
+        return evaluate_command(self.study, backend, layout.absolute(layout.eval_file), spread)
 
     def _thinking(self, run: Run) -> Thinking:
         """Return how thoughts are handled in a run's training and evaluation alike."""
@@ -379,7 +381,7 @@ def _model_args(study: Study, run: Run, scored: str) -> dict[str, Any]:
                 "pretrained": scored,
                 "dtype": dtype,
                 **pinned,
-                "tensor_parallel_size": 1,
+                "tensor_parallel_size": _spread(study, run),
                 "gpu_memory_utilization": 0.85,
                 **({"max_model_len": length} if (length := run.student.model_len) else {}),
                 **given,
@@ -398,6 +400,12 @@ def _model_args(study: Study, run: Run, scored: str) -> dict[str, Any]:
                 **given,
             }
     return {"pretrained": scored, **given}
+
+
+def _spread(study: Study, run: Run) -> int:
+    """Return over how many of a training's GPUs the weights of an evaluated model are spread."""
+    dtype = str(study.evaluation.model_args.get("dtype", _dtype(study, run)))
+    return tensor_parallel_size(run.student, dtype, study.hardware.gpus)
 
 
 def _asked_at(endpoint: EndpointModel) -> dict[str, Any]:
