@@ -170,3 +170,40 @@ def test_scores_can_come_from_rescored_verdicts_and_the_table_says_so(folder: Pa
     table, again = report(folder).table, (folder / "report/report.html").read_text(encoding="utf-8")
     assert [row[1] for row in table.rows] == ["95.0", "10.0"]
     assert "rescored" not in again
+
+
+def test_a_distilled_run_shows_its_losses_the_teacher_s_share_and_the_agreement(
+    folder: Path,
+) -> None:
+    name = "tiny--level1--full--s42"
+    summary = {
+        "loss": "forward KL", "tokens": 10, "kd_tokens": 10, "ce": 1.25, "kd": 0.5,
+        "kd_share": 0.257, "kd_agreement": 0.75,
+    }  # fmt: skip
+    write_json(folder / "checkpoints" / name / "kd_summary.json", summary)
+    versions = {"llamafactory": "0.9.5", "torch": "2.13.0"}
+    write_json(folder / "done" / "train" / f"{name}.json", {"notes": {"versions": versions}})
+    made = report(folder)
+    shown = ("CE loss", "KD loss", "KD share of the gradient", "top-1 agreement")
+    for row, cells in zip(
+        made.runs.rows, (("1.25", "0.5", "25.7%", "75.0%"), ("", "", "", "")), strict=True
+    ):
+        of_run = dict(zip(made.runs.columns, row, strict=True))
+        assert tuple(of_run[one] for one in shown) == cells
+    rows = list(csv.DictReader((folder / "report" / "report.csv").read_text("utf-8").splitlines()))
+    names = ("kd_ce", "kd", "kd_share", "kd_agreement")
+    assert [rows[0][one] for one in names] == ["1.25", "0.5", "0.257", "0.75"]
+    assert "with LLaMA-Factory 0.9.5 (torch 2.13.0), with" in made.data["methods"]
+
+
+def test_the_factors_of_a_recipe_are_those_of_its_own_runs(tmp_path: Path) -> None:
+    here = tmp_path / "study"
+    for weight in (0.1, 0.3):
+        run, recipe = f"tiny--a--kd-{weight}--s42", f"kd-{weight}"
+        add_run(here, run, "a", recipe=recipe, factors={"level": 1, "weight": weight})
+        add_training(here, run)
+        add_scores(here, run, [True, False])
+    rows = {row["recipe"]: row for row in report(here).data["scores"]}
+    assert {name: row["factor_weight"] for name, row in rows.items()} == {
+        "kd-0.1": 0.1, "kd-0.3": 0.3
+    }  # fmt: skip

@@ -5,6 +5,8 @@ A score whose training did nothing is refused, not shown; a run that has not fin
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +15,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from cotdistill.distill.paths import SUMMARY
 from cotdistill.errors import DataError, Fault
+from cotdistill.files.json_file import NOT_JSON
 from cotdistill.files.jsonl import Row
 from cotdistill.hosts.llamafactory.outputs import Training, read_training
 from cotdistill.hosts.lm_eval.samples import (
@@ -106,7 +110,8 @@ class RunResult:
     A checkpoint inside a training has the step in its arm's name, since it is no further seed of
     it. `factors` are the arm's, by name; `config` is the training file and `data` the rows that it
     was trained on; `trained` is False for a model that is scored as it is. `asked` are the tasks
-    that the study asks for, empty where the manifest does not say.
+    that the study asks for, empty where the manifest does not say; `distilled` is the summary of a
+    training with a teacher, `trained_with` the versions that the training's record names.
     """
 
     run: str
@@ -123,6 +128,8 @@ class RunResult:
     config: Path | None = None
     data: Path | None = None
     asked: tuple[str, ...] = ()
+    distilled: Mapping[str, float] = field(default_factory=dict)
+    trained_with: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def scores(self) -> tuple[Score, ...]:
@@ -334,7 +341,31 @@ def _run_result(
         asked=run.tasks,
         config=folder / run.files.train if run.files.train else None,
         data=folder / run.files.data if run.files.data else None,
+        distilled=_distilled(folder / trained) if trained else {},
+        trained_with=_trained_with(folder, Path(trained).name) if trained else {},
     )
+
+
+def _distilled(output: Path) -> dict[str, float]:
+    """Return the numbers that a training with a teacher left, nothing of one without."""
+    with contextlib.suppress(*NOT_JSON):
+        found = json.loads((output / SUMMARY).read_text(encoding="utf-8"))
+        numbers = found.items() if isinstance(found, dict) else ()
+        return {
+            name: float(value)
+            for name, value in numbers
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+    return {}
+
+
+def _trained_with(folder: Path, run: str) -> dict[str, str]:
+    """Return the versions that the record of a training names, where `cotdistill run` made one."""
+    with contextlib.suppress(*NOT_JSON, AttributeError):
+        record = json.loads((folder / "done" / "train" / f"{run}.json").read_text("utf-8"))
+        found = record.get("notes", {}).get("versions", {})
+        return {str(name): str(version) for name, version in found.items()}
+    return {}
 
 
 def evaluation_of(

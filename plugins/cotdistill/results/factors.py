@@ -388,12 +388,12 @@ def _planes(scores: Matrix) -> Iterator[_Plane]:
     recipes = dict.fromkeys(recipe for _, _, recipe in scores.groups if recipe != UNTRAINED)
     for task, recipe in itertools.product(scores.tasks, recipes):
         members = tuple(
-            _Member(group, {**scores.factors.get(group[1], {}), STUDENT: group[0]})
+            _Member(group, {**scores.factors.get(group[1:], {}), STUDENT: group[0]})
             for group in scores.groups
             if group[2] == recipe
             and (cell := scores.cells.get((group, task)))
             and cell.values
-            and scores.factors.get(group[1])
+            and scores.factors.get(group[1:])
         )
         if len(members) > 1:
             yield _Plane(scores, task, recipe, members)

@@ -93,7 +93,7 @@ class Matrix:
     and task, for comparisons with others than the baseline; `run_sd` is the declared one, a
     fraction. `mean_is_primary` says that means and tasks are adjusted apart. `also` are further
     arms that every arm is compared with, `also_differences` those comparisons. `factors` are those
-    of each arm.
+    of each arm and recipe.
     """
 
     groups: tuple[Group, ...]
@@ -111,7 +111,7 @@ class Matrix:
     mean_is_primary: bool = False
     also: tuple[str, ...] = ()
     also_differences: tuple[Difference, ...] = ()
-    factors: Mapping[str, Mapping[str, Factor]] = field(default_factory=dict)
+    factors: Mapping[tuple[str, str], Mapping[str, Factor]] = field(default_factory=dict)
 
     @cached_property
     def several_recipes(self) -> bool:
@@ -229,7 +229,7 @@ def matrix(results: Results, baseline: str | None = None) -> Matrix:
         run_sd=None if run_sd is None else run_sd / 100,
         mean_is_primary=study is not None and study.evaluation.primary == "mean",
         also=tuple(arm for arm in also if arm in arms and arm != baseline),
-        factors={run.arm: run.factors for run in finished},
+        factors={(run.arm, run.recipe): run.factors for run in finished},
     )
     for place, cell in cells.items():
         base_group = made.base_of(place[0])

@@ -23,7 +23,13 @@ from cotdistill.files.locks import free_lock, lock_holder, take_lock
 from cotdistill.hosts.hub_commits import commits_used
 from cotdistill.hosts.machine.gpus import Devices, slots_folder, take_devices
 from cotdistill.hosts.machine.processes import is_gone, marked, own_identity, stop
-from cotdistill.hosts.machine.program import StoppedError, program_fault, run_program, search_path
+from cotdistill.hosts.machine.program import (
+    StoppedError,
+    program_fault,
+    run_program,
+    search_path,
+    versions_beside,
+)
 from cotdistill.runfolder.bundles import in_recorded_bundles
 from cotdistill.runfolder.skipping import why_skipped
 from cotdistill.runfolder.stages import stage_called
@@ -49,6 +55,8 @@ GPUS = "COTDISTILL_GPUS"
 THREADS = "COTDISTILL_THREADS"
 JOB = "COTDISTILL_JOB"
 STOPPED_STATUS = 143
+_TRAINED_WITH = ("llamafactory", "transformers", "torch", "peft", "trl", "deepspeed")
+"""Distributions whose versions the record of a training names."""
 
 
 @dataclass(frozen=True)
@@ -143,9 +151,11 @@ def _attempt(at: _Context) -> int:
             stage.tidy(at.folder / job.output)
         if job.stage == "train" and job.file and not start.complete:
             commits = commits_used(at.folder / job.file, at.folder / "dataset_info.json")
-            attempt = replace(
-                attempt, notes=attempt.notes | ({"hub_commits": commits} if commits else {})
-            )
+            words = _command(at.folder, job, start)
+            versions = versions_beside(words[0], _TRAINED_WITH, os.environ)
+            noted = {"hub_commits": commits, "versions": versions}
+            noted = {name: found for name, found in noted.items() if found}
+            attempt = replace(attempt, notes=attempt.notes | noted)
     except StoppedError as stopped:
         why = str(stopped) or "the run that started it is gone"
         write_attempt(at.folder, job.id, replace(attempt, state="stopped", message=why))

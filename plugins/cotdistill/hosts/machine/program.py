@@ -66,6 +66,25 @@ def program_fault(stage: str, command: Sequence[str], env: Mapping[str, str]) ->
     return Fault(f"the {stage} stage", f"no command '{program}' on PATH", "", remedy)
 
 
+def versions_beside(program: str, names: Sequence[str], env: Mapping[str, str]) -> dict[str, str]:
+    """Return the versions of distributions in the environment that a program is installed in.
+
+    None of them where the program is not in a virtual environment's `bin`.
+
+    >>> versions_beside("/nowhere/bin/lm-eval", ["lm_eval"], {})
+    {}
+    """
+    found = shutil.which(program, path=search_path(env))
+    if found is None:
+        return {}
+    versions = {}
+    for site in sorted(Path(found).parent.parent.glob("lib/python3*/site-packages")):
+        for name in names:
+            for info in sorted(site.glob(f"{name}-[0-9]*.dist-info")):
+                versions[name] = info.name.removeprefix(f"{name}-").removesuffix(".dist-info")
+    return versions
+
+
 def run_program(
     command: Sequence[str],
     env: Mapping[str, str],

@@ -59,7 +59,7 @@ def arm_rows(scores: Matrix) -> list[dict[str, Any]]:
             "arm": group[1],
             "recipe": None if group[2] == UNTRAINED else group[2],
             "task": task,
-            **_factors(scores, group[1]),
+            **_factors(scores, group),
             "score": cell.score.value,
             "low": _number(cell.score.low),
             "high": _number(cell.score.high),
@@ -163,8 +163,9 @@ def _explained(scores: Matrix) -> list[str]:
     return notes
 
 
-def _factors(scores: Matrix, arm: str) -> dict[str, Any]:
-    return {f"factor_{name}": value for name, value in scores.factors.get(arm, {}).items()}
+def _factors(scores: Matrix, group: Group) -> dict[str, Any]:
+    found = scores.factors.get(group[1:], {})
+    return {f"factor_{name}": value for name, value in found.items()}
 
 
 def _number(value: float) -> float | None:

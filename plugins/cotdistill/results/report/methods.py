@@ -36,7 +36,7 @@ def _training(results: Results) -> list[str]:
     seeds = sorted({run.seed for run in trained if run.seed is not None})
     sentences = [
         f"We fine-tuned {_listed(students)} on {counted(len(arms), 'training set')} "
-        f"({_listed(arms)}) with LLaMA-Factory"
+        f"({_listed(arms)}) with LLaMA-Factory{_versions(trained)}"
         + (f", with the random seeds {_listed(list(map(str, seeds)))}" if len(seeds) > 1 else "")
         + (f", with the random seed {seeds[0]}" if len(seeds) == 1 else "")
         + "."
@@ -49,6 +49,17 @@ def _training(results: Results) -> list[str]:
         for one in settings:
             sentences.append(f"Recipe {recipe}: {'; '.join(_hyperparameters(one))}.")
     return sentences
+
+
+def _versions(trained: Sequence[RunResult]) -> str:
+    """Return the versions that the trainings' records name: the host's own, then the others."""
+    found: dict[str, dict[str, None]] = {}
+    for run in trained:
+        for name, version in run.trained_with.items():
+            found.setdefault(name, {})[version] = None
+    own = " and ".join(found.pop("llamafactory", {}))
+    others = "; ".join(f"{name} {', '.join(versions)}" for name, versions in found.items())
+    return (f" {own}" if own else "") + (f" ({others})" if others else "")
 
 
 def _settings(run: RunResult) -> Mapping[str, Any]:

@@ -15,6 +15,13 @@ from cotdistill.results.matrix import Matrix
 from cotdistill.results.run_settings import settings_warnings
 from cotdistill.tables import Table, escaped_markdown
 
+_OF_DISTILLATION = {
+    "CE loss": ("ce", "{:.3g}"),
+    "KD loss": ("kd", "{:.3g}"),
+    "KD share of the gradient": ("kd_share", "{:.1%}"),
+    "top-1 agreement": ("kd_agreement", "{:.1%}"),
+}
+"""Columns of a training with a teacher: the keys of its summary, and how they are shown."""
 _TEXTS = ("student", "arm", "task", "recipe", "factor", "value", "against")
 
 
@@ -26,6 +33,7 @@ def run_table(results: Results, scores: Matrix) -> Table:
     columns = (*varying, "task", "score %", "95 % interval", "read otherwise", "questions")
     columns += ("length", "shortest", "longest", "truncated %", "timeouts")
     columns += ("train tokens", "train s", "eval s", "last loss")
+    columns += tuple(_OF_DISTILLATION)
     rows = tuple(
         (*(str(getattr(run, name)) for name in varying), *_cells(run, score))
         for run, score in sorted(of_runs, key=lambda pair: pair[1].task)
@@ -147,6 +155,11 @@ def _spent(run: RunResult) -> dict[str, Any]:
         "train_seconds": trained.seconds,
         "mean_loss": trained.mean_loss,
         "last_loss": trained.last_loss,
+        **{
+            key if key.startswith("kd") else f"kd_{key}": run.distilled[key]
+            for key, _ in _OF_DISTILLATION.values()
+            if key in run.distilled
+        },
     }
 
 
@@ -207,6 +220,10 @@ def _cells(run: RunResult, score: Score) -> list[str]:
         f"{trained.seconds:.0f}" if trained else "",
         "" if score.evaluate_seconds is None else f"{score.evaluate_seconds:.0f}",
         f"{trained.last_loss:.3g}" if trained else "",
+        *(
+            form.format(run.distilled[key]) if key in run.distilled else ""
+            for key, form in _OF_DISTILLATION.values()
+        ),
     ]
 
 
