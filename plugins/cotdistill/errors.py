@@ -32,9 +32,8 @@ class Fault:
 
     def __str__(self) -> str:
         expected = f"expected {self.expected}" if self.expected else ""
-        return f"{self.place}: " + "; ".join(
-            part for part in (self.wrong, expected, self.remedy) if part
-        )
+        parts = [part for part in (self.wrong, expected, self.remedy) if part]
+        return f"{self.place}: " + "; ".join(parts).replace("?; ", "? ")
 
 
 class UserError(Exception):

@@ -43,13 +43,13 @@ def escaped_markdown(text: str) -> str:
     return _MARKDOWN.sub(lambda found: entities.get(found[0], f"\\{found[0]}"), line)
 
 
-def counted(count: int, what: str) -> str:
-    """Return a number of things in words.
+def counted(count: int, what: str, several: str = "") -> str:
+    """Return a number of things in words, with the plural where it is not the singular and an s.
 
-    >>> counted(1, "run"), counted(1200, "run")
-    ('1 run', '1,200 runs')
+    >>> counted(1, "run"), counted(1200, "run"), counted(2, "reply", "replies")
+    ('1 run', '1,200 runs', '2 replies')
     """
-    return f"{count:,} {what}{'s' * (count != 1)}"
+    return f"{count:,} {what if count == 1 else several or what + 's'}"
 
 
 def markdown_of(table: Table) -> str:

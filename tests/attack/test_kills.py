@@ -26,7 +26,7 @@ from attack.verbs import RIGHT, VERBS, Verb
 from scripted_server import serving
 
 KILLED = [verb for verb in VERBS if verb.kills]
-LONGEST_S = 120
+LONGEST_S = 600
 
 
 @contextlib.contextmanager

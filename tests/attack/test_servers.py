@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from attack.children import Outcome, outcomes
+from attack.children import Outcome, longest, outcomes
 from attack.servers import (
     BEHAVIOURS,
     GOOD,
@@ -70,7 +70,7 @@ def checked(behaviour: Behaviour, outcome: Outcome) -> str:
         return "no reason is given"
     if KEY in result["said"] or "\x1b" in result["said"]:
         return f"says {result['said']}"
-    if result["seconds"] > LONGEST_S:
+    if result["seconds"] > max(LONGEST_S, longest() / 2):
         return f"took {result['seconds']:.0f} s"
     return ""
 

@@ -123,7 +123,7 @@ def bare(name: str = "toy", **changes: Any) -> Benchmark:
 
 
 def test_a_wrong_count_says_what_is_known() -> None:
-    with pytest.raises(DataError, match="1 rows of test; expected 2 rows"):
+    with pytest.raises(DataError, match="1 row of test; expected 2 rows"):
         questions_of(bare(), "test", [{"q": "x?", "a": "1"}], "here")
 
 

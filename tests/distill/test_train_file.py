@@ -120,6 +120,7 @@ def test_the_temperature_squared_is_part_of_the_weight() -> None:
         ({"use_eaft_loss": True}, "use_eaft_loss: another loss"),
         ({"use_asft_loss": True}, "use_asft_loss: another loss"),
         ({"use_unsloth": True}, "use_unsloth: trains with code that distillation is not part of"),
+        ({"output_dir": "x/../some/model"}, "output_dir: the folder of the model that is trained"),
     ],
 )
 def test_what_would_make_distillation_vanish_is_refused_and_nothing_is_written(

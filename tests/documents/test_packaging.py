@@ -191,5 +191,5 @@ def test_the_stock_harness_loads_the_task_of_an_installed_bundle(
     prepared = installed(
         *verb, "prepare", "sums", "--from", str(questions), "--split", "test", "--any-size"
     )
-    assert prepared.startswith("sums test: 1 questions")
+    assert prepared.startswith("sums test: 1 question")
     assert installed(*verb, "check") == ""

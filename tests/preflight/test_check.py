@@ -102,7 +102,7 @@ def test_rows_are_seen_as_llamafactory_trains_on_them(
     assert note.startswith("cot_gsm8k adds the instruction 'Work it out step by step")
     assert faults[0].startswith(
         "tiny--fine--short--s42: 40 of 40 rows lose the end of the response, including the "
-        "end-of-text token at cutoff_len 24; the longest row has"
+        "end-of-text token at cutoff_len 24; a cutoff_len of "
     )
 
 

@@ -188,7 +188,7 @@ def test_what_never_answers_stays_open_and_is_asked_the_next_time(tmp_path: Path
     found, _ = run(place, decide)
     assert (found.spent.asked, found.spent.failed, found.agreements[0].unanswered) == (1, 1, 1)
     assert found.files[0].responses[0].opinion is None
-    assert "1 requests failed, last: HTTP 500" in found.table.notes[1]
+    assert "1 request failed, last: HTTP 500" in found.table.notes[1]
     found, script = run(place, lambda *_: RIGHT)
     assert (found.spent.known, found.spent.asked, asked_about(script)) == (1, 1, [0])
 
@@ -433,7 +433,7 @@ def test_requests_that_failed_are_said_last_with_exit_status_1(
     with serving(lambda body, _: 400 if "Question 0?" in str(body) else WRONG) as script:
         assert verb(place, script) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
-        '1 requests failed, last: HTTP 400: {"error": "scripted"}; '
+        '1 request failed, last: HTTP 400: {"error": "scripted"}; '
         "run the same command again to ask only those"
     )
     assert (place / "judged").is_dir()
@@ -507,6 +507,6 @@ def test_the_judge_is_asked_through_batch_files(
     half.write_text(lines[0])
     whole.write_text("".join(lines))
     assert main([*words, "--batch-in", str(half)]) == 1
-    assert "1 requests have no reply yet" in capsys.readouterr().err
+    assert "no reply yet to 1 request;" in capsys.readouterr().err
     assert main([*words, "--batch-in", str(whole)]) == 0
     assert "asked 1, known from before 1" in capsys.readouterr().out

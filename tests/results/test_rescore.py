@@ -100,7 +100,7 @@ def test_missing_golds_are_joined_by_question_or_named(tmp_path: Path) -> None:
     golds.write_text('{"question": "Question  0? ", "gold": "1"}\n', encoding="utf-8")
     (done,) = rescore([tmp_path / "run"], golds=golds, workers=1)
     assert (done.score.value, done.without_gold) == (1.0, 1)
-    assert "1 questions without a gold answer" in score_changes([done]).notes[0]
+    assert "1 question without a gold answer" in score_changes([done]).notes[0]
     golds.write_text('{"question": "a", "gold": 1}\n{"question": "a", "gold": 2}\n', "utf-8")
     with pytest.raises(DataError, match="row 2: a second gold for one question"):
         rescore([tmp_path / "run"], golds=golds)

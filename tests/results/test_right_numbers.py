@@ -127,7 +127,7 @@ def test_a_repeated_row_counts_once_and_is_named(tmp_path: Path) -> None:
     results = collect(study(tmp_path, {"a": rows}))
     ((_, score),) = results.rows()
     assert (score.score.value, score.questions) == (0.5, 2)
-    assert "a: t: 1 rows repeat a question and are left out" in results.notes
+    assert "a: t: 1 row left out as repeating a question" in results.notes
 
 
 def test_seeds_without_samples_are_pooled_by_their_scores_and_the_page_says_so(
@@ -198,7 +198,7 @@ def test_questions_without_a_reference_answer_are_left_out_and_counted_alike(
     found = collect(tmp_path, "rescored")
     ((_, score),) = found.rows()
     assert (score.questions, score.score.value) == (11, pytest.approx(10 / 11))
-    assert found.notes == ["a: t: 10 questions without a reference answer are left out"]
+    assert found.notes == ["a: t: 10 questions without a reference answer left out"]
 
 
 def test_an_unknown_baseline_is_refused_with_the_arms_there_are(tmp_path: Path) -> None:

@@ -729,7 +729,7 @@ def test_a_study_ends_with_the_judge_s_job(
     write_jsonl(folder / "scores" / "one" / samples, [answer])
     capsys.readouterr()
     assert main([*job.command[1:], "--dry-run"]) == 0
-    assert capsys.readouterr().out.startswith("1 requests to send, 0 already answered")
+    assert capsys.readouterr().out.startswith("1 request to send, 0 already answered")
 
 
 def test_a_sampled_arm_counts_the_requests_of_all_its_question_sets(

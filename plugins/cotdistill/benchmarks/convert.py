@@ -15,6 +15,7 @@ from typing import Any
 from cotdistill.benchmarks.benchmark import Benchmark
 from cotdistill.benchmarks.question import with_ids
 from cotdistill.errors import DataError, Fault
+from cotdistill.tables import counted
 
 Row = dict[str, Any]
 _SHOWN = 20  # faults listed of one source; the rest are counted
@@ -55,7 +56,7 @@ def questions_of(
     if known and counts.read not in known and not any_size:
         expected = " or ".join(map(str, known)) + " rows"
         remedy = f"if it is meant: cotdistill prepare {declared.name} ... --any-size"
-        raise DataError(Fault(place, f"{counts.read} rows of {split}", expected, remedy))
+        raise DataError(Fault(place, f"{counted(counts.read, 'row')} of {split}", expected, remedy))
     return Questions(questions, counts.read, dict(sorted(counts.dropped.items())))
 
 

@@ -111,7 +111,7 @@ def lint(
         sys.stderr.write(
             "1 row has no reference answer and was not graded\n"
             if report.without_gold == 1
-            else f"{report.without_gold:,} rows have no reference answer and were not graded\n"
+            else f"{counted(report.without_gold, 'row')} without a reference answer not graded\n"
         )
     if report.not_prepared:
         names = ", ".join(report.not_prepared)
@@ -161,7 +161,7 @@ def granularity(
     if len(report.arms) > 1 and report.shared_questions:
         notes.append(
             f"length never falls over all levels on {report.kept_throughout:.1%} of "
-            f"{report.shared_questions} questions"
+            f"{counted(report.shared_questions, 'question')}"
         )
     show_table(Table(columns, tuple(shown), tuple(notes)))
     for arm in report.arms:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cotdistill.cli.tables import WIDTH, say, wrapped
 from cotdistill.errors import MisuseError
 
 
@@ -48,9 +49,17 @@ def doctor(
         prefixes[name] = prefix
     examined = examine(what, stage or (), prefixes, deep, sets or ())
     for one in examined:
-        sys.stdout.write(f"{one.stage:<9} {one.state:<7} {one.holds}\n")
+        for line in wrapped(f"{one.stage:<9} {one.state:<7} {one.holds}", indent=18):
+            say(line)
         for finding in one.findings:
-            sys.stdout.write(f"  {finding.grade}: {finding}\n")
+            together = f"  {finding.grade}: {finding}"
+            if len(together) <= WIDTH or not finding.remedy:
+                lines = wrapped(together, indent=4)
+            else:  # what is to be typed is never broken
+                lines = [*wrapped(f"  {finding.grade}: {finding.wrong}", indent=4)]
+                lines.append(f"    {finding.remedy}")
+            for line in lines:
+                say(line)
     unfit = [one.stage for one in examined if one.state != "works"]
     checked = "imports and versions" if deep else "versions and libraries; --deep also imports"
     sys.stderr.write(f"checked {checked}\n")

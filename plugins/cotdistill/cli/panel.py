@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from cotdistill.tables import printable
+from cotdistill.tables import counted, printable
 
 if TYPE_CHECKING:
     from cotdistill.teach.budget import Price, Spent
@@ -52,7 +52,7 @@ def status_line(spent: Spent, wanted: int, price: Price | None) -> str:
             parts.append(f"{_duration((wanted - done) / rate)} left")
     money = spent.money(price)
     tokens = spent.prompt_tokens + spent.completion_tokens
-    parts.append(f"{tokens:,} tokens" if money is None else f"{money:,.4f} spent")
+    parts.append(f"{counted(tokens, 'token')}" if money is None else f"{money:,.4f} spent")
     if spent.cut:
         parts.append(f"{spent.cut:,} truncated")
     if spent.refused:

@@ -20,6 +20,7 @@ from cotdistill.cli.backends import (
 )
 from cotdistill.cli.tables import say, show_table, talk
 from cotdistill.errors import MisuseError
+from cotdistill.tables import counted
 
 if TYPE_CHECKING:
     from cotdistill.hosts.request import Asker
@@ -124,7 +125,7 @@ def sample(arguments: SampleArguments) -> None:
         report = run(Items(arguments.questions, arguments.limit), plan, askers, options, panel)
     panel.close(report.spent, report.states.total())
     if options.no_replies:
-        say(f"{report.spent.requests:,} requests written to {arguments.output / 'batch'}")
+        say(f"{counted(report.spent.requests, 'request')} written to {arguments.output / 'batch'}")
         return
     for path in report.written:
         talk(f"wrote {path}")
@@ -241,7 +242,7 @@ def _show(report: SampleReport, arguments: SampleArguments) -> None:
         say(f"{many:,} rejected: {why}")
     if report.without_prefix:
         say(f"{report.without_prefix:,} questions have no solution long enough to resume from")
-    say(f"{report.traces:,} traces kept, {report.gained:,} gained by guidance")
+    say(f"{counted(report.traces, 'trace')} kept, {report.gained:,} gained by guidance")
     if report.missing:
         stopped = f"; stopped at {report.spent.stopped}" if report.spent.stopped else ""
         talk(

@@ -11,6 +11,7 @@ from typing import Any
 
 from cotdistill.tables import Table, printable
 
+WIDTH = 80
 _GAP = 2
 
 
@@ -76,6 +77,20 @@ def say(line: str) -> None:
 def talk(line: str) -> None:
     """Print a line on stderr."""
     sys.stderr.write(printable(line) + "\n")
+
+
+def wrapped(line: str, indent: int) -> list[str]:
+    """Return a line in lines of at most 80 columns; words are never broken.
+
+    >>> for part in wrapped("  note: no GPU is visible; train where one is, or small ones " * 2, 4):
+    ...     print(part)
+      note: no GPU is visible; train where one is, or small ones   note: no GPU is
+        visible; train where one is, or small ones
+    """
+    return textwrap.wrap(
+        line, WIDTH, subsequent_indent=" " * indent, drop_whitespace=True,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def warn(words: str) -> None:

@@ -12,6 +12,7 @@ import typer
 from cotdistill.cli.backends import How, Model, Whom, model_of, output_folder, shard_of
 from cotdistill.cli.tables import say, show_table, talk, warn
 from cotdistill.errors import MisuseError
+from cotdistill.tables import counted
 
 if TYPE_CHECKING:
     from cotdistill.teach.budget import Forecast
@@ -127,7 +128,7 @@ def teach(arguments: TeachArguments) -> None:
         _end_of_shard(report)
         return
     if options.no_replies:
-        say(f"{report.spent.requests:,} requests written to {arguments.output / 'batch'}")
+        say(f"{counted(report.spent.requests, 'request')} written to {arguments.output / 'batch'}")
         return
     show_table(report.totals.obedience.table())
     _show_totals(report, arguments)
@@ -215,7 +216,8 @@ def _show_forecast(found: Forecast, budget: float | None) -> None:
 
 def _end_of_shard(report: TeachReport) -> None:
     spent = report.spent
-    say(f"{spent.kept + spent.known:,} samples kept; run without --shard to write the outputs")
+    kept = counted(spent.kept + spent.known, "sample")
+    say(f"{kept} kept; run without --shard to write the outputs")
     if spent.failed or spent.stopped:
         talk(f"stopped at {spent.stopped}" if spent.stopped else f"{spent.failed:,} failed")
         raise typer.Exit(1)
@@ -232,7 +234,7 @@ def _show_totals(report: TeachReport, arguments: TeachArguments) -> None:
         for state in ("kept", "cut", "refused", "failed", "open")
         if totals.states[state] or state == "kept"
     )
-    say(f"{totals.asked:,} samples of {totals.questions:,} questions: {states}")
+    say(f"{counted(totals.asked, 'sample')} of {totals.questions:,} questions: {states}")
     if totals.missing:
         stopped = f"; stopped at {report.spent.stopped}" if report.spent.stopped else ""
         talk(

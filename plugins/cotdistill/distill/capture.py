@@ -34,6 +34,7 @@ from cotdistill.distill.signals.shard import RowSignals, StoredRows, mass_of, wr
 from cotdistill.errors import Fault, FaultsError
 from cotdistill.files.atomic import sha256_of, write_text
 from cotdistill.schema import read_shape
+from cotdistill.tables import counted
 
 _TOKENS_OF_PART = 200_000
 _COMPARED = 0.01
@@ -94,7 +95,7 @@ def capture(
             write_shard(
                 wanted.output / f"part-{number:05}.parquet", _scored(scorer, chunk, wanted.batch)
             )
-            _say(f"part {number}: {len(chunk):,} rows")
+            _say(f"part {number}: {counted(len(chunk), 'row')}")
     manifest = _sealed(wanted, job, tokenizer, wanted_rows, reference)
     write_manifest(wanted.output, manifest)
     return manifest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from cotdistill.distill.settings import Teacher
 from cotdistill.distill.signals.manifest import Manifest
 from cotdistill.distill.train_file import read_arguments
 from cotdistill.errors import Fault, FaultsError, MisuseError
+from cotdistill.files.inputs import refuse_overwriting
 
 MOST_OVER_HTTP = 64
 """A server answers about 80 bytes for each of k tokens at each place."""
@@ -46,6 +47,7 @@ def run_capture(options: CaptureOptions) -> tuple[Path, Manifest]:
     output = options.output or (Path(source.signals) if source and source.signals else None)
     if output is None:
         raise MisuseError("cotdistill capture: no folder; -o DIR, or teacher: {signals: DIR}")
+    _refuse_input_as_output(options.file, arguments, teacher, output)
     temperatures = options.temperatures or (block.temperature if block is not None else 1.0,)
     engine = options.endpoint or options.engine
     if engine != "transformers" and set(temperatures) != {1.0}:
@@ -63,6 +65,21 @@ def run_capture(options: CaptureOptions) -> tuple[Path, Manifest]:
         options.compare,
     )  # fmt: skip
     return output, _with_rows(options, wanted)
+
+
+def _refuse_input_as_output(
+    file: Path, arguments: Mapping[str, Any], teacher: Teacher, output: Path
+) -> None:
+    folders = [arguments.get("model_name_or_path"), teacher.model, arguments.get("dataset_dir")]
+    read = [
+        path
+        for name in folders
+        if isinstance(name, str) and Path(name).is_dir()
+        for path in sorted(Path(name).iterdir())
+    ]
+    refuse_overwriting([file, *read], [output, output / "manifest.json"])
+    if output.exists() and not output.is_dir():
+        raise MisuseError(f"{output}: is a file; expected a folder, or a name for a new one")
 
 
 def _teacher(options: CaptureOptions, source: Teacher | None) -> Teacher:

@@ -143,11 +143,22 @@ def refusals(arguments: Mapping[str, Any], place: str) -> list[Fault]:
         if arguments.get(key):
             wrong = "trains with code that distillation is not part of"
             faults.append(Fault(f"{place}:{key}", wrong, "false", "leave it out"))
+    if _same_folder(arguments.get("output_dir"), arguments.get("model_name_or_path")):
+        wrong = "the folder of the model that is trained"
+        faults.append(Fault(f"{place}:output_dir", wrong, "another folder"))
     for variable, name in _SWITCHES.items():
         if os.environ.get(variable, "").lower() in ("1", "true", "y"):
             wrong = f"{name} trains with code that distillation is not part of"
             faults.append(Fault(f"${variable}", wrong, "", f"unset {variable}"))
     return faults
+
+
+def _same_folder(output: Any, model: Any) -> bool:
+    return (
+        isinstance(output, str)
+        and isinstance(model, str)
+        and os.path.realpath(output) == os.path.realpath(model)
+    )
 
 
 def _version_faults(distillation: Distillation) -> list[Fault]:

@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 from cotdistill.errors import Fault, FaultsError, MisuseError
 from cotdistill.files.atomic import written_whole
 from cotdistill.hosts.request import Asker, Reply, Request, Take, read_reply
+from cotdistill.tables import counted
 
 Dialect = Literal["openai", "mistral", "anthropic"]
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
@@ -63,7 +64,7 @@ def batch_writer(folder: Path, dialect: Dialect = "openai", tell: Tell | None = 
                     stream.write(line)
                     lines += 1
                     request = next(requests, None)
-            _say(tell, f"wrote {path} ({lines:,} requests to {model})")
+            _say(tell, f"wrote {path} ({counted(lines, 'request')} to {model})")
             count, number = count + lines, number + 1
         if dialect == "anthropic" and count:
             _say(tell, "Anthropic takes no seeds: its samples differ, and cannot be repeated")
@@ -109,7 +110,7 @@ def batch_reader(files: Sequence[Path], folder: Path, tell: Tell | None = None) 
             for stream in streams:
                 stream.close()
         known = f"; {len(places):,} were known already" if places else ""
-        _say(tell, f"read {imported:,} replies{known}")
+        _say(tell, f"read {counted(imported, 'reply', 'replies')}{known}")
 
     return ask
 
@@ -216,9 +217,10 @@ def _index(files: Sequence[Path], asked: set[str]) -> tuple[dict[str, _Place], l
             remedy = "name the replies to the request files of this output folder"
             faults.append(Fault(str(path), wrong, "", remedy))
         if unknown and matched:
-            notes.append(f"{path}: {unknown:,} replies belong to other requests and were left out")
+            left_out = counted(unknown, "reply", "replies")
+            notes.append(f"{path}: {left_out} to other requests left out")
         if unreadable:
-            notes.append(f"{path}: {unreadable:,} lines cannot be read (was it cut off?)")
+            notes.append(f"{path}: {counted(unreadable, 'line')} cannot be read (was it cut off?)")
     if faults:
         raise FaultsError(faults)
     return places, notes

@@ -17,6 +17,7 @@ from typing import Any
 from cotdistill.errors import Fault, FaultsError, MisuseError
 from cotdistill.hosts.http_post import RawReply, TooLongError, TransportError, transport_for
 from cotdistill.hosts.request import shown
+from cotdistill.tables import counted
 
 Scores = list[dict[int, tuple[float, int]] | None]
 """For each token of a prompt: {token id: (log probability, rank)}, or None where there is none."""
@@ -97,7 +98,7 @@ def _asked(url: str, model: str, ids: Sequence[int], k: int, key: str | None) ->
         remedy = "capture asks vLLM's server, which has them"
         raise FaultsError(Fault(url, wrong, "a completion with prompt_logprobs", remedy)) from error
     if len(found) != len(ids):
-        wrong = f"{len(found)} tokens came back"
+        wrong = f"{counted(len(found), 'token')} came back"
         remedy = "the server must take token ids as they are"
         raise FaultsError(Fault(url, wrong, f"{len(ids)}, as were sent", remedy))
     return found

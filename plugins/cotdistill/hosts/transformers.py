@@ -25,6 +25,7 @@ from cotdistill.hosts.request import (
     answer_fault,
     split_thought,
 )
+from cotdistill.tables import counted
 
 _AT_ONCE = 8
 _SAMPLING_EXTRA = frozenset({"top_k", "min_p"})
@@ -118,7 +119,7 @@ def _replies(loaded: _Loaded, batch: Sequence[Request], size: int) -> Iterator[R
     written = iter(rows)
     for request, prompt in zip(batch, prompts, strict=True):
         if len(prompt) >= loaded.context:
-            wrong = f"the prompt has {len(prompt)} tokens, the context {loaded.context}"
+            wrong = f"the prompt has {counted(len(prompt), 'token')}, the context {loaded.context}"
             yield Reply(failure=wrong)
         else:
             yield _reply(request, prompt, list(islice(written, request.n)))

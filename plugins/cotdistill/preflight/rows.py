@@ -45,9 +45,9 @@ class RowReport:
         """Return what would silently degrade training."""
         faults = []
         if not self.is_allowed:
-            remedy = f"the longest row has {self.longest:,} tokens; raise cutoff_len or filter rows"
+            remedy = f"a cutoff_len of {self.longest:,} fits all rows"
             if self.fits < self.longest:
-                remedy += f"; {self.fits:,} fits all but {self.max_truncated:.1%} of the rows"
+                remedy += f", {self.fits:,} all but {self.max_truncated:.1%} of them"
             faults += [Fault(self.run, wrong, "", remedy) for wrong in self._truncated()]
         if self.no_loss:
             faults.append(

@@ -23,7 +23,7 @@ from cotdistill.stats.crossed_test import (
 )
 from cotdistill.stats.run_variance import Stratum, arm_spread, diverged
 from cotdistill.stats.significance import benjamini_hochberg, holm
-from cotdistill.tables import Table
+from cotdistill.tables import Table, counted
 
 LEVEL = 0.05
 
@@ -173,9 +173,9 @@ class Difference:
         compared = self.compared
         exact = compared.exact is not None and compared.exact.test == "McNemar"
         how = "could have been seen" if exact else "is likely to be seen"
-        data = f"{compared.questions} questions"
+        data = f"{counted(compared.questions, 'question')}"
         if max(compared.runs) > 1:
-            data += f" and {compared.runs[0]} and {compared.runs[1]} runs"
+            data += f" and {compared.runs[0]} and {counted(compared.runs[1], 'run')}"
         return f"no difference of less than {100 * compared.visible:.0f} points {how} with {data}"
 
     @property

@@ -31,6 +31,7 @@ from cotdistill.results.verdict_files import (
     read_verdicts,
     span_of,
 )
+from cotdistill.tables import counted
 
 METRICS = ("exact_match", "correct", "score", "acc", "math_verify", "acc_norm")
 TEXTS_KEPT = 500
@@ -78,11 +79,11 @@ class QuestionScores:
         """What is not in the scores, counted, in words."""
         metric = self.metric.metric
         return [
-            f"{count} {what}"
-            for count, what in [
-                (self.unscored, f"questions without {metric} are left out of the score"),
-                (self.without_gold, "questions without a reference answer are left out"),
-                (self.repeated_rows, "rows repeat a question and are left out"),
+            f"{counted(count, what)} {why}"
+            for count, what, why in [
+                (self.unscored, "question", f"without {metric} left out of the score"),
+                (self.without_gold, "question", "without a reference answer left out"),
+                (self.repeated_rows, "row", "left out as repeating a question"),
             ]
             if count
         ]

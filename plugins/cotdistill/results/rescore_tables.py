@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cotdistill.results.rescore import Rescored
 from cotdistill.results.run_names import run_names
-from cotdistill.tables import Table
+from cotdistill.tables import Table, counted
 
 
 def score_changes(done: Sequence[Rescored]) -> Table:
@@ -36,11 +36,11 @@ def score_changes(done: Sequence[Rescored]) -> Table:
     if not any(row[-1] for row in rows):
         columns, rows = columns[:-2], [row[:-2] for row in rows]
     notes = [
-        f"{one.file.path.name}: {count} {what}"
+        f"{one.file.path.name}: {counted(count, what)} {why}"
         for one in done
-        for count, what in [
-            (one.without_gold, "questions without a gold answer were left out of the score"),
-            (one.repeated_rows, "rows repeat a question and filter and were left out"),
+        for count, what, why in [
+            (one.without_gold, "question", "without a gold answer left out of the score"),
+            (one.repeated_rows, "row", "left out as repeating a question and filter"),
         ]
         if count
     ]

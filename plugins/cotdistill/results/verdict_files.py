@@ -12,6 +12,7 @@ from cotdistill.errors import DataError, Fault
 from cotdistill.files.jsonl import Row, read_rows
 from cotdistill.hosts.lm_eval.samples import Sample, SampleFile, as_number
 from cotdistill.results.questions import QuestionId
+from cotdistill.tables import counted
 
 VerdictSource = Literal["run", "rescored", "judged"]
 """Whose verdicts scores are made of: those that a run logged, or what `rescore` or `judge` made."""
@@ -52,7 +53,7 @@ class Verdicts:
 
     def missing(self, count: int, samples: Path) -> DataError:
         """Return the error that a file of verdicts lacks questions of its samples."""
-        wrong = f"no verdict on {count} questions of {samples.name}"
+        wrong = f"no verdict on {counted(count, 'question')} of {samples.name}"
         verb = _VERBS.get(self.source, "")
         return DataError(Fault(str(self.path), wrong, "", f"make it again: cotdistill {verb}"))
 

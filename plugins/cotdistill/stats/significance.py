@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 
 from cotdistill.errors import DataError, Fault
+from cotdistill.tables import counted
 
 _EXACT_CELLS = 50_000_000
 _DRAWS = 20_000
@@ -223,7 +224,7 @@ def detectable(
     0.221
     """
     if questions < 1:
-        raise DataError(Fault("plan", f"{questions} questions", "at least one"))
+        raise DataError(Fault("plan", f"{counted(questions, 'question')}", "at least one"))
     z = _NORMAL.inv_cdf(1 - level / tests / 2) + _NORMAL.inv_cdf(power)
     return z * spread / math.sqrt(questions)
 

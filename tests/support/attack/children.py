@@ -22,7 +22,12 @@ from typing import NoReturn, TypeVar
 
 Case = TypeVar("Case")
 LONGEST = 60
-"""Seconds that a case may take; what takes longer hangs."""
+"""Seconds that a case may take on an idle machine; what takes longer hangs."""
+
+
+def longest() -> int:
+    """Return how many seconds a case may take here: more on a machine that is busy."""
+    return int(LONGEST * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ def _of_one_child(cases: Sequence[Case], run: Callable[[Case], object]) -> Itera
     done, rest, began = 0, b"", time.monotonic()
     try:
         while True:
-            ready, _, _ = select.select([reading], [], [], LONGEST + 10)
+            ready, _, _ = select.select([reading], [], [], longest() + 10)
             block = os.read(reading, 1 << 16) if ready else b""
             if not block:
                 break
@@ -89,7 +94,7 @@ def _of_one_child(cases: Sequence[Case], run: Callable[[Case], object]) -> Itera
         _, status = os.waitpid(child, 0)
     if done < len(cases):
         seconds = time.monotonic() - began
-        hung = seconds >= LONGEST
+        hung = seconds >= longest()
         yield Outcome("hang" if hung else f"died (status {status})", seconds)
 
 
@@ -115,7 +120,7 @@ def _outcome(case: Case, run: Callable[[Case], object]) -> Outcome:
     printed = io.StringIO()
     began = time.monotonic()
     result: object = None
-    signal.alarm(LONGEST)
+    signal.alarm(longest())
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             result = run(case)

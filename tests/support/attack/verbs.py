@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from run_folder import STAMP, add_run, add_scores, add_training, write_json, write_study
@@ -35,6 +36,8 @@ class Verb:
     must be refused. `finds` says that status 1 also means findings. `kills` is how often it is
     killed, `size` how big the folder is for that, and `keeps` are patterns of files that a kill
     may change (logs, caches). `answers` starts a judge that answers, at the address `{server}`.
+    `hosted` says that it loads a host, or is replaced by one: each case is then a process of its
+    own, and there are fewer.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Verb:
     keeps: tuple[str, ...] = ()
     answers: bool = False
     finds: bool = False
+    hosted: bool = False
 
 
 def traces(folder: Path, size: int = 1) -> None:
@@ -190,6 +194,29 @@ def bundle(folder: Path, size: int = 1) -> None:
     write_json(folder / "mine" / "dataset_info" / "dataset_info.json", entry)
 
 
+def training(folder: Path, size: int = 1) -> None:
+    """A student, a teacher, rows, a training file that distils, and what an evaluation needs."""
+    from cotdistill.benchmarks.prepare import prepare
+    from tiny_models import build, training_file, write_rows
+
+    build(folder / "student")
+    build(folder / "teacher", width=24, seed=1)
+    write_rows(folder)
+    kd = {"teacher": "teacher", "temperature": 2.0, "weight": 0.5}
+    here = {"model_name_or_path": "student", "dataset_dir": ".", "output_dir": "out"}
+    training_file(folder, "train", here | {"max_steps": size, "kd": kd})
+    benchmark(folder, 1)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("COTDISTILL_DATA", str(folder / "prepared"))
+        prepare("gsm8k", folder / "test.jsonl", "test", any_size=True)
+    evaluation = {
+        "model": "hf", "model_args": {"pretrained": "student", "dtype": "float32"},
+        "tasks": ["cot_gsm8k"], "limit": 2, "device": "cpu", "output_path": "scores",
+        "log_samples": True, "gen_kwargs": {"max_gen_toks": 8}, "batch_size": 2,
+    }  # fmt: skip
+    (folder / "eval.yaml").write_text(yaml.safe_dump(evaluation), encoding="utf-8")
+
+
 RIGHT = '{"verdict": "correct", "reason": "same"}'
 """What the judge of the suite answers."""
 
@@ -207,6 +234,9 @@ RESCORED = f"r/scores/tiny--fine/model/verdicts_digits_{STAMP}.rescored.jsonl"
 GENERATED = ("g/manifest.jsonl", "g/study.yaml", "g/dataset_info.json", "g/data/own.jsonl",
              "g/data/own.ledger.json", "g/train/tiny--own--full--s1.yaml",
              "g/eval/tiny--own--full--s1.yaml")  # fmt: skip
+
+STUDENT = ("student/config.json", "student/tokenizer.json", "student/tokenizer_config.json",
+           "student/model.safetensors")  # fmt: skip
 
 FILTER = "filter a.jsonl -o k.jsonl --against test.jsonl --golds golds.jsonl --workers 1"
 FILTER_ANY = "filter a.jsonl alpaca.json p.parquet -o k.jsonl --skip-bad --workers 1"
@@ -284,5 +314,17 @@ VERBS = [
     Verb("report --verdicts", "report r --verdicts rescored", run_folder, (RESCORED,)),
     Verb("export", "export r -o out", run_folder, OF_RUN, ("-o",), kills=6, size=60),
     Verb("plan --calibrate", "plan r --calibrate r", run_folder, OF_RUN),
+    # models
+    Verb("train", "train train.yaml", training,
+         ("train.yaml", "rows.json", "dataset_info.json", *STUDENT, "teacher/config.json"),
+         hosted=True),
+    Verb("capture", "capture train.yaml --teacher teacher -o signals", training,
+         ("train.yaml", "rows.json", "student/tokenizer.json", "teacher/config.json",
+          "teacher/model.safetensors"), ("-o",), hosted=True),
+    Verb("prompts", "prompts student train.yaml", training, ("train.yaml", *STUDENT),
+         keeps=("student/tokenizer_config.json", "student/chat_template.jinja"), hosted=True),
+    Verb("eval", "eval run --config eval.yaml", training,
+         ("eval.yaml", "prepared/gsm8k/test.jsonl", "prepared/gsm8k/ledger.json", *STUDENT),
+         hosted=True),
 ]  # fmt: skip
 """Every command of the suite. `run` and `eval` need hosts: tests/runs/test_kills.py kills them."""

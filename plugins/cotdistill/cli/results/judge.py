@@ -12,6 +12,7 @@ import typer
 from cotdistill.cli.backends import Backend, BatchIn, BatchOut
 from cotdistill.cli.tables import show_table, talk, warn
 from cotdistill.errors import MisuseError
+from cotdistill.tables import counted
 
 if TYPE_CHECKING:
     from cotdistill.hosts.request import Asker
@@ -105,13 +106,13 @@ def judge(arguments: JudgeArguments) -> None:
     if arguments.dry_run:
         spent = requests_to_make(arguments.places, options, arguments.cache, warn)
         sys.stdout.write(
-            f"{spent.asked:,} requests to send, {spent.known:,} already answered; about "
+            f"{counted(spent.asked, 'request')} to send, {spent.known:,} already answered; about "
             f"{spent.prompt_tokens:,} prompt tokens, at most {spent.reply_tokens:,} reply tokens\n"
         )
         return
     if arguments.batch_out is not None:
         count = write_requests(arguments.places, options, asker, arguments.cache, warn)
-        sys.stdout.write(f"{count:,} requests written\n")
+        sys.stdout.write(f"{counted(count, 'request')} written\n")
         return
     found = judge_samples(arguments.places, options, asker, arguments.cache, warn)
     show_table(found.table)
@@ -119,12 +120,12 @@ def judge(arguments: JudgeArguments) -> None:
         talk(f"wrote {path}")
     if found.spent.failed:
         sys.stderr.write(
-            f"{found.spent.failed:,} requests failed, last: {found.spent.last_failure}; "
+            f"{counted(found.spent.failed, 'request')} failed, last: {found.spent.last_failure}; "
             "run the same command again to ask only those\n"
         )
         raise typer.Exit(1)
     if missing := found.spent.sent - found.spent.asked:
-        talk(f"{missing:,} requests have no reply yet; --batch-out writes only those again")
+        talk(f"no reply yet to {counted(missing, 'request')}; --batch-out writes only those again")
         raise typer.Exit(1)
 
 

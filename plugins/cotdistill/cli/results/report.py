@@ -12,6 +12,7 @@ import typer
 
 from cotdistill.cli.options import Verdicts
 from cotdistill.cli.tables import say, show_json, show_table, talk
+from cotdistill.tables import counted
 
 if TYPE_CHECKING:
     from cotdistill.results.report.report import Report
@@ -94,7 +95,7 @@ def report(arguments: ReportArguments) -> None:
         if path not in figures:
             talk(f"wrote {path}")
     if figures:
-        talk(f"wrote {len(figures)} files in {figures[0].parent}")
+        talk(f"wrote {counted(len(figures), 'file')} in {figures[0].parent}")
     if arguments.track:
         from cotdistill.results.report.track import track_results
 

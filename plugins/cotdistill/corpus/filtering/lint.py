@@ -28,6 +28,7 @@ from cotdistill.files.atomic import written_whole
 from cotdistill.files.inputs import refuse_overwriting
 from cotdistill.files.jsonl import row_line
 from cotdistill.files.shards import WorkFolder
+from cotdistill.tables import counted
 
 _HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
 
@@ -245,11 +246,13 @@ class _Look:
         return RowFinding(rule, self.place(row), detail, test.id)
 
 
-def ranges(numbers: Sequence[int]) -> str:
-    """Return row numbers as ranges.
+def ranges(numbers: Sequence[int], most: int = 12) -> str:
+    """Return row numbers as ranges: the first `most` of them, and how many rows are in the others.
 
     >>> ranges([3, 4, 5, 9])
     '3-5, 9'
+    >>> ranges([3, 4, 5, 9, 11, 12, 20], most=2)
+    '3-5, 9 and 3 more rows'
     """
     found: list[list[int]] = []
     for number in sorted(set(numbers)):
@@ -257,7 +260,9 @@ def ranges(numbers: Sequence[int]) -> str:
             found[-1][1] = number
         else:
             found.append([number, number])
-    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in found)
+    text = ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in found[:most])
+    more = sum(high - low + 1 for low, high in found[most:])
+    return f"{text} and {counted(more, 'more row')}" if more else text
 
 
 def report_json(report: LintReport) -> str:

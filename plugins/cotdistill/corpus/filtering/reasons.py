@@ -19,6 +19,7 @@ from cotdistill.corpus.rules.rules import NAMES, RuleSet
 from cotdistill.corpus.text.groups import Mask, over_cap, repeated, too_few, unpaired
 from cotdistill.files.atomic import written_bytes
 from cotdistill.files.shards import WorkFolder
+from cotdistill.tables import counted
 
 REASONS = ("kept", *NAMES)
 """What can become of a row, in the order in which rules are applied; arrays hold places in it."""
@@ -53,7 +54,7 @@ def reasons_of(survey: Survey, filters: Filters, work: WorkFolder, progress: Pro
         reject(survey.has(rule), rule)
     for rows, rule in _by_other_rows(survey, filters, reasons):
         reject(rows, rule)
-        progress(f"{rule}: {int((reasons == REASONS.index(rule)).sum())} rows")
+        progress(f"{rule}: {counted(int((reasons == REASONS.index(rule)).sum()), 'row')}")
     with written_bytes(written) as stream:
         np.save(stream, reasons)
     return reasons

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotdistill.errors import DataError, Fault
+from cotdistill.tables import counted
 
 Draw = dict[str, list[int]]
 Key = TypeVar("Key", str, int)
@@ -49,7 +50,7 @@ def apportion(weights: Mapping[str, float], total: int) -> dict[str, int]:
         if not math.isfinite(weight) or weight < 0
     ]
     if total < 0:
-        faults.append(Fault("mix", f"{total} rows asked", "0 or more"))
+        faults.append(Fault("mix", f"{counted(total, 'row')} asked", "0 or more"))
     if not faults and not any(weights.values()):
         faults.append(Fault("mix", "no source has a weight above 0", "at least one"))
     if faults:
@@ -179,8 +180,8 @@ def matched_mixture(
         raise DataError(
             Fault(
                 "mix",
-                f"{rows} matched rows asked, {len(shared)} questions stand in every source",
-                f"at most {len(shared)} rows",
+                f"{rows} matched rows asked, {counted(len(shared), 'question')} in every source",
+                f"at most {counted(len(shared), 'row')}",
             )
         )
     counts = apportion(weights, rows)

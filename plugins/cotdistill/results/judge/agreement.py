@@ -11,7 +11,7 @@ from cotdistill.results.judge.ask import TRUNCATED, Spent
 from cotdistill.results.judge.responses import JudgedFile
 from cotdistill.stats.confidence import Interval, score_interval, wilson
 from cotdistill.stats.significance import kappa
-from cotdistill.tables import Table
+from cotdistill.tables import Table, counted
 
 
 @dataclass(frozen=True)
@@ -121,13 +121,13 @@ def _notes(agreements: Sequence[Agreement], spent: Spent) -> list[str]:
         f"{spent.reply_tokens:,} reply tokens"
     ]
     if spent.failed:
-        notes.append(f"{spent.failed:,} requests failed, last: {spent.last_failure}")
+        notes.append(f"{counted(spent.failed, 'request')} failed, last: {spent.last_failure}")
     for one in agreements:
         name = f"{one.run}, {one.task}"
         if one.without_gold:
             notes.append(
-                f"{name}: {one.without_gold} questions without a reference answer were left out "
-                "of the scores"
+                f"{name}: {counted(one.without_gold, 'question')} without a reference answer "
+                "left out of the scores"
             )
         if one.unanswered:
             notes.append(

@@ -154,7 +154,7 @@ def _cell(cell: Cell | None) -> dict[str, Any] | None:
     low, high = 100 * cell.score.low, 100 * cell.score.high
     bounds = "interval not known" if low != low else f"{low:.1f} – {high:.1f}"
     if cell.spread is not None:
-        bounds += f" · ± {100 * cell.spread:.1f}, {cell.seeds} seeds"
+        bounds += f" · ± {100 * cell.spread:.1f}, {counted(cell.seeds, 'seed')}"
     more = [f"{name} {100 * value:.1f}" for name, value in cell.readings.items()]
     if cell.timeouts is not None:
         more.append(counted(cell.timeouts, "timeout"))

@@ -24,6 +24,7 @@ from cotdistill.results.collect import Results, RunResult, Score
 from cotdistill.results.questions import QuestionId, by_name, content_of, repeated_contents
 from cotdistill.results.report.training_rows import training_rows
 from cotdistill.results.verdict_files import GradedResponses
+from cotdistill.tables import counted
 
 CHARACTERS = 4_000_000  # of responses on a page, and so about as many bytes
 FEWEST = 60  # questions a task that are always shown, shortened if need be
@@ -335,7 +336,7 @@ def shown_span(span: tuple[int, int] | None, length: int, longest: int) -> tuple
 
 
 def _left_out(count: int) -> str:
-    return f"\n[… {count:,} characters left out …]\n"
+    return f"\n[… {counted(count, 'character')} left out …]\n"
 
 
 def fitting_questions(scores: Sequence[Score], room: int) -> int:
