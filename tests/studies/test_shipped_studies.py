@@ -21,7 +21,7 @@ RUNS = {
     "cot-factors-own-teacher": 2 * 18 * 3,
     "learnability-gap": 10 * 6,
     "learnability-gap-own-teachers": 2 * 6,
-    "micota": 2 * 4,
+    "micota": 2 * 5,
 }
 
 

@@ -1,7 +1,7 @@
 """mergekit, in an environment of its own: it needs transformers 5, and both hosts need 4.
 
 Only the weights that it writes are used. The configuration and the tokenizer that it writes are of
-transformers 5: release 4 would read a rope_theta of 1,000,000 there as 10,000, without a word.
+transformers 5: release 4 would silently read a rope_theta of 1,000,000 there as 10,000.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ class RunConfigs:
         """
         study = self.study
         if not run.is_trained:
-            return self.evaluation(run, layout, str(run.student.model))
+            return self.evaluation(run, layout, layout.model)
         if run.loop is not None and run.round is None:
             return self._chosen(run, layout)
         accelerate = layout.absolute("accelerate/fsdp.yaml")
@@ -102,7 +102,7 @@ class RunConfigs:
         train = self._train_file(run, layout, command)
         block = None
         if recipe.kd is not None:
-            block = block_of(self.resolved, recipe.kd, self._weights(layout.root))
+            block = block_of(self.resolved, recipe.kd, layout.root, self._weights(layout.root))
             name = f"{run.trained}.kd.yaml"
             train = replace(train, text=f"{header_line(name)}\n{train.text}")
         merges = train.values.get("finetuning_type") in ADAPTERS

@@ -12,7 +12,13 @@ from cotdistill.distill.settings import Teacher
 from cotdistill.errors import Fault
 from cotdistill.files.yamls import dump_yaml
 from cotdistill.runfolder.job import JobId
-from cotdistill.studies.declared_model import NamedModel, RunReference, TrainedModel
+from cotdistill.studies.declared_model import (
+    MergedModel,
+    NamedModel,
+    RunReference,
+    TrainedModel,
+    merged_folder,
+)
 from cotdistill.studies.requests import Distill
 from cotdistill.studies.resolve import Resolved, Run
 
@@ -35,7 +41,9 @@ class Weights:
     job: JobId
 
 
-def block_of(resolved: Resolved, kd: Distill, weights_of: Callable[[Run], Weights]) -> Block:
+def block_of(
+    resolved: Resolved, kd: Distill, root: Path, weights_of: Callable[[Run], Weights]
+) -> Block:
     """Return the block of a recipe's runs, after `distillation_faults` has found nothing."""
     needs: tuple[JobId, ...] = ()
     if isinstance(kd.teacher, Teacher):
@@ -50,6 +58,9 @@ def block_of(resolved: Resolved, kd: Distill, weights_of: Callable[[Run], Weight
             assert run is not None
             weights = weights_of(run)
             source, needs = Teacher(model=weights.path), (weights.job,)
+        elif isinstance(declared, MergedModel):
+            folder = f"{root}/{merged_folder(kd.teacher)}"
+            source, needs = Teacher(model=folder), (("merge", kd.teacher),)
         else:
             source = _pretrained(kd.teacher, declared)
     block = kd.block(source).model_dump(exclude_none=True, exclude_unset=True)

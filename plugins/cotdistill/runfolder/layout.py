@@ -65,5 +65,5 @@ class Layout:
 
 def layout_of(root: Path, run: Run) -> Layout:
     """Return where the files of a run lie."""
-    made = f"{root}/{student_folder(run.student.name, run.made_for)}"
+    made = f"{root}/{run.student.merged or student_folder(run.student.name, run.made_for)}"
     return Layout(root, run.name, run.student.model or made, run.trained, run.step)

@@ -88,6 +88,15 @@ class MergedModel(Merge):
     template: str | None = key(None, "LLaMA-Factory template of the donor", "qwen")
 
 
+def merged_folder(name: str) -> str:
+    """Return where a merged model of a study lies, relative to the run folder.
+
+    >>> merged_folder("assistant")
+    'merged/assistant'
+    """
+    return f"merged/{name}"
+
+
 class RunReference(Shape):
     """A run of this study: model, arm, recipe and seed."""
 

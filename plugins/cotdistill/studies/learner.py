@@ -18,9 +18,11 @@ from cotdistill.models.scratch import SCRATCH_TEMPLATE, Scratch
 from cotdistill.studies.declared_model import (
     EndpointModel,
     FolderOfModels,
+    MergedModel,
     Model,
     NamedModel,
     ScratchModel,
+    merged_folder,
 )
 from cotdistill.studies.prompt import Prompt
 
@@ -49,6 +51,7 @@ class Learner:
     revision: str | None = None  # of a model on a hub; None: what the hub serves then
     parameters: float | None = None  # where known
     endpoint: EndpointModel | None = None  # a model that is only asked, never trained
+    merged: str | None = None  # the folder of a merge, relative to the run folder
 
     @property
     def is_encoder_decoder(self) -> bool:
@@ -124,6 +127,15 @@ def evaluated_models(
     declared = models.get(name)
     if isinstance(declared, EndpointModel):
         yield Learner(name, declared.model, "empty", None, None, None, endpoint=declared)
+    elif isinstance(declared, MergedModel):
+        donor = declared.chosen_donor
+        like = next((s for s in known.values() if donor in (s.name, s.model)), None)
+        yield Learner(
+            name, None, declared.template or (like.template if like else "empty"),
+            like.default_system if like else None, like.enable_thinking if like else None, None,
+            like.context if like else None, like.heads if like else None,
+            parameters=like.parameters if like else None, merged=merged_folder(name),
+        )  # fmt: skip
     elif isinstance(declared, FolderOfModels):
         found = sorted(Path(declared.folder).glob(declared.pattern), key=_step_then_name)
         folders = [path for path in found if (path / "config.json").is_file()]

@@ -221,6 +221,8 @@ def _make_absolute(value: dict[str, Any], base: Path) -> None:
             if isinstance(model, str) and _is_path(model, base):
                 models[name] = _absolute(model, base)
             _absolute_model(model, base)
+            if isinstance(model, dict) and "merge" in model:
+                _absolute_parts(model, base, models)
     questions = value.get("questions")
     for entry in questions.values() if isinstance(questions, dict) else ():
         if isinstance(entry, dict):
@@ -236,6 +238,20 @@ def _absolute_model(model: Any, base: Path) -> None:
         _absolute_at(model, "folder", base)
         if isinstance(model.get("model"), str) and _is_path(model["model"], base):
             _absolute_at(model, "model", base)
+
+
+def _absolute_parts(merge: dict[str, Any], base: Path, named: dict[str, Any]) -> None:
+    """Make the paths of a merge absolute; a name of `models:` is never one."""
+
+    def place(model: Any) -> Any:
+        is_path = isinstance(model, str) and model not in named and _is_path(model, base)
+        return _absolute(model, base) if is_path else model
+
+    for key in ("base", "donor"):
+        if key in merge:
+            merge[key] = place(merge[key])
+    if isinstance(merge.get("models"), dict):
+        merge["models"] = {place(model): share for model, share in merge["models"].items()}
 
 
 def _is_path(model: str, base: Path) -> bool:

@@ -9,16 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cotdistill.errors import Fault
-from cotdistill.studies.declared_model import MergedModel
 from cotdistill.studies.study import Study
 
 
 def verbs_to_come(study: Study, place: str) -> Iterator[Fault]:
     """Yield a fault for each key whose verb this version does not have."""
     waiting: list[tuple[str, str]] = []
-    for name, model in study.models.items():
-        if isinstance(model, MergedModel):
-            waiting.append((f"models.{name}.merge", "merge"))
     for name, recipe in study.recipes.items():
         if recipe.kd and recipe.kd.divergence == "hidden_mse":
             waiting.append((f"recipes.{name}.kd.divergence", "train with hidden_mse"))

@@ -15,6 +15,7 @@ from cotdistill.studies.arm import (
 from cotdistill.studies.declared_model import (
     EndpointModel,
     FolderOfModels,
+    MergedModel,
     ScratchModel,
     TrainedModel,
 )
@@ -187,6 +188,9 @@ def _waits_for(study: Study, key: str) -> Iterator[str]:
             yield from (f"models.{m}" for m in (entry.sample.model, entry.sample.helper) if m)
         case MixedArm():
             yield from (f"arms.{other}" for other in entry.mix if other != name)
+        case MergedModel():
+            of_merge = (entry.base, *entry.models, entry.donor)
+            yield from dict.fromkeys(f"models.{one}" for one in of_merge if one)
         case TrainedModel():
             run = entry.run
             yield from (f"models.{run.model}", f"arms.{run.arm}", f"recipes.{run.recipe}")

@@ -15,6 +15,7 @@ from cotdistill.runfolder.stages.evaluate import EVALUATE
 from cotdistill.runfolder.stages.export import EXPORT
 from cotdistill.runfolder.stages.improve import DECIDE, FILTER
 from cotdistill.runfolder.stages.judge import JUDGE
+from cotdistill.runfolder.stages.merge import MERGE
 from cotdistill.runfolder.stages.prepare import PREPARE
 from cotdistill.runfolder.stages.stage import Declared, Stage, StudyFiles
 from cotdistill.runfolder.stages.train import TRAIN
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 STAGES: tuple[Stage, ...] = (
-    TEACH, SAMPLE, FILTER, PREPARE, TRAIN, EXPORT, EVALUATE, DECIDE, JUDGE, COLLECT,
+    MERGE, TEACH, SAMPLE, FILTER, PREPARE, TRAIN, EXPORT, EVALUATE, DECIDE, JUDGE, COLLECT,
 )  # fmt: skip
 _BY_NAME = {stage.name: stage for stage in STAGES}
 

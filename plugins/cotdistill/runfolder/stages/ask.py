@@ -154,7 +154,13 @@ def asked_model(files: StudyFiles, name: str, where: str) -> Who:
         StudyError: it cannot be asked.
     """
     from cotdistill.catalogue.packaged import students
-    from cotdistill.studies.declared_model import EndpointModel, NamedModel, TrainedModel
+    from cotdistill.studies.declared_model import (
+        EndpointModel,
+        MergedModel,
+        NamedModel,
+        TrainedModel,
+        merged_folder,
+    )
 
     study = files.resolved.study
     declared = study.models.get(name)
@@ -172,8 +178,10 @@ def asked_model(files: StudyFiles, name: str, where: str) -> Who:
             words += ["--price", json.dumps(declared.price.model_dump())]
         return Who(words, 0, (), tuple(urls), declared.model, declared.key_env)
     if isinstance(declared, TrainedModel):
-        folder, need = _weights(files, declared, where)
+        folder, need = trained_weights(files, declared, where)
         return Who(["--model", folder, *local_words(gpus)], gpus, (need,))
+    if isinstance(declared, MergedModel):
+        return Who(["--model", merged_folder(name), *local_words(gpus)], gpus, (("merge", name),))
     packaged = students()
     if isinstance(declared, NamedModel) or (declared is None and name in packaged):
         asked = declared.model if isinstance(declared, NamedModel) else name
@@ -182,7 +190,7 @@ def asked_model(files: StudyFiles, name: str, where: str) -> Who:
         if isinstance(declared, NamedModel) and declared.revision:
             words += ["--revision", declared.revision]
         return Who(words, gpus)
-    expected = "a server, a model of the hub or a folder, or a trained run"
+    expected = "a server, a model of the hub or a folder, a merge, or a trained run"
     raise StudyError(Fault(where, f"'{name}' cannot be asked", expected))
 
 
@@ -194,7 +202,7 @@ def local_words(gpus: int) -> list[str]:
     return ["--vllm", json.dumps(settings)]
 
 
-def _weights(files: StudyFiles, declared: object, where: str) -> tuple[str, JobId]:
+def trained_weights(files: StudyFiles, declared: object, where: str) -> tuple[str, JobId]:
     """Return the folder of a trained run's weights, and the job that makes it."""
     from cotdistill.studies.declared_model import TrainedModel
 

@@ -24,6 +24,8 @@ def _jobs(files: StudyFiles) -> Iterator[Declared]:
             needs = (("export", run.name),)
         elif run.is_trained:
             needs = (("train", run.trained),)
+        elif run.student.merged:
+            needs = (("merge", run.student.name),)
         yield Declared(
             Job(
                 "evaluate", run.name, command=command.command, env=command.env, gpus=command.gpus,
