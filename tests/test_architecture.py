@@ -19,7 +19,7 @@ import cotdistill
 
 PACKAGE = Path(cotdistill.__file__).parent
 ORDER = """
-    cli > runs, preflight > improve > results > runfolder > arms > studies > teach > corpus
+    cli > runs, preflight > improve, racing > results > runfolder > arms > studies > teach > corpus
     > benchmarks, distill, models > hosts, catalogue > files > stats, grading
     > schema > tables, errors
 """

@@ -61,7 +61,7 @@ def test_rounds_are_unrolled_and_later_ones_look_at_what_was_decided(loop: LoopF
     (run,) = [one for one in rows(loop.root / "manifest.jsonl") if one["run"] == LOOP]
     assert run["rounds"] == 3
     assert run["factors"] == {"questions": "sums", "strategy": "uniform"}
-    assert run["tasks"] == ["cot_gsm8k"]
+    assert run["tasks"] == ["cot_puzzles_digit_sum"]
 
 
 def test_every_row_names_its_round_its_sample_and_the_weights_that_wrote_it(

@@ -46,7 +46,11 @@ def study(**changed: Any) -> dict[str, Any]:
             }
         },
         "improve": loop,
-        "evaluation": {"tasks": ["cot_gsm8k"], "limit": 2, "generation": {"max_gen_toks": 32}},
+        "evaluation": {
+            "tasks": ["cot_puzzles_digit_sum"],
+            "limit": 2,
+            "generation": {"max_gen_toks": 32},
+        },
         "hardware": {"gpus": 0},
     } | changed  # fmt: skip
 

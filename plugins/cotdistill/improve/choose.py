@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 from cotdistill.errors import DataError, Fault
-from cotdistill.improve.decide import dev_score
 from cotdistill.improve.loop import LoopRun, loop_run
 from cotdistill.improve.weights import model_identity
+from cotdistill.results.dev_scores import dev_score
 from cotdistill.runfolder.round_records import Choice, read_decision, write_choice
-from cotdistill.runfolder.rounds import record_of
+from cotdistill.runfolder.rounds import FOLDER, record_of
 
 
 def choose(folder: Path, name: str) -> Choice:
@@ -20,7 +20,7 @@ def choose(folder: Path, name: str) -> Choice:
         DataError: the record of a round or the weights of the chosen one are missing.
     """
     at = loop_run(folder, name)
-    dev: list[float | None] = [dev_score(folder, at.name(0)).mean]
+    dev: list[float | None] = [dev_score(folder / FOLDER / "scores" / at.name(0)).mean]
     best, reason = 0, ""
     for number in range(1, at.loop.rounds + 1):
         decision = read_decision(folder, at.name(number))

@@ -6,10 +6,7 @@ once, of the round that was chosen.
 
 from __future__ import annotations
 
-import math
-import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from cotdistill.errors import DataError, Fault
@@ -17,7 +14,7 @@ from cotdistill.files.atomic import write_text
 from cotdistill.hosts.llamafactory.outputs import read_training
 from cotdistill.improve.alarms import Scored, alarms
 from cotdistill.improve.loop import LoopRun, loop_run, seconds_of
-from cotdistill.results.collect import evaluation_of
+from cotdistill.results.dev_scores import DevScore, dev_score, gain_interval
 from cotdistill.runfolder.round_records import (
     RoundData,
     RoundDecision,
@@ -28,62 +25,8 @@ from cotdistill.runfolder.round_records import (
 )
 from cotdistill.runfolder.rounds import FOLDER, record_of
 from cotdistill.runfolder.skipping import EVERY
-from cotdistill.stats.distributions import t_quantile
 
 STAGES = ("sample", "filter", "train", "export", "evaluate")
-
-
-@dataclass(frozen=True)
-class DevScore:
-    """The development scores of a round: by task, and by task and question."""
-
-    tasks: Mapping[str, float]
-    values: Mapping[tuple[str, str], float]
-
-    @property
-    def mean(self) -> float:
-        """The mean over the tasks, each counted once."""
-        return statistics.fmean(self.tasks.values())
-
-
-def dev_score(folder: Path, name: str) -> DevScore:
-    """Return what a model scored on the development questions.
-
-    Raises:
-        DataError: it left no scores, or they cannot be read.
-    """
-    place = folder / FOLDER / "scores" / name
-    found = evaluation_of(place, None, "run")
-    if not found.scores:
-        raise DataError(Fault(str(place), "no score on the development questions"))
-    values = {
-        (score.task, str(question)): value
-        for score in found.scores
-        for question, value in (score.table.values.items() if score.table else ())
-    }
-    return DevScore({score.task: score.score.value for score in found.scores}, values)
-
-
-def gain_interval(now: DevScore, before: DevScore) -> tuple[float, float, float]:
-    """Return the gain of a score over another in points, with its 95 % interval over questions.
-
-    Each task counts the same. Where no questions are known, or one, the interval is infinite.
-    """
-    gain = 100 * (now.mean - before.mean)
-    variance = 0.0
-    freedom = 0
-    for task in now.tasks:
-        gaps = [
-            value - before.values[key]
-            for key, value in now.values.items()
-            if key[0] == task and key in before.values
-        ]
-        if len(gaps) < 2:
-            return gain, -math.inf, math.inf
-        variance += statistics.variance(gaps) / len(gaps)
-        freedom += len(gaps) - 1
-    half = 100 * t_quantile(0.975, freedom) * math.sqrt(variance) / len(now.tasks)
-    return gain, gain - half, gain + half
 
 
 def decide(folder: Path, name: str) -> RoundDecision:
@@ -102,7 +45,7 @@ def decide(folder: Path, name: str) -> RoundDecision:
     }
     best = earlier[-1].best if earlier else 0
     if data.skip:
-        best_score = dev_score(folder, at.name(best))
+        best_score = _dev(at, best)
         reason = next(iter(data.skip.values()))
         decision = RoundDecision(
             round=at.round, scores=dict(best_score.tasks), dev=best_score.mean, gain=0.0, low=0.0,
@@ -122,7 +65,7 @@ def _scored_decision(
     best: int,
     seconds: Mapping[str, float],
 ) -> RoundDecision:
-    now, before = dev_score(at.folder, at.name(at.round)), dev_score(at.folder, at.name(best))
+    now, before = _dev(at, at.round), _dev(at, best)
     gain, low, high = gain_interval(now, before)
     loss = _first_loss(at)
     first = data if at.round == 1 else read_data(at.folder, at.name(1))
@@ -170,6 +113,10 @@ def _verdict(at: LoopRun, gains: list[float]) -> tuple[Verdict, str]:
         f"stopped after round {at.round}: {rounds} without a gain of more than {stop.gain:g} "
         f"points (last {gains[-1]:+.1f})"
     )
+
+
+def _dev(at: LoopRun, number: int) -> DevScore:
+    return dev_score(at.folder / FOLDER / "scores" / at.name(number))
 
 
 def _first_loss(at: LoopRun) -> float | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cotdistill.errors import MisuseError
 from cotdistill.files.json_file import NOT_JSON
 from cotdistill.runfolder.job import JobId, marker_of
-from cotdistill.runfolder.manifest import ManifestRun, read_manifest
+from cotdistill.runfolder.manifest import ManifestRun, Outputs, read_manifest
 from cotdistill.studies.load import study_of
 from cotdistill.studies.requests import Loop
 from cotdistill.studies.study import Study
@@ -53,11 +53,29 @@ def loop_run(folder: Path, name: str) -> LoopRun:
     """
     run_name, _, number = name.partition(_ROUND)
     study = study_of(folder)
-    found = next((run for run in read_manifest(folder) if run.run == run_name), None)
+    found = _run_called(folder, run_name)
     loop = study.loops().get(found.arm) if found else None
     if found is None or loop is None:
         raise MisuseError(f"{folder}: no loop '{run_name}'")
     return LoopRun(folder, study, found, loop, int(number or 0))
+
+
+def _run_called(folder: Path, name: str) -> ManifestRun | None:
+    """Return a run of the manifest, or one of a race: as the study's own, with another seed."""
+    runs = read_manifest(folder)
+    head, mark, seed = name.rpartition("--s")
+    exact = next((run for run in runs if run.run == name), None)
+    if exact is not None:
+        return exact
+    for run in runs:
+        if mark and seed.isdigit() and run.run.rpartition("--s")[0] == head:
+            outputs = Outputs(
+                f"checkpoints/{name}",
+                f"exported/{name}" if run.outputs.export else None,
+                f"race/scores/{name}",
+            )
+            return replace(run, run=name, seed=int(seed), outputs=outputs)
+    return None
 
 
 def seconds_of(folder: Path, job: JobId) -> float | None:

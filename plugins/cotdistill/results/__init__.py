@@ -3,6 +3,7 @@
 PUBLIC_MODULES = (
     "collect",
     "compare",
+    "dev_scores",
     "judge.judge",
     "judge.options",
     "publish.publish",

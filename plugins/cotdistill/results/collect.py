@@ -43,10 +43,12 @@ from cotdistill.results.questions import QuestionId
 from cotdistill.results.run_names import short_names
 from cotdistill.results.run_settings import RunSettings, settings_of
 from cotdistill.results.verdict_files import GradedResponses, VerdictSource
+from cotdistill.runfolder.job import marker_of
 from cotdistill.runfolder.manifest import Factor, ManifestRun, read_manifest
 from cotdistill.stats.confidence import Interval, score_interval
 
 _STRICT = {"exact_match_strict": "strict", "strict_match": "strict, in the form asked for"}
+SKIPPED = "skipped"
 _NAMED = 3  # runs of one state that a summary names
 _LOGGED = ("lm_eval_version", "transformers_version")
 _MACHINE = (  # in what torch's collect_env prints, which lm-eval logs
@@ -137,6 +139,11 @@ class RunResult:
         return self.evaluated.scores
 
     @property
+    def skipped(self) -> bool:
+        """Whether it was left out on purpose, as what a race drops is."""
+        return self.state.startswith(f"{SKIPPED}:")
+
+    @property
     def finished(self) -> bool:
         """Whether there are scores to trust."""
         return self.state == "finished"
@@ -210,7 +217,7 @@ class Results:
         """Say how many runs lack a score, and of what; nothing where none does."""
         states: dict[str, list[str]] = {}
         for run in self.runs:
-            if not run.finished or self.lacking(run):
+            if (not run.finished and not run.skipped) or self.lacking(run):
                 state = run.state.partition(":")[0] if not run.finished else "a task not scored"
                 states.setdefault(state, []).append(run.run)
         if not states:
@@ -311,7 +318,10 @@ def _run_result(
     name = naming.run(run.run)
     training = read_training(folder / trained) if trained else None
     evaluated = Evaluated()
-    if trained and training is None:
+    skipped = why_skipped_run(folder, run.run) if trained and training is None else ""
+    if skipped:
+        state = f"{SKIPPED}: {skipped}"
+    elif trained and training is None:
         state = "training not finished"
     elif training is not None and training.trained_nothing:
         state = (
@@ -366,6 +376,15 @@ def _trained_with(folder: Path, run: str) -> dict[str, str]:
         found = record.get("notes", {}).get("versions", {})
         return {str(name): str(version) for name, version in found.items()}
     return {}
+
+
+def why_skipped_run(folder: Path, run: str) -> str:
+    """Return why a run is not trained after all, as its record says; else an empty text."""
+    try:
+        record = json.loads((folder / marker_of(("train", run))).read_text(encoding="utf-8"))
+        return str(record["notes"][SKIPPED])
+    except (*NOT_JSON, KeyError, TypeError):
+        return ""
 
 
 def evaluation_of(

@@ -9,6 +9,8 @@ PUBLIC_MODULES = (
     "layout",
     "manifest",
     "moved",
+    "race",
+    "race_records",
     "round_records",
     "rounds",
     "skipping",

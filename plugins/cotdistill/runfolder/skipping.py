@@ -1,8 +1,8 @@
 """Jobs that are not to be done after all, because the outcome of an earlier one says so.
 
 A study's jobs are all declared beforehand, those of every round of a loop too. A record of an
-earlier job, a JSON file, may hold `skip`: an object of names of jobs, or "*" for all that look at
-it, each with the reason. Such a job finishes at once, and its own record says `skipped`.
+earlier job, a JSON file, may hold `skip`: an object of names of jobs or arms, or "*" for all jobs
+that look at it, each with the reason. Such a job finishes at once, and its record says `skipped`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,10 @@ def why_skipped(folder: Path, job: Job) -> str:
             remedy = "remove the record of the job that wrote it, in done/, and run again"
             raise DataError(Fault(str(path), f"cannot be read ({error})", "", remedy)) from error
         skip = record.get(SKIP) if isinstance(record, dict) else None
-        if isinstance(skip, Mapping) and (why := skip.get(job.name) or skip.get(EVERY)):
+        if isinstance(skip, Mapping) and (why := _first(skip, job.name, job.arm, EVERY)):
             return str(why)
     return ""
+
+
+def _first(skip: Mapping[str, object], *names: str | None) -> object:
+    return next((skip[name] for name in names if name is not None and name in skip), "")

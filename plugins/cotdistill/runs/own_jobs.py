@@ -29,6 +29,10 @@ def run_own_job(folder: Path, stage: str, name: str) -> None:
         sys.stdout.write(f"{data.coverage:.1%} of {data.questions:,} questions covered; ")
         sys.stdout.write(f"rows: {kept}\n")
         sys.stdout.write("".join(f"{why}\n" for why in data.skip.values()))
+    elif job.stage == "decide" and (job.output or "").startswith("race/"):
+        from cotdistill.racing.decide import decide_race, said
+
+        sys.stdout.write("".join(f"{line}\n" for line in said(decide_race(folder, name))))
     elif job.stage == "decide":
         from cotdistill.improve.tell import decided
 

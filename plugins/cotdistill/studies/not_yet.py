@@ -22,6 +22,5 @@ def verbs_to_come(study: Study, place: str) -> Iterator[Fault]:
             waiting.append((f"recipes.{name}.kd.preset", "train with pairs"))
         if recipe.kd and recipe.kd.rows:
             waiting.append((f"recipes.{name}.kd.rows", "train with chosen rows"))
-    waiting += [("race", "race")] if study.race else []
     for key, verb in waiting:
         yield Fault(f"{place}:{key}", f"needs the verb {verb}, which this version does not have")

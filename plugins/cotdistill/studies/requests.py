@@ -175,11 +175,22 @@ class Improve(Loop):
 
 
 class Race(Shape):
-    """Seeds go to the leading arms in batches, instead of equally many to each."""
+    """Seeds go to the leading arms in batches, instead of equally many to each.
 
+    The seeds of the race are others than those of `seeds`, which only the finalists are trained
+    with: their comparison on the test questions owes nothing to the race.
+    """
+
+    procedure: Literal["leaders", "halving"] = key(
+        "leaders",
+        "leaders: a seed a batch for the arms that may be best; halving: 1, 2, 4 seeds for ever "
+        "fewer arms",
+        "halving",
+    )
     first: int = key(1, "seeds of every arm before any is dropped", 1, ge=1)
-    batches: int = key(4, "batches of seeds that follow", 4, ge=1)
-    top: int = key(3, "arms that a batch goes to", 3, ge=1)
+    batches: int = key(4, "batches of seeds that follow", 4, ge=1, le=20)
+    top: int = key(3, "arms that a batch goes to; of halving: that stay at least", 3, ge=1)
+    final: int = key(1, "leaders that are compared on the test questions in the end", 2, ge=1)
     on: Literal["dev"] = key("dev", "questions that decide", "dev")
 
 

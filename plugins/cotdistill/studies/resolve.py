@@ -132,6 +132,7 @@ def resolve(study: Study, place: str) -> Resolved:
     faults += reference_faults(study, place)
     faults += loop_faults(study, place, learners)
     faults += _difficulty_faults(study, place, sets)
+    faults += _race_faults(study, place)
     faults += verbs_to_come(study, place)
     budget = generation_budget(study)
     faults += evaluation_faults(study, learners, budget, place)
@@ -262,6 +263,25 @@ def loop_faults(study: Study, place: str, learners: Sequence[Learner]) -> Iterat
         ):
             wrong = f"the recipe '{loop.recipe}' trains no student on '{loop.start}'"
             yield Fault(f"{where}.start", wrong, "", "see its students, arms and when")
+
+
+def _race_faults(study: Study, place: str) -> Iterator[Fault]:
+    """Yield what keeps a race from being one."""
+    if study.race is None:
+        return
+    where = f"{place}:race"
+    if not study.race_tasks():
+        remedy = "keep some of a question set: questions: {svamp: {benchmark: svamp, dev: 0.1}}"
+        yield Fault(where, "no development questions to decide by", "", remedy)
+    arms = {*study.trained_arms(), *study.loops()}
+    free = arms - study.never_dropped()
+    if len(free) < 2:
+        wrong = f"{len(free)} of {len(arms)} arms may be dropped"
+        remedy = "leave the race out; arms that others need are always trained"
+        yield Fault(where, wrong, "at least two arms that are no baseline", remedy)
+    elif study.race.top >= len(free) and study.race.procedure == "leaders":
+        wrong = f"top {study.race.top} of {len(free)} arms that may be dropped"
+        yield Fault(f"{where}.top", wrong, f"1 to {len(free) - 1}")
 
 
 def _difficulty_faults(

@@ -15,7 +15,7 @@ from pydantic import field_validator, model_validator
 from cotdistill.errors import Fault, StudyError
 from cotdistill.schema import Shape, key, read_shape
 from cotdistill.studies.arm import Arm, LoopArm, MixedArm, UntouchedArm
-from cotdistill.studies.declared_model import Model
+from cotdistill.studies.declared_model import Model, TrainedModel
 from cotdistill.studies.expand import expand
 from cotdistill.studies.loops import with_loops
 from cotdistill.studies.prompt import Prompt
@@ -330,8 +330,22 @@ class Study(Shape):
 
     def task_names(self) -> list[str]:
         """Return every task that is asked, those that only choose the rounds of loops too."""
-        of_loops = [use.task for loop in self.loops().values() for use in self.dev_tasks(loop)]
-        return list(dict.fromkeys([*self.evaluation.task_names, *of_loops]))
+        chosen_by = [use.task for loop in self.loops().values() for use in self.dev_tasks(loop)]
+        chosen_by += [use.task for use in self.race_tasks()]
+        return list(dict.fromkeys([*self.evaluation.task_names, *chosen_by]))
+
+    def race_tasks(self) -> tuple[TaskUse, ...]:
+        """Return the tasks that decide a race: those of all development questions."""
+        names = [f"dev_{name}" for name, each in self.questions.items() if each.dev]
+        known = {use.task: use for use in self.evaluation.tasks}
+        return tuple(known.get(name, TaskUse(task=name)) for name in names if self.race)
+
+    def never_dropped(self) -> set[str]:
+        """Return the arms that a race keeps: those that others are compared with or made from."""
+        named = [self.compare.baseline or next(iter(self.arms)), *self.compare.also]
+        named += [loop.start for loop in self.loops().values() if loop.start]
+        named += [m.run.arm for m in self.models.values() if isinstance(m, TrainedModel)]
+        return set(named)
 
     def untouched_arms(self) -> list[str]:
         """Return the names of the arms that students are evaluated for as they are."""

@@ -17,6 +17,7 @@ from cotdistill.runfolder.stages.improve import DECIDE, FILTER
 from cotdistill.runfolder.stages.judge import JUDGE
 from cotdistill.runfolder.stages.merge import MERGE
 from cotdistill.runfolder.stages.prepare import PREPARE
+from cotdistill.runfolder.stages.race import with_race
 from cotdistill.runfolder.stages.stage import Declared, Stage, StudyFiles
 from cotdistill.runfolder.stages.train import TRAIN
 
@@ -48,7 +49,8 @@ def stage_called(name: str) -> Stage | None:
 
 def declared_jobs(files: StudyFiles) -> list[Declared]:
     """Return every job of a study with the file that it needs, in the order of the stages."""
-    return [declared for stage in STAGES for declared in stage.jobs(files)]
+    jobs = [declared for stage in STAGES for declared in stage.jobs(files)]
+    return with_race(files, STAGES, jobs)
 
 
 def snakefile_text(study: str) -> str:
