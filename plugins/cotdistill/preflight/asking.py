@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cotdistill.runfolder.stages import question_count
-from cotdistill.studies.arm import SampleArm, TeachArm
+from cotdistill.studies.arm import LoopArm, SampleArm, TeachArm
 from cotdistill.studies.declared_model import EndpointModel
-from cotdistill.studies.requests import SampleRequest, TeachRequest
+from cotdistill.studies.requests import Loop, SampleRequest, TeachRequest
 from cotdistill.studies.study import Study
 from cotdistill.tables import Table, counted
 
@@ -21,6 +21,7 @@ _WORDS = {1: 35, 2: 39, 3: 50, 4: 59, 5: 70, 6: 81}  # of GPT-4o on SVAMP, arXiv
 _TOKENS_A_WORD = 1.5
 _TAUGHT_PROMPT = 420  # instruction and example of a level
 _PLAIN_PROMPT = 90
+_CORRECTION = 150  # five sentences of the teacher of the interactive strategy
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,9 @@ def _asked(study: Study, generated: int) -> Iterator[Asked]:
             sets = [given] if isinstance(given, str) else list(given)
             each, prompt = min(generated, asked.max_tokens), _PLAIN_PROMPT
             more = 0 if arm.sample.strategy == "vanilla" else arm.sample.attempts
+        elif isinstance(arm, LoopArm):
+            yield from _asked_by_a_loop(study, name, arm.improve, generated)
+            continue
         else:
             continue
         counts = [question_count(study.questions[one]) for one in sets]
@@ -81,6 +85,38 @@ def _asked(study: Study, generated: int) -> Iterator[Asked]:
             money,
             is_local,
         )
+
+
+def _asked_by_a_loop(study: Study, name: str, loop: Loop, generated: int) -> Iterator[Asked]:
+    """Yield what all rounds of a loop sample at most, for every student and seed; then its helper.
+
+    A round asks again where too few answers are right, so requests are at least those of round 1.
+    """
+    asked = loop.sample
+    sets = [asked.questions] if isinstance(asked.questions, str) else asked.questions
+    counts = [question_count(study.questions[one]) for one in sets]
+    known = None if None in counts else sum(count or 0 for count in counts)
+    runs = len(study.students) * len(study.seeds)
+    more = 0 if asked.strategy == "vanilla" else asked.attempts
+    each = min(generated, asked.max_tokens)
+    least = None if known is None else known * asked.samples * runs
+    most = None if known is None else known * (asked.samples + more) * runs * loop.rounds
+    yield Asked(
+        name, "its own student", least, most,
+        None if least is None else least * _PLAIN_PROMPT,
+        None if least is None else least * each, 0.0, True,
+    )  # fmt: skip
+    if asked.strategy != "interactive" or asked.helper is None:
+        return
+    helper = study.models.get(asked.helper)
+    price = helper.price if isinstance(helper, EndpointModel) else None
+    corrections = None if known is None else known * more * runs * loop.rounds
+    money = None
+    if corrections is not None and price is not None:
+        prompt = _PLAIN_PROMPT + 2 * each  # the question, a solution and the student's attempt
+        money = corrections * (prompt * price.input + _CORRECTION * price.output) / 1e6
+    is_local = not isinstance(helper, EndpointModel)
+    yield Asked(name, asked.helper, 0, corrections, None, None, money, is_local)
 
 
 def asked_table(asked: tuple[Asked, ...]) -> Table:
@@ -105,6 +141,8 @@ def asked_table(asked: tuple[Asked, ...]) -> Table:
     priced = [one.money for one in asked if one.money and not one.is_local]
     unpriced = sum(one.money is None for one in asked)
     notes = ["lengths are assumed; cotdistill teach --pilot 20 measures them, with an interval"]
+    if any(one.model == "its own student" for one in asked):
+        notes.append("loops: requests of round 1, and at most those of all rounds")
     notes.append("at most: with disobedient or wrong samples asked again; no request is paid twice")
     if priced:
         notes.append(f"models that are paid for: {sum(priced):,.2f}")

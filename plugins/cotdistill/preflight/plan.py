@@ -23,6 +23,7 @@ from cotdistill.preflight.cost import (
 from cotdistill.preflight.cost import training_steps as steps_of
 from cotdistill.preflight.design import design_table
 from cotdistill.results.collect import collect
+from cotdistill.runfolder.stages import question_count
 from cotdistill.studies.load import load_study
 from cotdistill.studies.resolve import Resolved, Run, resolve
 from cotdistill.studies.resolved_arm import ResolvedArm
@@ -221,7 +222,7 @@ def _run_costs(
         if not run.is_trained or run.step is not None:
             continue
         recipe = study.recipes[run.recipe]
-        rows, a_row = arms[run.arm]
+        rows, a_row = arms.get(run.arm) or _loop_rows(run, study, assumed)
         size = _scratch_size(run) if run.student.scratch else run.student.parameters
         method = _method(recipe.template)
         cost = RunCost(run, rows, None, None, None, None)
@@ -241,7 +242,34 @@ def _run_costs(
             if size is not None:
                 seconds = training_seconds(size, tokens, method, assumed.machine)
                 cost = replace(cost, hours=seconds / 3600)
-        yield cost
+        yield _times(cost)
+
+
+def _loop_rows(run: Run, study: Study, assumed: Assumed) -> tuple[int | None, float]:
+    """Return the most rows that a round of a loop is trained on, and their mean tokens."""
+    loop = run.loop
+    assert loop is not None
+    asked = loop.sample.questions
+    sets = [asked] if isinstance(asked, str) else asked
+    counts = [question_count(study.questions[name]) for name in sets]
+    each = loop.sample.samples
+    each += 0 if loop.sample.strategy == "vanilla" else loop.sample.attempts
+    if loop.keep.per_question is not None:
+        each = min(each, loop.keep.per_question)
+    known = None if None in counts else sum(count or 0 for count in counts)
+    return None if known is None else known * each, float(assumed.response_tokens)
+
+
+def _times(cost: RunCost) -> RunCost:
+    """Return what all rounds of a loop cost at most; other runs are trained once."""
+    rounds = cost.run.loop.rounds if cost.run.loop else 1
+    return replace(
+        cost,
+        steps=None if cost.steps is None else cost.steps * rounds,
+        tokens=None if cost.tokens is None else cost.tokens * rounds,
+        hours=None if cost.hours is None else cost.hours * rounds,
+        disk=None if cost.disk is None else cost.disk * rounds,
+    )
 
 
 def _memory(run: Run, study: Study, size: float, method: Method, batch: int) -> float:

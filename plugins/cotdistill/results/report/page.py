@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Made:
     runs: Table
     figures: list[Figure]
     browsed: Browsed
+    on_the_way: list[TitledTable] = field(default_factory=list)
 
 
 def page(results: Results, scores: Matrix, made: Made) -> str:
@@ -81,6 +82,7 @@ def page(results: Results, scores: Matrix, made: Made) -> str:
         "notes": [note for note in made.runs.notes if note not in warnings],
         "figures": [(figure, table_csv(figure.data)) for figure in made.figures],
         "by_factor": made.by_factor,
+        "on_the_way": made.on_the_way,
         "table": made.runs,
         "comparisons": made.comparisons,
         "claims": {one.compared.claim for one in scores.differences},

@@ -17,6 +17,7 @@ from cotdistill.results.report.arm_table import arm_rows, arm_table
 from cotdistill.results.report.charts import Figure
 from cotdistill.results.report.factor_tables import TitledTable, effect_row, factor_tables
 from cotdistill.results.report.latex import as_latex
+from cotdistill.results.report.loop_report import loop_figures, loop_tables
 from cotdistill.results.report.methods import methods
 from cotdistill.results.report.page import Made, page
 from cotdistill.results.report.sample_browser import SampleKeeper, browse
@@ -106,7 +107,11 @@ def report(
         comparisons=comparison_table(scores),
         by_factor=factor_tables(factors, scores),
         runs=run_table(results, scores),
-        figures=study_figures(results, scores, factors, chance, taught),
+        figures=[
+            *study_figures(results, scores, factors, chance, taught),
+            *loop_figures(results.folders),
+        ],
+        on_the_way=loop_tables(results.folders),
         browsed=browse(results, samples),
     )
     written = _write(out or folder / "report", results, scores, made)
@@ -182,6 +187,8 @@ def _markdown(title: str, scores: Matrix, made: Made) -> str:
     if made.comparisons.rows:
         text += as_markdown(made.comparisons, comparisons_title(scores), 2)
     for one in made.by_factor:
+        text += as_markdown(one.table, one.title, 2, before=(one.about,))
+    for one in made.on_the_way:
         text += as_markdown(one.table, one.title, 2, before=(one.about,))
     return text + as_markdown(Table((), ()), "Methods", 2, before=(made.methods,))
 
