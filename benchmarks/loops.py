@@ -2,8 +2,8 @@
 
     python benchmarks/loops.py FOLDER [--seeds 3] [--rounds 2]
 
-A tiny student is trained from nothing on a few hundred digit sums, so that it gets 20 to 40 % of new
-ones right. Then two loops go on from there: uniform resampling, and state reset, which lets the
+A tiny student is trained from nothing on a few hundred digit sums, so that it gets 20 to 40 % of
+new ones right. Then two loops go on from there: uniform resampling, and state reset, which lets the
 student continue the beginning of the reference solution. Both ask the same number of samples a
 question at most (4 plain ones, then up to 4 more until 2 are right). Writes the study, runs it and
 prints the development scores by round and the test scores. Minutes on a laptop, no network.

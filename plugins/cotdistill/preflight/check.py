@@ -206,7 +206,8 @@ def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> C
     for run, layout, _ in checked.files:
         if run.student.is_on_hub:
             revisions[layout.model] = run.student.revision
-        revisions |= checked.resolved.arms[run.arm].revisions if run.is_trained else {}
+        if run.arm in checked.resolved.arms:
+            revisions |= checked.resolved.arms[run.arm].revisions
     notes = (
         *checked.notes,
         *unusual_learning_rates(study),
@@ -238,7 +239,9 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
     root = root.resolve()
     study = study_of(root)
     manifest = read_manifest(root)
-    trained = [run for run in manifest if run.is_trained and run.step is None]
+    trained = [
+        run for run in manifest if run.is_trained and run.step is None and run.rounds is None
+    ]
     jobs = read_declared_jobs(root) or {}
     commands = [(job.command, job.file) for job in jobs.values() if job.file]
     commands += [

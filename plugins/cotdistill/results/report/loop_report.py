@@ -31,8 +31,8 @@ _ABOUT_ROUNDS = (
 )
 _ABOUT_RACE = (
     "Scores on development questions with the race's own random seeds. An arm that rests was "
-    "behind with these seeds; that it is worse is not shown. What the study claims rests on the test "
-    "questions and the seeds that the race has not seen."
+    "behind with these seeds; that it is worse is not shown. What the study claims rests on the "
+    "test questions and the seeds that the race has not seen."
 )
 
 
