@@ -25,10 +25,10 @@ from cotdistill.results.report.loop_report import loops_in
 STRATEGIES = ("uniform", "state_reset")
 
 
-def study(seeds: int, rounds: int) -> dict[str, object]:
+def study(seeds: int, rounds: int, steps: int) -> dict[str, object]:
     """Return the study."""
     recipe = {
-        "max_steps": 250, "learning_rate": 4.0e-3, "precision": "fp32", "global_batch": 32,
+        "max_steps": steps, "learning_rate": 4.0e-3, "precision": "fp32", "global_batch": 32,
         "per_device_batch": 32, "cutoff_len": 160,
     }  # fmt: skip
     shape = {"hidden_size": 64, "layers": 2, "heads": 4, "intermediate_size": 128, "context": 192}
@@ -82,12 +82,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=75, help="of every training")
     parser.add_argument("--start", type=int, default=400, help="rows that the first model learns")
     parser.add_argument("--sampled", type=int, default=450, help="questions, 150 for development")
     parser.add_argument("--only", default="", help="run only jobs of this pattern")
     given = parser.parse_args()
     write_inputs(given.folder, given.start, given.sampled)
-    text = dump_yaml(study(given.seeds, given.rounds))
+    text = dump_yaml(study(given.seeds, given.rounds, given.steps))
     (given.folder / "study.yaml").write_text(text, encoding="utf-8")
     run = given.folder / "run"
     ours = [sys.executable, "-m", "cotdistill"]
