@@ -10,9 +10,11 @@ from pathlib import Path
 from cotdistill.benchmarks.packaged import benchmark, benchmark_files
 from cotdistill.benchmarks.store import prepared_splits
 from cotdistill.catalogue.packaged import dataset_files, datasets, student_files, students
+from cotdistill.errors import StudyError
 from cotdistill.files.bundle import bundle_files, bundles, origin_of, parts_of
 from cotdistill.files.yamls import read_yaml
 from cotdistill.hosts.lm_eval.task_files import declared_names
+from cotdistill.studies.expand import expand
 from cotdistill.studies.load import shipped_studies
 from cotdistill.tables import Table
 
@@ -21,14 +23,14 @@ Row = tuple[tuple[str, ...], Path]
 
 
 def studies_table() -> Table:
-    """List the studies of all bundles with the size of their grid."""
+    """List the studies of all bundles with the size of their grids."""
     rows: list[Row] = []
     for name, path in shipped_studies().items():
-        study = read_yaml(path)
         try:
+            study = expand(read_yaml(path), name)
             arms = [arm for arm in study["arms"].values() if arm.get("train", True)]
             cells = (str(len(study["students"])), str(len(arms)), str(study.get("about", "")))
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, TypeError, AttributeError, StudyError):
             cells = ("", "", f"not a study: see `cotdistill check {name}`")
         rows.append(((name, *cells), path))
     return _table(("study", "students", "arms", "about"), rows)
