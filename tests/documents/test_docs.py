@@ -81,7 +81,8 @@ def test_the_example_study_has_no_fault(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "sums.jsonl").write_text('{"question": "1 + 1?", "gold": "2"}\n' * 3)
     checked = check(str(tmp_path / "mine.yaml"))
     assert [str(fault) for fault in checked.faults] == []
-    assert checked.looked_at == ("study mine: 24 runs",)
+    compared = "1 arm against the development questions of sums (3)"
+    assert checked.looked_at == ("study mine: 24 runs", compared)
 
 
 def test_the_glossary_defines_each_term_once() -> None:

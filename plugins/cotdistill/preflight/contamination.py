@@ -99,9 +99,13 @@ def compare_arms(study: Study, arms: Iterable[ResolvedArm], folder: Path | None 
         total, found = index.look_up(rows)
         faults += [_fault(arm.name, total, name, one) for name, one in found.items() if one.rows]
         notes += [_note(arm.name, total, name, one) for name, one in found.items() if one.similar]
-    sizes = [*asked.sizes().items(), *Counter(one.benchmark for one in dev).items()]
-    against = ", ".join(f"{name} ({size:,})" for name, size in sizes)
-    looked_at = (f"{counted(compared, 'arm')} against the test questions of {against}",)
+    of_sets = Counter(one.benchmark.removeprefix(_DEV) for one in dev)
+    against = " and ".join(
+        f"the {kind} questions of {', '.join(f'{name} ({n:,})' for name, n in sizes.items())}"
+        for kind, sizes in (("test", asked.sizes()), ("development", of_sets))
+        if sizes
+    )
+    looked_at = (f"{counted(compared, 'arm')} against {against}",)
     return Compared(looked_at if compared else (), tuple(faults), tuple(notes))
 
 
