@@ -120,6 +120,16 @@ def test_beam_search_is_done_by_hf_and_refused_elsewhere(
     assert not server.payloads
 
 
+def test_stop_is_refused_before_a_model_that_knows_it_as_until_generates(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    on_hf = ["eval", "--model", "hf", "--model_args", f"pretrained={tiny_model}", "--device", "cpu"]
+    settings = ["--tasks", "cot_gsm8k", "--gen_kwargs", "stop=Q,max_gen_toks=8"]
+    assert main([*on_hf, *settings, "--output_path", str(tmp_path / "hf")]) == 1
+    expected = "cot_gsm8k: generation_kwargs has 'stop', which --model hf does not take"
+    assert expected in capsys.readouterr().err
+
+
 def test_the_learnability_gap_s_prompt_is_sent_as_its_logs_have_it(
     serve: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -139,3 +139,17 @@ def test_stop_is_refused_where_the_host_calls_it_until(
         generate(str(study_file(gpu_study)), tmp_path / "run")
     gpu_study["evaluation"]["generation"] = {"until": ["Question:"]}
     generate(str(study_file(gpu_study)), tmp_path / "run")
+
+
+def test_stop_in_the_file_of_one_s_own_task_is_refused_too(
+    gpu_study: dict[str, Any], study_file: StudyFile, tmp_path: Path
+) -> None:
+    own = tmp_path / "tasks"
+    own.mkdir()
+    text = "task: mine\ndataset_path: json\ngeneration_kwargs: {max_gen_toks: 64, stop: [Q]}\n"
+    (own / "mine.yaml").write_text(text, encoding="utf-8")
+    gpu_study["evaluation"] |= {"tasks": ["mine"], "include_path": [str(own)], "backend": "vllm"}
+    with pytest.raises(FaultsError, match=r"evaluation.tasks: mine: .* 'stop'; .*; rename the key"):
+        generate(str(study_file(gpu_study)), tmp_path / "run")
+    gpu_study["evaluation"]["backend"] = "local-completions"
+    generate(str(study_file(gpu_study)), tmp_path / "run")

@@ -23,7 +23,7 @@ from cotdistill.errors import DataError, Fault, FaultsError, MisuseError, UserEr
 from cotdistill.files.bundle import bundle_folders
 from cotdistill.files.locks import free_lock, lock_holder, take_lock
 from cotdistill.files.yamls import read_yaml
-from cotdistill.hosts.lm_eval.decoding import BEAM_SEARCHERS
+from cotdistill.hosts.lm_eval.decoding import BEAM_SEARCHERS, STOPS_ARE_UNTIL
 from cotdistill.hosts.lm_eval.decoding import beams as beams_of
 from cotdistill.hosts.lm_eval.kept_responses import LOCK, responses_file
 from cotdistill.hosts.lm_eval.run import EvalRequest, run_lm_eval
@@ -220,6 +220,11 @@ class Guards:
             wrong = f"num_beams={most}, which --model {self._model} does not do"
             remedy = "use --model hf, or the task without beams"
             raise FaultsError(Fault(tasks, wrong, "greedy decoding, or sampling", remedy))
+        stopping = dict.fromkeys(r.task for r in requests if "stop" in r.settings)
+        if stopping and self._model in STOPS_ARE_UNTIL:
+            wrong = f"generation_kwargs has 'stop', which --model {self._model} does not take"
+            expected = "'until', lm-eval's name for the texts that end a response"
+            raise FaultsError(Fault(", ".join(stopping), wrong, expected, "rename the key"))
         faults = []
         for task in dict.fromkeys(request.task for request in requests):
             counted = [r for r in requests if r.task == task and r.tokens and r.context]

@@ -93,16 +93,16 @@ def _decoding_faults(study: Study, folders: list[Path], where: str) -> Iterator[
     backend, own = study.evaluation.backend, study.evaluation.generation
     files = tasks_behind(study.evaluation.task_names, folders)
     written = {task: file_key(path, "generation_kwargs") for task, path in files.items()}
-    asked = {
-        task: {**(settings if isinstance(settings, dict) else {}), **own}
-        for task, settings in written.items()
-    }
-    if backend in STOPS_ARE_UNTIL and "stop" in own:
+    asked = {task: {**_dict_of(settings), **own} for task, settings in written.items()}
+    stopping = [task for task, settings in written.items() if "stop" in _dict_of(settings)]
+    if backend in STOPS_ARE_UNTIL and ("stop" in own or stopping):
+        told = "write generation: {until: [...]}"
         yield Fault(
-            f"{where}.generation.stop",
+            f"{where}.generation.stop" if "stop" in own else f"{where}.tasks",
+            f"{'' if 'stop' in own else ', '.join(stopping) + ': '}"
             f"lm-eval's backend {backend} does not take 'stop'",
             "'until', lm-eval's name for the texts that end a response",
-            "write generation: {until: [...]}",
+            told if "stop" in own else "rename the key in the task's generation_kwargs",
         )
     searched = {task: beams(settings) for task, settings in asked.items() if beams(settings) > 1}
     if backend in NO_BEAMS and (beams(own) > 1 or searched):
@@ -114,6 +114,10 @@ def _decoding_faults(study: Study, folders: list[Path], where: str) -> Iterator[
             "greedy decoding, or sampling",
             "set evaluation.backend: hf, or take the task without beams",
         )
+
+
+def _dict_of(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _budget_of(generation: Any) -> int | None:
