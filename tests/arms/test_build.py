@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,12 +13,14 @@ from typing import Any
 
 import pytest
 
-from cotdistill.arms.build import build_arm
+from cotdistill.arms.build import build_arm, write_arm
 from cotdistill.errors import DataError, StudyError
 from cotdistill.files.jsonl import write_rows
 from cotdistill.files.ledger import read_ledger
 from cotdistill.preflight.check import check_run_folder
 from cotdistill.runfolder.generate import generate
+from cotdistill.studies.load import study_of
+from cotdistill.studies.resolved_arm import resolve_arm
 from trace_rows import trace_dict, write_jsonl
 
 Study = dict[str, Any]
@@ -62,6 +65,23 @@ def two_teachers(tmp_path: Path) -> None:
                 for number, (question, right) in enumerate(questions.items())
             },
         )
+
+
+@pytest.mark.usefixtures("two_teachers")
+def test_a_source_that_changes_within_its_size_and_time_is_no_source_of_an_arm(
+    small_study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    small_study["arms"] = {"long": {"file": "long.jsonl", "filter": {"grade": "strict"}}}
+    folder = generate(str(study_file(small_study)), tmp_path / "run").folder
+    arm = resolve_arm(study_of(folder), "long", "study.yaml")
+    assert arm.digest  # has looked at the files
+    source = tmp_path / "long.jsonl"
+    before = source.stat()
+    source.write_bytes(source.read_bytes().replace(b"multiply", b"multiplY"))
+    os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(DataError, match=r"long\.jsonl: the file changed while"):
+        write_arm(arm, folder)
+    assert not (folder / "data" / "long.ledger.json").exists()
 
 
 @pytest.mark.usefixtures("two_teachers")

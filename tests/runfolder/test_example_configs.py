@@ -50,10 +50,29 @@ def test_examples_name_what_a_checkout_has_and_no_machine(tmp_path: Path) -> Non
 
 
 @pytest.mark.host
-def test_llamafactory_s_own_parser_accepts_them() -> None:
+def test_llamafactory_s_own_parser_accepts_them(tmp_path: Path) -> None:
     files = [(path.name, "train", read_yaml(path)) for path in EXAMPLES.glob("train/*.yaml")]
     files += [(path.name, "export", read_yaml(path)) for path in EXAMPLES.glob("export/*.yaml")]
-    assert accepted_by_llamafactory([one for one in files if "qlora" not in one[0]]) == []
+    # the parser wants bitsandbytes to be installed, which it does not import
+    installed = tmp_path / "bitsandbytes-0.45.0.dist-info" / "METADATA"
+    installed.parent.mkdir()
+    installed.write_text("Metadata-Version: 2.1\nName: bitsandbytes\nVersion: 0.45.0\n")
+    python = ["env", f"PYTHONPATH={tmp_path}", sys.executable]
+    assert accepted_by_llamafactory(files, python) == []
+    assert {name for name, _, _ in files} == {"full.yaml", "lora.yaml", "qlora.yaml"}
+
+
+@pytest.mark.host
+def test_lm_eval_s_own_parser_accepts_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lm_eval.config.evaluate_config import EvaluatorConfig
+
+    monkeypatch.chdir(ROOT)
+    for path in sorted(EXAMPLES.glob("eval/*.yaml")):
+        parsed = EvaluatorConfig.from_config(path)
+        written = read_yaml(path)
+        # it adds the model's arguments to the metadata
+        assert parsed.metadata.items() >= written.pop("metadata").items()
+        assert {key: getattr(parsed, key) for key in written} == written
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from cotdistill.corpus.records.trace import Trace, training_row
 from cotdistill.corpus.records.trace_row import trace_of, trace_row
 from cotdistill.errors import DataError, Fault, StudyError, did_you_mean
 from cotdistill.files.atomic import write_text
+from cotdistill.files.inputs import InputFiles, changed_fault
 from cotdistill.files.jsonl import BadRow, Row, read_rows, write_rows
 from cotdistill.files.ledger import Ledger, LedgerFile, ledger_path, read_ledger, write_ledger
 from cotdistill.files.locks import waited_lock
@@ -149,6 +150,15 @@ def _count_filtered(ledger: Ledger, files: Mapping[str, Path], tally: Tally) -> 
     tally.notes["filter"] = notes
 
 
+def _unchanged_inputs(arm: ResolvedArm) -> InputFiles:
+    """Hash the files of an arm again, as a file can change and keep its size and its time."""
+    paths = [source.path for source in arm.sources if source.path]
+    inputs = InputFiles.of([*paths, *arm.gold_files])
+    if changed := [path for path in inputs.known if inputs.sha256(path) != arm.hashes.of(path)]:
+        raise DataError(changed_fault(path) for path in changed)
+    return inputs
+
+
 def _source_file(source: Source, golds: Sequence[Path], folder: Path, tally: Tally) -> Path:
     """Return a file that the filter reads as the arm does: the source's own, or its traces."""
     info = source.info
@@ -243,10 +253,12 @@ def _write_arm(arm: ResolvedArm, folder: Path) -> None:
         raise DataError(_missing_file(source.name, source.path) for source in arm.missing)
     path = folder / arm.file
     ledger_path(path).unlink(missing_ok=True)  # a file without a ledger is not a finished file
+    inputs = _unchanged_inputs(arm)
     tally = Tally()
     count = write_rows(
         path, (asked_row(trace, arm.frame) for trace in arm_traces(arm, folder, tally))
     )
+    inputs.refuse_changes()
     fields = tally.fields.as_notes()
     write_ledger(
         path,

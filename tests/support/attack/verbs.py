@@ -321,7 +321,7 @@ VERBS = [
     Verb("capture", "capture train.yaml --teacher teacher -o signals", training,
          ("train.yaml", "rows.json", "student/tokenizer.json", "teacher/config.json",
           "teacher/model.safetensors"), ("-o",), hosted=True),
-    Verb("prompts", "prompts student train.yaml", training, ("train.yaml", *STUDENT),
+    Verb("prompts", "prompts student train.yaml", training, ("train.yaml", *STUDENT[1:3]),
          keeps=("student/tokenizer_config.json", "student/chat_template.jinja"), hosted=True),
     Verb("eval", "eval run --config eval.yaml", training,
          ("eval.yaml", "prepared/gsm8k/test.jsonl", "prepared/gsm8k/ledger.json", *STUDENT),
