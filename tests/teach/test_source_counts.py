@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cotdistill.cli.main import main
+from cotdistill.teach.graded import graded_text
+from cotdistill.teach.guards import mentions_hint
+from cotdistill.teach.questions import Items
 from slow_server import slow_server
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -95,10 +99,20 @@ def test_samples_are_counted_and_resampled_as_guided_self_improvement_does(tmp_p
 
     Of question i, i mod 9 plain samples are right and every guided one is, each in other words.
     """
-    count, source = 270, DATA / "gsi" / "cot_aqua_rat.json"
-    found = json.loads(source.read_text(encoding="utf-8"))[:count]
-    texts = {row["question"].strip(): row["answer_cot"] for row in found}
-    assert len(texts) == count
+    count, source = 270, tmp_path / "q.jsonl"
+    usable = (
+        item
+        for item in Items(str(DATA / "gsi" / "cot_aqua_rat.json"))
+        if graded_text(f"Attempt 1. {item.rationale}", item).correct
+        and not mentions_hint(item.rationale, item.question)
+    )
+    chosen = list(islice(usable, count))
+    texts = {item.question.strip(): item.rationale for item in chosen}
+    with source.open("w", encoding="utf-8") as stream:
+        for item in chosen:
+            row = {"id": item.id, "dataset": "aqua", "split": "train", "kind": item.kind}
+            row |= {"question": item.question, "gold": item.gold, "options": item.options}
+            stream.write(json.dumps(row) + "\n")
     rightness = {question: place % 9 for place, question in enumerate(texts)}
     given: Counter[str] = Counter()
 
