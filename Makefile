@@ -110,9 +110,10 @@ bench-results: setup
 	@$(BIN)/python benchmarks/results.py report
 	@$(BIN)/python benchmarks/results.py judge
 
-bench-teach: setup
-	@$(BIN)/python benchmarks/teach.py client
-	@$(BIN)/python benchmarks/teach.py store
+bench-teach: setup .venv-bench/teach/ready
+	@$(BIN)/python benchmarks/teach/bench.py client
+	@$(BIN)/python benchmarks/teach/bench.py peers .venv-bench/teach/bin/python
+	@$(BIN)/python benchmarks/teach/bench.py store
 
 bench-statistics: setup
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/intervals.py

@@ -11,9 +11,7 @@ sockets that know no HTTP client, and prints the judge's requests per second as 
 
 from __future__ import annotations
 
-import asyncio
 import json
-import multiprocessing
 import random
 import resource
 import subprocess
@@ -21,6 +19,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from loopback import ceiling, started
 
 STAMP = "2026-01-02T03-04-05.678901"
 WORDS = (
@@ -164,66 +164,6 @@ def bench_report(counts: list[int]) -> None:
             print(f"{count:8,} {wall:8.1f} {cpu:8.1f} {peak:9.0f} {size:9.2f}")
 
 
-def serve(connection: multiprocessing.connection.Connection, delay: float) -> None:
-    """Answer every request as a judge after a delay."""
-    serve_reply(connection, delay, REPLY)
-
-
-def serve_reply(
-    connection: multiprocessing.connection.Connection, delay: float, body_of_reply: bytes
-) -> None:
-    """Answer every request after a delay, with as little work as can be."""
-    length_of_reply = len(body_of_reply)
-    head = (
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {length_of_reply}\r\n\r\n"
-    )
-    reply = head.encode() + body_of_reply
-
-    class Answer(asyncio.Protocol):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            self.transport = transport
-            self.buffer = b""
-
-        def data_received(self, data: bytes) -> None:
-            self.buffer += data
-            headers, found, body = self.buffer.partition(b"\r\n\r\n")
-            if not found:
-                return
-            length = int(headers.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-            if len(body) >= length:
-                self.buffer = body[length:]
-                loop.call_later(delay, self.transport.write, reply)  # type: ignore[attr-defined]
-
-    async def main() -> None:
-        server = await loop.create_server(Answer, "127.0.0.1", 0, backlog=1024)
-        connection.send(server.sockets[0].getsockname()[1])
-        await server.serve_forever()
-
-    loop = asyncio.new_event_loop()
-    loop.run_until_complete(main())
-
-
-async def ceiling(port: int, body: bytes, concurrency: int, count: int) -> float:
-    """Return the requests per second that bare sockets get out of the server."""
-    request = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
-    ).encode() + body
-    left = iter(range(count))
-
-    async def work() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for _ in left:
-            writer.write(request)
-            await reader.readuntil(b"\r\n\r\n")
-            await reader.readexactly(len(REPLY))
-        writer.close()
-
-    start = time.perf_counter()
-    await asyncio.gather(*(work() for _ in range(concurrency)))
-    return count / (time.perf_counter() - start)
-
-
 def bench_judge() -> None:
     """Print the judge's requests per second next to the ceiling, by concurrency.
 
@@ -236,10 +176,7 @@ def bench_judge() -> None:
     from cotdistill.results.judge.options import JudgeOptions
     from cotdistill.results.judge.responses import graded_file
 
-    mine, theirs = multiprocessing.Pipe()
-    server = multiprocessing.Process(target=serve, args=(theirs, 0.05), daemon=True)
-    server.start()
-    port = mine.recv()
+    server, port = started(0.05, REPLY)
     heads = ("concurrency", "judge req/s", "ceiling req/s", "share", "possible", "CPU ms/request")
     print("  ".join(f"{head:>14}" for head in heads))
     options = JudgeOptions("bench", audit=1.0)  # every response is asked about
@@ -263,7 +200,7 @@ def bench_judge() -> None:
                 used.append(time.process_time() - cpu)
 
             for turn in range(3):
-                bare.append(asyncio.run(ceiling(port, body, concurrency, count)))
+                bare.append(ceiling(port, body, concurrency, count, len(REPLY))[0])
                 stage.judge([folder], options, clocked, folder / f"cache{turn}.jsonl")
             rate, most = count / min(seconds), max(bare)
             cells = [str(concurrency), f"{rate:,.0f}", f"{most:,.0f}", f"{rate / most:.0%}"]
