@@ -42,7 +42,13 @@ def serve_reply(
             length = int(headers.lower().split(b"content-length:")[1].split(b"\r\n")[0])
             if len(body) >= length:
                 self.buffer = body[length:]
-                loop.call_later(delay, self.transport.write, reply)  # type: ignore[attr-defined]
+                is_last = b"connection: close" in headers.lower()
+                loop.call_later(delay, self.answer, is_last)
+
+        def answer(self, is_last: bool) -> None:
+            self.transport.write(reply)  # type: ignore[attr-defined]
+            if is_last:
+                self.transport.close()
 
     async def main() -> None:
         server = await loop.create_server(Answer, "127.0.0.1", 0, backlog=1024)

@@ -112,11 +112,11 @@ def bench_client(latencies: list[float]) -> None:
 def bench_peers(python: str) -> None:
     """Print requests a second of other programs next to ours, at 64 under way and 50 ms."""
     server, port = started(0.05, REPLY)
-    count = 1500
+    count = 600
     print(f"{'':>24}  {'requests/s':>11}  {'share':>6}  {'CPU ms/request':>14}")
     bare = [ceiling(port, BODY, 64, count, len(REPLY)) for _ in range(2)]
     rows = [("bare sockets", *max(bare)), ("teach", *max(taught_at(port, 64, count) for _ in "12"))]
-    for name in ("openai", "datatrove", "curator"):
+    for name in sys.argv[3:] or ("openai", "datatrove", "curator"):
         command = [python, str(Path(__file__).with_name("peers.py")), name, str(port), "64"]
         done = subprocess.run(
             [*command, str(count)], capture_output=True, text=True, check=False, timeout=600
