@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -69,6 +70,7 @@ def curator(url: str, concurrency: int, prompts: list[str]) -> None:
     tokenizers = Path(litellm.__file__).parent / "litellm_core_utils" / "tokenizers"
     os.environ |= {
         "OPENAI_API_KEY": "x",
+        "CURATOR_CACHE_DIR": tempfile.mkdtemp(),
         "CURATOR_DISABLE_CACHE": "1",
         "CURATOR_DISABLE_RICH_DISPLAY": "1",
         "TELEMETRY_ENABLED": "0",
