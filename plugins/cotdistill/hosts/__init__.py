@@ -42,6 +42,7 @@ PUBLIC_MODULES = (
     "sandbox.execution",
     "sandbox.program",
     "sandbox.sandbox",
+    "slurm",
     "snakemake",
     "tokenizer",
     "trackers",

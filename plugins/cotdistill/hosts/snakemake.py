@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
 import os
 import subprocess
 import sys
@@ -115,10 +116,24 @@ def clear_dead_lock(folder: Path) -> bool:
     return True
 
 
+def _is_of_a_cluster(words: Sequence[bytes]) -> bool:
+    """Whether a Snakemake does one job for another one, as an executor starts it on a node.
+
+    Such a job outlives the Snakemake that sent it; its own lock keeps others from its work.
+
+    >>> _is_of_a_cluster([b"python", b"-m", b"snakemake", b"--mode", b"remote"])
+    True
+    """
+    modes = {b"remote", b"subprocess"}
+    return any(word == b"--mode" and value in modes for word, value in itertools.pairwise(words))
+
+
 def _living_snakemake(folder: Path) -> int | None:
     for entry in sorted(PROC.glob("[0-9]*"), key=lambda path: int(path.name)):
         with contextlib.suppress(OSError):
-            words = (entry / "cmdline").read_bytes()
-            if b"snakemake" in words and (entry / "cwd").resolve() == folder:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if not any(b"snakemake" in word for word in words):
+                continue
+            if (entry / "cwd").resolve() == folder and not _is_of_a_cluster(words):
                 return int(entry.name)
     return None

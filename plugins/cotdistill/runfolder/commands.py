@@ -68,7 +68,8 @@ def train_command(study: Study, recipe: Recipe, file: str, accelerate_file: str)
         words += ["--num_processes", str(hardware.devices)]
         words += ["--num_machines", str(hardware.nodes)]
         words += ["-m", KD_WORKER if recipe.kd else "llamafactory.launcher", file]
-    return Command(tuple(prefixed(study, "train", words)), env, hardware.gpus)
+    words = prefixed(study, "train", words)
+    return Command(tuple(words), env, hardware.gpus, nodes=hardware.nodes)
 
 
 def export_command(study: Study, file: str) -> Command:

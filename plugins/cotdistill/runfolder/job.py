@@ -28,7 +28,8 @@ JobId = tuple[str, str]
 class Command:
     """What a job starts: its words, its environment variables, and what it asks of the machine.
 
-    Units: `minutes` and `memory_mb` are limits for a cluster; None asks for its default.
+    Units: `minutes` and `memory_mb` are limits for a cluster; None asks for its default. `gpus`
+        are those of each of the `nodes`.
     """
 
     command: tuple[str, ...]
@@ -36,6 +37,7 @@ class Command:
     gpus: int = 0
     minutes: int | None = None
     memory_mb: int | None = None
+    nodes: int = 1
 
     def as_typed(self) -> str:
         """Return the command as a person would type it in a shell.
@@ -77,6 +79,7 @@ class Job:
     own: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     gpus: int = 0
+    nodes: int = 1
     minutes: int | None = None
     memory_mb: int | None = None
     file: str | None = None
@@ -200,7 +203,7 @@ def _job(row: Row) -> Job:
 
 
 _TEXTS = ("stage", "name", "file", "sha256", "declared", "output", "arm", "student")
-_NUMBERS = ("gpus", "minutes", "memory_mb")
+_NUMBERS = ("gpus", "nodes", "minutes", "memory_mb")
 
 
 def _wrong_with(row: Row) -> str:

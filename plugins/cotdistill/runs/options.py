@@ -10,6 +10,7 @@ from pathlib import Path
 from cotdistill.errors import Fault, FaultsError
 from cotdistill.hosts.machine.gpus import devices_here
 from cotdistill.hosts.machine.program import program_fault
+from cotdistill.hosts.slurm import no_slurm
 from cotdistill.hosts.snakemake import is_cluster, snakemake_fault
 from cotdistill.runfolder.moved import moved_fault
 from cotdistill.runs.jobs import Job, Jobs
@@ -101,6 +102,9 @@ def _lacking(todo: Sequence[Job], options: RunOptions) -> Iterator[Fault]:
             "",
             "ask for fewer",
         )
+    if several := [job for job in todo if job.nodes > 1 and "SLURM_JOB_ID" not in os.environ]:
+        first = several[0]
+        yield no_slurm(first.command, first.nodes, first.env, str(first))
     devices = len(devices_to_use(options))
     if short := [job for job in todo if job.gpus > devices]:
         most = max(short, key=lambda job: job.gpus)

@@ -30,6 +30,7 @@ from cotdistill.hosts.machine.program import (
     search_path,
     versions_beside,
 )
+from cotdistill.hosts.slurm import on_all_nodes
 from cotdistill.runfolder.bundles import in_recorded_bundles
 from cotdistill.runfolder.skipping import why_skipped
 from cotdistill.runfolder.stages import stage_called
@@ -206,6 +207,9 @@ def _host(at: _Context, start: StartingPoint, devices: Devices) -> int:
         env.setdefault("OMP_NUM_THREADS", os.environ[THREADS])
     if fault := program_fault(job.stage, command, env):
         raise FaultsError(fault)
+    if job.nodes > 1:
+        command, variables = on_all_nodes(command, job.nodes, env, str(job))
+        env |= variables
     gpus = f", GPU {','.join(devices.ids)}" if devices.ids else ""
     head = f"=== {job}, {_now()}{gpus}{', ' + start.note if start.note else ''}\n"
     at.log.write(f"{head}=== {shlex.join(command)}\n".encode())

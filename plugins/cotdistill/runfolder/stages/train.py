@@ -25,6 +25,7 @@ def _jobs(files: StudyFiles) -> Iterator[Declared]:
         yield Declared(
             Job(
                 "train", run.trained, command=command.command, env=command.env, gpus=command.gpus,
+                nodes=command.nodes,
                 file=layout.train_file, sha256=sha256_of_text(text),
                 output=layout.checkpoint, arm=run.arm, needs=needs,
                 inputs=inputs_of(files.resolved, run),
