@@ -552,6 +552,21 @@ def test_an_encoder_decoder_student_is_refused_before_it_is_trained_on_wrong_inp
     assert [one.is_encoder_decoder for one in resolved(study).learners] == [False]
 
 
+def test_a_fault_inside_a_grid_names_the_line_of_its_own_key(
+    study: Study, study_file: WriteStudy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, grid in (("{kind}-{size}", {"kind": ["kd"]}), ("other-{size}", {})):
+        kd = {"weight": 0.5, "teacher": "nobody-{size}"}
+        study["recipes"][name] = {"for": {**grid, "size": [0.5]}, "extends": "full", "kd": kd}
+    path = study_file(study)
+    assert main(["check", str(path)]) == 1
+    lines = path.read_text(encoding="utf-8").splitlines()
+    places = [number for number, line in enumerate(lines, start=1) if "teacher: nobody" in line]
+    said = capsys.readouterr().out
+    assert f":{places[0]}:recipes.kd-0.5.kd.teacher: no model 'nobody-0.5'" in said
+    assert f":{places[1]}:recipes.other-0.5.kd.teacher: no model 'nobody-0.5'" in said
+
+
 def test_models_are_a_grid_too(study: Study) -> None:
     study["models"]["size-{hidden}"] = {
         "for": {"hidden": [32, 64]},

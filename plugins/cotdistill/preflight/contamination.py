@@ -41,6 +41,7 @@ _SAME = RULES.index("same_question")
 _SIMILAR = tuple(map(RULES.index, ("same_stem", "same_but_numbers", "most_of_question")))
 _FEWEST_WORDS = 8  # a shorter test question inside a row may be anybody's phrase
 _BATCH = 20_000
+_NAMED = 5  # arms that a note names
 _DEV = "dev_"  # and the name of a question set: the task that asks its development questions
 
 
@@ -84,6 +85,7 @@ def compare_arms(study: Study, arms: Iterable[ResolvedArm], folder: Path | None 
     """
     asked = asked_questions(study)
     notes = list(_not_compared(asked))
+    absent: dict[str, list[str]] = {}
     dev = _dev_questions(study)
     if not asked.questions and not dev:
         return Compared(notes=tuple(notes))
@@ -93,12 +95,13 @@ def compare_arms(study: Study, arms: Iterable[ResolvedArm], folder: Path | None 
     for arm in arms:
         rows = _questions_of(arm, folder)
         if rows is None:
-            notes.append(f"arm {arm.name}: {_absent(arm)}; not compared with test questions")
+            absent.setdefault(_absent(arm), []).append(arm.name)
             continue
         compared += 1
         total, found = index.look_up(rows)
         faults += [_fault(arm.name, total, name, one) for name, one in found.items() if one.rows]
         notes += [_note(arm.name, total, name, one) for name, one in found.items() if one.similar]
+    notes += [_absent_note(names, why) for why, names in absent.items()]
     of_sets = Counter(one.benchmark.removeprefix(_DEV) for one in dev)
     against = " and ".join(
         f"the {kind} questions of {', '.join(f'{name} ({n:,})' for name, n in sizes.items())}"
@@ -112,8 +115,10 @@ def compare_arms(study: Study, arms: Iterable[ResolvedArm], folder: Path | None 
 def asked_questions(study: Study) -> AskedQuestions:
     """Return the questions of a study's tasks, as far as they are prepared."""
     folders = [Path(folder) for folder in study.evaluation.include_path]
-    files = tasks_behind(study.evaluation.task_names, folders)
-    stock = [task for task in study.evaluation.task_names if not tasks_behind([task], folders)]
+    own = {f"{_DEV}{name}" for name, declared in study.questions.items() if declared.dev}
+    asked = [task for task in study.evaluation.task_names if task not in own]
+    files = tasks_behind(asked, folders)
+    stock = [task for task in asked if not tasks_behind([task], folders)]
     questions: dict[tuple[str, str], HeldOut] = {}
     missing: dict[str, None] = {}
     unknown: dict[str, None] = {}
@@ -235,7 +240,14 @@ def _questions_of(arm: ResolvedArm, folder: Path | None) -> Iterator[str] | None
 
 
 def _absent(arm: ResolvedArm) -> str:
-    return "its rows are not prepared yet" if arm.has_file else "LLaMA-Factory fetches its rows"
+    return "{} rows are not prepared yet" if arm.has_file else "LLaMA-Factory fetches {} rows"
+
+
+def _absent_note(arms: Sequence[str], why: str) -> str:
+    named = ", ".join(arms[:_NAMED])
+    more = f" and {len(arms) - _NAMED} more" if len(arms) > _NAMED else ""
+    whose = "its" if len(arms) == 1 else "their"
+    return f"arm {named}{more}: {why.format(whose)}; not compared with test questions"
 
 
 def _not_compared(asked: AskedQuestions) -> Iterator[str]:

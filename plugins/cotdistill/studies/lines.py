@@ -85,16 +85,22 @@ def _found(node: yaml.Node, parts: list[str]) -> _Found:
 def _entry(node: yaml.Node, parts: list[str]) -> tuple[yaml.Node, yaml.Node, int] | None:
     """Return the key that comes next, its value, and how many parts its name takes up.
 
-    A name may have dots, as `Qwen2.5-0.5B-Instruct`; the longest that fits is meant.
+    A name may have dots, as `Qwen2.5-0.5B-Instruct`: the longest one whose value has the key after
+    it is meant, else the longest that is there as it is, else the shortest of a grid's entries.
     """
     if not isinstance(node, yaml.MappingNode):
         return None
+    found = []
+    entries = sorted(node.value, key=lambda entry: -len(_HOLE.sub("", str(entry[0].value))))
     for taken in range(len(parts), 0, -1):
         name = ".".join(parts[:taken])
-        for key, value in node.value:
+        for key, value in entries:  # of two grids, that with more words of its own first
             if key.value == name or _is_cell(str(key.value), name):
-                return key, value, taken
-    return None
+                found.append((key, value, taken))
+                if taken < len(parts) and _entry(value, parts[taken:]):
+                    return found[-1]
+    written = [one for one in found if one[0].value == ".".join(parts[: one[2]])]
+    return next(iter(written), found[-1] if found else None)
 
 
 def _is_cell(written: str, name: str) -> bool:
