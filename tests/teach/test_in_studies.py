@@ -185,7 +185,7 @@ def test_a_trained_run_is_sampled_once_it_is_trained(tmp_path: Path) -> None:
     assert command[command.index("--model") + 1] == "checkpoints/tiny--level-3--full--s42"
 
 
-def test_a_profile_is_one_key_of_an_arm_and_keys_beside_it_win(tmp_path: Path) -> None:
+def test_a_profile_is_one_key_of_an_arm_and_keys_that_are_given_win(tmp_path: Path) -> None:
     ask = {"questions": "pens", "teacher": "teacher"}
     arms = {
         "micota": {"teach": {**ask, "profile": "micota"}},

@@ -169,3 +169,21 @@ def test_a_way_to_continue_cannot_be_tried_out_through_files(
     words = ["sample", str(questions), "--model", "m", "-o", str(tmp_path / "out")]
     assert main([*words, "--strategy", "state_reset", "--batch-out", "openai"]) == 2
     assert "name a way with --prefix-mode" in capsys.readouterr().err
+
+
+def test_requests_that_failed_for_lack_of_credit_are_written_again_alone(tmp_path: Path) -> None:
+    questions, out = write_questions(tmp_path / "q.jsonl", 4), tmp_path / "out"
+    assert teach(questions, out, "--batch-out", "openai") == 0
+    replies = answered(out / "batch" / "requests-0001.jsonl", tmp_path / "replies.jsonl")
+    lines = replies.read_text(encoding="utf-8").splitlines()
+    for place in (1, 5):
+        row = json.loads(lines[place])
+        error = {"code": "insufficient_quota", "message": "You exceeded your current quota"}
+        row["response"] = {"status_code": 429, "body": {"error": error}}
+        lines[place] = json.dumps(row)
+    replies.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert teach(questions, out, "--batch-in", str(replies)) == 1
+    assert len(rows_of(out / "traces.jsonl")) == 6
+    assert "exceeded your current quota" in rows_of(out / "failures.jsonl")[0]["why"]
+    assert teach(questions, out, "--batch-out", "openai") == 0
+    assert len(rows_of(out / "batch" / "requests-0002.jsonl")) == 2
