@@ -29,7 +29,8 @@ Study = dict[str, Any]
 WriteStudy = Callable[[Study], Path]
 DESIGNS = Path(__file__).with_name("designs")
 BUDGETS = {
-    "cot-factors-own-teacher": 25, "micota": 30, "mentor-kd": 45, "gsi": 30, "newcomer": 12,
+    "cot-factors": 45, "cot-factors-own-teacher": 25, "learnability-gap": 30, "micota": 30,
+    "mentor-kd": 45, "gsi": 30, "newcomer": 12,
 }  # fmt: skip
 SHIPPED = {"cot-factors": 45, "learnability-gap": 30, "micota": 30}
 
@@ -335,9 +336,9 @@ def test_a_paper_s_design_is_written_within_its_lines(
     monkeypatch.chdir(tmp_path)
     text = (DESIGNS / f"{name}.yaml").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= BUDGETS[name]
-    for file in ("svamp", "gsm8k", "math", "math12k", "mathinstruct"):
-        row = {"question": "1 + 1?", "gold": "2", "instruction": "1 + 1?", "output": "It is 2."}
-        write_jsonl(tmp_path / f"{file}.jsonl", [row])
+    for file in ("svamp", "gsm8k", "math"):
+        asked = [{"question": f"{file}: {n} + {n}?", "gold": f"{2 * n}"} for n in range(30)]
+        write_jsonl(tmp_path / f"{file}.jsonl", asked)
     (tmp_path / "s.yaml").write_text(text, encoding="utf-8")
     study, place = load_study(str(tmp_path / "s.yaml"))
     faults: list[str] = []

@@ -124,6 +124,9 @@ def best_values(pivot: Pivot) -> list[str]:
     >>> cells = ((Interval(0.5, 0.4, 0.6), Interval(0.7, 0.6, 0.8)),)
     >>> best_values(Pivot("t", "full", "student", "level", ("tiny",), (1, 6), cells, 1))
     ['tiny: level 6 (70.0 %; next level 1, 50.0 %)']
+    >>> tied = ((Interval(0.5, 0.4, 0.6), Interval(0.5, 0.4, 0.6)),)
+    >>> best_values(Pivot("t", "full", "student", "level", ("tiny",), (1, 6), tied, 1))
+    ['tiny: level 1 and level 6 (50.0 %)']
     """
     lines = []
     for row, cells in zip(pivot.rows, pivot.cells, strict=True):
@@ -133,13 +136,18 @@ def best_values(pivot: Pivot) -> list[str]:
             if cell is not None
         ]
         known.sort(key=lambda pair: -pair[0])
-        if len(known) > 1:
-            (best, value), (next_best, other) = known[:2]
-            name = pivot.column_factor
-            lines.append(
-                f"{row}: {name} {value} ({100 * best:.1f} %; next {name} {other}, "
-                f"{100 * next_best:.1f} %)"
-            )
+        if len(known) < 2:
+            continue
+        name, (best, value) = pivot.column_factor, known[0]
+        ties = [f"{name} {other}" for score, other in known if score == best]
+        if len(ties) > 1:
+            lines.append(f"{row}: {' and '.join(ties)} ({100 * best:.1f} %)")
+            continue
+        next_best, other = known[1]
+        lines.append(
+            f"{row}: {name} {value} ({100 * best:.1f} %; next {name} {other}, "
+            f"{100 * next_best:.1f} %)"
+        )
     return lines
 
 
