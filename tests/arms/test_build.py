@@ -159,7 +159,7 @@ def test_arms_are_filtered_in_pairs_then_mixed_with_every_row_in_one_ledger(
     ledger = read_ledger(path)
     assert ledger.counts == {"kept": 12, "not_drawn": 20, "wrong_answer": 8}
     assert sum(ledger.counts.values()) == sum(each.rows for each in ledger.inputs) == 40
-    assert set(rows_of(path)[0]) == {"system", "instruction", "output"}
+    assert set(rows_of(path)[0]) == {"system", "instruction", "output", "source"}
     first = path.read_bytes()
     shutil.rmtree(tmp_path / "run" / "data")
     assert build_arm(tmp_path / "run", "mixed").read_bytes() == first

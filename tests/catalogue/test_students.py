@@ -16,9 +16,9 @@ ENTRY = {"model": "m", "template": "qwen", "parameters": 1.0, "context": 9, "lic
 
 def test_every_student_is_read_and_counted() -> None:
     found = students()
-    assert len(found) == 53
+    assert len(found) == 61
     assert all(student.name == name for name, student in found.items())
-    assert len({student.model for student in found.values()}) == 53
+    assert len({student.model for student in found.values()}) == 61
     assert all(student.model.endswith(f"/{name}") for name, student in found.items())
 
 

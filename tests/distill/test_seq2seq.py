@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,19 +17,9 @@ from cotdistill.distill.trainer.forward import Distiller, install_student, insta
 from cotdistill.files.yamls import dump_yaml
 from naive_distillation import loss as naive_loss
 from tiny_models import ROWS, build
+from tiny_t5 import build_t5, t5
 
 VOCABULARY = 296
-
-
-def t5(seed: int = 0, width: int = 16, *, tied: bool = True) -> Any:
-    import transformers
-
-    torch.manual_seed(seed)
-    config = transformers.T5Config(
-        vocab_size=304, d_model=width, d_kv=8, d_ff=24, num_layers=1, num_heads=2, pad_token_id=0,
-        eos_token_id=2, decoder_start_token_id=0, tie_word_embeddings=tied, dropout_rate=0.0,
-    )  # fmt: skip
-    return transformers.T5ForConditionalGeneration(config)
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -61,9 +50,7 @@ def test_the_loss_is_that_of_the_models_own_logits(tied: bool) -> None:
 def folder_with_models(tmp_path: Path) -> Path:
     made = build(tmp_path / "made")
     for name, seed, width in (("student", 0, 16), ("teacher", 1, 24)):
-        t5(seed, width).save_pretrained(tmp_path / name)
-        for file in ("tokenizer.json", "tokenizer_config.json"):
-            shutil.copy(made / file, tmp_path / name / file)
+        build_t5(tmp_path / name, made, seed, width)
     rows = [{"q": row["instruction"], "a": f"{row['output']} --> {n}"} for n, row in
             enumerate(ROWS)]  # fmt: skip
     (tmp_path / "rows.json").write_text(json.dumps(rows))

@@ -31,6 +31,11 @@ def cases(folder: Path) -> dict[str, dict[str, Any]]:
     halves = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
     saved = {"save_strategy": "steps", "save_steps": 2, "save_total_limit": 5}
     resumed = {"resume_from_checkpoint": str(folder / "out" / "saved" / "checkpoint-2")}
+    hidden = {"teacher": kd["teacher"], "divergence": "hidden_mse", "weight": 0.5}
+    added = {"preset": "mentor-kd", "hidden_weight": 0.5}
+    hidden_resumed = {"resume_from_checkpoint": str(folder / "out" / "hidden" / "checkpoint-2")}
+    paired = {"dataset": "paired"}
+    consistent = {"preset": "mcc-kd", "weight": 1.0}
     return {
         "stock": EVALUATED,
         "none": EVALUATED | {"kd": none},
@@ -46,6 +51,20 @@ def cases(folder: Path) -> dict[str, dict[str, Any]]:
         "resumed": saved | resumed | {"kd": kd},
         "self": {"kd": kd | {"teacher": str(folder / "student"), "weight": 1.0}, "max_steps": 1},
         "mentor": {"kd": {"teacher": kd["teacher"], "preset": "mentor-kd"}},
+        "hidden": saved | {"kd": hidden},
+        "hidden resumed": saved | hidden_resumed | {"kd": hidden},
+        "hidden lora": LORA | {"kd": hidden},
+        "hidden added": {"kd": {"teacher": kd["teacher"], **added}},
+        "mentor rows": paired | {"kd": kd | {"rows": {"source": "mentor"}}},
+        "all rows": paired | {"kd": kd | {"rows": {"source": ["mentor", "teacher"]}}},
+        "every row": paired | {"kd": kd},
+        "packed mentor rows": paired
+        | {"packing": True, "neat_packing": True, "cutoff_len": 192}
+        | {"kd": kd | {"rows": {"source": "mentor"}}},
+        "no rows": paired | {"kd": kd | {"rows": {"source": "menter"}}},
+        "pairs": paired | {"kd": consistent},
+        "halved pairs": paired | halves | {"kd": consistent},
+        "no pairs": {"kd": {"preset": "mcc-kd"}},
         "sum of reverse": {"kd": kd | {"divergence": "reverse_kl", "top_k": 16}},
     }
 
@@ -76,7 +95,8 @@ Trained = tuple[Path, dict[str, str], str]
 
 
 def test_every_variation_trains_and_has_an_effect(trained: Trained) -> None:
-    endings = {name: ending for name, ending in trained[1].items() if name != "self"}
+    stopped = ("self", "no rows", "no pairs")
+    endings = {name: ending for name, ending in trained[1].items() if name not in stopped}
     assert set(endings.values()) == {"ok"}, endings
 
 
@@ -174,6 +194,57 @@ def test_the_loss_is_stated_in_the_log_and_summed_up_at_the_end(trained: Trained
     assert 0 <= summary["kd_agreement"] <= 1
     lines = (folder / "out" / "mentor" / "kd_log.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4]
+
+
+def test_hidden_states_are_matched_and_the_projection_stays_out_of_the_model(
+    trained: Trained,
+) -> None:
+    folder = trained[0]
+    for name in ("hidden", "hidden lora"):
+        found = losses(folder, name, "kd")
+        assert found[-1] < found[0], name
+        assert all(0 < share < 1 for share in losses(folder, name, "kd_share"))
+    for line in train_log(folder, "hidden added"):
+        if "loss" in line:
+            total = 0.7 * line["ce"] + 0.3 * line["kd"] + 0.5 * line["kd_hidden_mse"]
+            assert line["loss"] == pytest.approx(total, abs=2e-4)
+    out = folder / "out" / "hidden"
+    assert (out / "kd_projection.safetensors").is_file()
+    with safe_open(out / "model.safetensors", "pt") as weights:
+        assert not [name for name in weights.keys() if "projection" in name]  # noqa: SIM118
+    assert losses(folder, "hidden resumed")[2:] == losses(folder, "hidden")[2:]
+    for file in ("model.safetensors", "kd_projection.safetensors"):
+        ends = [folder / "out" / name / file for name in ("hidden", "hidden resumed")]
+        assert ends[0].read_bytes() == ends[1].read_bytes()
+
+
+def test_only_the_rows_that_were_asked_for_have_a_teacher(trained: Trained) -> None:
+    folder, endings, _ = trained
+    tokens = {
+        name: json.loads((folder / "out" / name / "kd_summary.json").read_text())
+        for name in ("mentor rows", "all rows", "every row", "packed mentor rows")
+    }
+    assert tokens["every row"]["kd_tokens"] == tokens["every row"]["tokens"]
+    for name in ("mentor rows", "packed mentor rows"):
+        assert 0.4 < tokens[name]["kd_tokens"] / tokens[name]["tokens"] < 0.9
+    assert losses(folder, "all rows") == losses(folder, "every row")
+    assert losses(folder, "mentor rows") != losses(folder, "every row")
+    assert "no row has source: menter; expected values of the columns" in endings["no rows"]
+
+
+def test_two_rationales_of_a_question_are_trained_to_give_the_same_answer(
+    trained: Trained,
+) -> None:
+    folder, endings, talk = trained
+    for key, near in (("loss", 3e-4), ("grad_norm", 3e-4), ("ce", 3e-4), ("kd", 3e-2)):
+        assert losses(folder, "halved pairs", key) == pytest.approx(
+            losses(folder, "pairs", key), rel=near
+        )
+    lines = [line for line in train_log(folder, "pairs") if "loss" in line]
+    for line in lines:  # the mean over the tokens of both sides is near that over all
+        assert line["loss"] == pytest.approx(line["ce"] + line["kd"], rel=0.05)
+    assert "(CE of one rationale + CE of another) / 2 + 1 * symmetric KL" in talk
+    assert "no question has two rationales whose answers can be found" in endings["no pairs"]
 
 
 def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:

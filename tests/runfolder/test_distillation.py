@@ -147,7 +147,10 @@ def test_signals_are_a_teacher_too(
         ({"teacher": "the-mentor", "weight": 0}, "weight 0 with a teacher would train without it"),
         ({"teacher": "the-mentor", "beta": 0.2}, "beta has no effect with divergence forward_kl"),
         ({"teacher": "the-mentor", "temperature": 0}, "temperature: 0; expected greater than 0"),
-        ({"teacher": "the-mentor", "preset": "mcc-kd"}, "needs the verb train with pairs"),
+        (
+            {"teacher": "the-mentor", "preset": "mcc-kd"},
+            "consistency with a teacher would train without it",
+        ),
     ],
 )
 def test_a_teacher_that_cannot_teach_is_named(

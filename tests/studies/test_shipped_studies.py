@@ -22,6 +22,7 @@ RUNS = {
     "learnability-gap": 10 * 6,
     "learnability-gap-own-teachers": 2 * 6,
     "micota": 2 * 5,
+    "mentor-kd": 8 * (1 + 7),
 }
 
 

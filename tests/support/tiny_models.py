@@ -18,6 +18,20 @@ ROWS = [
     }
     for n in range(48)
 ]
+PAIRED = [
+    {
+        "instruction": f"Add {n} and {n * 7 % 11}.",
+        "output": text.format(a=n, b=n * 7 % 11, c=n + n * 7 % 11),
+        "source": source,
+    }
+    for n in range(16)
+    for source, text in (
+        ("teacher", "{a} + {b} = {c}. The answer is {c}."),
+        ("mentor", "We add {b} to {a}. The answer is {c}."),
+        ("mentor", "Sum: {a} + {b}. The answer is {c}."),
+    )
+]
+"""Three rationales of each question, and who wrote them."""
 TEXTS = [row["instruction"] + row["output"] for row in ROWS]
 
 
@@ -29,10 +43,14 @@ def build(folder: Path, width: int = 16, seed: int = 0, **shape: Any) -> Path:
 
 
 def write_rows(folder: Path, name: str = "rows") -> None:
-    """Write the rows and their registration."""
+    """Write the rows, and `paired` ones, with their registration."""
     (folder / "rows.json").write_text(json.dumps(ROWS), encoding="utf-8")
+    (folder / "paired.json").write_text(json.dumps(PAIRED), encoding="utf-8")
     columns = {"prompt": "instruction", "response": "output"}
-    registry = {name: {"file_name": "rows.json", "columns": columns}}
+    registry = {
+        name: {"file_name": "rows.json", "columns": columns},
+        "paired": {"file_name": "paired.json", "columns": columns},
+    }
     (folder / "dataset_info.json").write_text(json.dumps(registry), encoding="utf-8")
 
 

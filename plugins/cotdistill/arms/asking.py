@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from cotdistill.arms.rows import BARE, COLUMNS, Tally
 from cotdistill.benchmarks.instruction import Frame
 from cotdistill.benchmarks.question import question_key
 from cotdistill.corpus.records.trace import Trace, training_row
+
+FROM = "arm"
+"""Where a trace of an arm that is made of others says which one it comes from."""
+SOURCE = "source"
+"""The column that says so in the arm's training file; LLaMA-Factory does not read it."""
+
+
+def from_arm(trace: Trace, name: str) -> Trace:
+    """Return a trace that knows which arm it comes from."""
+    return replace(trace, meta={**trace.meta, FROM: name})
 
 
 def asked_row(trace: Trace, frame: Frame) -> dict[str, Any]:
@@ -22,6 +33,8 @@ def asked_row(trace: Trace, frame: Frame) -> dict[str, Any]:
     ('8 / 2? Think.', dict_keys(['system', 'instruction', 'output']))
     """
     row = training_row(trace)
+    if FROM in trace.meta:
+        row[SOURCE] = trace.meta[FROM]
     if not frame:
         return row
     return {**row, COLUMNS["prompt"]: frame.around(trace.question), BARE: trace.question}

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from cotdistill.arms.asking import asked_row, without_dev
+from cotdistill.arms.asking import asked_row, from_arm, without_dev
 from cotdistill.arms.rows import Tally, inputs_of, source_traces, trace_of_training_row
 from cotdistill.arms.shaping import with_padding, with_targets
 from cotdistill.benchmarks.question import question_key
@@ -57,7 +57,8 @@ def arm_traces(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[Trace]:
     if arm.like is not None:
         traces = with_padding(arm, traces, write_arm(arm.like, folder), tally)
     if arm.added:
-        traces = itertools.chain(traces, _added_traces(arm, folder, tally))
+        own = (from_arm(trace, arm.name) for trace in traces)
+        traces = itertools.chain(own, _added_traces(arm, folder, tally))
     return traces
 
 
@@ -73,7 +74,7 @@ def _added_traces(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[Trac
                 if isinstance(trace, BadRow):
                     raise DataError(Fault(str(path), trace.why))
                 counts[other.name] += 1
-                yield trace
+                yield from_arm(trace, other.name)
 
 
 def located(arm: ResolvedArm, folder: Path) -> ResolvedArm:
@@ -186,8 +187,8 @@ def _mixed_traces(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[Trac
     tally.notes["rows_of_source"] = mix.rows_of_source
     if mix.not_drawn:
         tally.dropped["not_drawn"] = mix.not_drawn
-    for _, trace in mix.traces():
-        yield trace
+    for source, trace in mix.traces():
+        yield from_arm(trace, source)
 
 
 def _count_part(part: ResolvedArm, ledger: Ledger, tally: Tally) -> None:

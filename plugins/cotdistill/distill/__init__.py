@@ -5,6 +5,8 @@ PUBLIC_MODULES = (
     "launch",
     "launch_capture",
     "paths",
+    "refusals",
+    "seq2seq_file",
     "settings",
     "train_file",
 )

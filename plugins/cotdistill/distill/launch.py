@@ -32,7 +32,8 @@ def train(words: Sequence[str]) -> int:
     if (arguments := seq2seq_arguments(words)) is not None:
         from cotdistill.distill.trainer.seq2seq import train_seq2seq
 
-        return train_seq2seq(read_seq2seq_file(arguments, words[0]), words[0])
+        seq2seq = read_seq2seq_file(arguments, words[0])
+        return _started(words, lambda: train_seq2seq(seq2seq, words[0]))
     file = read_train_file(words)
     if file is None:
         command = [sys.executable, "-P", "-m", "llamafactory.cli", "train", *words]
@@ -47,9 +48,14 @@ def _distil(file: TrainFile, words: Sequence[str]) -> int:
     checked(file)
     for note in file.notes:
         sys.stderr.write(f"note: {note}\n")
+    return _started(words, lambda: train_here(file))
+
+
+def _started(words: Sequence[str], here: Callable[[], int]) -> int:
+    """Train in this process, or in as many as torchrun is to start."""
     processes = _processes(os.environ)
     if not processes:
-        return train_here(file)
+        return here()
     command = torchrun_command(words, os.environ, processes, _free_port)
     environment = dict(os.environ)
     if os.environ.get("OPTIM_TORCH", "1").lower() in ("1", "true", "y"):

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from cotdistill.distill.refusals import pair_faults
 from cotdistill.distill.settings import Distillation
 from cotdistill.errors import Fault, FaultsError
 from cotdistill.schema import Shape, read_shape
@@ -54,7 +55,7 @@ class Seq2SeqFile(Shape):
     seed: int = 42
     bf16: bool = False
     use_cpu: bool = False
-    report_to: str = "none"
+    report_to: str | list[str] = "none"
     disable_tqdm: bool = False
     best_epoch: bool = Field(
         default=True, description="keep the epoch with the best greedy answers on the dev rows"
@@ -74,6 +75,8 @@ def read_seq2seq_file(arguments: Mapping[str, Any], place: str) -> Seq2SeqFile:
     if file.kd is not None and file.kd.source.signals:
         wrong = "stored signals are those of a causal model"
         faults.append(Fault(f"{place}:kd.teacher", wrong, "a model"))
+    if file.kd is not None and file.kd.divergence == "consistency":
+        faults += pair_faults(arguments, place)
     if file.best_epoch and not (file.eval_dataset or file.val_size):
         wrong = "the best epoch is chosen on development questions, and there are none"
         remedy = "name eval_dataset or val_size, or set best_epoch: false"
@@ -83,6 +86,15 @@ def read_seq2seq_file(arguments: Mapping[str, Any], place: str) -> Seq2SeqFile:
     if faults:
         raise FaultsError(faults)
     return file
+
+
+def seq2seq_key_faults(arguments: Mapping[str, Any], place: str) -> list[Fault]:
+    """Return what is wrong with a file's keys and values; nothing on disk is looked at."""
+    try:
+        read_shape(Seq2SeqFile, dict(arguments), place)
+    except FaultsError as error:
+        return list(error.faults)
+    return []
 
 
 def _registry_faults(folder: Path, name: str, place: str) -> list[Fault]:

@@ -8,7 +8,6 @@ header; if that is missing, nothing is trained.
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill.distill.paths import distillation_path
+from cotdistill.distill.refusals import pair_faults, refusals
 from cotdistill.distill.seq2seq_file import STAGE
 from cotdistill.distill.settings import Distillation
 from cotdistill.errors import Fault, FaultsError, MisuseError
@@ -25,9 +25,6 @@ from cotdistill.schema import read_shape
 TESTED = ("0.9.5",)
 """Releases of LLaMA-Factory whose trainer was tested with the losses put into it."""
 _HEADER = re.compile(r"^# distillation: (?P<name>\S.*\.kd\.yaml)\s*$", re.MULTILINE)
-_OTHER_LOSSES = ("use_dft_loss", "use_eaft_loss", "use_asft_loss")
-_OTHER_TRAINERS = ("use_hyper_parallel", "use_mca", "use_ray", "use_kt", "use_unsloth")
-_SWITCHES = {"USE_MCA": "Megatron", "USE_V1": "LLaMA-Factory's v1 trainer", "USE_RAY": "Ray"}
 _PARALLEL = ("deepspeed", "fsdp", "fsdp_config")
 
 
@@ -54,12 +51,30 @@ def read_train_file(words: Sequence[str]) -> TrainFile | None:
         FaultsError: the block has faults, or cannot be trained with the rest of the file.
     """
     path = _path_of(words)
-    if path is None:
+    found = None if path is None else _with_block(path, words[1:])
+    if path is None or found is None:
         return None
+    arguments, place = found
+    given = arguments.pop("kd")
+    distillation = read_shape(Distillation, given, place)
+    faults = refusals(arguments, str(path)) + _version_faults(distillation)
+    if distillation.divergence == "consistency":
+        faults += pair_faults(arguments, str(path))
+    if faults:
+        raise FaultsError(faults)
+    return TrainFile(path, arguments, distillation)
+
+
+def _with_block(path: Path, words: Sequence[str]) -> tuple[dict[str, Any], str] | None:
+    """Return a file's arguments with the block under `kd`, and where that stands; None without one.
+
+    Raises:
+        FaultsError: the block that the header names is missing, or there are two.
+    """
     block = distillation_path(path)
     header = _HEADER.search(_text_of(path))
     stated = bool(header) or block.is_file()
-    overridden = any(word.lstrip("+").startswith(("kd.", "kd=")) for word in words[1:])
+    overridden = any(word.lstrip("+").startswith(("kd.", "kd=")) for word in words)
     plain = read_yaml(path)
     if not stated and not overridden and not (isinstance(plain, dict) and "kd" in plain):
         return None
@@ -70,26 +85,20 @@ def read_train_file(words: Sequence[str]) -> TrainFile | None:
     if header and not block.is_file():
         missing = f"{block.name} is missing, and without it this would be plain fine-tuning"
         raise FaultsError(Fault(str(path), missing, "", "generate the run folder again"))
-    arguments = _merged(path, words[1:])
-    place = str(path)
-    if stated:
-        if "kd" in arguments:
-            twice = Fault(f"{path}:kd", f"{block.name} holds such a block too", "one of them")
-            raise FaultsError(twice)
-        place, arguments["kd"] = str(block), read_yaml(block)
-    given = arguments.pop("kd")
-    distillation = read_shape(Distillation, given, place if stated else f"{place}:kd")
-    faults = refusals(arguments, str(path)) + _version_faults(distillation)
-    if faults:
-        raise FaultsError(faults)
-    return TrainFile(path, arguments, distillation)
+    arguments = _merged(path, words)
+    if not stated:
+        return arguments, f"{path}:kd"
+    if "kd" in arguments:
+        twice = Fault(f"{path}:kd", f"{block.name} holds such a block too", "one of them")
+        raise FaultsError(twice)
+    return {**arguments, "kd": read_yaml(block)}, str(block)
 
 
 def seq2seq_arguments(words: Sequence[str]) -> dict[str, Any] | None:
     """Return a file's arguments where it is one for an encoder-decoder student, None else.
 
     Raises:
-        FaultsError, MisuseError: the file cannot be read.
+        FaultsError, MisuseError: the file cannot be read, or its block is missing.
     """
     path = _path_of(words)
     if path is None:
@@ -97,7 +106,8 @@ def seq2seq_arguments(words: Sequence[str]) -> dict[str, Any] | None:
     plain = read_yaml(path)
     if not isinstance(plain, dict) or plain.get("stage") != STAGE:
         return None
-    return _merged(path, words[1:])
+    found = _with_block(path, words[1:])
+    return _merged(path, words[1:]) if found is None else found[0]
 
 
 def read_arguments(path: Path) -> tuple[dict[str, Any], Distillation | None]:
@@ -116,49 +126,6 @@ def read_arguments(path: Path) -> tuple[dict[str, Any], Distillation | None]:
         return arguments, None
     place = str(block) if block.is_file() else f"{path}:kd"
     return arguments, read_shape(Distillation, given, place)
-
-
-def refusals(arguments: Mapping[str, Any], place: str) -> list[Fault]:
-    """Return why a training file cannot be combined with distillation.
-
-    >>> for fault in refusals({"stage": "dpo", "do_train": True}, "t.yaml"):
-    ...     print(fault)
-    t.yaml:stage: dpo; expected sft; distillation is for supervised fine-tuning only
-    """
-    faults = []
-    if arguments.get("stage", "sft") != "sft":
-        remedy = "distillation is for supervised fine-tuning only"
-        faults.append(Fault(f"{place}:stage", str(arguments["stage"]), "sft", remedy))
-    if not arguments.get("do_train"):
-        remedy = "leave out the kd: block to evaluate or predict"
-        faults.append(Fault(f"{place}:do_train", "not true", "true", remedy))
-    if arguments.get("label_smoothing_factor"):
-        wrong = "label smoothing replaces the loss that distillation adds to"
-        faults.append(Fault(f"{place}:label_smoothing_factor", wrong, "0", "leave it out"))
-    for key in _OTHER_LOSSES:
-        if arguments.get(key):
-            wrong = "another loss in the place of cross-entropy"
-            faults.append(Fault(f"{place}:{key}", wrong, "false", "leave it out"))
-    for key in _OTHER_TRAINERS:
-        if arguments.get(key):
-            wrong = "trains with code that distillation is not part of"
-            faults.append(Fault(f"{place}:{key}", wrong, "false", "leave it out"))
-    if _same_folder(arguments.get("output_dir"), arguments.get("model_name_or_path")):
-        wrong = "the folder of the model that is trained"
-        faults.append(Fault(f"{place}:output_dir", wrong, "another folder"))
-    for variable, name in _SWITCHES.items():
-        if os.environ.get(variable, "").lower() in ("1", "true", "y"):
-            wrong = f"{name} trains with code that distillation is not part of"
-            faults.append(Fault(f"${variable}", wrong, "", f"unset {variable}"))
-    return faults
-
-
-def _same_folder(output: Any, model: Any) -> bool:
-    return (
-        isinstance(output, str)
-        and isinstance(model, str)
-        and os.path.realpath(output) == os.path.realpath(model)
-    )
 
 
 def _version_faults(distillation: Distillation) -> list[Fault]:

@@ -1,6 +1,7 @@
 """The grader: extract an answer, compare it with the reference answer; pure."""
 
 PUBLIC_MODULES = (
+    "answer_span",
     "arithmetic.soundness",
     "batch",
     "equivalence.equivalent",

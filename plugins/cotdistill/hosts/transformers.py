@@ -68,6 +68,7 @@ class _Loaded:
     tokenizer: Any
     context: int
     ends: frozenset[int]
+    encodes: bool = False  # an encoder-decoder: prompt and response do not share the context
 
 
 @dataclass
@@ -86,15 +87,20 @@ class _Row:
 
 def _load(name: str, settings: Mapping[str, Any]) -> _Loaded:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import (
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoModelForSeq2SeqLM,
+        AutoTokenizer,
+    )
 
     device = settings.get("device") or ("cuda" if torch.cuda.is_available() else "cpu")
     revision = {"revision": settings["revision"]} if "revision" in settings else {}
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(name, padding_side="left", **revision)
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            name, dtype=settings.get("dtype", "auto"), **revision
-        )
+        encodes = bool(AutoConfig.from_pretrained(name, **revision).is_encoder_decoder)
+        kind: Any = AutoModelForSeq2SeqLM if encodes else AutoModelForCausalLM
+        model: Any = kind.from_pretrained(name, dtype=settings.get("dtype", "auto"), **revision)
         model.to(device).eval()
     except Exception as error:  # the host raises its own kinds for files, settings and memory
         words = " ".join(str(error).split())[:300]
@@ -103,7 +109,7 @@ def _load(name: str, settings: Mapping[str, Any]) -> _Loaded:
     ends = ends if isinstance(ends, list) else [ends]
     known = {end for end in (*ends, tokenizer.eos_token_id) if end is not None}
     context = getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length
-    return _Loaded(model, tokenizer, int(context), frozenset(known))
+    return _Loaded(model, tokenizer, int(context), frozenset(known), encodes)
 
 
 def _replies(loaded: _Loaded, batch: Sequence[Request], size: int) -> Iterator[Reply]:
@@ -129,6 +135,9 @@ def _prompt(loaded: _Loaded, request: Request) -> list[int]:
     tokenizer = loaded.tokenizer
     if not request.is_chat:
         return list(tokenizer(request.prompt)["input_ids"])
+    if loaded.encodes:
+        texts = [str(message["content"]) for message in request.messages]
+        return list(tokenizer("\n\n".join(texts))["input_ids"])
     if tokenizer.chat_template is None and "chat_template" not in request.extra:
         raise MisuseError(f"{request.model} has no chat template; it can only continue prompts")
     extra = {name: value for name, value in request.extra.items() if name in CHAT_EXTRA}
@@ -147,7 +156,7 @@ def _prompt(loaded: _Loaded, request: Request) -> list[int]:
 def _row(loaded: _Loaded, request: Request, prompt: list[int], sample: int) -> _Row:
     import torch
 
-    most = loaded.context - len(prompt)
+    most = loaded.context - (0 if loaded.encodes else len(prompt))
     random = torch.Generator()
     if request.random_seed is None:
         random.seed()

@@ -16,6 +16,7 @@ from cotdistill.catalogue.packaged import (
     read_registrations,
     student_files,
 )
+from cotdistill.distill.seq2seq_file import STAGE as SEQ2SEQ
 from cotdistill.errors import Fault, FaultsError
 from cotdistill.files.atomic import sha256_of
 from cotdistill.files.bundle import (
@@ -220,7 +221,7 @@ def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> C
         return Checked((looked_at, *compared.looked_at), faults, notes=notes)
     configs = []
     for _, layout, made in checked.files:
-        if made.train:
+        if made.train and made.train.values.get("stage") != SEQ2SEQ:
             configs.append((f"{layout.run}.yaml", "train", made.train.values))
         if made.export:
             configs.append((f"{layout.run}.yaml", "export", made.export.values))
@@ -260,9 +261,11 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
             for kind, file in (("train", run.files.train), ("export", run.files.export))
             if file and (root / file).is_file()
         ]
+        configs = [one for one in configs if one[2].get("stage") != SEQ2SEQ]
+        decoders = [run for run in trained if not _is_seq2seq(root, run)]
         faults += _accepted(configs)
         looked_at.append("training files by LLaMA-Factory's own parser")
-        ready, unmade = made_students(root, _one_a_view(trained))
+        ready, unmade = made_students(root, _one_a_view(decoders))
         rows, unread = row_reports(study, root, ready, show)
         faults += [*unmade, *unread]
         faults += [fault for report in rows for fault in report.faults()]
@@ -296,6 +299,12 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
     faults += compared.faults
     notes += compared.notes
     return Checked(tuple(looked_at), tuple(faults), tuple(rows), tuple(notes))
+
+
+def _is_seq2seq(root: Path, run: ManifestRun) -> bool:
+    """Whether a run's student is an encoder-decoder, which LLaMA-Factory is not asked about."""
+    file = root / str(run.files.train)
+    return file.is_file() and read_yaml(file).get("stage") == SEQ2SEQ
 
 
 def _unpinned(revisions: Mapping[str, str | None]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from cotdistill.arms.rows import COLUMNS, bare_question
 from cotdistill.benchmarks.instruction import frame_of
+from cotdistill.distill.seq2seq_file import STAGE as SEQ2SEQ
 from cotdistill.errors import Fault
 from cotdistill.files.bundle import bundle_folders
 from cotdistill.files.jsonl import Row, read_rows
@@ -50,6 +51,9 @@ def check_prompts(folder: Path) -> PromptCheck:
         train = read_yaml(folder / files.train)
         evaluation = read_yaml(folder / files.eval)
         first = next(iter(_training_rows(folder, files.data)), {})
+        if train.get("stage") == SEQ2SEQ:
+            faults += _seq2seq_fault(folder / files.eval, _asked(first, evaluation), evaluation)
+            continue
         trained = trained_of(train, _typical_response(first))
         trained = replace(trained, system=first.get("system") or None)
         evaluated = evaluated_of(evaluation)
@@ -74,6 +78,17 @@ def check_prompts(folder: Path) -> PromptCheck:
             faults.append(fault)
     notes = _untrained_instructions(folder, list(tasks))
     return PromptCheck(tuple(faults), tuple(notes), tuple(dict.fromkeys(unchecked)))
+
+
+def _seq2seq_fault(place: Path, asked: Asked | None, evaluation: Row) -> list[Fault]:
+    """Compare what an encoder reads in training and evaluation: the bare words of a question."""
+    if evaluation.get("apply_chat_template"):
+        wrong = "asks an encoder-decoder through a chat template, and it was trained without"
+        return [Fault(f"{place}:apply_chat_template", wrong, "false")]
+    if asked is None or asked.in_training.strip() == asked.in_evaluation.strip():
+        return []
+    wrong = f"asks {asked.in_evaluation[:80]!r}, trained with {asked.in_training[:80]!r}"
+    return [Fault(str(place), wrong, "the same words")]
 
 
 def _asked(row: Row, evaluation: Row) -> Asked | None:

@@ -3,6 +3,7 @@
 PUBLIC_MODULES = (
     "bundles",
     "commands",
+    "dev_rows",
     "generate",
     "job",
     "kept",

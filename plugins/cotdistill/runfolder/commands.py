@@ -41,17 +41,23 @@ def prepare_command(study: Study) -> Command | None:
     return Command(tuple(prefixed(study, "prepare", ["cotdistill"])))
 
 
-def train_command(study: Study, recipe: Recipe, file: str, accelerate_file: str) -> Command:
-    """Return the command that trains one run: plain, under torchrun, or under accelerate."""
+def train_command(
+    study: Study, recipe: Recipe, file: str, accelerate_file: str, *, seq2seq: bool = False
+) -> Command:
+    """Return the command that trains one run: plain, under torchrun, or under accelerate.
+
+    `seq2seq` says that the student is an encoder-decoder, which LLaMA-Factory does not train.
+    """
+    ours = seq2seq or recipe.kd is not None
     hardware = study.hardware
     launcher = study.launcher
     if launcher == "auto":
         split = recipe.deepspeed is not None or hardware.devices > 1
         launcher = "torchrun" if split else "plain"
     env: dict[str, str] = {}
-    words = ["cotdistill" if recipe.kd else "llamafactory-cli", "train", file]
+    words = ["cotdistill" if ours else "llamafactory-cli", "train", file]
     if launcher == "torchrun":
-        if " " in file and not recipe.kd:
+        if " " in file and not ours:
             raise StudyError(
                 Fault(
                     file,
@@ -67,7 +73,7 @@ def train_command(study: Study, recipe: Recipe, file: str, accelerate_file: str)
         words = ["accelerate", "launch", "--config_file", accelerate_file]
         words += ["--num_processes", str(hardware.devices)]
         words += ["--num_machines", str(hardware.nodes)]
-        words += ["-m", KD_WORKER if recipe.kd else "llamafactory.launcher", file]
+        words += ["-m", KD_WORKER if ours else "llamafactory.launcher", file]
     words = prefixed(study, "train", words)
     return Command(tuple(words), env, hardware.gpus, nodes=hardware.nodes)
 

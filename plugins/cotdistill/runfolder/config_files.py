@@ -11,6 +11,8 @@ from typing import Any
 from cotdistill.arms.thoughts import has_thoughts
 from cotdistill.benchmarks.packaged import questions_asked
 from cotdistill.distill.paths import header_line
+from cotdistill.distill.seq2seq_file import STAGE as SEQ2SEQ
+from cotdistill.distill.seq2seq_file import seq2seq_key_faults
 from cotdistill.errors import Fault
 from cotdistill.files.atomic import sha256_of_text
 from cotdistill.hosts.llamafactory.arguments import (
@@ -26,6 +28,7 @@ from cotdistill.runfolder.commands import (
     train_command,
 )
 from cotdistill.runfolder.config_text import ConfigFile, ConfigRenderer
+from cotdistill.runfolder.dev_rows import dev_rows_name
 from cotdistill.runfolder.distillation import Block, Weights, block_of
 from cotdistill.runfolder.job import Command
 from cotdistill.runfolder.kept import TASKS, task_folders
@@ -46,9 +49,9 @@ LENGTH_KEYS = (
     "model_name_or_path", "model_revision", "use_fast_tokenizer", "resize_vocab", "add_tokens",
     "add_special_tokens", "new_special_tokens_config", "template", "tool_format", "default_system",
     "enable_thinking", "dataset", "cutoff_len", "max_samples", "train_on_prompt", "mask_history",
-    "ignore_pad_token_for_loss", "packing", "neat_packing",
+    "ignore_pad_token_for_loss", "packing", "neat_packing", "target_len",
 )  # fmt: skip
-"""LLaMA-Factory's keys that decide how many tokens a row has and where it is truncated."""
+"""Keys of training files that decide how many tokens a row has and where it is truncated."""
 
 
 @dataclass(frozen=True)
@@ -98,14 +101,18 @@ class RunConfigs:
             return self._chosen(run, layout)
         accelerate = layout.absolute("accelerate/fsdp.yaml")
         recipe = study.recipes[run.recipe]
-        command = train_command(study, recipe, layout.absolute(layout.train_file), accelerate)
+        command = train_command(
+            study, recipe, layout.absolute(layout.train_file), accelerate,
+            seq2seq=run.student.is_encoder_decoder,
+        )  # fmt: skip
         train = self._train_file(run, layout, command)
         block = None
         if recipe.kd is not None:
             block = block_of(self.resolved, recipe.kd, layout.root, self._weights(layout.root))
             name = f"{run.trained}.kd.yaml"
             train = replace(train, text=f"{header_line(name)}\n{train.text}")
-        merges = train.values.get("finetuning_type") in ADAPTERS
+        adapts = train.values.get("finetuning_type") in ADAPTERS
+        merges = adapts and not run.student.is_encoder_decoder  # whose training merges by itself
         merging = export_command(study, layout.absolute(layout.export_file)) if merges else None
         scored = layout.absolute(layout.exported if merges else layout.weights)
         return RunFiles(
@@ -186,14 +193,18 @@ class RunConfigs:
 
     def _train_file(self, run: Run, layout: Layout, command: Command) -> ConfigFile:
         thinking = self._thinking(run)
-        key = ("train", run.student.name, run.recipe, thinking.training)
+        dev = self._dev_rows(run)
+        key = ("train", run.student.name, run.recipe, thinking.training, dev)
         if key not in self._renderers:
             recipe = self.study.recipes[run.recipe]
+            seq2seq = run.student.is_encoder_decoder
             self._renderers[key] = ConfigRenderer(
-                f"train/{recipe.template}.yaml.j2",
+                f"train/{'_seq2seq' if seq2seq else recipe.template}.yaml.j2",
                 {
                     **_training_context(self.study, run, layout),
                     "enable_thinking": thinking.training,
+                    "finetuning_type": recipe.template,
+                    "dev": dev,
                 },
                 recipe.settings,
             )
@@ -208,6 +219,12 @@ class RunConfigs:
                 "output_dir": layout.absolute(layout.checkpoint),
             }
         )
+
+    def _dev_rows(self, run: Run) -> str | None:
+        """Return the registered development questions that an encoder-decoder's epochs answer."""
+        if not run.student.is_encoder_decoder:
+            return None
+        return dev_rows_name(self.study, run.factors.get("questions"))
 
     def _export_file(self, run: Run, layout: Layout, command: Command) -> ConfigFile:
         key = ("export", run.student.name, run.recipe)
@@ -232,7 +249,10 @@ class RunConfigs:
             self._renderers[key] = ConfigRenderer(
                 f"eval/{backend}.yaml.j2", _evaluation_context(self.study, run, layout), {}
             )
-        command = stock_evaluate_command(self.study, backend, layout.absolute(layout.eval_file))
+        by_hand = stock_evaluate_command
+        if run.student.is_encoder_decoder:  # lm-eval alone hands it a setting that it refuses
+            by_hand = evaluate_command
+        command = by_hand(self.study, backend, layout.absolute(layout.eval_file))
         return self._renderers[key].render(
             {
                 "run": run.name,
@@ -265,7 +285,9 @@ def backend_of(study: Study, run: Run) -> str:
 def argument_faults(files: RunFiles, layout: Layout, place: str) -> list[Fault]:
     """Return what LLaMA-Factory's own parser would refuse in a run's training and export files."""
     faults = []
-    if files.train:
+    if files.train and files.train.values.get("stage") == SEQ2SEQ:
+        faults = seq2seq_key_faults(files.train.values, f"{place}: {layout.run}.yaml")
+    elif files.train:
         faults = training_argument_faults(files.train.values, f"{place}: {layout.run}.yaml")
     if files.export:
         faults += export_argument_faults(files.export.values, f"{place}: {layout.export_file}")
@@ -323,6 +345,7 @@ def _evaluation_context(study: Study, run: Run, layout: Layout) -> dict[str, Any
     if other and other.system is not None:
         system = other.system
     limit, samples = _limits(study, run)
+    is_seq2seq = run.student.is_encoder_decoder
     asked = study.prompt.of_tasks
     words = "" if asked == "none" else asked
     return {
@@ -331,7 +354,7 @@ def _evaluation_context(study: Study, run: Run, layout: Layout) -> dict[str, Any
         "include_path": include[0] if len(include) == 1 else include,
         "device": "cpu" if study.hardware.gpus == 0 else "cuda:0",
         "batch_size": evaluation.batch_size,
-        "apply_chat_template": evaluation.apply_chat_template,
+        "apply_chat_template": evaluation.apply_chat_template and not is_seq2seq,
         "system_instruction": system or None,
         "num_fewshot": evaluation.num_fewshot,
         "generation": dict(evaluation.generation),
@@ -375,7 +398,8 @@ def _model_args(study: Study, run: Run, scored: str) -> dict[str, Any]:
     )
     match study.evaluation.backend:
         case "hf":
-            return {"pretrained": scored, "dtype": dtype, **pinned, **given}
+            backend = {"backend": "seq2seq"} if run.student.is_encoder_decoder else {}
+            return {"pretrained": scored, "dtype": dtype, **backend, **pinned, **given}
         case "vllm":
             return {
                 "pretrained": scored,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cotdistill.catalogue.lookup import student_called
 from cotdistill.catalogue.packaged import students
+from cotdistill.distill.refusals import pair_faults
 from cotdistill.distill.settings import Teacher
 from cotdistill.errors import Fault
 from cotdistill.files.yamls import dump_yaml
@@ -46,12 +47,13 @@ def block_of(
 ) -> Block:
     """Return the block of a recipe's runs, after `distillation_faults` has found nothing."""
     needs: tuple[JobId, ...] = ()
+    source: Teacher | None = None
     if isinstance(kd.teacher, Teacher):
         signals = kd.teacher.signals
         source = kd.teacher.model_copy(
             update={"signals": str(Path(signals).absolute()) if signals else None}
         )
-    else:
+    elif kd.teacher is not None:
         declared = resolved.study.models.get(kd.teacher)
         if isinstance(declared, TrainedModel):
             run = trained_run(resolved, declared.run)
@@ -70,6 +72,12 @@ def block_of(
 def distillation_faults(resolved: Resolved, place: str) -> Iterator[Fault]:
     """Yield teachers that are runs which the study does not have."""
     for name, recipe in resolved.study.recipes.items():
+        if recipe.kd is not None and recipe.kd.divergence == "consistency":
+            batch, packing = recipe.per_device_batch, recipe.packing != "none"
+            yield from pair_faults(
+                {"per_device_train_batch_size": batch, "packing": packing},
+                f"{place}:recipes.{name}",
+            )
         if recipe.kd is None or not isinstance(recipe.kd.teacher, str):
             continue
         where, teacher = f"{place}:recipes.{name}.kd.teacher", recipe.kd.teacher

@@ -32,6 +32,7 @@ from cotdistill.runfolder.config_files import (
     RunConfigs,
     RunFiles,
 )
+from cotdistill.runfolder.dev_rows import registered_dev_rows
 from cotdistill.runfolder.distillation import distillation_faults
 from cotdistill.runfolder.job import JOBS, JobId, in_order, jobs_text
 from cotdistill.runfolder.kept import (
@@ -241,6 +242,7 @@ def _write_shared(checked: CheckedStudy, root: Path) -> None:
         if declared.job.stage == "filter":
             rows = {"file_name": f"{root}/{declared.job.output}", "columns": COLUMNS}
             registry[declared.job.name] = rows
+    registry |= registered_dev_rows(root, checked.resolved)
     text = json.dumps(registry, ensure_ascii=False, indent=2) + "\n"
     write_if_changed(root / "dataset_info.json", text)
     for name in sorted({r.deepspeed for r in study.recipes.values() if r.deepspeed}):

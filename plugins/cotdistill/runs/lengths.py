@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from cotdistill.arms.rows import COLUMNS
+from cotdistill.distill.seq2seq_file import STAGE as SEQ2SEQ
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.atomic import write_text
 from cotdistill.files.jsonl import read_rows
@@ -24,8 +25,10 @@ from cotdistill.files.yamls import read_yaml
 from cotdistill.hosts.llamafactory.row_counts import RowCounts, ask_rows
 from cotdistill.hosts.tokenizer import token_counts
 from cotdistill.runfolder.commands import prefixed
+from cotdistill.runfolder.dev_rows import write_dev_rows
 from cotdistill.runfolder.manifest import ManifestRun, read_manifest
 from cotdistill.studies.load import study_of
+from cotdistill.studies.question_sets import question_sets
 from cotdistill.studies.study import Study
 
 _BATCH = 10_000
@@ -62,8 +65,14 @@ def check_lengths(folder: Path, arm: str, output: Path) -> None:
             )
         if most is not None and most <= cutoff:
             found[run.run] = {"truncated": 0, "tokens_at_most": most}
-    asked = [run for run in views if run.run not in found]
     faults: list[Fault] = []
+    encoded = [run for run in views if files[run.run].get("stage") == SEQ2SEQ]
+    if any(files[run.run].get("eval_dataset") for run in encoded):
+        write_dev_rows(folder, study, question_sets(study, str(folder / "study.yaml"))[0])
+    for run in encoded:
+        if run.run not in found:
+            faults += _seq2seq_faults(folder, run, study, files[run.run], found)
+    asked = [run for run in views if run.run not in found]
     if asked:
         answers = ask_rows(_python(study), [files[run.run] for run in asked])
         for run, counts in zip(asked, answers, strict=True):
@@ -122,6 +131,42 @@ def _weight(text: str) -> int:
 def _python(study: Study) -> Sequence[str]:
     words = prefixed(study, "train", ["python"])
     return [sys.executable] if words == ["python"] else words
+
+
+def _seq2seq_faults(
+    folder: Path, run: ManifestRun, study: Study, file: Mapping[str, Any], found: dict[str, Any]
+) -> list[Fault]:
+    """Return whether an encoder-decoder's questions and responses fit, and note what was counted.
+
+    Each side has its own limit and ends with the end token.
+    """
+    limits = {"prompt": int(file["cutoff_len"]), "response": int(file["target_len"])}
+    tokenizer = str(file["model_name_or_path"])
+    rows = [*read_rows(folder / str(run.files.data))] if run.files.data else []
+    counts = {
+        side: np.array(token_counts(tokenizer, [row[COLUMNS[side]] for row in rows]))
+        for side in limits
+    }
+    cut = {side: int((counts[side] + 1 > limit).sum()) for side, limit in limits.items()}
+    either = sum(counts[side] + 1 > limit for side, limit in limits.items())
+    truncated = int(np.count_nonzero(either))
+    longest = max((int(count.max()) + 1 for count in counts.values() if count.size), default=0)
+    found[run.run] = {
+        "rows": len(rows), "truncated": truncated, "prompts_cut": cut["prompt"],
+        "answers_cut": cut["response"], "longest": longest,
+    }  # fmt: skip
+    allowed = study.recipes[run.recipe].max_truncated
+    if truncated <= allowed * len(rows):
+        return []
+    wrong = (
+        f"{truncated:,} of {len(rows):,} rows are truncated: {cut['prompt']:,} questions at "
+        f"cutoff_len {limits['prompt']:,}, {cut['response']:,} responses at target_len "
+        f"{limits['response']:,}"
+    )
+    place = f"arm {run.arm}, student {run.student}, recipe {run.recipe}"
+    key = f"recipes.{run.recipe}"
+    remedy = f"generate with --set {key}.cutoff_len={longest}; or filter long rows"
+    return [Fault(place, wrong, f"at most {allowed:.1%} ({key}.max_truncated)", remedy)]
 
 
 def _counted(counts: RowCounts) -> dict[str, Any]:

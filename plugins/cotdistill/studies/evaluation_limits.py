@@ -68,7 +68,8 @@ def evaluation_faults(
     given = _whole(arguments.get("max_model_len") or arguments.get("max_length"))
     for student in students:
         context = min(filter(None, (student.context, given)), default=None)
-        if context is not None and budget >= context:
+        shared = not student.is_encoder_decoder  # which reads and writes with positions of its own
+        if context is not None and budget >= context and shared:
             yield Fault(
                 where,
                 f"a response may have {budget:,} tokens, and '{student.name}' has a context of "

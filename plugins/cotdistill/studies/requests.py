@@ -1,8 +1,4 @@
-"""What a study asks of a model that writes training rows: of a teacher, a sampled model, a loop.
-
-These are the keys of stages that a version may not have yet; `generate` then says which verb they
-wait for (`cotdistill.studies.not_yet`).
-"""
+"""What a study asks of a model that writes training rows: of a teacher, a sampled model, a loop."""
 
 from __future__ import annotations
 
@@ -197,8 +193,11 @@ class Race(Shape):
 class Distill(Shape):
     """Knowledge distillation on top of a recipe: the `kd:` block of `cotdistill train`."""
 
-    teacher: str | Teacher = key(
-        ..., "a model of `models:` or the catalogue, or {signals: DIR} of `capture`", "mentor"
+    teacher: str | Teacher | None = key(
+        None,
+        "a model of `models:` or the catalogue, or {signals: DIR} of `capture`; consistency has "
+        "none",
+        "mentor",
     )
     preset: Literal["mentor-kd", "mcc-kd"] | None = key(
         None, "a paper's formula, exactly", "mentor-kd"
@@ -208,11 +207,14 @@ class Distill(Shape):
     t2_scale: bool = key(True, "multiply the loss by the temperature's square", True)
     divergence: Literal[
         "forward_kl", "reverse_kl", "jsd", "skew_forward", "skew_reverse", "tvd", "soft_ce",
-        "logit_mse", "hidden_mse", "none",
+        "logit_mse", "hidden_mse", "consistency", "none",
     ] = key("forward_kl", "what is minimised", "forward_kl")  # fmt: skip
     beta: float | None = key(None, "of jsd", 0.5, gt=0, lt=1)
     alpha: float | None = key(None, "of the skewed divergences", 0.1, gt=0, lt=1)
     top_k: int | None = key(None, "teacher's probabilities kept a token; null: all", 64, ge=1)
+    hidden_weight: float | None = key(
+        None, "adds the squared error of the last hidden states, times this", 0.5, gt=0, le=100
+    )
     chunk: int | None = key(None, "tokens whose logits exist at once", 1024, ge=1)
     count_padding: bool = key(
         False, "repeat Mentor-KD's bug: a mean over padding and prompt too", True
@@ -229,15 +231,13 @@ class Distill(Shape):
     @model_validator(mode="after")
     def _is_a_block(self) -> Distill:
         """Let `cotdistill train`'s own shape object to what has no effect."""
-        if self.divergence == "hidden_mse" or self.preset == "mcc-kd":
-            return self  # refused by `not_yet` with the verb's name
         try:
             self.block("teacher" if isinstance(self.teacher, str) else self.teacher)
         except ValidationError as invalid:
             raise ValueError(str(invalid.errors()[0]["ctx"]["error"])) from invalid
         return self
 
-    def block(self, teacher: str | Teacher) -> Distillation:
+    def block(self, teacher: str | Teacher | None) -> Distillation:
         """Return the `kd:` block of a training file, with the teacher where it lies."""
-        given = self.model_dump(exclude={"teacher", "preset", "rows"}, exclude_none=True)
+        given = self.model_dump(exclude={"teacher", "preset"}, exclude_none=True)
         return Distillation.model_validate({"teacher": teacher, **given})

@@ -24,7 +24,6 @@ from cotdistill.studies.evaluation_limits import (
 )
 from cotdistill.studies.instructions import OWN, words_of
 from cotdistill.studies.learner import Learner, evaluated_models, learner_of, named_models
-from cotdistill.studies.not_yet import verbs_to_come
 from cotdistill.studies.prompt import Prompt
 from cotdistill.studies.question_sets import QuestionSet, question_sets
 from cotdistill.studies.references import own_column, reference_faults
@@ -133,7 +132,6 @@ def resolve(study: Study, place: str) -> Resolved:
     faults += loop_faults(study, place, learners)
     faults += _difficulty_faults(study, place, sets)
     faults += _race_faults(study, place)
-    faults += verbs_to_come(study, place)
     budget = generation_budget(study)
     faults += evaluation_faults(study, learners, budget, place)
     learners, others = (
@@ -400,7 +398,7 @@ def _recipe_faults(study: Study, place: str, learners: list[Learner]) -> Iterato
     for learner in learners:
         if any(_trains(recipe, learner) for recipe in study.recipes.values()):
             if learner.is_encoder_decoder and study.trained_arms():
-                yield _encoder_decoder_fault(learner, place)
+                yield from _encoder_decoder_faults(learner, study, place)
             continue
         if learner.parameters is None and any(
             is_size(pattern) for r in study.recipes.values() for pattern in r.students or ()
@@ -412,16 +410,25 @@ def _recipe_faults(study: Study, place: str, learners: list[Learner]) -> Iterato
         yield Fault(f"{place}:recipes", f"no recipe trains '{learner.name}'", "", remedy)
 
 
-def _encoder_decoder_fault(learner: Learner, place: str) -> Fault:
-    wrong = (
-        f"'{learner.name}' ({learner.model}) is an encoder-decoder, as T5 is, and needs training "
-        "files with stage: seq2seq, which this version does not have in a study"
-    )
-    remedy = (
-        "LLaMA-Factory would train it on wrong inputs without an error; write its training file "
-        "by hand for `cotdistill train` (docs/how-to/distill.md)"
-    )
-    return Fault(f"{place}:students", wrong, "a decoder-only model", remedy)
+def _encoder_decoder_faults(learner: Learner, study: Study, place: str) -> Iterator[Fault]:
+    """Yield what T5 and the like cannot have: LLaMA-Factory and vLLM do not know them."""
+    if study.evaluation.backend != "hf":
+        wrong = f"'{learner.name}' is an encoder-decoder, and {study.evaluation.backend} takes none"
+        yield Fault(f"{place}:evaluation.backend", wrong, "hf")
+    for name, recipe in study.recipes.items():
+        if not _trains(recipe, learner):
+            continue
+        where = f"{place}:recipes.{name}"
+        if recipe.template not in ("full", "lora"):
+            wrong = f"'{recipe.template}' for '{learner.name}', an encoder-decoder"
+            yield Fault(f"{where}.template", wrong, "full or lora")
+        for key, unwanted in (
+            ("packing", recipe.packing != "none"), ("deepspeed", recipe.deepspeed),
+            ("save_steps", recipe.save_steps), ("precision", recipe.precision == "fp16"),
+        ):  # fmt: skip
+            if unwanted:
+                wrong = f"does not apply to '{learner.name}', an encoder-decoder"
+                yield Fault(f"{where}.{key}", wrong, "", "leave it out")
 
 
 def _template_fault(where: str, key: str, name: str, pattern: str) -> Iterator[Fault]:

@@ -16,7 +16,7 @@ from cotdistill.grading.kinds import Kind
 
 _STATED = re.compile(
     r"answer\s+(?:choice\s+|option\s+)?(?:is|was|will be|would be|:)"
-    r"|\\boxed|####|answer\*{0,2}\s*[:=]",
+    r"|\\boxed|####|answer\*{0,2}\s*[:=]|-->[^\n]*\s*\Z",
     re.IGNORECASE,
 )
 

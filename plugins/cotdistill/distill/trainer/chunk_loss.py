@@ -58,7 +58,8 @@ class Sums:
 
     `agreeing` counts equal likeliest tokens among the `measured` ones. The squared norms are of
     gradients with respect to the logits: cross-entropy's by itself and as weighted, and the
-    divergence's as weighted.
+    divergence's as weighted; and with respect to the last hidden states, where those are compared:
+    the whole head's, and that of the squared error. `hidden` is the latter's sum over `kd_tokens`.
     """
 
     ce: float = 0.0
@@ -70,6 +71,9 @@ class Sums:
     plain_gradient: float = 0.0
     ce_gradient: float = 0.0
     kd_gradient: float = 0.0
+    hidden: float = 0.0
+    head_at_states: float = 0.0
+    hidden_at_states: float = 0.0
 
     def add(self, other: Sums) -> None:
         """Add another chunk's sums."""
@@ -78,12 +82,19 @@ class Sums:
 
     @property
     def kd_share(self) -> float:
-        """KD's share of the gradient's norm, measured at the student's logits."""
+        """KD's share of the gradient's norm, measured at the student's logits.
+
+        Where only hidden states are compared, it is measured at these.
+        """
+        if self.hidden_at_states and not self.kd_gradient:
+            return _share(self.hidden_at_states, self.head_at_states)
         return _share(self.kd_gradient, self.ce_gradient)
 
     @property
     def kd_effect(self) -> float:
         """The same next to cross-entropy's own gradient, also where that has no weight."""
+        if self.hidden_at_states and not self.kd_gradient:
+            return self.kd_share
         return _share(self.kd_gradient, self.plain_gradient)
 
 
@@ -141,17 +152,16 @@ def chunk_loss(
             sums.ce_gradient = float(out.square().sum(dtype=torch.float64))
     sums.ce = float(ce_rows.mul_(trained).sum(dtype=torch.float64))
     kd = logits.new_zeros((), dtype=torch.float64)
+    if teacher is not None and best is not None:
+        same = (best == _likeliest(teacher)).to(logits.dtype)
+        sums.agreeing = float((same if on is None else same * on).sum())
+        sums.measured = len(labels) if on is None else int(on.sum())
     if teacher is not None and objective.kd_weight:
-        if best is not None:
-            likeliest = _likeliest(teacher)
-            same = (best == likeliest).to(logits.dtype)
-            sums.agreeing = float((same if on is None else same * on).sum())
         value, slope = _divergence(logits, teacher, objective)
         if on is not None:
             value = torch.where(with_kd, value, 0.0)
             slope.mul_(on[:, None])
         sums.kd_tokens = len(labels) if on is None else int(on.sum())
-        sums.measured = sums.kd_tokens if measure else 0
         total = value.sum(dtype=torch.float64)
         sums.kd = float(total)
         kd = total * objective.kd_weight

@@ -8,15 +8,31 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import Trainer
 
 from cotdistill.distill.paths import SUMMARY
 from cotdistill.distill.settings import Distillation
 from cotdistill.distill.trainer.chunk_loss import Objective, Sums
-from cotdistill.distill.trainer.forward import Distiller, install_student
+from cotdistill.distill.trainer.forward import (
+    PROJECTION,
+    Distiller,
+    HiddenMatch,
+    install_student,
+    targets_of,
+)
+from cotdistill.distill.trainer.pairs import (
+    SPANS,
+    Consistency,
+    PairCounts,
+    Pairs,
+    PairSampler,
+    counts_of,
+)
 from cotdistill.errors import Fault, FaultsError
 
 LOG = "kd_log.jsonl"
+PROJECTED = "kd_projection.safetensors"
 LEAST_SHARE = 1e-4
 """Of the gradient's norm: with less, the teacher might as well not be there."""
 _MEASURED_BEFORE_STOP = 50
@@ -26,6 +42,7 @@ class DistillingMixin(Trainer):
     """Comes before another trainer's class; `begin` is called when the trainer is there."""
 
     distiller: Any = None  # a Distiller, once it has begun
+    pairs: Pairs | None = None
     place: str = ""
 
     def begin(self, settings: Distillation, vocabulary: int, teacher: Any, place: str) -> None:
@@ -36,6 +53,13 @@ class DistillingMixin(Trainer):
         self.distiller = Distiller(
             objective_of(settings), vocabulary, teacher, settings.chunk, settings.count_padding
         )
+        inner = self.accelerator.unwrap_model(self.model)
+        if settings.hidden_factor:
+            self.distiller.hidden = HiddenMatch(
+                settings.hidden_factor, add_projection(inner, teacher, self.args.seed)
+            )
+        if settings.divergence == "consistency":
+            self.distiller.pairs = Consistency(settings.kd_weight, settings.temperature)
         install_student(self.accelerator.unwrap_model(self.model), self.distiller)
         if self.is_world_process_zero() and settings.divergence != "none":
             sys.stderr.write(f"distillation: {settings.described(vocabulary)}\n")
@@ -47,6 +71,54 @@ class DistillingMixin(Trainer):
             every = max(1, int(self.args.logging_steps))
             self.distiller.measure = (self.state.global_step + 1) % every == 0
         return super().compute_loss(model, inputs, *args, **kwargs)
+
+    def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the host's sampler, or one that keeps the rationales of a question together."""
+        if self.pairs is None:
+            return super()._get_train_sampler(*args, **kwargs)
+        return PairSampler(self.pairs, self.args.data_seed or self.args.seed)
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the batches of an optimizer step; their pairs are counted over all processes."""
+        batches, items = super().get_batch_samples(*args, **kwargs)
+        if self.distiller is not None and self.distiller.pairs is not None and batches:
+            self.distiller.counts = self._pair_counts(batches)
+        return batches, items
+
+    def _pair_counts(self, batches: list[Any]) -> PairCounts:
+        counts = torch.zeros(3, dtype=torch.float64, device=self.args.device)
+        for batch in batches:
+            labels = batch["labels"]
+            encoded = bool(self.accelerator.unwrap_model(self.model).config.is_encoder_decoder)
+            targets = labels if encoded else targets_of(labels, None)
+            counts += torch.tensor(counts_of(targets, batch[SPANS]), device=counts.device)
+        if self.args.world_size > 1:
+            counts = self.accelerator.reduce(counts, reduction="sum")
+        return PairCounts(*counts.tolist())
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Save what the host saves; the projection of hidden states goes to a file of its own."""
+        projection = self._projection()
+        if projection is None:
+            super()._save(output_dir, state_dict)
+            return
+        folder = Path(output_dir or str(self.args.output_dir))
+        state = self.model.state_dict() if state_dict is None else state_dict
+        kept = {name: one for name, one in state.items() if PROJECTION not in name.split(".")}
+        super()._save(output_dir, kept)
+        save_file({"weight": projection.weight.detach().cpu().contiguous()}, folder / PROJECTED)
+
+    def _load_from_checkpoint(self, checkpoint: str, *args: Any, **kwargs: Any) -> None:
+        """Load what the host loads, and the projection of hidden states."""
+        super()._load_from_checkpoint(checkpoint, *args, **kwargs)
+        projection = self._projection()
+        if projection is not None:
+            stored = load_file(Path(checkpoint) / PROJECTED)
+            projection.weight.data.copy_(stored["weight"])
+
+    def _projection(self) -> Any:
+        hidden = None if self.distiller is None else self.distiller.hidden
+        return None if hidden is None else hidden.projection
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add the loss's parts to what trackers and `trainer_state.json` get."""
@@ -60,8 +132,10 @@ class DistillingMixin(Trainer):
         self.total.add(window)
         parts = {
             "ce": window.ce / max(1, window.tokens),
-            "kd": window.kd / max(1, window.kd_tokens),
+            "kd": self._kd(window),
         }
+        if self.settings.hidden_weight:
+            parts["kd_hidden_mse"] = window.hidden / max(1, window.kd_tokens)
         if window.measured:
             self.measured_steps += 1
             parts["kd_share"] = window.kd_share
@@ -74,6 +148,11 @@ class DistillingMixin(Trainer):
         if self.measured_steps == _MEASURED_BEFORE_STOP and window.kd_tokens:
             self._refuse_no_effect()
         return parts
+
+    def _kd(self, sums: Sums) -> float:
+        """Return the divergence per token."""
+        only_hidden = self.settings.divergence == "hidden_mse"
+        return (sums.hidden if only_hidden else sums.kd) / max(1, sums.kd_tokens)
 
     def _over_ranks(self, sums: Sums) -> Sums:
         """Add up what all processes have counted."""
@@ -123,7 +202,7 @@ class DistillingMixin(Trainer):
             "tokens": int(total.tokens),
             "kd_tokens": int(total.kd_tokens),
             "ce": total.ce / max(1, total.tokens),
-            "kd": total.kd / max(1, total.kd_tokens),
+            "kd": self._kd(total),
             "kd_share": total.kd_share,
             "kd_agreement": total.agreeing / total.measured if total.measured else None,
         }
@@ -139,7 +218,31 @@ def head_size(model: Any) -> int:
 def objective_of(settings: Distillation) -> Objective:
     """Return the loss that a block asks for."""
     mixture = settings.beta if settings.divergence == "jsd" else settings.alpha
+    of_logits = settings.divergence not in ("hidden_mse", "consistency")
     return Objective(
-        1.0 - settings.weight, settings.kd_weight, settings.divergence, settings.temperature,
-        mixture, settings.top_k,
+        settings.ce_weight, settings.kd_weight if of_logits else 0.0, settings.divergence,
+        settings.temperature, mixture, settings.top_k,
     )  # fmt: skip
+
+
+def add_projection(student: Any, teacher: Any, seed: int) -> Any:
+    """Give a student the weights that map its states to a wider or narrower teacher's.
+
+    They are part of the model while it trains, so that optimizer and wrappers treat them as its
+    own. None where both are equally wide.
+    """
+    inner = unwrapped(student)
+    widths = [int(unwrapped(one).get_output_embeddings().in_features) for one in (inner, teacher)]
+    if widths[0] == widths[1]:
+        return None
+    first = next(inner.parameters())
+    projection = torch.nn.Linear(*widths, bias=False, device="cpu", dtype=torch.float32)
+    random = torch.Generator().manual_seed(seed)
+    torch.nn.init.normal_(projection.weight, std=widths[0] ** -0.5, generator=random)
+    inner.add_module(PROJECTION, projection.to(first.device, first.dtype))
+    return projection
+
+
+def unwrapped(model: Any) -> Any:
+    """Return a model without the adapters around it."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model

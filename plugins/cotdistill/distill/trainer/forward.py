@@ -13,16 +13,47 @@ from types import MethodType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from cotdistill.distill.trainer.chunk_loss import Objective, SparseTeacher, Sums
 from cotdistill.distill.trainer.head import DenseTeacher, HeadInput, Logits, Teacher
 from cotdistill.distill.trainer.language_model import LanguageModel
+from cotdistill.distill.trainer.pairs import (
+    SPANS,
+    Consistency,
+    PairCounts,
+    consistency,
+    counts_of,
+)
 
 NOT_TRAINED = -100
-SIGNALS = ("kd_ids", "kd_log_p", "kd_log_z", "kd_known")
+SIGNALS = ("kd_ids", "kd_log_p", "kd_log_z")
 """What a batch holds of stored signals, per token."""
+KNOWN = "kd_known"
+"""Which tokens of a batch have a teacher; all where it is not there."""
+PROJECTION = "kd_projection"
+"""What a student's weights between its states and a wider teacher's are called while it trains."""
+
+
+@dataclass(frozen=True)
+class HiddenMatch:
+    """The squared error of the last hidden states: its weight, and the student's projection.
+
+    Without a projection both models are equally wide.
+    """
+
+    weight: float
+    projection: nn.Linear | None = None
+
+    def __call__(self, student: Tensor, teacher: Tensor, on: Tensor | None) -> Tensor:
+        """Return the sum over tokens of the mean over the teacher's width.
+
+        Shapes: student [tokens][H], teacher [tokens][H of the teacher]; on [tokens] or None.
+        """
+        mapped = student if self.projection is None else self.projection(student)
+        rows = (mapped.float() - teacher.float()).square().mean(-1)
+        return rows.sum() if on is None else (rows * on).sum()
 
 
 @dataclass
@@ -30,7 +61,8 @@ class Distiller:
     """What a student's forward needs, and what it has computed since it was last asked.
 
     `ask_teacher` calls the wrapped teacher model with a function for its states; None with stored
-    signals.
+    signals and without a teacher. `counts` are those of all batches of an optimizer step, over all
+    processes; None: of the batch.
     """
 
     objective: Objective
@@ -39,6 +71,9 @@ class Distiller:
     chunk: int | None = None
     count_padding: bool = False
     measure: bool = False
+    hidden: HiddenMatch | None = None
+    pairs: Consistency | None = None
+    counts: PairCounts | None = None
     sums: Sums = field(default_factory=Sums)
     calls: int = 0
 
@@ -68,13 +103,13 @@ def install_student(model: Any, distiller: Distiller) -> None:
         _self: Any, *args: Any, labels: Tensor | None = None, num_items_in_batch: Any = None,
         **inputs: Any,
     ) -> Any:  # fmt: skip
-        signals = {name: inputs.pop(name) for name in SIGNALS if name in inputs}
+        extra = {n: inputs.pop(n) for n in (*SIGNALS, KNOWN, SPANS) if n in inputs}
         if labels is None or not parts.inner.training:
             if num_items_in_batch is not None and not parts.is_encoder_decoder:
                 inputs["num_items_in_batch"] = num_items_in_batch
             return stock(*args, labels=labels, **inputs)
         distiller.calls += 1
-        loss = _training_loss(parts, distiller, labels, num_items_in_batch, args, inputs, signals)
+        loss = _training_loss(parts, distiller, labels, num_items_in_batch, args, inputs, extra)
         return CausalLMOutputWithPast(loss=loss)
 
     parts.inner.forward = MethodType(forward, parts.inner)
@@ -87,39 +122,104 @@ def _training_loss(
     items: Any,
     args: tuple[Any, ...],
     inputs: dict[str, Any],
-    signals: dict[str, Tensor],
+    extra: dict[str, Tensor],
 ) -> Tensor:
     if student.is_encoder_decoder:
         inputs = {"decoder_input_ids": student.inner._shift_right(labels)} | inputs
-        targets = labels.reshape(-1)
+        targets = labels
     else:
-        targets = targets_of(labels, inputs.get("position_ids")).reshape(-1)
+        targets = targets_of(labels, inputs.get("position_ids"))
     hidden = student.states(*args, **inputs)
+    if distiller.pairs is not None:
+        return _pair_loss(student, distiller, hidden, targets, extra[SPANS])
+    targets = targets.reshape(-1)
     supervised = targets != NOT_TRAINED
     keep = torch.ones_like(supervised) if distiller.count_padding else supervised
     own = hidden.reshape(-1, hidden.shape[-1])[keep]
+    known = _flat(extra[KNOWN])[keep] if KNOWN in extra else None
 
-    def total(teacher: Teacher, with_kd: Tensor | None = None) -> tuple[Tensor, Sums]:
+    def total(states: Tensor, teacher: Teacher) -> tuple[Tensor, Sums]:
         given = HeadInput(
-            own, targets[keep], teacher, distiller.vocabulary, with_kd, distiller.chunk,
+            states, targets[keep], teacher, distiller.vocabulary, known, distiller.chunk,
             distiller.measure,
         )  # fmt: skip
         return student.loss(given, _for_padding(distiller, supervised, keep))
 
     def with_teacher(states: Tensor, logits: Logits) -> tuple[Tensor, Sums]:
-        return total(DenseTeacher(states.reshape(-1, states.shape[-1])[keep], logits))
+        theirs = states.reshape(-1, states.shape[-1])[keep]
+        teacher = DenseTeacher(theirs, logits)
+        if distiller.hidden is None:
+            return total(own, teacher)
+        loss, sums = total(_noted(own, distiller, "head_at_states"), teacher)
+        compared = distiller.hidden(_noted(own, distiller, "hidden_at_states"), theirs, known)
+        sums.hidden = float(compared.detach())
+        sums.kd_tokens = len(own) if known is None else int(known.sum())
+        return loss + distiller.hidden.weight * compared, sums
 
     if distiller.ask_teacher is not None:
         loss, sums = distiller.ask_teacher(*args, then=with_teacher, **inputs)
-    elif signals:
-        stored = SparseTeacher(*(_flat(signals[name]) for name in SIGNALS[:3]))
-        loss, sums = total(stored.select(keep), _flat(signals["kd_known"])[keep])
+    elif SIGNALS[0] in extra:
+        stored = SparseTeacher(*(_flat(extra[name]) for name in SIGNALS))
+        loss, sums = total(own, stored.select(keep))
     else:
-        loss, sums = total(None)
+        loss, sums = total(own, None)
     distiller.sums.add(sums)
     if items is None:
         items = max(1, sums.tokens)
     return loss / items
+
+
+def _pair_loss(
+    student: LanguageModel, distiller: Distiller, hidden: Tensor, targets: Tensor, spans: Tensor
+) -> Tensor:
+    """Return the loss of rows of which each two are rationales of one question.
+
+    Cross-entropy is a mean over the tokens of the first ones and over those of the second ones,
+    the divergence one over the compared tokens of answers.
+    """
+    objective, answers = distiller.pairs, distiller.counts or counts_of(targets, spans)
+    assert objective is not None
+    sums = Sums()
+    loss = hidden.new_zeros(())
+    for side, tokens in enumerate(answers[:2]):
+        rows = targets[side::2]
+        keep = rows != NOT_TRAINED
+        given = HeadInput(
+            hidden[side::2][keep], rows[keep], None, distiller.vocabulary, None, distiller.chunk,
+            distiller.measure,
+        )  # fmt: skip
+        part, counted = student.loss(given, Objective(0.5 / max(1.0, tokens), 0.0))
+        loss = loss + part
+        sums.add(counted)
+    compared = [
+        student.logits(hidden[side::2][spans[side::2]])[:, : distiller.vocabulary].float()
+        for side in (0, 1)
+    ]
+    value, square = consistency(
+        compared[0], compared[1], objective.temperature, measure=distiller.measure
+    )
+    weight = objective.weight / max(1.0, answers.answers)
+    sums.kd, sums.kd_tokens = float(value.detach()), len(compared[0])
+    sums.kd_gradient = square * weight**2
+    if distiller.measure:
+        best = [logits.argmax(-1) for logits in compared]
+        sums.agreeing, sums.measured = float((best[0] == best[1]).sum()), len(best[0])
+    distiller.sums.add(sums)
+    return loss + weight * value
+
+
+def _noted(states: Tensor, distiller: Distiller, name: str) -> Tensor:
+    """Return the states; the gradient that comes back through them is added to a sum."""
+    if not distiller.measure or not states.requires_grad:
+        return states
+    states = states.view_as(states)
+
+    def note(gradient: Tensor) -> None:
+        square = float(gradient.float().square().sum(dtype=torch.float64))
+        setattr(distiller.sums, name, getattr(distiller.sums, name) + square)
+
+    states.register_hook(note)
+    return states
 
 
 def targets_of(labels: Tensor, position_ids: Tensor | None) -> Tensor:

@@ -86,11 +86,12 @@ class HeadInput:
         """Return the loss of a chunk from the student's logits, which are overwritten."""
         start, end = rows
         teacher: Tensor | SparseTeacher | None = None
-        if isinstance(self.teacher, DenseTeacher):
+        asked = objective.kd_weight or self.measure
+        if isinstance(self.teacher, DenseTeacher) and asked:
             with torch.no_grad():
                 wide = _wide(self.teacher.logits(self.teacher.hidden[start:end]))
             teacher = wide[:, : self.vocabulary]
-        elif self.teacher is not None:
+        elif isinstance(self.teacher, SparseTeacher):
             teacher = self.teacher.rows(start, end)
         return chunk_loss(
             logits[:, : self.vocabulary],

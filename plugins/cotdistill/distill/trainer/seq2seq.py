@@ -8,7 +8,7 @@ graded; the best epoch is kept. Generations are written to `predictions-<step>.j
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,15 @@ from transformers import (
 from cotdistill.distill.model_check import memory_faults
 from cotdistill.distill.seq2seq_file import Seq2SeqFile
 from cotdistill.distill.settings import Distillation
+from cotdistill.distill.signals.row_key import row_key
 from cotdistill.distill.trainer.distilling import DistillingMixin, head_size
-from cotdistill.distill.trainer.forward import NOT_TRAINED, install_teacher
+from cotdistill.distill.trainer.forward import NOT_TRAINED, PROJECTION, install_teacher
+from cotdistill.distill.trainer.pairs import PairCollator, checked_pairs, find_pairs
+from cotdistill.distill.trainer.row_choice import RowChoiceCollator, has_values, json_rows
 from cotdistill.distill.vocabulary import vocabulary_faults
 from cotdistill.errors import Fault, FaultsError
 from cotdistill.grading.grade import grade
+from cotdistill.hosts.replaced import replaced
 
 ARROW = "-->"
 """What stands before the answer in Mentor-KD's responses."""
@@ -43,6 +47,15 @@ _OWN_KEYS = {
 
 class _Trainer(DistillingMixin, Seq2SeqTrainer):
     """transformers' trainer; the loss is divided by the tokens of the whole batch."""
+
+    of_training: Any = None  # makes a batch that is trained on, where the loss needs more
+
+    def get_train_dataloader(self) -> Any:
+        """Return the host's loader; only batches that are trained on get what the loss needs."""
+        if self.of_training is None:
+            return super().get_train_dataloader()
+        with replaced(self, "data_collator", self.of_training):
+            return super().get_train_dataloader()
 
 
 def train_seq2seq(file: Seq2SeqFile, place: str) -> int:
@@ -64,10 +77,11 @@ def train_seq2seq(file: Seq2SeqFile, place: str) -> int:
     torch.manual_seed(file.seed)
     student = _student(file)
     arguments = Seq2SeqTrainingArguments(**_host_arguments(file, bool(dev)))
+    encoded = [_encoded(row, tokenizer, file) for row in train]
     trainer = _Trainer(
         model=student,
         args=arguments,
-        train_dataset=[_encoded(row, tokenizer, file) for row in train],
+        train_dataset=encoded,
         eval_dataset=[_encoded(row, tokenizer, file) for row in dev] or None,
         processing_class=tokenizer,
         data_collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=NOT_TRAINED),
@@ -76,7 +90,14 @@ def train_seq2seq(file: Seq2SeqFile, place: str) -> int:
     settings = file.kd or Distillation(divergence="none", weight=0.0)
     teacher = None
     sizes = [len(tokenizer), head_size(student)]
-    if settings.divergence != "none":
+    stock = vars(trainer)["data_collator"]
+    if settings.divergence == "consistency":
+        trainer.pairs = checked_pairs(find_pairs(encoded, _text_of(tokenizer), encoded=True), place)
+        trainer.of_training = PairCollator(stock, trainer.pairs, pads_left=False, encoded=True)
+    elif settings.rows is not None:
+        chosen = _chosen(train, encoded, settings.rows, f"{place}:kd.rows")
+        trainer.of_training = RowChoiceCollator(stock, chosen, pads_left=False)
+    if settings.teacher is not None:
         source = settings.source
         teacher = AutoModelForSeq2SeqLM.from_pretrained(
             source.model, revision=source.revision or "main", dtype=student.dtype
@@ -86,10 +107,42 @@ def train_seq2seq(file: Seq2SeqFile, place: str) -> int:
         install_teacher(teacher)
     trainer.begin(settings, min(sizes), teacher, f"{place}:kd")
     trainer.model_accepts_loss_kwargs = True  # sums over tokens / their number in the whole batch
-    trainer.train(resume_from_checkpoint=file.resume_from_checkpoint)
-    trainer.save_model()
+    result = trainer.train(resume_from_checkpoint=file.resume_from_checkpoint)
+    trainer.save_metrics("train", result.metrics)
     trainer.save_state()
+    if trainer.is_world_process_zero():
+        _save(trainer, tokenizer, arguments.output_dir)
     return 0
+
+
+def _save(trainer: Any, tokenizer: Any, output: str) -> None:
+    """Save the whole student, with adapters merged into it."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if hasattr(model, "merge_and_unload"):
+        model = model.merge_and_unload()
+    state = {name: one for name, one in model.state_dict().items() if PROJECTION not in name}
+    model.save_pretrained(output, state_dict=state)
+    tokenizer.save_pretrained(output)
+
+
+def _text_of(tokenizer: Any) -> Callable[[list[int]], str]:
+    return lambda ids: str(tokenizer.decode(ids, skip_special_tokens=True))
+
+
+def _chosen(
+    rows: Sequence[Mapping[str, Any]], encoded: Sequence[Any], wanted: Mapping[str, Any], place: str
+) -> frozenset[bytes]:
+    """Return the keys of the rows that have a teacher."""
+    keys = frozenset(
+        row_key(ids["input_ids"], ids["labels"])
+        for row, ids in zip(rows, encoded, strict=True)
+        if has_values(row["columns"], wanted)
+    )
+    if not keys:
+        asked = ", ".join(f"{column}: {value}" for column, value in wanted.items())
+        has = ", ".join(sorted({column for row in rows for column in row["columns"]}))
+        raise FaultsError(Fault(place, f"no row has {asked}", f"values of the columns {has}"))
+    return keys
 
 
 def _student(file: Seq2SeqFile) -> Any:
@@ -147,7 +200,7 @@ def _model_faults(file: Seq2SeqFile, tokenizer: Any, place: str) -> list[Fault]:
     return faults
 
 
-def _rows(file: Seq2SeqFile) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+def _rows(file: Seq2SeqFile) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return rows to train on, and development rows: declared ones, or the last of the former."""
     rows = _read(file, file.dataset)
     if file.eval_dataset:
@@ -163,16 +216,10 @@ def _rows(file: Seq2SeqFile) -> tuple[list[dict[str, str]], list[dict[str, str]]
     return train, list(dev.values())
 
 
-def _read(file: Seq2SeqFile, name: str) -> list[dict[str, str]]:
+def _read(file: Seq2SeqFile, name: str) -> list[dict[str, Any]]:
     folder = Path(file.dataset_dir)
     entry = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))[name]
     path = folder / entry["file_name"]
-    text = path.read_text(encoding="utf-8")
-    rows = (
-        [json.loads(line) for line in text.splitlines() if line.strip()]
-        if path.suffix == ".jsonl"
-        else json.loads(text)
-    )
     columns = entry.get("columns", {})
     prompt, query = columns.get("prompt", "instruction"), columns.get("query", "input")
     response = columns.get("response", "output")
@@ -181,12 +228,13 @@ def _read(file: Seq2SeqFile, name: str) -> list[dict[str, str]]:
             "question": "\n".join(part for part in (row[prompt], row.get(query)) if part).strip(),
             "response": row[response],
             "label": str(row.get("gold") or row[response].rpartition(ARROW)[2]).strip(),
+            "columns": row,
         }
-        for row in rows
+        for row in json_rows(path)
     ]
 
 
-def _encoded(row: Mapping[str, str], tokenizer: Any, file: Seq2SeqFile) -> dict[str, list[int]]:
+def _encoded(row: Mapping[str, Any], tokenizer: Any, file: Seq2SeqFile) -> dict[str, list[int]]:
     return {
         "input_ids": _ids(row["question"], tokenizer, file.cutoff_len),
         "labels": _ids(row["response"], tokenizer, file.target_len),

@@ -30,6 +30,7 @@ class SignalCollator:
     k: int
     temperature: float
     pads_left: bool
+    only: frozenset[bytes] | None = None  # rows that have a teacher; None: all
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
         """Return a batch with `kd_ids`, `kd_log_p`, `kd_log_z` and `kd_known` for each place."""
@@ -44,7 +45,10 @@ class SignalCollator:
         for number, (rows, length) in enumerate(zip(found, lengths, strict=True)):
             offset = shape[1] - length if self.pads_left else 0
             for start, row, labels in rows:
-                signals = self.stored.row(row_key(row, labels))
+                key = row_key(row, labels)
+                if self.only is not None and key not in self.only:
+                    continue
+                signals = self.stored.row(key)
                 places = torch.tensor(places_of(labels)) + start + offset
                 order = np.argsort(-signals.log_p, axis=1)[:, : self.k]
                 ids[number, places] = torch.from_numpy(np.take_along_axis(signals.ids, order, 1))
@@ -64,29 +68,36 @@ class SignalCollator:
 
 
 def missing_rows(
-    features: Iterable[Mapping[str, Any]], stored: StoredRows
+    features: Iterable[Mapping[str, Any]], stored: StoredRows, only: frozenset[bytes] | None = None
 ) -> tuple[int, int, int | None]:
-    """Return how many trained rows there are, how many have no signals, and the first of these."""
+    """Return how many rows need signals, how many have none, and the first of these."""
     rows = missing = 0
     first: int | None = None
     for number, feature in enumerate(features, 1):
         for _, ids, labels in rows_of(feature):
+            key = row_key(ids, labels)
+            if only is not None and key not in only:
+                continue
             rows += 1
-            if row_key(ids, labels) not in stored:
+            if key not in stored:
                 missing += 1
                 first = first or number
     return rows, missing, first
 
 
 def refuse_missing(
-    features: Iterable[Mapping[str, Any]], stored: StoredRows, differences: str, place: str
+    features: Iterable[Mapping[str, Any]],
+    stored: StoredRows,
+    differences: str,
+    place: str,
+    only: frozenset[bytes] | None = None,
 ) -> None:
-    """Make sure that every trained row has signals.
+    """Make sure that every row that is trained with a teacher has signals.
 
     Raises:
         DataError: it says how many have none, and what may be the reason.
     """
-    rows, missing, first = missing_rows(features, stored)
+    rows, missing, first = missing_rows(features, stored, only)
     if missing:
         wrong = f"{missing:,} of {rows:,} rows have no signals, the first is row {first}"
         reason = differences or "their texts differ from those that were captured"

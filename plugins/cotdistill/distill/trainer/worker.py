@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cotdistill.distill.train_file import TrainFile, read_train_file
+from cotdistill.distill.seq2seq_file import read_seq2seq_file
+from cotdistill.distill.train_file import TrainFile, read_train_file, seq2seq_arguments
 from cotdistill.errors import Fault, FaultsError, UserError
 from cotdistill.hosts.replaced import replaced
 
@@ -41,6 +42,7 @@ def train_here(file: TrainFile) -> int:
     from llamafactory.train.sft import workflow
 
     from cotdistill.distill.trainer.host_trainer import DistillingTrainer, Plan
+    from cotdistill.distill.trainer.row_choice import chosen_keys
     from cotdistill.distill.trainer.teacher import load_teacher
 
     arguments = dict(file.arguments)
@@ -51,6 +53,9 @@ def train_here(file: TrainFile) -> int:
         functools.partial(load_teacher, settings.source, model_arguments),
         f"{file.path}:kd",
         None if settings.source.signals is None else _signals(file),
+        None
+        if settings.rows is None
+        else chosen_keys(arguments, settings.rows, f"{file.path}:kd.rows"),
     )
     made: list[DistillingTrainer] = []
 
@@ -83,6 +88,10 @@ def _signals(file: TrainFile) -> Any:
 def main(words: Sequence[str]) -> int:
     """Train as one of several processes; the first one says what is wrong."""
     try:
+        if (arguments := seq2seq_arguments(words)) is not None:
+            from cotdistill.distill.trainer.seq2seq import train_seq2seq
+
+            return train_seq2seq(read_seq2seq_file(arguments, words[0]), words[0])
         file = read_train_file(words)
         if file is None:
             raise FaultsError(Fault(words[0], "no kd: block any more"))

@@ -126,7 +126,25 @@ def _watched(lm: Any, watcher: Watcher, journal: Journal | None) -> Iterator[Non
             return generate(requests, **given)
         return _resumed(requests, journal, model, lambda rest: generate(rest, **given))
 
-    with replaced(lm, "generate_until", generate_watched):
+    with replaced(lm, "generate_until", generate_watched), _without_empty_settings(lm):
+        yield
+
+
+@contextlib.contextmanager
+def _without_empty_settings(lm: Any) -> Iterator[None]:
+    """Leave out settings without a value for an encoder-decoder, whose forward refuses `seed`.
+
+    A causal model of transformers ignores them.
+    """
+    if getattr(lm, "backend", None) != "seq2seq":
+        yield
+        return
+    generate = lm._model_generate
+
+    def generate_with_values(**given: Any) -> Any:
+        return generate(**{name: value for name, value in given.items() if value is not None})
+
+    with replaced(lm, "_model_generate", generate_with_values):
         yield
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from cotdistill.studies.requests import Decoding, SampleRequest, TeachRequest
     from cotdistill.studies.study import Study
 
+_ENCODED_AT_ONCE = 64
+"""Rows that an encoder-decoder writes at a time on a GPU."""
+
 
 def asking_needs(study: Study, arm: str) -> tuple[JobId, ...]:
     """Return the jobs that an arm's rows wait for, those of the arms that it is made from too."""
@@ -179,7 +182,8 @@ def asked_model(files: StudyFiles, name: str, where: str) -> Who:
         return Who(words, 0, (), tuple(urls), declared.model, declared.key_env)
     if isinstance(declared, TrainedModel):
         folder, need = trained_weights(files, declared, where)
-        return Who(["--model", folder, *local_words(gpus)], gpus, (need,))
+        words = local_words(gpus, encodes=_is_encoder_decoder(files, declared.run.model))
+        return Who(["--model", folder, *words], gpus, (need,))
     if isinstance(declared, MergedModel):
         return Who(["--model", merged_folder(name), *local_words(gpus)], gpus, (("merge", name),))
     packaged = students()
@@ -194,8 +198,18 @@ def asked_model(files: StudyFiles, name: str, where: str) -> Who:
     raise StudyError(Fault(where, f"'{name}' cannot be asked", expected))
 
 
-def local_words(gpus: int) -> list[str]:
-    """Return the words of a backend in the job's own process: vLLM, without a GPU transformers."""
+def _is_encoder_decoder(files: StudyFiles, student: str) -> bool:
+    found = [one for one in files.resolved.learners if one.name == student]
+    return any(one.is_encoder_decoder for one in found)
+
+
+def local_words(gpus: int, *, encodes: bool = False) -> list[str]:
+    """Return the words of a backend in the job's own process: vLLM, without a GPU transformers.
+
+    vLLM has no encoder-decoders.
+    """
+    if encodes and gpus:
+        return ["--transformers", json.dumps({"batch_size": _ENCODED_AT_ONCE})]
     if not gpus:
         return ["--transformers", "{}"]
     settings = {"tensor_parallel_size": gpus} if gpus > 1 else {}
