@@ -165,5 +165,5 @@ def test_a_race_that_is_killed_between_batches_goes_on_where_it_was(tmp_path: Pa
         assert why.startswith("not in batch 1 of the race")
     assert "train tiny--l2--full--s42" in ended
     assert "train tiny--l3--full--s42" not in started
-    page = (root / "report" / "index.html").read_text(encoding="utf-8")
+    page = (root / "report" / "report.html").read_text(encoding="utf-8")
     assert "not among the finalists of the race" in page

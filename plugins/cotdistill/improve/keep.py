@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill.arms.rows import COLUMNS, bare_question
+from cotdistill.benchmarks.instruction import frame_of
 from cotdistill.benchmarks.question import question_key
 from cotdistill.corpus.records.trace import Trace, training_row
 from cotdistill.corpus.records.trace_row import trace_of
@@ -35,7 +36,7 @@ from cotdistill.improve.sampled import (
 )
 from cotdistill.improve.weights import model_identity, short_name
 from cotdistill.runfolder.round_records import Bin, RoundData, write_data
-from cotdistill.runfolder.rounds import rows_of, samples_of
+from cotdistill.runfolder.rounds import asked_as, rows_of, samples_of
 from cotdistill.runfolder.skipping import EVERY
 from cotdistill.studies.question_sets import dev_questions, question_sets
 from cotdistill.teach.sampling import normal
@@ -153,7 +154,7 @@ def _new_rows(at: LoopRun, samples: Path, model: str, tally: _Tally) -> Iterator
     sets, _ = question_sets(at.study, at.place)
     held_out = dev_questions(sets).keys
     cap = at.loop.keep.per_question
-    frame = at.study.prompt.frame
+    frame = frame_of(asked_as(at.study, at.loop))
     seen: set[tuple[str, str]] = set()
     for line in trace_rows(samples):
         trace = trace_of(line)

@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cotdistill.distill.settings import Teacher
 from cotdistill.files.atomic import write_if_changed
 from cotdistill.files.jsonl import row_line
 from cotdistill.runfolder.config_files import RunConfigs, RunFiles
+from cotdistill.runfolder.distillation import Weights, block_of
 from cotdistill.runfolder.job import JobId
 from cotdistill.runfolder.layout import Layout, layout_of
 from cotdistill.studies.question_sets import QuestionSet
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from cotdistill.studies.requests import Loop
 
 FOLDER = "rounds"
+PROGRAM = "{question} Let's write a program."
+"""How the packaged tasks of programs ask (task_configs/_program.yaml), as GSI does."""
 _RECORD = ("id", "dataset", "split", "question", "gold", "kind", "options", "rationale", "meta")
 
 
@@ -92,9 +96,29 @@ def rounds_of(resolved: Resolved, configs: RunConfigs, root: Path, run: Run) -> 
             model = _absolute(root, before)
         layout = Layout(root, here.name, model, here.name, scores_in=f"{FOLDER}/scores")
         made = configs.files(here, layout)
+        if loop.capture:
+            made = _from_signals(resolved, made, here, root)
         stage, weights = ("export", layout.exported) if made.export else ("train", layout.weights)
         rounds.append(Round(here, layout, made, weights, ((stage, here.name),)))
     return rounds
+
+
+def signals_of(name: str) -> str:
+    """Return where the stored signals of a teacher for a round's rows lie."""
+    return f"signals/{name}"
+
+
+def _from_signals(resolved: Resolved, made: RunFiles, run: Run, root: Path) -> RunFiles:
+    """Return a round's files with the teacher's stored signals in place of the teacher."""
+    kd = resolved.study.recipes[run.recipe].kd
+    assert kd is not None
+    signals = Teacher(signals=f"{root}/{signals_of(run.name)}")
+    block = block_of(resolved, kd.model_copy(update={"teacher": signals}), root, _no_weights)
+    return replace(made, distillation=block)
+
+
+def _no_weights(run: Run) -> Weights:
+    raise AssertionError(f"stored signals need no weights of {run.name}")
 
 
 def _first(resolved: Resolved, configs: RunConfigs, root: Path, run: Run, loop: Loop) -> Round:
@@ -123,6 +147,17 @@ def sampling_seed(loop: Loop, run: Run, number: int) -> int:
     """Return the random seed of a round's samples, from the study's seeds and the round."""
     text = f"{loop.sample.seed} {run.seed} {number}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+def asked_as(study: Study, loop: Loop) -> str:
+    """Return the instruction of a loop's samples and rows, with `{question}` in its place.
+
+    It is the study's; where that has none, programs are asked for as the packaged tasks do.
+    """
+    instruction = study.prompt.instruction
+    if loop.sample.format == "program" and instruction == "none":
+        return PROGRAM
+    return "" if instruction == "none" else instruction
 
 
 def question_source(study: Study, name: str) -> str:

@@ -61,9 +61,10 @@ def with_loops(value: dict[str, Any], place: str) -> dict[str, Any]:
     loops: dict[str, Any] = {}
     for binding in _cells(improve.get("for") or {}, f"{where}.for", faults):
         name = _name(binding)
-        body = {key: entry for key, entry in improve.items() if key not in ("for", "start")}
-        body["sample"] = {**improve["sample"], **binding}
-        start = filled(improve.get("start"), binding, f"{where}.start", faults)
+        given = {key: entry for key, entry in improve.items() if key != "for"}
+        body = filled(given, binding, where, faults)
+        body["sample"] = {**body["sample"], **binding}
+        start = body.get("start")
         body["start"] = _start(start, binding, arms, f"{where}.start", faults)
         if name in arms or name in loops:
             faults.append(Fault(where, f"makes an arm '{name}', and there is one", "another name"))

@@ -135,6 +135,12 @@ class Loop(Shape):
     stop: Stop | None = key(
         Stop(), "when the loop ends early; null: after all rounds", {"patience": 1}
     )
+    capture: bool = key(
+        False,
+        "store the signals of the recipe's kd teacher for each round's rows before training, "
+        "instead of loading the teacher next to the student",
+        True,
+    )
     difficulty: str | None = key(
         None,
         "key of the questions' meta that says how hard they are; null: fifths by how many answers "

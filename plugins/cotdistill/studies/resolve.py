@@ -244,6 +244,12 @@ def loop_faults(study: Study, place: str, learners: Sequence[Learner]) -> Iterat
             wrong = "no development questions to choose its round by"
             yield Fault(f"{where}.sample.questions", wrong, "", remedy)
         recipe = study.recipes.get(loop.recipe)
+        if loop.capture and recipe is not None:
+            if recipe.kd is None:
+                wrong = f"the recipe '{loop.recipe}' has no teacher"
+                yield Fault(f"{where}.capture", wrong, "a recipe with kd: {teacher: MODEL}")
+            elif not isinstance(recipe.kd.teacher, str):
+                yield Fault(f"{where}.capture", "its teacher is a folder of signals", "a model")
         if loop.start is None or recipe is None:
             scratch = [one.name for one in learners if one.scratch]
             if loop.start is None and scratch:
@@ -256,7 +262,7 @@ def loop_faults(study: Study, place: str, learners: Sequence[Learner]) -> Iterat
             yield Fault(f"{where}.start", f"no arm '{loop.start}'", "", hint)
         elif loop.start not in study.trained_arms():
             yield Fault(f"{where}.start", f"'{loop.start}' is not trained on", "a trained arm")
-        elif not any(
+        elif learners and not any(
             is_chosen(recipe, one, loop.start, _factors(study, loop.start)) for one in learners
         ):
             wrong = f"the recipe '{loop.recipe}' trains no student on '{loop.start}'"

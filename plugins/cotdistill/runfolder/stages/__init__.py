@@ -13,7 +13,7 @@ from cotdistill.runfolder.stages.ask import SAMPLE, TEACH, question_count
 from cotdistill.runfolder.stages.collect import COLLECT
 from cotdistill.runfolder.stages.evaluate import EVALUATE
 from cotdistill.runfolder.stages.export import EXPORT
-from cotdistill.runfolder.stages.improve import DECIDE, FILTER
+from cotdistill.runfolder.stages.improve import CAPTURE, DECIDE, FILTER
 from cotdistill.runfolder.stages.judge import JUDGE
 from cotdistill.runfolder.stages.merge import MERGE
 from cotdistill.runfolder.stages.prepare import PREPARE
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 STAGES: tuple[Stage, ...] = (
-    MERGE, TEACH, SAMPLE, FILTER, PREPARE, TRAIN, EXPORT, EVALUATE, DECIDE, JUDGE, COLLECT,
+    MERGE, TEACH, SAMPLE, FILTER, PREPARE, CAPTURE, TRAIN, EXPORT, EVALUATE, DECIDE, JUDGE, COLLECT,
 )  # fmt: skip
 _BY_NAME = {stage.name: stage for stage in STAGES}
 

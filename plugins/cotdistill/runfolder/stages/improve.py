@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
+
 from cotdistill.distill.paths import distillation_path
 from cotdistill.files.atomic import sha256_of_text
 from cotdistill.runfolder.job import Asks, Command, Job, JobId
 from cotdistill.runfolder.rounds import (
     Round,
+    asked_as,
     filter_record_of,
     question_source,
     record_of,
@@ -23,20 +26,24 @@ from cotdistill.runfolder.rounds import (
     rows_of,
     samples_of,
     sampling_seed,
+    signals_of,
 )
 from cotdistill.runfolder.stages.ask import (
     asked_model,
     decoding_words,
     local_words,
-    prompt_words,
     question_count,
 )
 from cotdistill.runfolder.stages.prepare import rows_job_name
 from cotdistill.runfolder.stages.stage import Declared, Stage, StudyFiles, no_jobs
 
 if TYPE_CHECKING:
+    from cotdistill.runfolder.config_files import RunConfigs
     from cotdistill.studies.requests import Loop
     from cotdistill.studies.resolve import Run
+
+_KEPT_TOKENS = 32
+"""Likeliest tokens that are stored a place where the recipe keeps all: a capture cannot."""
 
 
 def _jobs(files: StudyFiles) -> Iterator[Declared]:
@@ -53,10 +60,7 @@ def _jobs(files: StudyFiles) -> Iterator[Declared]:
                 yield declared
 
 
-def _loop_jobs(files: StudyFiles, configs: object, run: Run, loop: Loop) -> Iterator[Declared]:
-    from cotdistill.runfolder.config_files import RunConfigs
-
-    assert isinstance(configs, RunConfigs)
+def _loop_jobs(files: StudyFiles, configs: RunConfigs, run: Run, loop: Loop) -> Iterator[Declared]:
     rounds = rounds_of(files.resolved, configs, files.root, run)
     yield _evaluation(files, rounds[0], rounds[0].made_by, ())
     for before, here in itertools.pairwise(rounds):
@@ -65,6 +69,8 @@ def _loop_jobs(files: StudyFiles, configs: object, run: Run, loop: Loop) -> Iter
         unless = (*ended, filter_record_of(here.name))
         yield _sampling(files, run, loop, (before, here), decided, ended)
         yield _filtering(files, loop, (rounds, here), decided, ended)
+        if loop.capture:
+            yield _capture(files, configs, here, decided, unless)
         yield _training(run, (before, here), decided, unless)
         yield from _export(here, unless)
         yield _evaluation(files, here, (*here.made_by, *decided), unless)
@@ -94,8 +100,11 @@ def _sampling(
     if not before.made_by and run.student.revision:
         words += ["--revision", run.student.revision]
     words += ["--strategy", asked.strategy, "-k", str(asked.samples)]
+    if asked.strategy == "state_reset":
+        words += ["--prefix-mode", "flags"]  # which vLLM and transformers know in this process
     words += ["--min-correct", str(asked.min_correct), "--rounds", str(asked.attempts)]
-    words += ["--per-question", "0", "--keep", asked.keep, *prompt_words(study.prompt)]
+    words += ["--per-question", "0", "--keep", asked.keep, "--instruction", asked_as(study, loop)]
+    words += ["--system", study.prompt.system] if study.prompt.system else []
     words += ["--mode", "program" if asked.format == "program" else "cot"]
     words += decoding_words(seeded)
     if asked.helper is not None and asked.strategy == "interactive":
@@ -127,7 +136,7 @@ def _filtering(
         needs += tuple(("filter", one.name) for one in rounds[1 : here.number])
     elif loop.keep.data == "original" and loop.start and files.resolved.arms[loop.start].has_file:
         needs += (("prepare", rows_job_name(loop.start)),)
-    settings = [loop.model_dump_json(), repr(files.resolved.study.prompt.frame)]
+    settings = [loop.model_dump_json(), asked_as(files.resolved.study, loop)]
     settings += [one.digest for one in files.resolved.sets.values() if one.declared.dev]
     return Declared(
         Job(
@@ -153,7 +162,8 @@ def _training(
     kd_file = str(distillation_path(Path(layout.train_file)))
     more = {kd_file: block.text} if block else {}
     inputs: tuple[str, ...] = (rows_of(here.name),)
-    needs = (("filter", here.name), *needs, *(block.needs if block else ()))
+    captured = (("capture", here.name),) if run.loop is not None and run.loop.capture else ()
+    needs = (("filter", here.name), *captured, *needs, *(block.needs if block else ()))
     if run.loop is not None and run.loop.from_ == "previous":
         needs += before.made_by
     elif run.student.scratch:
@@ -168,6 +178,38 @@ def _training(
         ),
         made.train.text,
         more,
+    )  # fmt: skip
+
+
+def _capture(
+    files: StudyFiles,
+    configs: RunConfigs,
+    here: Round,
+    needs: tuple[JobId, ...],
+    unless: tuple[str, ...],
+) -> Declared:
+    """Return the job that stores the teacher's signals for exactly the tokens of a round's rows."""
+    from cotdistill.runfolder.commands import prefixed
+
+    study = files.resolved.study
+    kd = study.recipes[here.run.recipe].kd
+    block = configs.files(here.run, here.layout).distillation
+    assert kd is not None
+    assert block is not None
+    teacher = yaml.safe_load(block.text)["teacher"]
+    words = ["cotdistill", "capture", here.layout.absolute(here.layout.train_file)]
+    words += ["--teacher", teacher["model"], "-o", signals_of(here.name)]
+    words += ["--top-k", str(kd.top_k or _KEPT_TOKENS)]
+    words += ["--temperature", f"{kd.temperature or 1.0:g}"]
+    start = (("prepare", f"{here.run.student.name}--{here.run.made_for}"),)
+    scratch = start if here.run.student.scratch else ()
+    return Declared(
+        Job(
+            "capture", here.name, command=tuple(prefixed(study, "capture", words)),
+            gpus=study.hardware.gpus, output=signals_of(here.name), arm=here.run.arm,
+            declared=sha256_of_text("\n".join(words).replace(str(files.root), ".")),
+            needs=(("filter", here.name), *scratch, *block.needs, *needs), unless=unless,
+        )
     )  # fmt: skip
 
 
@@ -254,6 +296,14 @@ DECIDE = Stage(
     about="end a loop or let it go on, and choose its round",
     program="cotdistill",
     extra="",
+    remakes=False,
+    jobs=no_jobs,
+)
+CAPTURE = Stage(
+    name="capture",
+    about="store a teacher's signals for a round of a loop",
+    program="cotdistill",
+    extra="train",
     remakes=False,
     jobs=no_jobs,
 )
