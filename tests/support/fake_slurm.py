@@ -15,8 +15,11 @@ for one in $started; do wait "$one" || status=$?; done
 exit $status
 """
 _SCONTROL = """#!/bin/sh
-# scontrol show hostnames a,b
-echo "$3" | tr , '\\n'
+# scontrol show hostnames a,b; scontrol show node a --oneliner
+case "$2" in
+  hostnames) echo "$3" | tr , '\\n' ;;
+  node) echo "NodeName=$3 NodeAddr=$3 State=IDLE" ;;
+esac
 """
 _SQUEUE = """#!/bin/sh
 echo localhost,localhost

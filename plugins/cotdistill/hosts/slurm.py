@@ -42,7 +42,7 @@ def on_all_nodes(
     started += ["--kill-on-bad-exit=1", "sh", "-c", _in_shell(command)]
     variables = {
         "NNODES": count,
-        "MASTER_ADDR": names[0],
+        "MASTER_ADDR": _address_of(names[0], place),
         "MASTER_PORT": str(_FIRST_PORT + _number(job) % _PORTS),
     }
     return started, variables
@@ -98,6 +98,13 @@ def _nodes_of(job: str, environment: Mapping[str, str], place: str) -> list[str]
     if not listed:
         listed = _answer(["squeue", "--noheader", "--jobs", job, "--format", "%N"], place)
     return _answer(["scontrol", "show", "hostnames", listed.strip()], place).split()
+
+
+def _address_of(node: str, place: str) -> str:
+    """Return where SLURM reaches a node, which its name need not say."""
+    shown = _answer(["scontrol", "show", "node", node, "--oneliner"], place)
+    found = [word.partition("=")[2] for word in shown.split() if word.startswith("NodeAddr=")]
+    return found[0] if found else node
 
 
 def _answer(command: Sequence[str], place: str) -> str:
