@@ -568,6 +568,19 @@ def test_a_fault_inside_a_grid_names_the_line_of_its_own_key(
     assert f":{places[1]}:recipes.other-0.5.kd.teacher: no model 'nobody-0.5'" in said
 
 
+def test_stored_signals_lie_relative_to_the_study_file(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study["recipes"]["full"]["kd"] = {"teacher": {"signals": "signals/qwen"}, "weight": 0.5}
+    (tmp_path / "studies").mkdir()
+    path = tmp_path / "studies" / "s.yaml"
+    path.write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    kd = load_study("studies/s.yaml")[0].recipes["full"].kd
+    assert kd is not None
+    assert kd.teacher.signals == str(path.parent / "signals" / "qwen")  # type: ignore[union-attr]
+
+
 def test_models_are_a_grid_too(study: Study) -> None:
     study["models"]["size-{hidden}"] = {
         "for": {"hidden": [32, 64]},

@@ -223,6 +223,12 @@ def _make_absolute(value: dict[str, Any], base: Path) -> None:
             _absolute_model(model, base)
             if isinstance(model, dict) and "merge" in model:
                 _absolute_parts(model, base, models)
+    recipes = value.get("recipes")
+    for recipe in recipes.values() if isinstance(recipes, dict) else ():
+        kd = recipe.get("kd") if isinstance(recipe, dict) else None
+        if isinstance(kd, dict) and isinstance(kd.get("teacher"), dict):
+            _absolute_at(kd["teacher"], "signals", base)
+            _absolute_model(kd["teacher"], base)
     questions = value.get("questions")
     for entry in questions.values() if isinstance(questions, dict) else ():
         if isinstance(entry, dict):
