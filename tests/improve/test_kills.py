@@ -37,12 +37,12 @@ def test_a_kill_in_any_round_repeats_nothing_and_loses_nothing(folder: LoopFolde
     put_programs(root, scores, str(root / "data/questions/sums.jsonl"))
     struck = [f"sample {folder.name(1)}", f"train {folder.name(2)}", f"evaluate {folder.name(3)}"]
     for one in struck:
-        held = root / "HOLD" / one.replace(" ", "--")
-        held.touch()
+        hold = root / "HOLD" / one.replace(" ", "--")
+        hold.touch()
         command = start(root, "--jobs", "2")
         reached(root, one, command)
         kill_all(root, command)
-        held.unlink()
+        hold.unlink()
     command = start(root, "--jobs", "2")
     output, _ = command.communicate(timeout=600)
     assert command.returncode == 0, output

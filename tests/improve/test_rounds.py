@@ -191,7 +191,7 @@ def test_long_copied_and_truncated_texts_raise_alarms(loop: LoopFolder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"rounds": 0}, "improve.rounds: 0; expected greater than or equal to 1"),
         ({"stop": {"patience": 3}}, "stop.patience 3 never ends a loop of 3 rounds early"),
@@ -206,12 +206,12 @@ def test_long_copied_and_truncated_texts_raise_alarms(loop: LoopFolder) -> None:
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_loop_is_said_before_anything_is_written(
-    given: dict[str, Any], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    given: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_inputs(tmp_path)
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(study(improve=given), sort_keys=False))
     assert main(["generate", str(tmp_path / "s.yaml"), "-o", str(tmp_path / "run")]) == 1
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

@@ -95,7 +95,7 @@ def _scored_decision(
 
 
 def _verdict(at: LoopRun, gains: list[float]) -> tuple[Verdict, str]:
-    """Return whether the loop goes on after its rounds' gains over the best ones before them."""
+    """Return whether the loop continues after its rounds' gains over the best ones before them."""
     stop = at.loop.stop
     if at.round == at.loop.rounds:
         return "end", f"all {at.loop.rounds} rounds are done"
