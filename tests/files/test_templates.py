@@ -66,7 +66,7 @@ def test_every_training_and_evaluation_template_says_how_it_is_run() -> None:
         for stage in ("train", "export", "eval")
         for path in bundle_files("templates", f"{stage}/*.yaml.j2")
     ]
-    assert len(paths) == 3 + 1 + 4
+    assert len(paths) == 4 + 1 + 4
     for path in paths:
         assert re.search(r"^# Run it:  {{ command }}$", path.read_text(), re.MULTILINE), path
 
