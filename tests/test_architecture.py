@@ -19,8 +19,9 @@ import cotdistill
 
 PACKAGE = Path(cotdistill.__file__).parent
 ORDER = """
-    cli > runs, preflight > improve, racing > results > runfolder > arms > studies > teach > corpus
-    > benchmarks, distill, models > hosts, catalogue > files > stats, grading
+    cli > runs, preflight > improve, racing > results > runfolder > arms > studies
+    > teach, closeness > corpus > benchmarks, distill, models > hosts, catalogue > files
+    > stats, grading
     > schema > tables, errors
 """
 INSIDE = {

@@ -55,6 +55,10 @@ VERBS: dict[str, tuple[str, str]] = {
         "cotdistill.cli.capture:capture",
         "store a teacher's distributions for a training",
     ),
+    "closeness": (
+        "cotdistill.cli.closeness:closeness",
+        "measure how close each arm's rationales lie to a student",
+    ),
     "merge": ("cotdistill.cli.merge:merge", "merge models into one, as a teacher assistant"),
     "eval": ("cotdistill.cli.evaluate:evaluate", "run lm_eval on our tasks, guarded and resumable"),
     "report": ("cotdistill.cli.results.report:report", "report scores with confidence intervals"),

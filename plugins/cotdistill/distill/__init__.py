@@ -9,4 +9,5 @@ PUBLIC_MODULES = (
     "seq2seq_file",
     "settings",
     "train_file",
+    "trainer.language_model",
 )

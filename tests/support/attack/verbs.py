@@ -82,6 +82,12 @@ def models(folder: Path, size: int = 1) -> None:
     )
 
 
+def arms(folder: Path, size: int = 1) -> None:
+    """The traces of two arms, and a student."""
+    traces(folder, size)
+    models(folder, size)
+
+
 def scores(folder: Path, size: int = 1) -> None:
     """Two runs of lm-eval with samples, and a judge's kept replies."""
     for place, run in enumerate(("one", "two")):
@@ -271,6 +277,8 @@ VERBS = [
     Verb("merge", "merge m.yaml -o out --shard-gb 0.00001", models,
          ("m.yaml", "two/model.safetensors", "two/config.json", "two/tokenizer.json"),
          ("-o",), kills=8, size=12),
+    Verb("closeness", "closeness one=a.jsonl two=b.jsonl --student one -o c.jsonl", arms,
+         ("a.jsonl",), ("-o",)),
     # benchmarks and bundles
     Verb("prepare", "prepare gsm8k --from test.jsonl --split test --any-size",
          benchmark, ("test.jsonl",), kills=6, size=150),
