@@ -53,7 +53,7 @@ class Learner:
     endpoint: EndpointModel | None = None  # a model that is only asked, never trained
     merged: str | None = None  # the folder of a merge, relative to the run folder
 
-    @property
+    @functools.cached_property
     def is_encoder_decoder(self) -> bool:
         """Whether it is a T5, BART or the like, by its own files or, on a hub, by its name."""
         if self.scratch or self.endpoint or self.model is None:
