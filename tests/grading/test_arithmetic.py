@@ -118,7 +118,7 @@ def test_no_text_raises(text: str) -> None:
     assert found.stated >= found.false == len(found.false_spans)
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "bait", ["1=", "(", "1+", "9^", "-", "=", "<<", "1+1=2 ", "1 a ", "½", "1/"]
 )
