@@ -224,7 +224,7 @@ def test_a_silence_is_announced_with_its_reason() -> None:
     with serving(lambda _, before: "4" if before > 1 else 1.0) as script:
         replies, lines = asked(script.url, silence=0.2, timeout=0.7)
     assert replies["0"].content == "4"
-    assert any(line.endswith("s, 1 requests under way") for line in lines)
+    assert any(line.endswith("s, 1 request under way") for line in lines)
     assert any("last failure: no reply within 0.7 s" in line for line in lines)
 
 

@@ -29,6 +29,7 @@ from cotdistill.hosts.limiter import MOST, START, Limiter
 from cotdistill.hosts.request import Asker, Reply, Request, Take, read_reply, shown
 from cotdistill.hosts.retries import FailedAttempt, backoff, failure_of
 from cotdistill.hosts.stream import read_stream, streamed
+from cotdistill.tables import counted
 
 _ANNOUNCED_S = 5.0  # a wait that is longer is announced
 _SHORTEST_SECRET = 6  # "EMPTY" and the like are no secrets, and hiding "x" would hide every x
@@ -252,7 +253,9 @@ class _Conversation:
                 if failed.kind == "final":
                     return Reply(failure=failed.why, attempts=rounds)
                 if lost >= self._endpoint.attempts:
-                    return Reply(failure=f"{failed.why} ({rounds} attempts)", attempts=rounds)
+                    return Reply(
+                        failure=f"{failed.why} ({counted(rounds, 'attempt')})", attempts=rounds
+                    )
                 if failed.wait is None:
                     wait = backoff(rounds, self._endpoint.first_wait, self._endpoint.longest_wait)
                     await asyncio.sleep(wait * self._random.uniform(0.5, 1.0))
@@ -377,7 +380,8 @@ class _Conversation:
                 if server.given_up is None:
                     silent = _duration(self._now() - server.last_reply)
                     why = f"; last failure: {server.last_failure}" * bool(server.failures_in_a_row)
-                    line = f"no reply for {silent}, {server.under_way} requests under way{why}"
+                    under_way = f"{counted(server.under_way, 'request')} under way"
+                    line = f"no reply for {silent}, {under_way}{why}"
                     self._tell(f"{server.name}: {line}")
 
 
