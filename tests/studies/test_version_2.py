@@ -540,15 +540,17 @@ def test_a_factor_that_no_arm_has_is_named_where_it_is_asked_for(study: Study) -
 
 
 @pytest.mark.parametrize("name", ["google/flan-t5-small", "t5-base", "google/mt5-small", "folder"])
-def test_an_encoder_decoder_student_is_refused_before_it_is_trained_on_wrong_inputs(
-    study: Study, tmp_path: Path, name: str
+def test_an_encoder_decoder_student_is_never_trained_as_a_decoder(
+    study: Study, study_file: WriteStudy, tmp_path: Path, name: str
 ) -> None:
     model = name if name != "folder" else str(tmp_path)
     (tmp_path / "config.json").write_text('{"is_encoder_decoder": true}')
     study["models"]["small"] = {"model": model, "template": "empty", "context": 512}
     study["students"] = ["small"]
-    faults = faults_of(study)
-    assert f"s.yaml:students: 'small' ({model}) is an encoder-decoder, as T5 is" in faults
+    assert [one.is_encoder_decoder for one in resolved(study).learners] == [True]
+    folder = generate(str(study_file(study)), tmp_path / "run").folder
+    stages = {yaml.safe_load(path.read_text())["stage"] for path in folder.glob("train/*.yaml")}
+    assert stages == {"seq2seq"}
     study["models"]["small"]["model"] = "Org/contest-t500"
     assert [one.is_encoder_decoder for one in resolved(study).learners] == [False]
 
