@@ -103,7 +103,7 @@ def test_close_and_little_tried_arms_stay_ahead_by_their_upper_bounds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"top": 4}, "race.top: top 4 of 4 arms that may be dropped"),
         ({"batches": 0}, "race.batches: 0"),
@@ -112,12 +112,12 @@ def test_close_and_little_tried_arms_stay_ahead_by_their_upper_bounds() -> None:
     ],
 )
 def test_what_is_wrong_with_a_race_is_said(
-    given: dict[str, Any], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    given: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_inputs(tmp_path)
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(race_study(**given), sort_keys=False))
     assert main(["generate", str(tmp_path / "s.yaml"), "-o", str(tmp_path / "run")]) == 1
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_race_needs_development_questions(
@@ -146,12 +146,12 @@ def shares(arms: Sequence[str], seeds: Sequence[int]) -> dict[str, float]:
 def test_a_race_that_is_killed_between_batches_goes_on_where_it_was(tmp_path: Path) -> None:
     root = generated(tmp_path, race_study(batches=1))
     put_programs(root, shares(ARMS, [1001, 1002, 42]))
-    held = root / "HOLD" / "train--tiny--l2--full--s1002"
-    held.touch()
+    hold = root / "HOLD" / "train--tiny--l2--full--s1002"
+    hold.touch()
     command = start(root, "--jobs", "2")
     reached(root, "train tiny--l2--full--s1002", command)
     kill_all(root, command)
-    held.unlink()
+    hold.unlink()
     command = start(root, "--jobs", "2")
     output, _ = command.communicate(timeout=900)
     assert command.returncode == 0, output

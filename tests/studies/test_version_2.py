@@ -565,9 +565,9 @@ def test_a_fault_inside_a_grid_names_the_line_of_its_own_key(
     assert main(["check", str(path)]) == 1
     lines = path.read_text(encoding="utf-8").splitlines()
     places = [number for number, line in enumerate(lines, start=1) if "teacher: nobody" in line]
-    said = capsys.readouterr().out
-    assert f":{places[0]}:recipes.kd-0.5.kd.teacher: no model 'nobody-0.5'" in said
-    assert f":{places[1]}:recipes.other-0.5.kd.teacher: no model 'nobody-0.5'" in said
+    shown = capsys.readouterr().out
+    assert f":{places[0]}:recipes.kd-0.5.kd.teacher: no model 'nobody-0.5'" in shown
+    assert f":{places[1]}:recipes.other-0.5.kd.teacher: no model 'nobody-0.5'" in shown
 
 
 def test_stored_signals_lie_relative_to_the_study_file(
@@ -718,9 +718,9 @@ def test_an_arm_is_compared_with_the_development_questions_in_other_words_too(
     write_jsonl(tmp_path / "a.jsonl", rows)
     study["arms"] = {"a": {"file": str(tmp_path / "a.jsonl")}}
     assert main(["check", str(study_file(study))]) == 1
-    said = "".join(capsys.readouterr())
-    assert "arm a: 1 of 2 rows ask 1 development question of dev_q" in said
-    assert "arm a: 1 of 2 rows are like a development question of q" in said
+    shown = "".join(capsys.readouterr())
+    assert "arm a: 1 of 2 rows ask 1 development question of dev_q" in shown
+    assert "arm a: 1 of 2 rows are like a development question of q" in shown
 
 
 def test_a_study_without_training_has_a_plan(

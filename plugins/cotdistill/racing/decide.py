@@ -149,7 +149,7 @@ def _why(one: Standing, number: int, *, is_last: bool) -> str:
     )
 
 
-def said(record: RaceRecord) -> Iterator[str]:
+def lines_of(record: RaceRecord) -> Iterator[str]:
     """Yield what the log of a decision says."""
     for one in record.places:
         mark = "goes on" if one.arm in record.goes_on else "rests"

@@ -30,9 +30,9 @@ def run_own_job(folder: Path, stage: str, name: str) -> None:
         sys.stdout.write(f"rows: {kept}\n")
         sys.stdout.write("".join(f"{why}\n" for why in data.skip.values()))
     elif job.stage == "decide" and (job.output or "").startswith("race/"):
-        from cotdistill.racing.decide import decide_race, said
+        from cotdistill.racing.decide import decide_race, lines_of
 
-        sys.stdout.write("".join(f"{line}\n" for line in said(decide_race(folder, name))))
+        sys.stdout.write("".join(f"{line}\n" for line in lines_of(decide_race(folder, name))))
     elif job.stage == "decide":
         from cotdistill.improve.tell import decided
 

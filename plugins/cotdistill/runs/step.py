@@ -28,7 +28,7 @@ from cotdistill.hosts.machine.program import (
     program_fault,
     run_program,
     search_path,
-    versions_beside,
+    versions_next_to,
 )
 from cotdistill.hosts.slurm import on_all_nodes
 from cotdistill.runfolder.bundles import in_recorded_bundles
@@ -153,7 +153,7 @@ def _attempt(at: _Context) -> int:
         if job.stage == "train" and job.file and not start.complete:
             commits = commits_used(at.folder / job.file, at.folder / "dataset_info.json")
             words = _command(at.folder, job, start)
-            versions = versions_beside(words[0], _TRAINED_WITH, os.environ)
+            versions = versions_next_to(words[0], _TRAINED_WITH, os.environ)
             noted = {"hub_commits": commits, "versions": versions}
             noted = {name: found for name, found in noted.items() if found}
             attempt = replace(attempt, notes=attempt.notes | noted)

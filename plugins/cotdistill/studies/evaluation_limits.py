@@ -97,13 +97,13 @@ def _decoding_faults(study: Study, folders: list[Path], where: str) -> Iterator[
     asked = {task: {**_dict_of(settings), **own} for task, settings in written.items()}
     stopping = [task for task, settings in written.items() if "stop" in _dict_of(settings)]
     if backend in STOPS_ARE_UNTIL and ("stop" in own or stopping):
-        told = "write generation: {until: [...]}"
+        remedy = "write generation: {until: [...]}"
         yield Fault(
             f"{where}.generation.stop" if "stop" in own else f"{where}.tasks",
             f"{'' if 'stop' in own else ', '.join(stopping) + ': '}"
             f"lm-eval's backend {backend} does not take 'stop'",
             "'until', lm-eval's name for the texts that end a response",
-            told if "stop" in own else "rename the key in the task's generation_kwargs",
+            remedy if "stop" in own else "rename the key in the task's generation_kwargs",
         )
     searched = {task: beams(settings) for task, settings in asked.items() if beams(settings) > 1}
     if backend in NO_BEAMS and (beams(own) > 1 or searched):

@@ -89,7 +89,7 @@ def _write_chosen(
         entry = registry.get(name, {})
         path = source / str(entry.get("file_name", "?"))
         if not path.is_file():
-            wrong = f"'{name}' is no local file, and its rows cannot be told apart"
+            wrong = f"'{name}' is no local file, and its rows cannot be distinguished"
             raise FaultsError(Fault(place, wrong, "a .json or .jsonl file"))
         rows = []
         for row in json_rows(path):

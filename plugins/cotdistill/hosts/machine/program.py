@@ -66,12 +66,12 @@ def program_fault(stage: str, command: Sequence[str], env: Mapping[str, str]) ->
     return Fault(f"the {stage} stage", f"no command '{program}' on PATH", "", remedy)
 
 
-def versions_beside(program: str, names: Sequence[str], env: Mapping[str, str]) -> dict[str, str]:
+def versions_next_to(program: str, names: Sequence[str], env: Mapping[str, str]) -> dict[str, str]:
     """Return the versions of distributions in the environment that a program is installed in.
 
     None of them where the program is not in a virtual environment's `bin`.
 
-    >>> versions_beside("/nowhere/bin/lm-eval", ["lm_eval"], {})
+    >>> versions_next_to("/nowhere/bin/lm-eval", ["lm_eval"], {})
     {}
     """
     found = shutil.which(program, path=search_path(env))
