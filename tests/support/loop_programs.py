@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -76,14 +77,20 @@ with open("ENDED", "a") as stream:
 """.replace("\\\\n", "\\n")
 
 
-def put_programs(root: Path, scores: dict[str, float], sampled: str = "") -> None:
-    """Let the jobs of a run folder start the small programs; `scores` are by name of evaluation."""
+def put_programs(
+    root: Path, scores: dict[str, float], sampled: str = "", real: Collection[str] = ()
+) -> None:
+    """Let the jobs of a run folder start the small programs; `scores` are by name of evaluation.
+
+    Trainings of the names `real` are left to the host.
+    """
     (root / "program.py").write_text(PROGRAM)
     (root / "HOLD").mkdir(exist_ok=True)
     lines, tasks = [], {}
     for line in (root / "jobs.jsonl").read_text().splitlines():
         job = json.loads(line)
-        if job["stage"] in ("train", "evaluate", "sample"):
+        is_real = job["stage"] == "train" and job["name"] in real
+        if job["stage"] in ("train", "evaluate", "sample") and not is_real:
             words = job["command"]
             weights = words[words.index("--model") + 1] if "--model" in words else "-"
             job["command"] = [
