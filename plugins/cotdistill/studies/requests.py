@@ -148,6 +148,14 @@ class Loop(Shape):
         "level",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _truncated_samples_are_no_fault(cls, value: Any) -> Any:
+        """A weak student truncates many; a round counts them, and an alarm tells of them."""
+        if isinstance(value, dict) and isinstance(value.get("sample"), dict):
+            return {**value, "sample": {"allow_missing": 1.0, **value["sample"]}}
+        return value
+
     @model_validator(mode="after")
     def _can_stop(self) -> Loop:
         if self.stop is not None and 1 < self.rounds <= self.stop.patience:
