@@ -15,8 +15,11 @@ import yaml
 
 from cotdistill.distill.train_file import read_train_file
 from cotdistill.errors import FaultsError, StudyError
+from cotdistill.preflight.distillation import teacher_vocabularies
 from cotdistill.runfolder.generate import generate
+from cotdistill.runfolder.manifest import read_manifest
 from cotdistill.runs.jobs import read_jobs, settings_digest
+from tiny_models import build
 
 Study = dict[str, Any]
 MENTOR = "mentor--fine--full--s1"
@@ -185,3 +188,21 @@ def test_a_study_trains_the_mentor_and_then_the_student_from_it(
     summary = json.loads((folder / "checkpoints" / TAUGHT / "kd_summary.json").read_text())
     assert summary["batches"] == 2
     assert summary["loss"].startswith("0.7 * CE + 0.3 * forward_kl")
+
+
+def test_vocabularies_of_students_and_teachers_are_compared_before_anything_is_loaded(
+    taught: Study, study_file: Callable[[Study], Path], tmp_path: Path
+) -> None:
+    for name, teacher in (("same", "teacher"), ("other", "other")):
+        build(tmp_path / name / "student")
+        build(tmp_path / name / "teacher", width=24)
+        if teacher == "other":
+            path = tmp_path / name / "teacher" / "tokenizer.json"
+            path.write_text(path.read_text().replace('"A":', '"\\u0000":').replace('"B":', '"A":'))
+        taught["models"]["tiny"] = {"model": str(tmp_path / name / "student"), "template": "chatml"}
+        taught["models"]["the-mentor"] = {"model": str(tmp_path / name / "teacher")}
+        root = generate(str(study_file(taught)), tmp_path / f"run-{name}").folder
+        faults, missing, pairs = teacher_vocabularies(root, read_manifest(root))
+        assert (missing, pairs) == ([], 1)
+        assert bool(faults) == (name == "other")
+    assert "token ids mean something else" in str(faults[0])

@@ -34,7 +34,7 @@ def mentored(tmp_path: Path) -> dict[str, Any]:
         for row in ROWS:
             line = {"question": row["instruction"], "gold": "1", "kind": "number"}
             stream.write(json.dumps(line) + "\n")
-    texts = ("It is {0}. --> {0}", "So {0}. --> {0}", "{0}. --> {0}")
+    texts = ("It is {0}.", "So {0}.", "{0}.")
     chains = [
         {"instruction": row["instruction"], "output": texts[n % 3].format(1)}
         for n, row in enumerate(PAIRED)
@@ -56,7 +56,7 @@ def mentored(tmp_path: Path) -> dict[str, Any]:
             "chains": {"file": str(tmp_path / "chains.json")},
             "mentored": {
                 "sample": {"questions": "sums", "model": "mentor", "strategy": "vanilla",
-                           "samples": 2, "temperature": 0.7, "max_tokens": 24, "keep": "all"},
+                           "samples": 2, "temperature": 0.1, "max_tokens": 24, "keep": "all"},
                 "with": ["chains"],
             },
         },
@@ -66,7 +66,7 @@ def mentored(tmp_path: Path) -> dict[str, Any]:
                 "global_batch": 8, "per_device_batch": 8, "cutoff_len": 64, "precision": "fp32",
             },
             "mentor": {
-                "extends": "ce", "students": ["large"], "epochs": 15, "learning_rate": 1.0e-2
+                "extends": "ce", "students": ["large"], "epochs": 40, "learning_rate": 1.0e-2
             },
             "kd": {"extends": "ce", "students": ["student"], "arms": ["mentored"], "kd": kd},
             "hidden": {"extends": "kd", "template": "lora",

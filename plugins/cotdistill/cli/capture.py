@@ -68,9 +68,9 @@ def capture(arguments: CaptureArguments) -> None:
     write = sys.stdout.write
     write(f"{folder}: {manifest.rows:,} rows, {manifest.tokens:,} tokens, ")
     write(f"{manifest.bytes_per_token:g} bytes a token at k = {manifest.job.top_k}\n")
-    write("   k  mass kept  worst 5 %\n")
-    for k, mean, worst in mass_table(folder, manifest):
-        write(f"{k:>4}  {mean:>9.4f}  {worst:>9.4f}\n")
+    write("   k  bytes a token  mass kept  worst 5 %\n")
+    for k, size, mean, worst in mass_table(folder, manifest):
+        write(f"{k:>4}  {size:>13.1f}  {mean:>9.4f}  {worst:>9.4f}\n")
     if manifest.comparison is not None:
         found = manifest.comparison
         write(

@@ -10,4 +10,5 @@ PUBLIC_MODULES = (
     "settings",
     "train_file",
     "trainer.language_model",
+    "vocabulary",
 )

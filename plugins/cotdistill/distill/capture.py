@@ -9,8 +9,9 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,6 +40,8 @@ from cotdistill.tables import counted
 _TOKENS_OF_PART = 200_000
 _COMPARED = 0.01
 _KS = (16, 32, 64, 128)
+_WRITTEN_AGAIN = 500
+"""Rows from which the size at a smaller k is measured."""
 
 Row = tuple[list[int], list[int]]
 
@@ -101,17 +104,37 @@ def capture(
     return manifest
 
 
-def mass_table(folder: Path, manifest: Manifest) -> list[tuple[int, float, float]]:
-    """Return for several k the mean share of the mass that is kept, and that of the worst 5 %."""
+def mass_table(folder: Path, manifest: Manifest) -> list[tuple[int, float, float, float]]:
+    """Return for several k bytes a token, the mean share of the mass, and that of the worst 5 %.
+
+    Bytes of a smaller k than was captured are those of the first rows, written again.
+    """
     stored = _stored(folder, manifest)
     table = []
+    some = {key: stored.row(key) for key in sorted(stored.keys())[:_WRITTEN_AGAIN]}
     kept = [
         np.sort(np.exp(stored.row(key).log_p), axis=1)[:, ::-1] for key in sorted(stored.keys())
     ]
     for k in [k for k in _KS if k < manifest.job.top_k] + [manifest.job.top_k]:
         mass = np.concatenate([row[:, :k].sum(1) for row in kept])
-        table.append((k, float(mass.mean()), float(np.quantile(mass, 0.05))))
+        size = manifest.bytes_per_token
+        if k < manifest.job.top_k:
+            size = _bytes_per_token(some, k)
+        table.append((k, size, float(mass.mean()), float(np.quantile(mass, 0.05))))
     return table
+
+
+def _bytes_per_token(rows: Mapping[bytes, RowSignals], k: int) -> float:
+    fewer = {}
+    for key, row in rows.items():
+        best = np.argsort(-row.log_p, axis=1)[:, :k]
+        ids: NDArray[np.int64] = np.take_along_axis(row.ids, best, 1)
+        log_p: NDArray[np.float32] = np.take_along_axis(row.log_p, best, 1)
+        fewer[key] = replace(row, ids=ids, log_p=log_p)
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "part.parquet"
+        tokens = write_shard(path, fewer)
+        return round(path.stat().st_size / max(1, tokens), 1)
 
 
 def _job(wanted: Capture, tokenizer: Any) -> Job:

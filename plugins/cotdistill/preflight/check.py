@@ -35,6 +35,7 @@ from cotdistill.hosts.lm_eval.task_files import packaged_tasks
 from cotdistill.hosts.machine.program import program_fault
 from cotdistill.preflight.asked_alike import asked_otherwise, declared_differences
 from cotdistill.preflight.contamination import compare_arms
+from cotdistill.preflight.distillation import teacher_vocabularies
 from cotdistill.preflight.prompts import check_prompts
 from cotdistill.preflight.rows import RowReport, row_reports
 from cotdistill.runfolder.bundles import in_recorded_bundles
@@ -279,6 +280,11 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
             f"prompt not compared, tokenizer not available: {place}" for place in prompts.unchecked
         ]
         looked_at.append("evaluation prompts against training prompts, byte for byte")
+        differing, missing, pairs = teacher_vocabularies(root, trained)
+        faults += differing
+        notes += [f"vocabulary not compared, tokenizer not available: {one}" for one in missing]
+        if pairs:
+            looked_at.append(f"the vocabularies of {counted(pairs, 'student')} and its teacher")
     arms = resolve_arms(study, str(root / "study.yaml"))
     trained_on = [arms[name] for name in study.trained_arms()]
     faults += _missing_rows(trained_on, root)

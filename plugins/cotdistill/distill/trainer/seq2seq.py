@@ -38,6 +38,8 @@ from cotdistill.hosts.replaced import replaced
 
 ARROW = "-->"
 """What stands before the answer in Mentor-KD's responses."""
+_LATER = 1e-10
+"""What a step is worth among epochs with as many correct answers: of equals the later is kept."""
 _OWN_KEYS = {
     "stage", "do_train", "model_name_or_path", "model_revision", "dataset_dir", "dataset",
     "eval_dataset", "val_size", "cutoff_len", "target_len", "finetuning_type", "lora_rank",
@@ -172,7 +174,7 @@ def _host_arguments(file: Seq2SeqFile, has_dev: bool) -> dict[str, Any]:
         "eval_strategy": when if has_dev else "no",
         "save_strategy": when,
         "load_best_model_at_end": file.best_epoch,
-        "metric_for_best_model": "correct" if file.best_epoch else None,
+        "metric_for_best_model": "correct_then_later" if file.best_epoch else None,
         "remove_unused_columns": False,
     }
 
@@ -273,4 +275,6 @@ class _Metrics:
                 "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines),
                 encoding="utf-8",
             )
-        return {"correct": sum(bool(line["correct"]) for line in lines) / len(lines)}
+        share = sum(bool(line["correct"]) for line in lines) / len(lines)
+        later = _LATER * self.trainer.state.global_step
+        return {"correct": share, "correct_then_later": share + later}
