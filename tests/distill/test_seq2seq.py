@@ -47,6 +47,28 @@ def test_the_loss_is_that_of_the_models_own_logits(tied: bool) -> None:
             torch.testing.assert_close(left, right, rtol=1e-3, atol=1e-4)
 
 
+def test_adapters_on_q_and_v_learn_and_nothing_else_does() -> None:
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(r=2, target_modules=["q", "v"], task_type="SEQ_2_SEQ_LM")
+    student, teacher = get_peft_model(t5(), config).train(), t5(seed=1, width=24).eval()
+    numbers = torch.Generator().manual_seed(1)
+    ids, labels = (torch.randint(3, VOCABULARY, (2, n), generator=numbers) for n in (9, 6))
+    given = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
+    objective = Objective(0.7, 0.3, "forward_kl", 2.0)
+    theirs = teacher(**given).logits.detach().flatten(0, 1)[:, :VOCABULARY]
+    ours = student(**given).logits.flatten(0, 1)[:, :VOCABULARY]
+    expected = naive_loss(objective, ours, theirs, labels.flatten())
+    install_teacher(teacher)
+    install_student(student, Distiller(objective, VOCABULARY, teacher, chunk=4))
+    value = student(**given, num_items_in_batch=1).loss
+    value.backward()
+    torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-4)
+    learning = {name for name, p in student.named_parameters() if p.grad is not None}
+    assert learning
+    assert all("lora_" in name for name in learning)
+
+
 def folder_with_models(tmp_path: Path) -> Path:
     made = build(tmp_path / "made")
     for name, seed, width in (("student", 0, 16), ("teacher", 1, 24)):

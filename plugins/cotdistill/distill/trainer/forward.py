@@ -125,7 +125,8 @@ def _training_loss(
     extra: dict[str, Tensor],
 ) -> Tensor:
     if student.is_encoder_decoder:
-        inputs = {"decoder_input_ids": student.inner._shift_right(labels)} | inputs
+        if inputs.get("decoder_input_ids") is None:  # PEFT passes a None on
+            inputs["decoder_input_ids"] = student.inner._shift_right(labels)
         targets = labels
     else:
         targets = targets_of(labels, inputs.get("position_ids"))
