@@ -61,6 +61,7 @@ class Seq2SeqFile(Shape):
         default=True, description="keep the epoch with the best greedy answers on the dev rows"
     )
     resume_from_checkpoint: str | None = None
+    overwrite_output_dir: bool = False
     kd: Distillation | None = None
 
 
