@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,8 +24,8 @@ PACKED = {
 Made = tuple[Path, dict[str, str], str]
 
 
-def words(folder: Path, name: str, out: str, *more: str) -> str:
-    options = ["--teacher", str(folder / "teacher"), "-o", str(folder / out), *more]
+def words(folder: Path, name: str, out: str, *more: str, teacher: str = "teacher") -> str:
+    options = ["--teacher", str(folder / teacher), "-o", str(folder / out), *more]
     return " ".join(["capture", str(folder / f"{name}.yaml"), *options])
 
 
@@ -34,6 +35,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("captured")
     build(folder / "student")
     build(folder / "teacher", width=24, seed=1)
+    shutil.copytree(folder / "teacher", folder / "broken")
+    with (folder / "broken" / "model.safetensors").open("r+b") as weights:
+        weights.truncate(weights.seek(0, 2) // 2)
     write_rows(folder)
     online = {"kd": {"teacher": str(folder / "teacher"), **KD}}
     full = {"kd": {"teacher": {"signals": str(folder / "full")}, **KD}}
@@ -61,6 +65,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     steps = {
         "full": words(folder, "plain", "full", *both, "--top-k", "500"),
         "few": words(folder, "plain", "few", *both, "--top-k", "16"),
+        "broken": words(folder, "plain", "from-broken", teacher="broken"),
         "another k": words(folder, "plain", "few", *both, "--top-k", "8"),
         **{name: str(folder / f"{name}.yaml") for name in cases},
         "again": words(
@@ -124,6 +129,11 @@ def test_the_manifest_says_what_was_captured(made: Made) -> None:
 def test_a_finished_capture_is_not_repeated_and_another_one_is_refused(made: Made) -> None:
     assert made[1]["another k"] == "failed"
     assert "few: holds signals captured with top_k 16, not 8; choose another folder" in made[2]
+
+
+def test_a_teacher_that_the_host_cannot_load_is_named_with_what_the_host_says(made: Made) -> None:
+    assert made[1]["broken"] == "failed"
+    assert f"{made[0] / 'broken'}: LLaMA-Factory cannot load it as the teacher (" in made[2]
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_a_server_that_is_busy_is_asked_again(model: Any) -> None:
     [
         (400, "cannot be asked (status 400"),
         ({"choices": [{"text": ""}]}, "no prompt_logprobs in its answer"),
-        ({"choices": [{"prompt_logprobs": [None]}]}, "1 tokens came back; expected 5"),
+        ({"choices": [{"prompt_logprobs": [None]}]}, "1 token came back; expected 5"),
     ],
 )
 def test_a_server_that_cannot_do_it_is_one_message(reply: Any, message: str) -> None:

@@ -224,4 +224,4 @@ def test_half_a_file_gives_what_it_has_and_a_good_reply_wins_over_a_failed_one(
     notes: list[str] = []
     found = read(tmp_path, file, *requests, notes=notes)
     assert {key: reply.content for key, reply in found.items()} == {requests[0].key: "good"}
-    assert any("1 lines cannot be read (was it cut off?)" in text for text in notes)
+    assert any("1 line cannot be read (was it cut off?)" in text for text in notes)

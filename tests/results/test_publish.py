@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from cotdistill.cli.main import main
+from cotdistill.files.locks import only_writer
 from cotdistill.runfolder.generate import generate
 from hub_server import hub
 from run_folder import add_scores, add_training
@@ -143,6 +144,18 @@ def test_files_of_others_are_not_touched(
     assert "not an empty folder, and not an earlier export" in capsys.readouterr().err
     assert [path.name for path in theirs.iterdir()] == ["notes.txt"]
     assert main(["export", str(folder), "-o", str(folder)]) == 2
+
+
+def test_an_export_under_way_keeps_a_second_one_away_and_a_broken_off_one_is_ended(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = folder / "published"
+    with only_writer(target / ".export.lock"):
+        assert main(["export", str(folder)]) == 1
+        assert "another program is writing it" in capsys.readouterr().err
+        assert [path.name for path in target.iterdir()] == [".export.lock"]
+    assert main(["export", str(folder)]) == 0
+    assert files_of(target, ".json")
 
 
 def test_a_card_names_arm_ledger_teacher_licence_decontamination_and_study(folder: Path) -> None:

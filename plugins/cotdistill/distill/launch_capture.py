@@ -76,6 +76,7 @@ def _refuse_input_as_output(
         for name in folders
         if isinstance(name, str) and Path(name).is_dir()
         for path in sorted(Path(name).iterdir())
+        if path.is_file()
     ]
     refuse_overwriting([file, *read], [output, output / "manifest.json"])
     if output.exists() and not output.is_dir():

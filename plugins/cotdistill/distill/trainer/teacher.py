@@ -8,12 +8,16 @@ from llamafactory.hparams import FinetuningArguments, ModelArguments
 from llamafactory.model import load_model, load_tokenizer
 
 from cotdistill.distill.settings import Teacher
+from cotdistill.errors import Fault, FaultsError
 
 
 def load_teacher(teacher: Teacher, student: Any) -> tuple[Any, int]:
     """Return a frozen teacher in evaluation mode, and the size of its tokenizer's vocabulary.
 
     `student` are the host's model arguments for the student.
+
+    Raises:
+        FaultsError: LLaMA-Factory cannot load it.
     """
     arguments = ModelArguments.copyfrom(
         student,
@@ -26,6 +30,15 @@ def load_teacher(teacher: Teacher, student: Any) -> tuple[Any, int]:
         add_special_tokens=None,
         new_special_tokens_config=None,
     )
-    tokenizer = load_tokenizer(arguments)["tokenizer"]
-    model = load_model(tokenizer, arguments, FinetuningArguments(), is_trainable=False)
+    try:
+        tokenizer = load_tokenizer(arguments)["tokenizer"]
+        model = load_model(tokenizer, arguments, FinetuningArguments(), is_trainable=False)
+    except MemoryError:
+        raise
+    except (
+        Exception
+    ) as error:  # a damaged file ends anywhere in the host; what it says is the finding
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        wrong = f"LLaMA-Factory cannot load it as the teacher ({said})"
+        raise FaultsError(Fault(str(teacher.model), wrong)) from error
     return model, len(tokenizer)

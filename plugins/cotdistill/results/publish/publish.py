@@ -15,6 +15,7 @@ from cotdistill.errors import DataError, Fault, MisuseError
 from cotdistill.files.atomic import write_if_changed
 from cotdistill.files.inputs import refuse_overwriting
 from cotdistill.files.ledger import Ledger, LedgerFile, ledger_path, read_ledger, write_ledger
+from cotdistill.files.locks import only_writer
 from cotdistill.hosts.hub_upload import repository_name, upload
 from cotdistill.results.collect import collect
 from cotdistill.results.publish import cards, every_eval_ever, inspect_log
@@ -25,6 +26,7 @@ from cotdistill.runfolder.bundles import in_recorded_bundles
 
 FORMATS = ("every-eval-ever", "inspect", "cards")
 _LEDGER = Path("export.json")
+_LOCK = ".export.lock"
 _WEIGHTS = (".safetensors", ".json", ".txt", ".model", ".jinja", ".bin")
 _NOT_MODEL = ("trainer_state.json", "training_args.bin", "all_results.json", "train_results.json")
 
@@ -84,13 +86,20 @@ def _export(_: Path, asked: Export) -> Exported:
     if target.is_file():
         inputs = [path for path in asked.folder.rglob("*") if path.is_file()]
         refuse_overwriting(inputs, [target])
-    before = _earlier(target)
+    _earlier(target)
     folder = read_folder(asked.folder, collect(asked.folder, asked.verdicts))
     left_out = unfinished(folder.results)
     if len(left_out) == len(folder.results.runs):
         remedy = f"run it first: cotdistill run {asked.folder}"
         raise DataError(Fault(str(asked.folder), "no run has a score", "a finished run", remedy))
     _refuse_one_name_for_two(asked, folder)
+    with only_writer(target / _LOCK):
+        return _written(asked, folder, tuple(left_out))
+
+
+def _written(asked: Export, folder: Folder, left_out: tuple[str, ...]) -> Exported:
+    target = asked.target
+    before = _earlier(target)
     counts: Counter[str] = Counter()
     written: list[LedgerFile] = []
     for part in _parts(folder, asked.formats):
@@ -107,13 +116,15 @@ def _export(_: Path, asked: Export) -> Exported:
     ledger = Ledger("export", outputs=tuple(written), counts=dict(counts), settings=settings)
     write_ledger(target / _LEDGER, ledger)
     pushed = tuple(_push(asked, folder)) if asked.push else ()
-    return Exported(target, counts, tuple(left_out), len(stale), pushed)
+    return Exported(target, counts, left_out, len(stale), pushed)
 
 
 def _earlier(target: Path) -> list[str]:
     """Return the files that an earlier export wrote, none where nothing is there yet."""
     if ledger_path(target / _LEDGER).is_file():
         return [one.file for one in read_ledger(target / _LEDGER).outputs]
+    if (target / _LOCK).is_file():  # begun, and not ended
+        return []
     if (target.is_dir() and any(target.iterdir())) or target.is_file():
         wrong = "not an empty folder, and not an earlier export"
         raise MisuseError(str(Fault(str(target), wrong, "a new folder", "give another with -o")))
