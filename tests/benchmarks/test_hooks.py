@@ -107,6 +107,7 @@ def test_a_tolerance_of_the_data_reaches_the_grader() -> None:
     assert grade_responses(given, ["\\boxed{4.5}"])["exact_match"] == 0.0
 
 
+@pytest.mark.host
 def test_tokens_are_counted_where_a_tokenizer_is_named(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

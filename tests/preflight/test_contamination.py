@@ -71,6 +71,7 @@ def test_questions_that_are_only_like_test_questions_are_counted_in_a_note(
     assert note.startswith("arm mine: 1 of 2 rows are like a test question of svamp")
 
 
+@pytest.mark.host
 def test_lm_eval_s_own_task_is_known_by_the_dataset_that_it_asks_from(
     small_study: Study, study_file: WriteStudy, tmp_path: Path
 ) -> None:
@@ -83,6 +84,7 @@ def test_lm_eval_s_own_task_is_known_by_the_dataset_that_it_asks_from(
     assert fault.wrong == "1 of 1 rows ask 1 test question of gsm8k (row 1 is gsm8k-1)"
 
 
+@pytest.mark.host
 def test_what_cannot_be_compared_is_named_and_never_passed_over(
     small_study: Study,
     study_file: WriteStudy,

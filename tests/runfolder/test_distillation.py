@@ -54,6 +54,7 @@ def with_kd(study: Study, **kd: Any) -> Study:
     return study
 
 
+@pytest.mark.host
 def test_the_training_file_stays_a_stock_file_and_the_block_lies_next_to_it(
     taught: Study, study_file: Callable[[Study], Path], tmp_path: Path
 ) -> None:
@@ -94,6 +95,7 @@ def test_the_student_waits_for_its_mentor(
     assert jobs["train", MENTOR].command[:2] == ("llamafactory-cli", "train")
 
 
+@pytest.mark.host
 def test_a_mentor_that_is_an_adapter_is_merged_first(
     taught: Study, study_file: Callable[[Study], Path], tmp_path: Path
 ) -> None:
@@ -125,6 +127,7 @@ def test_a_resolved_study_with_a_preset_gives_the_same_files_again(
     assert again.new == ()
 
 
+@pytest.mark.host
 def test_signals_are_a_teacher_too(
     taught: Study, study_file: Callable[[Study], Path], tmp_path: Path
 ) -> None:
@@ -190,6 +193,7 @@ def test_a_study_trains_the_mentor_and_then_the_student_from_it(
     assert summary["loss"].startswith("0.7 * CE + 0.3 * forward_kl")
 
 
+@pytest.mark.host
 def test_vocabularies_of_students_and_teachers_are_compared_before_anything_is_loaded(
     taught: Study, study_file: Callable[[Study], Path], tmp_path: Path
 ) -> None:
