@@ -65,6 +65,7 @@ def cases(folder: Path) -> dict[str, dict[str, Any]]:
         "pairs": paired | {"kd": consistent},
         "halved pairs": paired | halves | {"kd": consistent},
         "no pairs": {"kd": {"preset": "mcc-kd"}},
+        "damaged rows": {"dataset": "damaged", "kd": kd},
         "sum of reverse": {"kd": kd | {"divergence": "reverse_kl", "top_k": 16}},
     }
 
@@ -76,6 +77,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
     build(folder / "student")
     build(folder / "teacher", width=24, seed=1)
     write_rows(folder)
+    registry = json.loads((folder / "dataset_info.json").read_text())
+    registry["damaged"] = {"file_name": "damaged.json"}
+    (folder / "dataset_info.json").write_text(json.dumps(registry))
+    (folder / "damaged.json").write_text('[{"instruction": 5, "output": [7]}]')
     made = {name: training_file(folder, name, change) for name, change in cases(folder).items()}
     script = Path(__file__).parents[1] / "support" / "train_many.py"
     done = subprocess.run(
@@ -95,7 +100,7 @@ Trained = tuple[Path, dict[str, str], str]
 
 
 def test_every_variation_trains_and_has_an_effect(trained: Trained) -> None:
-    stopped = ("self", "no rows", "no pairs")
+    stopped = ("self", "no rows", "no pairs", "damaged rows")
     endings = {name: ending for name, ending in trained[1].items() if name not in stopped}
     assert set(endings.values()) == {"ok"}, endings
 
@@ -178,6 +183,12 @@ def test_a_teacher_that_is_the_student_stops_the_run(trained: Trained) -> None:
     assert "of the gradient's norm" in ending
     assert "\n" not in ending
     assert not (trained[0] / "out" / "self" / "model.safetensors").exists()
+
+
+def test_rows_that_the_host_cannot_read_are_one_message(trained: Trained) -> None:
+    ending = trained[1]["damaged rows"]
+    assert "damaged rows.yaml: LLaMA-Factory cannot use its rows or models (" in ending
+    assert "\n" not in ending
 
 
 def test_the_loss_is_stated_in_the_log_and_summed_up_at_the_end(trained: Trained) -> None:

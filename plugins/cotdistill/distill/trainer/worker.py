@@ -5,10 +5,11 @@ torchrun starts this module once for each process.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,33 @@ def train_here(file: TrainFile) -> int:
         made.append(DistillingTrainer(plan=plan, **host))
         return made[-1]
 
-    with replaced(workflow, "CustomSeq2SeqTrainer", ours):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(replaced(workflow, "CustomSeq2SeqTrainer", ours))
+        for name in ("load_tokenizer", "get_dataset", "load_model"):
+            step = _one_message(getattr(workflow, name), str(file.path))
+            stack.enter_context(replaced(workflow, name, step))
         tuner.run_exp(arguments)
     if not made:
         wrong = "LLaMA-Factory trained with another trainer than the one given to it"
         raise FaultsError(Fault(str(file.path), wrong))
     return 0
+
+
+def _one_message(step: Callable[..., Any], place: str) -> Callable[..., Any]:
+    """Let what the host raises about rows or weights that it reads end in one message."""
+
+    @functools.wraps(step)
+    def wrapped(*words: Any, **named: Any) -> Any:
+        try:
+            return step(*words, **named)
+        except UserError:
+            raise
+        except Exception as error:  # damaged files end anywhere in the host
+            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            wrong = f"LLaMA-Factory cannot use its rows or models ({said})"
+            raise FaultsError(Fault(place, wrong)) from error
+
+    return wrapped
 
 
 def _signals(file: TrainFile) -> Any:
