@@ -131,5 +131,7 @@ def _outcome(case: Case, run: Callable[[Case], object]) -> Outcome:
         ended = traceback.format_exc(limit=-4)
     finally:
         signal.alarm(0)
-    text = printed.getvalue()[-4000:].encode("utf-8", "replace").decode("utf-8")
+    text = printed.getvalue().encode("utf-8", "replace").decode("utf-8")
+    if "Traceback" not in text:
+        text = text[-4000:]
     return Outcome(ended, time.monotonic() - began, result, text)
