@@ -58,11 +58,14 @@ def train_here(file: TrainFile) -> int:
         if settings.rows is None
         else chosen_keys(arguments, settings.rows, f"{file.path}:kd.rows"),
     )
-    made: list[DistillingTrainer] = []
+    made = 0
 
     def ours(**host: Any) -> DistillingTrainer:
-        made.append(DistillingTrainer(plan=plan, **host))
-        return made[-1]
+        # Only counted: a trainer that outlives the host's process group can hang in PyTorch, whose
+        # reducer waits for a thread of the group while that waits for the interpreter's lock.
+        nonlocal made
+        made += 1
+        return DistillingTrainer(plan=plan, **host)
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(replaced(workflow, "CustomSeq2SeqTrainer", ours))
