@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cotdistill.cli.main import main
 from cotdistill.distill.train_file import read_train_file
 from cotdistill.errors import FaultsError, StudyError
 from cotdistill.preflight.distillation import teacher_vocabularies
@@ -82,6 +83,21 @@ def test_a_block_that_was_removed_stops_the_training(
     (folder / "train" / f"{TAUGHT}.kd.yaml").unlink()
     with pytest.raises(FaultsError, match="without it this would be plain fine-tuning"):
         read_train_file([str(folder / "train" / f"{TAUGHT}.yaml")])
+
+
+def test_check_knows_an_edited_block_from_a_generated_one(
+    taught: Study,
+    study_file: Callable[[Study], Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = generate(str(study_file(taught)), tmp_path / "run").folder
+    main(["check", str(folder)])
+    assert "was edited" not in capsys.readouterr().out
+    block = folder / "train" / f"{TAUGHT}.kd.yaml"
+    block.write_text(block.read_text().replace("0.3", "0.4"))
+    assert main(["check", str(folder)]) == 1
+    assert f"{TAUGHT}.yaml: was edited after it was generated" in capsys.readouterr().out
 
 
 def test_the_student_waits_for_its_mentor(

@@ -255,19 +255,20 @@ def sha256_of_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, read in pieces.
+def sha256_of(*paths: Path) -> str:
+    """Return the SHA-256 of a file's bytes, or of those of several in turn, read in pieces.
 
     Raises:
-        FaultsError: the file cannot be read.
+        FaultsError: a file cannot be read.
     """
     digest = hashlib.sha256()
-    try:
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise FaultsError(Fault(str(path), f"cannot be read ({error.strerror})")) from error
+    for path in paths:
+        try:
+            with path.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+        except OSError as error:
+            raise FaultsError(Fault(str(path), f"cannot be read ({error.strerror})")) from error
     return digest.hexdigest()
 
 

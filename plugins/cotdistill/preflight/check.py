@@ -16,6 +16,7 @@ from cotdistill.catalogue.packaged import (
     read_registrations,
     student_files,
 )
+from cotdistill.distill.paths import distillation_path
 from cotdistill.distill.seq2seq_file import STAGE as SEQ2SEQ
 from cotdistill.errors import Fault, FaultsError
 from cotdistill.files.atomic import sha256_of
@@ -366,10 +367,15 @@ def _altered(root: Path, manifest: Sequence[ManifestRun], jobs: Iterable[Job]) -
     for name, digest in generated.items():
         if not (root / name).is_file():
             faults.append(Fault(str(root / name), "is missing", "", "generate it again"))
-        elif sha256_of(root / name) != digest:
+        elif sha256_of(*_with_distillation(root / name)) != digest:
             remedy = "change the study and generate again"
             faults.append(Fault(str(root / name), "was edited after it was generated", "", remedy))
     return faults
+
+
+def _with_distillation(path: Path) -> list[Path]:
+    """Return a training file and the block of its distillation: one hash is for both."""
+    return [one for one in (path, distillation_path(path)) if one.is_file()]
 
 
 def _missing_rows(arms: Iterable[ResolvedArm], root: Path) -> list[Fault]:
