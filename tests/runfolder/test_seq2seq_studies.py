@@ -14,6 +14,7 @@ import pytest
 from cotdistill.cli.main import main
 from cotdistill.distill.seq2seq_file import seq2seq_key_faults
 from cotdistill.errors import StudyError
+from cotdistill.files.jsonl import read_rows
 from cotdistill.files.yamls import read_yaml
 from cotdistill.runfolder.generate import generate
 from cotdistill.runfolder.job import read_declared_jobs
@@ -150,9 +151,9 @@ def test_a_mentor_is_trained_sampled_and_distilled_in_one_study(
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-2000:]
-    rows = [json.loads(line) for line in (root / "data/mentored.jsonl").open()]
+    rows = list(read_rows(root / "data/mentored.jsonl"))
     assert {row["source"] for row in rows} == {"mentored", "chains"}
-    dev = {json.loads(line)["instruction"] for line in (root / "data/dev/all.rows.jsonl").open()}
+    dev = {row["instruction"] for row in read_rows(root / "data/dev/all.rows.jsonl")}
     assert len(dev) == 6
     assert not dev & {row["instruction"] for row in rows}
     for recipe in ("kd", "hidden"):
@@ -165,5 +166,5 @@ def test_a_mentor_is_trained_sampled_and_distilled_in_one_study(
         assert share == 1 if recipe == "kd" else 0 < share < 1
         answered = sorted(out.glob("predictions-*.jsonl"))
         assert len(answered) == 2
-        assert sum(1 for _ in answered[0].open()) == 6
+        assert len(list(read_rows(answered[0]))) == 6
     assert list((root / "scores" / KD).rglob("results_*.json"))
