@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from cotdistill.grading.equivalence.equivalent import equivalent
-from cotdistill.grading.extract.extract import PROSE, extract
+from cotdistill.grading.extract.extract import PROSE, Extraction, extract
 from cotdistill.grading.extract.gold import read_gold
 from cotdistill.grading.kinds import Kind
 
 Outcome = Literal["correct", "wrong", "no_answer", "cut_off", "undecided", "timeout"]
 """The outcomes of grading; all but "correct" count as wrong in a score."""
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+
+_GOLD_WITH_UNIT = re.compile(r"\d.*[A-Za-z]{2}", re.DOTALL)
+# The words behind a number in prose, up to the next clause: " degrees Celsius", " km to the left".
+_CLAUSE = (
+    "and|or|but|in|on|at|for|from|with|of|because|since|so|as|which|that|when|while|if|than|who|is"
+    "|are|was|were|has|have|had|he|she|it|they|we|you"
+)
+_UNIT_BEHIND = re.compile(
+    rf"(?:\s?(?!(?:{_CLAUSE})\b)[A-Za-z]+(?:[ /](?!(?:{_CLAUSE})\b)[A-Za-z]+){{0,4}})?(?![\w\\^])"
+)
+_NUMBER_AND_UNIT = re.compile(r"(.*\d(?:\s?\\?%)?)((?:[ /][A-Za-z]+)*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +81,27 @@ def grade(
     same = equivalent(
         read.answer, right.answer, kind=right.kind, options=options, tolerance=tolerance
     )
+    if same.equal and (unit := _unit_behind(text, read, right.answer)):
+        whole = equivalent(unit, right.answer, kind=right.kind, tolerance=tolerance)
+        same = whole if whole.equal is False else same
     verdict: Outcome = "correct" if same.equal else "wrong"
     if same.equal is None:
         verdict = "timeout" if same.tier == "timeout" else "undecided"
     return Grade(same.equal is True, verdict, read.answer, f"{read.rule}/{same.tier}", read.span)
+
+
+def _unit_behind(text: str, read: Extraction, gold: str) -> str | None:
+    """Return a number read in prose with the words behind it, where the gold has such words too.
+
+    Readers of prose take the number alone; against a gold with a unit the words count: 5 degrees
+    Celsius is not 5 degrees Fahrenheit.
+    """
+    if read.span is None or read.rule in ("box", "tag", "hash"):
+        return None
+    if not _GOLD_WITH_UNIT.search(gold):
+        return None
+    mine = _NUMBER_AND_UNIT.fullmatch(read.answer or "")
+    behind = _UNIT_BEHIND.match(text, read.span[1])
+    if mine is None or behind is None or not behind[0]:
+        return None
+    return rf"{mine[1]}\text{{{mine[2]}{behind[0]}}}"

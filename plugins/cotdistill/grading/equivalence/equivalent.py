@@ -80,11 +80,17 @@ from cotdistill.grading.equivalence.words import are_opposites
 from cotdistill.grading.kinds import Kind
 
 _ABBREVIATED = re.compile(
-    r"(?:\\\$|\\text\{)?\s?([-\d,.]+)\s?(?:\\text\{)?\s?(k|K|M|MM|B|bn|mn)\}?"
+    r"(?:\\\$|[€£]|\\text\{)?\s?([-\d,.]+)\s?(?:\\text\{)?\s?(k|K|M|MM|B|bn|mn)\}?"
 )
 _ABBREVIATIONS = {
     "k": 10**3, "K": 10**3, "M": 10**6, "MM": 10**6, "mn": 10**6, "B": 10**9, "bn": 10**9,
 }  # fmt: skip
+# 1 h 15 min, 3 m 20 cm, 5'6": units that are too short to be seen as such anywhere else
+_TWO_UNITS = re.compile(
+    r"(\d+)\s?(h|hours?|m|min|minutes?|kg)\s?(\d+(?:\.\d+)?)\s?(m|min|minutes?|s|sec|seconds?|cm|g)"
+)
+_FEET_AND_INCHES = re.compile(r"(\d+)\s?['’′]\s?(\d+(?:\.\d+)?)\s?(?:[\"”″]|''|’’|′′)?")
+_WRITTEN_OUT = {"h": "hours", "min": "minutes", "m": "meters", "s": "seconds", "g": "grams"}
 _FIGURES = re.compile(r"[\d\s.,:]+")
 _COMMAS = re.compile(r"\d,\d{3}(?!\d)")
 _RATE = re.compile(r"\d\s[a-zA-Z]/[a-z]")  # 20 m/s
@@ -162,6 +168,8 @@ class _Reading:
         found = [parse(self.text)]
         if "to" in self.text and (ratio := _RATIO.fullmatch(self.text)) is not None:
             found.append(parse(f"{ratio[1]}:{ratio[2]}"))
+        if two := self._two_units():
+            found.append(parse(two))
         if "\\log" in self.text and _BARE_LOG.search(self.text):
             found.append(parse(_BARE_LOG.sub(r"\\log_{10} ", self.text)))  # e or 10, by the field
         if _COMMAS.search(self.text):
@@ -172,6 +180,17 @@ class _Reading:
             if "$" in short[0]:  # $2k is 2 where thousands are asked, as 2 million is
                 found.append(number(figure.value))
         return [tree for tree in found if tree is not None]
+
+    def _two_units(self) -> str | None:
+        """The answer with its units marked, where it is a number of two units and no more."""
+        if feet := _FEET_AND_INCHES.fullmatch(self.raw.strip()):
+            return rf"{feet[1]}\text{{ feet }}{feet[2]}\text{{ inches}}"
+        if (two := _TWO_UNITS.fullmatch(self.raw.strip())) is None:
+            return None
+        first = _WRITTEN_OUT.get(two[2], two[2])
+        second = "minutes" if first[0] == "h" and two[4] == "m" else two[4]
+        second = _WRITTEN_OUT.get(second, second)
+        return rf"{two[1]}\text{{ {first} }}{two[3]}\text{{ {second}}}"
 
     @cached_property
     def qualified(self) -> Qualified | None:

@@ -100,7 +100,7 @@ _SHORT_WORDS = (
     "ways egg hat ice inc job key kid map net row sec set tax tie top toy yen bag bat bus can "
     "cap cow cup fan am pm no yes not all any for has had her his its she he him they it if so "
     "we thus new old one two six ten units unit square cubic times hours words each extra more "
-    "less "
+    "less up ago "
 )
 _NOT_WORDS = ("n", "j", "w", "v", "a", "k", "mj", "mv", "ma", "kb", "mb", "gb", "tb", "ha", "kn",
               "cl", "dl", "wh", "cc", "um", "ev", "cal", "gal", "bar", "kilo", "mole", "bit",
@@ -226,6 +226,8 @@ def worth(phrase: str, other: str) -> Fraction | None:
     scale = mine.scale / theirs.scale
     if mine.dimension == theirs.dimension:
         return scale * mine.size / theirs.size
+    if mine.names == theirs.names and _both_have_powers(mine, theirs):
+        return None  # square feet and cubic feet
     if mine.dimension == ((), ()) or theirs.dimension == ((), ()) or mine.names == theirs.names:
         return scale
     if mine.numerator == theirs.numerator and () in (mine.denominator, theirs.denominator):
@@ -233,6 +235,11 @@ def worth(phrase: str, other: str) -> Fraction | None:
     if mine.denominator == theirs.denominator and () in (mine.numerator, theirs.numerator):
         return scale * theirs.sizes[1] / mine.sizes[1]
     return None
+
+
+def _both_have_powers(one: Measure, other: Measure) -> bool:
+    """Whether both say a power, for only one may leave it out: feet are square feet."""
+    return all(max((power for _, power in side.numerator), default=0) > 1 for side in (one, other))
 
 
 def parts_of_one(phrase: str, other: str) -> Fraction | None:

@@ -20,8 +20,8 @@ _AT_START = re.compile(
     rf"|choice is|either)\s+"
     rf"(?:choice\s|option\s)?)?{_OPENING}(?:\\?boxed\{{)?(?:\\?(?:text|textbf|mathrm|mathbf"
     rf"|bf)\s?\{{)?\\?"
-    rf"(?P<open>[(\[{{<（]?)\\?\s?\*{{0,2}}(?P<letter>[{_LETTERS}]"
-    rf"|[a-j])(?![A-Za-z0-9_]|['’]\w)\*{{0,2}}\s?\\?(?P<close>[)\]}}>）]?)",
+    rf"(?P<open>[(\[{{<（]?)(?:\\(?:text|textbf|mathrm|mathbf|bf)\s?\{{)?\\?\s?\*{{0,2}}(?P<letter>[{_LETTERS}]"
+    rf"|[a-j])(?![A-Za-z0-9_]|['’]\w)\*{{0,2}}\s?(?:\}}(?=[)\]]))?\\?(?P<close>[)\]}}>）]?)",
     re.IGNORECASE,
 )
 _BRACKETED = re.compile(rf"(?<![\w\\])[(\[（]\s?(?P<letter>[{_LETTERS}a-j])\s?[)\]）]")

@@ -28,6 +28,12 @@ _ITEM = re.compile(
     rf"(?:(?P<wrong>{_WRONG})|(?P<right>{_RIGHT}))(?![A-Za-z])",
     re.IGNORECASE | re.MULTILINE,
 )
+# "- [x] B", "✅ B": the one line that is ticked
+_TICKED = re.compile(
+    r"^[\s*\->]{0,6}(?:[✓✔✅☑]\ufe0f?|\[[xX]\])\s{0,3}(?:(?:option|choice)\s)?[(\[*]{0,3}"
+    r"(?P<letter>[A-J])(?![A-Za-z'’])",
+    re.MULTILINE,
+)
 _TWO_LETTERS = re.compile(
     r"(?<![A-Za-z])([A-J])(?![A-Za-z]).*?(?<![A-Za-z])(?!\1)[A-J](?![A-Za-z])", re.DOTALL
 )
@@ -141,6 +147,10 @@ def letter_of_verdicts(
             return next(iter(right.values())) if len(right) == 1 else None
         if options and (remaining := _only_one_left(options, set(wrong), start, end)):
             return remaining
+    ticked = {found["letter"]: found.span("letter") for found in _TICKED.finditer(text, start, end)}
+    if len(ticked) == 1 and (options is None or next(iter(ticked)) in options):
+        letter, span = next(iter(ticked.items()))
+        return letter, *span
     tail = text[start:end].lower()
     if not any(word in tail for word in _ELIMINATES):
         return None
