@@ -55,6 +55,7 @@ DEFECTS: list[tuple[str, dict[str, Any], str]] = [
     ("placeholder_answer", {"rationale": "4 + 4: \\boxed{your answer here}"}, "your answer here"),
     ("placeholder_answer", {"rationale": "4 + 4: \\boxed{\\text{final answer}}"}, "final answer"),
     ("placeholder_answer", {"rationale": "4 + 4: \\boxed{}."}, "the box is empty"),
+    ("placeholder_answer", {"rationale": "4 + 4: \\boxed{}.", "gold": ""}, "the box is empty"),
     ("placeholder_answer", {"rationale": "4 + 4. The answer is [insert number]."}, "[insert"),
     ("leaked_tag", {"rationale": "The answer is 8</s>"}, "</s>"),
     ("leaked_tag", {"rationale": "The answer is 8<｜end▁of▁sentence｜>"}, "end▁of"),

@@ -143,7 +143,7 @@ def placeholder_answer(trace: Trace) -> str | None:
 
 def _is_placeholder(answer: str, gold: str) -> bool:
     bare = " ".join(_TEXT_COMMAND.sub("", answer).replace("_", " ").strip(_AROUND).lower().split())
-    return bare != gold.lower() and _PLACEHOLDER.fullmatch(bare) is not None
+    return (not bare or bare != gold.lower()) and _PLACEHOLDER.fullmatch(bare) is not None
 
 
 def truncated_gold(trace: Trace) -> str | None:
