@@ -18,8 +18,9 @@ No tier runs text as a program. The policy, tested both ways in tests/grading/te
                `tolerance` is relative to the gold and comes on top.
     percent    10% is 10%, 0.1, and 10 with the sign left out; 10 is never 0.1 without a sign.
     units      One side may leave its unit out. Two known units are converted (2 hours, 120
-               minutes; 36 km/h, 10 m/s) or clash (5 cm, 5 kg; 5 cents, 5 dollars); powers and
-               unknown words are ignored, but words that exclude each other are not (5 km east,
+               minutes; 36 km/h, 10 m/s) or clash (5 cm, 5 kg; 5 cents, 5 dollars). A power may
+               be left out (12 feet for 12 square feet), not changed (12 cubic feet). Unknown
+               words are ignored, but words that exclude each other are not (5 km east,
                5 km west), nor labels that both sides have (2 boys, 3 girls).
                1.5 million is 1500000, and 1.5 where millions are asked. Degrees are like
                a unit, and 30°C is not 30°F; an angle that says pi is in radians.

@@ -20,7 +20,7 @@ _QUALIFIER = re.compile(
     rf"(?:(?:{_STARTS})(?=[\s}}~\\])|\\forall(?![a-z])|(?<=[(,;\s])(?={_LETTER}(?:\s?,\s?{_LETTER})*\s?\\in(?![a-z]))"
     rf"|(?<=[(,;\s])(?={_LETTER}{_OPEN}(?:is\s|are\s)?(?:an?\s|any\s)(?:integer|real|constant|natural))"
     rf"|(?<=[(])(?={_LETTER}\s?(?:\\(?:ge|le|geq|leq|ne|neq|in)(?![a-z])|[<>≥≤≠∈])))"
-    r"|\s?(?:\\text\s?\{)?\s?\((?!mod\b)(?=[a-z]{3,}[\s\w,.'-]*\)))",
+    r"|\s?(?:\\text\s?\{)?\s?\((?!mod\b)(?=(?:\\text\s?\{)?[a-z]{3,}[\s\w,.'-]*\}?\)))",
 )
 _UNIT_BEFORE = re.compile(r"\d\s?$")
 _SECOND_CASE = re.compile(
@@ -91,7 +91,7 @@ _LEAD = re.compile(
 )
 _LABEL = re.compile(
     r"(^|[,;]\s*(?:\\quad\s*)?)(?:\\(?:text|textbf|mathrm|mbox)\s?\{\s*)?"
-    r"([A-Za-z][A-Za-z'’ -]{1,60}?)\s?:\s*(\}?)\s*"
+    r"([A-Za-z][A-Za-z'’ -]{1,60}?)\s?(?:(?P<closed>(?<=\w)\}\s?):|:\s*(?P<closes>\}?))\s*"
     r"(?=[-+(.\d]|\\?\$|\\(?:frac|sqrt|d?frac|text|pi)|[a-z]\s?=)"
 )
 
@@ -110,7 +110,7 @@ def without_label(text: str) -> str:
 
 
 def _named(found: re.Match[str]) -> str:
-    opened = "{" in found[0] and not found[3]
+    opened = "{" in found[0] and not (found["closed"] or found["closes"])
     return rf"{found[1]}\text{{{found[2]}}}=" + (r"\text{" if opened else "")
 
 
