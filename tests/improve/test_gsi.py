@@ -65,7 +65,7 @@ def test_the_gsi_study_is_checked_and_priced_at_full_size(
     write_traces(tmp_path, 1.0)
     monkeypatch.chdir(tmp_path)
     assert main(["check", "gsi"]) == 0
-    assert "no faults" in capsys.readouterr().out
+    assert "no faults" in capsys.readouterr().err
     made = plan("gsi", [], Assumed())
     uniform = next(one for one in made.asked if one.arm == "improve-uniform-natural")
     assert (uniform.requests, uniform.most_requests) == (80_000, 640_000)
