@@ -38,7 +38,7 @@ def load_teacher(teacher: Teacher, student: Any) -> tuple[Any, int]:
     except (
         Exception
     ) as error:  # a damaged file ends anywhere in the host; what it says is the finding
-        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        wrong = f"LLaMA-Factory cannot load it as the teacher ({said})"
+        cause = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        wrong = f"LLaMA-Factory cannot load it as the teacher ({cause})"
         raise FaultsError(Fault(str(teacher.model), wrong)) from error
     return model, len(tokenizer)

@@ -89,8 +89,8 @@ def _one_message(step: Callable[..., Any], place: str) -> Callable[..., Any]:
         except UserError:
             raise
         except Exception as error:  # damaged files end anywhere in the host
-            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            wrong = f"LLaMA-Factory cannot use its rows or models ({said})"
+            cause = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            wrong = f"LLaMA-Factory cannot use its rows or models ({cause})"
             raise FaultsError(Fault(place, wrong)) from error
 
     return wrapped
