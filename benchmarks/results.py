@@ -172,7 +172,7 @@ def bench_judge() -> None:
     from cotdistill.hosts.endpoint import Endpoint, endpoint_asker
     from cotdistill.hosts.lm_eval.samples import find_samples
     from cotdistill.results.judge import judge as stage
-    from cotdistill.results.judge.ask import request_for
+    from cotdistill.results.judge.ask import request_maker
     from cotdistill.results.judge.options import JudgeOptions
     from cotdistill.results.judge.responses import graded_file
 
@@ -187,7 +187,7 @@ def bench_judge() -> None:
             write_samples(folder, count, "run")
             (file,) = find_samples([folder])
             first = graded_file(file, {}, options).responses[0]
-            body = request_for(first, options).encoded
+            body = request_maker(options)(first).encoded
             ask = endpoint_asker(Endpoint((f"http://127.0.0.1:{port}/v1",), None, concurrency))
             seconds: list[float] = []
             used: list[float] = []

@@ -109,7 +109,7 @@ def test_a_template_that_is_filled_in_many_times_gives_what_it_gives_once(
     tmp_path: Path, text: str
 ) -> None:
     folder = folder_with(tmp_path, text)
-    filled = renderer("t.j2", "question", folder)
+    filled = renderer("t.j2", ["question"], folder)
     for question in ("a", "b", "{{ gold }}", ""):
         for gold in ("", "4"):
             values = {"question": question, "gold": gold}

@@ -1,11 +1,14 @@
 """A file that only grows, by whole lines: what journals of every kind are kept in.
 
 A line is in the file when `append` returns and survives a kill of the program; a power failure may
-take what was not synced. A line that could not be written whole is taken back.
+take what was not synced. A line that could not be written whole is taken back. Inside an event loop
+all lines of one turn of the loop are written together, before anything that the turn led to: what
+is awaited after `append` begins when the line is in the file.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,6 +33,8 @@ class GrowingFile:
         self.path = path
         self.descriptor = descriptor
         self.size = size
+        self._lines: list[bytes] = []  # of this turn
+        self._failure: FaultsError | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._syncing: Future[None] | None = None
 
@@ -44,24 +49,57 @@ class GrowingFile:
         return cls(path, os.open(path, flags, 0o644))
 
     def append(self, line: bytes) -> int:
-        """Add a line and return where it begins; it is in the file when this returns.
+        """Add a line and return where it begins.
 
         Raises:
             FaultsError: the disk is full; what was added before stays whole.
         """
-        start, rest = self.size, line
+        if self._failure is not None:
+            raise self._failure
+        start = self.size
+        self.size += len(line)
+        self._lines.append(line)
+        if len(self._lines) == 1:
+            try:
+                asyncio.get_running_loop().call_soon(self._flush_later)
+            except RuntimeError:  # no loop
+                self.flush()
+        return start
+
+    def flush(self) -> None:
+        """Write the lines of this turn.
+
+        Raises:
+            FaultsError: the disk is full; what was added before stays whole.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if not self._lines:
+            return
+        rest = whole = b"".join(self._lines)
+        self._lines.clear()
         try:
             while rest:
                 rest = rest[os.write(self.descriptor, rest) :]
         except OSError as error:
+            written = whole[: len(whole) - len(rest)]
+            self.size -= len(whole) - (written.rfind(b"\n") + 1)
             with contextlib.suppress(OSError):
-                os.ftruncate(self.descriptor, start)  # half a line must not meet the next one
+                os.ftruncate(self.descriptor, self.size)  # half a line must not meet the next one
             raise cannot_write(self.path, error) from error
-        self.size += len(line)
-        return start
+
+    def _flush_later(self) -> None:
+        """Flush; a failure is kept for the next call, as nobody waits for this one."""
+        if self.descriptor < 0:
+            return
+        try:
+            self.flush()
+        except FaultsError as error:
+            self._failure = error
 
     def line_at(self, start: int) -> bytes:
         """Return the line that begins at a place, without its end where the file ends before."""
+        self.flush()
         return line_at(self.descriptor, start)
 
     def cut(self, size: int) -> None:
@@ -83,9 +121,19 @@ class GrowingFile:
         self._syncing = self._pool.submit(os.fdatasync, self.descriptor)
 
     def close(self) -> None:
-        """Bring everything to the disk and close the file; a second call does nothing."""
+        """Bring everything to the disk and close the file; a second call does nothing.
+
+        Raises:
+            FaultsError: the disk is full; what was added before stays whole.
+        """
         if self.descriptor < 0:
             return
+        try:
+            self.flush()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=True)
         with contextlib.suppress(OSError):

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from cotdistill.errors import DataError, Fault, FaultsError
 from cotdistill.files.growing import GrowingFile, cannot_write
+from cotdistill.files.jsonl import json_bytes
 
 _BEGINNING = b'{"key": "'
 
@@ -107,7 +108,7 @@ class Journal:
         Raises:
             FaultsError: the disk is full; what was added before stays whole.
         """
-        line = json.dumps({"key": key, "value": value}, ensure_ascii=True).encode("ascii") + b"\n"
+        line = b'{"key": %s, "value": %s}\n' % (json_bytes(key), json_bytes(value))
         self._enter(key, self._file.append(line))
 
     def close(self) -> None:

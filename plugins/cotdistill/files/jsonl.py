@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import orjson
+
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.atomic import written_whole
 from cotdistill.files.inputs import changed_fault
@@ -180,6 +182,18 @@ def json_text(value: Any, indent: int | None = None) -> str:
 
 
 _TOO_DEEP = f"not JSON (nested more than {_DEEPEST} deep)"
+
+
+def json_bytes(value: Any) -> bytes:
+    r"""Return a value as JSON, keys in order; what is no Unicode is escaped.
+
+    >>> json_bytes({"b": "é", "a": 1}), json_bytes("\ud800")
+    (b'{"a":1,"b":"\xc3\xa9"}', b'"\\ud800"')
+    """
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except (TypeError, ValueError):  # half a surrogate, or a number of more than 64 bits
+        return json.dumps(value, sort_keys=True, ensure_ascii=True).encode("ascii")
 
 
 def _lines(path: Path, stream: IO[bytes], longest: int) -> Iterator[tuple[int, Row | BadRow]]:

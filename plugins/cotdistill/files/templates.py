@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+import re
+import secrets
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +70,6 @@ def render(template: str, values: dict[str, Any], folder: Path | None = None) ->
         raise _fault(template, folder, error) from error
 
 
-_MARK = "\0pasted value\0"
 _MOST_SKELETONS = 512
 _CHANGES_OUTPUT = (
     nodes.AssignBlock, nodes.Block, nodes.CallBlock, nodes.EvalContextModifier, nodes.Extends,
@@ -78,12 +79,13 @@ _CHANGES_OUTPUT = (
 
 
 def renderer(
-    template: str, pasted: str, folder: Path | None = None
+    template: str, pasted: Sequence[str], folder: Path | None = None
 ) -> Callable[[Mapping[str, Any]], str]:
-    """Return what fills a template in many times, where one value differs each time.
+    """Return what fills a template in many times, where the values named `pasted` differ.
 
-    Where the template only pastes that value as it is, the text around it is kept for each set of
-    the other values, which costs a twentieth of filling the template in. The file is read once.
+    Where the template only pastes those values as they are, the text around them is kept for each
+    set of the other values, which costs a twentieth of filling the template in. The file is read
+    once.
 
     Raises:
         BundleError: as `render`; later too, when a value is missing.
@@ -93,23 +95,29 @@ def renderer(
         loaded = environment.get_template(template)
         assert environment.loader is not None
         source = environment.loader.get_source(environment, template)[0]
-        only_pasted = _is_only_pasted(environment.parse(source), pasted)
+        tree = environment.parse(source)
+        only_pasted = all(_is_only_pasted(tree, name) for name in pasted)
     except jinja2.TemplateError as error:
         raise _fault(template, folder, error) from error
+    mark = secrets.token_hex(16)  # which no value holds
+    marks = {name: f"{mark} {name} {mark}" for name in pasted}
+    pasted_here = re.compile(f"{mark} (.+?) {mark}")
     skeletons: dict[str, list[str]] = {}
 
     def filled(values: Mapping[str, Any]) -> str:
         try:
             if not only_pasted:
                 return loaded.render(values)
-            others = repr([value for name, value in values.items() if name != pasted])
+            others = repr([value for name, value in values.items() if name not in marks])
             skeleton = skeletons.get(others)
             if skeleton is None:
-                skeleton = loaded.render({**values, pasted: _MARK}).split(_MARK)
+                skeleton = pasted_here.split(loaded.render({**values, **marks}))
                 if len(skeletons) >= _MOST_SKELETONS:
                     skeletons.clear()
                 skeletons[others] = skeleton
-            return str(values[pasted]).join(skeleton)
+            parts = skeleton.copy()
+            parts[1::2] = [str(values[name]) for name in skeleton[1::2]]
+            return "".join(parts)
         except jinja2.TemplateError as error:
             raise _fault(template, folder, error) from error
 

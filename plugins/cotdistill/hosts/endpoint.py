@@ -15,7 +15,7 @@ import math
 import random
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from cotdistill.errors import Fault, FaultsError, MisuseError
@@ -221,6 +221,9 @@ class _Conversation:
             for request in self._requests:
                 reply = await self._ask(home, request)
                 self._take(request, reply)
+                # all that came in this turn of the loop is taken, and a journal written, before
+                # anything else is asked
+                await asyncio.sleep(0)
                 if home.given_up or home.workers > home.limiter.limit:
                     return
                 if home.workers < home.limiter.limit:
@@ -246,7 +249,7 @@ class _Conversation:
             rounds += 1
             try:
                 reply = await self._attempt(server, request)
-                return reply if rounds == 1 else replace(reply, attempts=rounds)
+                return reply if rounds == 1 else reply._replace(attempts=rounds)
             except FailedAttempt as failed:
                 lost += failed.kind == "lost"
                 self._note(server, failed)
@@ -268,11 +271,7 @@ class _Conversation:
         body = streamed(request) if is_stream else request.encoded
         most = _longest(request, _BYTES_A_STREAMED_TOKEN if is_stream else _BYTES_A_TOKEN)
         try:
-            async with asyncio.timeout(patience) as deadline:
-                on_data = None
-                if is_stream:
-                    on_data = lambda: deadline.reschedule(self._now() + patience)  # noqa: E731
-                raw = await server.transport(request).post(body, most, on_data)
+            raw = await server.transport(request).post(body, most, patience, in_pieces=is_stream)
         except TimeoutError as error:
             raise FailedAttempt("lost", f"no reply within {patience:g} s") from error
         except TransportError as error:

@@ -14,9 +14,8 @@ import importlib.util
 import os
 import socket
 import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -24,8 +23,6 @@ from cotdistill.errors import MisuseError
 
 if TYPE_CHECKING:
     import aiohttp
-
-OnData = Callable[[], None] | None
 
 _LONGEST_HEAD = 1 << 18
 _LONGEST_CHUNK_LINE = 4096
@@ -40,8 +37,7 @@ class TooLongError(Exception):
     """The reply is longer than allowed, packed or unpacked."""
 
 
-@dataclass(frozen=True)
-class RawReply:
+class RawReply(NamedTuple):
     """A server's status, headers by lower-case name, and body."""
 
     status: int
@@ -52,13 +48,15 @@ class RawReply:
 class Transport(Protocol):
     """What sends requests to one address."""
 
-    async def post(self, body: bytes, limit: int, on_data: OnData = None) -> RawReply:
+    async def post(
+        self, body: bytes, limit: int, patience: float, *, in_pieces: bool = False
+    ) -> RawReply:
         """Send one body and return the reply, at most `limit` bytes long.
 
-        `on_data` is called whenever a piece of the reply comes.
+        `patience` is how many seconds it may take, or with `in_pieces` each piece of it.
 
         Raises:
-            TransportError, TooLongError: there is no such reply.
+            TransportError, TooLongError, TimeoutError: there is no such reply.
         """
 
     async def close(self) -> None:
@@ -100,13 +98,23 @@ class PlainTransport:
         lines += [f"{name}: {value}" for name, value in headers.items()]
         self._head = "".join(f"{line}\r\n" for line in lines).encode("latin-1")
         self._idle: list[_Connection] = []
+        self._unsent: list[tuple[_Connection, bytes]] = []  # of this turn of the loop
+        self._deadlines: dict[float, _Deadline] = {}
 
-    async def post(self, body: bytes, limit: int, on_data: OnData = None) -> RawReply:
+    async def post(
+        self, body: bytes, limit: int, patience: float, *, in_pieces: bool = False
+    ) -> RawReply:
         """Send one body and return the reply, at most `limit` bytes long."""
-        connection = await self._connection()
+        connection = await self._connection(patience)
+        deadline = self._deadlines.get(patience)
+        if deadline is None:
+            deadline = self._deadlines[patience] = _Deadline(patience)
         try:
-            head = b"%sContent-Length: %d\r\n\r\n" % (self._head, len(body))
-            reply = await connection.ask(head + body, limit, on_data)
+            waiting = connection.await_reply(limit, deadline, in_pieces=in_pieces)
+            self._send_soon(
+                connection, b"%sContent-Length: %d\r\n\r\n%s" % (self._head, len(body), body)
+            )
+            reply = await waiting
         except BaseException:
             connection.abort()
             raise
@@ -119,20 +127,76 @@ class PlainTransport:
         for connection in self._idle:
             connection.abort()
         self._idle.clear()
+        for deadline in self._deadlines.values():
+            deadline.close()
 
-    async def _connection(self) -> _Connection:
+    def _send_soon(self, connection: _Connection, data: bytes) -> None:
+        """Send in the loop's next turn, all of a turn in a row.
+
+        A call of the system empties the processor's caches: between the steps of Python that make
+        a request it costs several times of what it does in a row of such calls.
+        """
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._send)
+        self._unsent.append((connection, data))
+
+    def _send(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        for connection, data in unsent:
+            connection.send(data)
+
+    async def _connection(self, patience: float) -> _Connection:
         while self._idle:
             connection = self._idle.pop()
             if connection.is_open:
                 return connection
         loop = asyncio.get_running_loop()
-        try:
-            _, connection = await loop.create_connection(
-                _Connection, self._host, self._port, happy_eyeballs_delay=0.25
-            )
-        except OSError as error:
-            raise TransportError(f"cannot connect ({_reason(error)})") from error
+        async with asyncio.timeout(patience):
+            try:
+                _, connection = await loop.create_connection(
+                    _Connection, self._host, self._port, happy_eyeballs_delay=0.25
+                )
+            except OSError as error:
+                raise TransportError(f"cannot connect ({_reason(error)})") from error
         return connection
+
+
+class _Deadline:
+    """Ends what waits for longer than it may, with one timer for all that may wait equally long.
+
+    A timer for each request would cost a tenth of the client's time.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._since: dict[_Connection, float] = {}  # the longest wait comes first
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, connection: _Connection) -> None:
+        """Begin a wait, or begin it again."""
+        loop = asyncio.get_running_loop()
+        self._since.pop(connection, None)
+        self._since[connection] = loop.time()
+        if self._timer is None:
+            self._timer = loop.call_later(self._seconds, self._look)
+
+    def end(self, connection: _Connection) -> None:
+        """Forget a wait."""
+        self._since.pop(connection, None)
+
+    def close(self) -> None:
+        """Stop looking."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        for connection, since in list(self._since.items()):
+            if since + self._seconds > loop.time():
+                self._timer = loop.call_at(since + self._seconds, self._look)
+                return
+            connection.give_up()
 
 
 class _Connection(asyncio.Protocol):
@@ -143,20 +207,33 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiting: asyncio.Future[RawReply] | None = None
         self._reader = _ReplyReader(0)
-        self._on_data: OnData = None
+        self._deadline = _Deadline(0)
+        self._in_pieces = False
 
-    def ask(self, data: bytes, limit: int, on_data: OnData) -> asyncio.Future[RawReply]:
-        """Send a whole request; its reply comes in the future."""
-        assert self._transport is not None
-        self._on_data = on_data
+    def await_reply(
+        self, limit: int, deadline: _Deadline, *, in_pieces: bool
+    ) -> asyncio.Future[RawReply]:
+        """Return the future in which the reply to the next request comes."""
         self._waiting = asyncio.get_running_loop().create_future()
         self._reader = _ReplyReader(limit)
-        self._transport.write(data)
+        self._deadline, self._in_pieces = deadline, in_pieces
+        deadline.begin(self)
         return self._waiting
+
+    def send(self, data: bytes) -> None:
+        """Send a whole request."""
+        assert self._transport is not None
+        self._transport.write(data)
+
+    def give_up(self) -> None:
+        """End a wait that was too long."""
+        self.abort()
+        self._end(TimeoutError())
 
     def abort(self) -> None:
         """Close at once, whatever is under way."""
         self.is_open = False
+        self._deadline.end(self)
         if self._transport is not None:
             self._transport.abort()
 
@@ -168,8 +245,8 @@ class _Connection(asyncio.Protocol):
         if self._waiting is None:
             self.abort()  # bytes that belong to no request
             return
-        if self._on_data is not None:
-            self._on_data()
+        if self._in_pieces:
+            self._deadline.begin(self)
         try:
             reply = self._reader.feed(data)
         except (TransportError, TooLongError) as error:
@@ -190,6 +267,7 @@ class _Connection(asyncio.Protocol):
 
     def _end(self, outcome: RawReply | Exception) -> None:
         waiting, self._waiting = self._waiting, None
+        self._deadline.end(self)
         if waiting is None or waiting.done():
             return
         if isinstance(outcome, RawReply):
@@ -339,7 +417,9 @@ class AiohttpTransport:
         self._by_proxy = _proxied(parts.scheme, parts.hostname or "")
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, body: bytes, limit: int, on_data: OnData = None) -> RawReply:
+    async def post(
+        self, body: bytes, limit: int, patience: float, *, in_pieces: bool = False
+    ) -> RawReply:
         """Send one body and return the reply, at most `limit` bytes long."""
         import aiohttp
 
@@ -353,21 +433,23 @@ class AiohttpTransport:
                 trust_env=self._by_proxy,
             )
         received = bytearray()
-        try:
-            async with self._session.post(
-                self._address, data=body, allow_redirects=False
-            ) as response:
-                async for piece in response.content.iter_any():
-                    received += piece
-                    if on_data is not None:
-                        on_data()
-                    if len(received) > limit:
-                        response.close()
-                        raise TooLongError
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                return _unpacked(RawReply(response.status, headers, bytes(received)), limit)
-        except (aiohttp.ClientError, OSError) as error:
-            raise TransportError(f"{type(error).__name__}: {error}") from error
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(patience) as deadline:
+            try:
+                async with self._session.post(
+                    self._address, data=body, allow_redirects=False
+                ) as response:
+                    async for piece in response.content.iter_any():
+                        received += piece
+                        if in_pieces:
+                            deadline.reschedule(loop.time() + patience)
+                        if len(received) > limit:
+                            response.close()
+                            raise TooLongError
+                    headers = {name.lower(): value for name, value in response.headers.items()}
+            except (aiohttp.ClientError, OSError) as error:
+                raise TransportError(f"{type(error).__name__}: {error}") from error
+        return _unpacked(RawReply(response.status, headers, bytes(received)), limit)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -24,6 +24,7 @@ Scores = list[dict[int, tuple[float, int]] | None]
 
 _ATTEMPTS = 4
 _FIRST_WAIT = 0.5
+_PATIENCE = 600.0  # seconds that one prompt may take, queueing included
 _AT_ONCE = 8
 _BYTES_AN_ENTRY = 160
 _SMALLEST_REPLY = 1 << 20
@@ -114,7 +115,10 @@ async def _posted(
             if attempt:
                 await asyncio.sleep(_FIRST_WAIT * 2 ** (attempt - 1))
             try:
-                reply = await transport.post(body, limit)
+                reply = await transport.post(body, limit, _PATIENCE)
+            except TimeoutError:
+                why = f"no reply within {_PATIENCE:g} s"
+                continue
             except (TransportError, TooLongError) as error:
                 why = str(error)
                 continue

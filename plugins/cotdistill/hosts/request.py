@@ -14,9 +14,11 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
+
+from cotdistill.files.jsonl import json_bytes
 
 _NO_ANSWER = frozenset(
     {"content_filter", "tool_calls", "function_call", "refusal", "abort", "error"}
@@ -24,6 +26,7 @@ _NO_ANSWER = frozenset(
 _CLOSED = re.compile(r"</think>[ \t]*(?:\n|$)")
 _MOST_TOKENS = 1 << 53  # a server that counts more counts nonsense
 _SHOWN = 200
+_escaped = json.JSONEncoder(sort_keys=True).encode  # `dumps` would make one for every request
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Request:
     def __post_init__(self) -> None:
         if bool(self.messages) == (self.prompt is not None):
             raise ValueError("a request has either messages or a prompt")
-        if repeated := _FIELDS & set(self.extra):
+        if self.extra and (repeated := _FIELDS & set(self.extra)):
             raise ValueError(f"extra repeats {', '.join(sorted(repeated))}")
 
     @property
@@ -76,16 +79,19 @@ class Request:
             body["prompt"] = self.prompt
             if self.logprobs is not None:
                 body["logprobs"] = self.logprobs
-        given = {
-            "n": self.n if self.n != 1 else None,
-            "seed": self.random_seed,
-            "temperature": self.temperature,
-            "top_p": self.top_p,
-            "stop": list(self.stop) or None,
-            "max_tokens": self.max_tokens,
-        }
-        body |= {key: value for key, value in given.items() if value is not None}
-        return body | dict(self.extra)
+        if self.n != 1:
+            body["n"] = self.n
+        if self.random_seed is not None:
+            body["seed"] = self.random_seed
+        if self.temperature is not None:
+            body["temperature"] = self.temperature
+        if self.top_p is not None:
+            body["top_p"] = self.top_p
+        if self.stop:
+            body["stop"] = list(self.stop)
+        if self.max_tokens is not None:
+            body["max_tokens"] = self.max_tokens
+        return {**body, **self.extra}
 
     @functools.cached_property
     def encoded(self) -> bytes:
@@ -95,20 +101,17 @@ class Request:
     @functools.cached_property
     def digest(self) -> str:
         """A name for exactly this request: the SHA-256 of all that is sent."""
-        whole = json.dumps(self.body(), sort_keys=True, ensure_ascii=True)
-        return hashlib.sha256(whole.encode("ascii")).hexdigest()
+        return hashlib.sha256(_escaped(self.body()).encode("ascii")).hexdigest()
 
+    def named(self, key: str) -> Request:
+        """Return the same request under another key, without encoding it again.
 
-def json_bytes(value: Any) -> bytes:
-    r"""Return a value as JSON, keys in order; what is no Unicode is escaped.
-
-    >>> json_bytes({"b": "é", "a": 1}), json_bytes("\ud800")
-    (b'{"a":1,"b":"\xc3\xa9"}', b'"\\ud800"')
-    """
-    try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    except (TypeError, ValueError):  # half a surrogate, or a number of more than 64 bits
-        return json.dumps(value, sort_keys=True, ensure_ascii=True).encode("ascii")
+        >>> Request("m", prompt="1 + 1 =").named("sum").key
+        'sum'
+        """
+        other = object.__new__(Request)
+        other.__dict__.update(self.__dict__, key=key)
+        return other
 
 
 _FIELDS = frozenset(
@@ -126,8 +129,7 @@ class TokenLogprob:
     top: tuple[tuple[str, float], ...] = ()
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """One response: the answer, the reasoning before it, and why it ended.
 
     `logprobs` is None where the backend gave none.
@@ -139,8 +141,7 @@ class Choice:
     logprobs: tuple[TokenLogprob, ...] | None = None
 
 
-@dataclass(frozen=True)
-class Usage:
+class Usage(NamedTuple):
     """What the server says that a reply cost, in tokens; None where it does not say.
 
     `cached_tokens` are a part of `prompt_tokens`, `reasoning_tokens` of `completion_tokens`.
@@ -152,8 +153,7 @@ class Usage:
     reasoning_tokens: int | None = None
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     """All that came back for one request, or in `failure` why nothing did.
 
     `model` and `fingerprint` are what the server calls itself; `attempts` counts how often it was
@@ -351,16 +351,13 @@ def _is_answer(choice: Choice) -> bool:
 def _usage(given: Any) -> Usage:
     if not isinstance(given, dict):
         return Usage()
-    prompt, completion = (
-        inner if isinstance(inner := given.get(f"{kind}_tokens_details"), dict) else {}
-        for kind in ("prompt", "completion")
-    )
-    return Usage(
-        _count(given.get("prompt_tokens")),
-        _count(given.get("completion_tokens")),
-        _count(prompt.get("cached_tokens")),
-        _count(completion.get("reasoning_tokens")),
-    )
+    cached = reasoning = None
+    if isinstance(details := given.get("prompt_tokens_details"), dict):
+        cached = _count(details.get("cached_tokens"))
+    if isinstance(details := given.get("completion_tokens_details"), dict):
+        reasoning = _count(details.get("reasoning_tokens"))
+    prompt, completion = given.get("prompt_tokens"), given.get("completion_tokens")
+    return Usage(_count(prompt), _count(completion), cached, reasoning)
 
 
 def _count(value: Any) -> int | None:

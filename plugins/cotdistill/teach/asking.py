@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from cotdistill.errors import MisuseError
-from cotdistill.hosts.request import Reply, Request, json_bytes
+from cotdistill.files.jsonl import json_bytes
+from cotdistill.hosts.request import Reply, Request
 
 _FORM = 2  # of an identity; another number means that old replies are not the same any more
 _CHARACTERS_A_TOKEN = 4
@@ -112,16 +115,14 @@ def request_of(
     )
 
 
-@dataclass(frozen=True)
-class Ask:
+class Ask(NamedTuple):
     """A request and the name of the backend that it is for."""
 
     request: Request
     backend: str = ""
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What became of one request."""
 
     key: str
@@ -154,13 +155,18 @@ def record_of(request: Request, reply: Reply) -> dict[str, Any]:
         "cached_tokens": usage.cached_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
         "attempts": reply.attempts,
-        "asked_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "asked_at": _stamp(int(time.time())),
     }
     if usage.prompt_tokens is None:
         record["prompt_tokens"] = len(request.encoded) // _CHARACTERS_A_TOKEN
     if usage.completion_tokens is None:
         record["completion_tokens"] = max(1, written // _CHARACTERS_A_TOKEN)
     return {name: value for name, value in record.items() if value not in (None, "")}
+
+
+@functools.lru_cache(maxsize=1)
+def _stamp(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat(timespec="seconds")
 
 
 def answer_of(key: str, record: Mapping[str, Any], cut: bool) -> Answer:

@@ -131,6 +131,9 @@ class Meter:
     spent: Spent
     _lengths: list[int] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._limited = self.limits.any
+
     def add(self, completion_tokens: int) -> None:
         """Take note of a reply's length."""
         if len(self._lengths) < _REMEMBERED:
@@ -146,7 +149,7 @@ class Meter:
     def refusal(self, prompt_tokens: int, max_tokens: int | None) -> str:
         """Return which limit another request might pass, or an empty text."""
         limits, spent = self.limits, self.spent
-        if not limits.any:
+        if not self._limited:
             return ""
         if limits.requests is not None and spent.requests >= limits.requests:
             return f"the limit of {limits.requests:,} requests"

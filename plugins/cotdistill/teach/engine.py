@@ -255,9 +255,10 @@ class Engine:
 
     def _next_allowance(self, request: Request) -> int | None:
         """The smallest allowance that has not been tried; None if all were tried in vain."""
+        if request.key not in self.store:
+            return request.max_tokens
         for allowance in self._all_allowances(request):
-            kept = self.store.find(request.key, allowance) if request.key in self.store else None
-            if kept is None:
+            if self.store.find(request.key, allowance) is None:
                 return allowance
         return None
 

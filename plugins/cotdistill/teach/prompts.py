@@ -24,6 +24,7 @@ from cotdistill.teach.questions import Item
 
 FORMATS = ("natural", "least-to-most", "rephrase", "symbolic", "program")
 LEVELS = tuple(LEVEL_STEPS)
+_PASTED = ("question",)
 Filled = Callable[[Mapping[str, Any]], str]
 
 
@@ -49,9 +50,9 @@ class Prompts:
 
     def _read(self, name: str) -> list[tuple[str, Filled]]:
         folder = self.folder or _ours(name)
-        turns = [("user", renderer(f"{name}.j2", "question", folder))]
+        turns = [("user", renderer(f"{name}.j2", _PASTED, folder))]
         if (folder / f"{name}.system.j2").is_file():
-            turns.insert(0, ("system", renderer(f"{name}.system.j2", "question", folder)))
+            turns.insert(0, ("system", renderer(f"{name}.system.j2", _PASTED, folder)))
         return turns
 
     def digest(self, name: str) -> str:

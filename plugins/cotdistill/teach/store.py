@@ -28,8 +28,8 @@ from typing import Any, Self
 
 from cotdistill.errors import DataError, Fault, FaultsError
 from cotdistill.files.growing import GrowingFile, cannot_write, line_at
+from cotdistill.files.jsonl import json_bytes
 from cotdistill.files.locks import free_lock, lock_holder, take_lock
-from cotdistill.hosts.request import json_bytes
 
 _BEGINNING = re.compile(
     rb'\{"key": "([0-9a-f]{40})", "allowance": (\d+), "tokens": (\d+), "cut": ([01]), "reply": '
@@ -214,6 +214,8 @@ class Store:
 
     def _reply(self, entry: int) -> dict[str, Any]:
         number, place = entry >> _FILE & 0xFFFF, entry >> _PLACE
+        if self._writer is not None and number == self._number:
+            self._writer.flush()
         if number not in self._readers:
             if len(self._readers) > 64:
                 os.close(self._readers.pop(next(iter(self._readers))))

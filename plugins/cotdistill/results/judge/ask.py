@@ -5,11 +5,11 @@ A second call, or one after a kill, asks only what is not yet known.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cotdistill.files.journal import Journal
-from cotdistill.files.templates import render
+from cotdistill.files.templates import renderer
 from cotdistill.hosts.request import Asker, Reply, Request
 from cotdistill.results.judge.opinion import Opinion, delimiter_for, read_opinion
 from cotdistill.results.judge.options import JudgeOptions
@@ -17,6 +17,7 @@ from cotdistill.results.judge.responses import JudgedFile, Response
 
 TRUNCATED = "the judge's reply was truncated at max_tokens"
 _CHARACTERS_A_TOKEN = 4
+_PASTED = ("question", "gold", "response", "mark")
 _KEY = 40  # characters of a digest that name a request in a batch file; OpenAI takes 64
 
 
@@ -38,24 +39,29 @@ class Spent:
     last_failure: str = ""
 
 
-def request_for(response: Response, options: JudgeOptions) -> Request:
-    """Return what the judge is asked about one response: question, reference answer, tail."""
-    gold = response.question.gold
-    assert gold is not None  # a question without a reference answer is never asked about
-    values = {
-        "question": response.question.text.strip(),
-        "gold": gold,
-        "response": response.tail,
-        "shortened": response.shortened,
-        "mark": delimiter_for(response.question.text, gold, response.tail),
-    }
-    return Request(
-        options.model,
-        ({"role": "user", "content": render(f"prompts/{options.prompt}.j2", values)},),
-        temperature=0,
-        max_tokens=options.max_tokens,
-        extra=options.extra,
-    )
+def request_maker(options: JudgeOptions) -> Callable[[Response], Request]:
+    """Return what makes the request about one response: question, reference answer, tail."""
+    filled = renderer(f"prompts/{options.prompt}.j2", _PASTED)
+
+    def request_for(response: Response) -> Request:
+        question, gold = response.question.text, response.question.gold
+        assert gold is not None  # a question without a reference answer is never asked about
+        values = {
+            "question": question.strip(),
+            "gold": gold,
+            "response": response.tail,
+            "shortened": response.shortened,
+            "mark": delimiter_for(question, gold, response.tail),
+        }
+        return Request(
+            options.model,
+            ({"role": "user", "content": filled(values)},),
+            temperature=0,
+            max_tokens=options.max_tokens,
+            extra=options.extra,
+        )
+
+    return request_for
 
 
 class Asking:
@@ -69,6 +75,7 @@ class Asking:
         self._options = options
         self._journal = journal
         self._digests: dict[tuple[int, int], str] = {}
+        self._request_for = request_maker(options)
 
     def ask(self, asker: Asker) -> list[JudgedFile]:
         """Ask what is not known, and return the files with the opinions.
@@ -106,7 +113,7 @@ class Asking:
             for place, response in enumerate(file.responses):
                 if not response.asked:
                     continue
-                request = request_for(response, options)
+                request = self._request_for(response)
                 digest = self._digests[number, place] = request.digest
                 if digest in under_way or self._known(digest) is not None:
                     spent.known += 1
@@ -122,7 +129,7 @@ class Asking:
                 under_way.add(digest)
                 estimated += _tokens(request)
                 spent.sent += 1
-                yield replace(request, key=digest[:_KEY])
+                yield request.named(digest[:_KEY])
 
     def _keep(self, request: Request, reply: Reply) -> None:
         spent = self.spent
