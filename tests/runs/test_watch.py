@@ -10,7 +10,7 @@ import pytest
 
 from cotdistill.cli import run as run_verb
 from cotdistill.runs.jobs import Job, JobId, log_of
-from cotdistill.runs.records import Attempt, write_attempt
+from cotdistill.runs.records import Attempt, JobRecord, write_attempt, write_record
 from cotdistill.runs.watch import Watch
 
 TRAIN: JobId = ("train", "one")
@@ -71,3 +71,21 @@ def test_a_log_gets_status_lines_often_at_first_and_seldom_later(
             shown.append(second)
     assert shown[:3] == [30, 60, 90]
     assert {later - before for before, later in itertools.pairwise(shown[9:])} == {300}
+
+
+def test_the_time_left_follows_from_finished_jobs_of_the_same_kind(tmp_path: Path) -> None:
+    names = ("tiny--long--full--s1", "tiny--long--full--s2", "tiny--short--full--s1")
+    jobs = {job.id: job for job in (Job("train", name, ("train",)) for name in names)}
+    jobs["evaluate", "tiny--long--full--s1"] = Job("evaluate", names[0], ("eval",))
+    watch = Watch(tmp_path, jobs, "r")
+    watch.expect(jobs)
+    assert watch.line() == "0/4 jobs"  # nothing is known yet
+    write_record(tmp_path, ("train", names[0]), JobRecord({}, "a", 600.0, "now"))
+    watch.look()
+    assert watch.line() == "1/4 jobs"  # no evaluation has finished
+    write_record(tmp_path, ("evaluate", names[0]), JobRecord({}, "b", 60.0, "now"))
+    watch.look()
+    assert watch.line() == "2/4 jobs · about 20 min left"
+    later = Watch(tmp_path, jobs, "s")  # another sitting knows what the first one took
+    later.expect([("train", names[1]), ("train", names[2])])
+    assert later.line() == "0/2 jobs · about 20 min left"

@@ -75,6 +75,35 @@ def test_every_generated_training_file_of_a_paper_s_study_is_sound(
     assert len({json.loads(line)["run"] for line in lines}) == RUNS[name]
 
 
+def test_the_laptop_study_holds_its_questions_out_of_every_arm(tmp_path: Path) -> None:
+    questions = [f"Ann has {n} pens and gets 2 more. How many has she?" for n in range(260)]
+    rationale = "She has {}. The answer is {}"
+    files = {f"SVAMP_ChatGPT_level{level}_ranked.json": rationale for level in (1, 3, 6)}
+    files["SVAMP_only_ans.json"] = "{}"
+    for name, answer in files.items():
+        rows = [
+            {"instruction": question, "output": answer.replace("{}", str(n + 2))}
+            for n, question in enumerate(questions)
+        ]
+        (tmp_path / name).write_text(json.dumps(rows), encoding="utf-8")
+    generate("laptop", tmp_path / "run", [f"data_folder={tmp_path}"])
+    runs = [
+        json.loads(line)
+        for line in (tmp_path / "run/manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    assert Counter(run["arm"] for run in runs) == {
+        "untouched": 1, "answer-only": 2, "level-1": 2, "level-3": 2, "level-6": 2, "mix-1-6": 2
+    }  # fmt: skip
+    lines = (tmp_path / "run/data/dev/svamp.jsonl").read_text(encoding="utf-8").splitlines()
+    held_out = {json.loads(line)["question"] for line in lines}
+    assert len(held_out) == 200
+    for arm in ("answer-only", "level-1", "level-3", "level-6", "mix-1-6"):
+        lines = (tmp_path / f"run/data/{arm}.jsonl").read_text(encoding="utf-8").splitlines()
+        trained = {json.loads(line)["instruction"] for line in lines}
+        assert len(trained) == 60
+        assert not trained & held_out
+
+
 def test_one_student_of_a_study_can_be_chosen_by_its_hub_id(tmp_path: Path) -> None:
     generate("learnability-gap", tmp_path / "r", ["students=[Qwen/Qwen2.5-0.5B-Instruct]"])
     assert len(list((tmp_path / "r" / "train").glob("*--full--s42.yaml"))) == 6

@@ -291,6 +291,50 @@ def test_development_questions_are_trained_on_by_no_arm_and_asked_by_a_task(
     assert (task["include"], task["task"]) == ("cot_svamp.yaml", "dev_sums")
 
 
+def test_questions_of_a_registered_dataset_are_kept_out_of_every_arm_by_its_columns(
+    study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    asked = [{"instruction": f"What is {n} + 1?", "output": str(n + 1)} for n in range(40)]
+    rationales = [{**row, "output": f"It is {row['output']}."} for row in asked]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/SVAMP_only_ans.json").write_text(json.dumps(asked))
+    (tmp_path / "data/SVAMP_ChatGPT_level1_ranked.json").write_text(json.dumps(rationales))
+    questions = {"dataset": "svamp_answer_only", "dev": 10, "task": "cot_svamp"}
+    study |= {"questions": {"svamp": questions}, "data_folder": "data"}
+    study["arms"] = {"answers": {"answers": "svamp"},
+                     "fine": {"dataset": "svamp_chatgpt_level1"}}  # fmt: skip
+    study["evaluation"]["tasks"] = ["dev_svamp"]
+    generate(str(study_file(study)), tmp_path / "run")
+    read = lambda name: [  # noqa: E731
+        json.loads(line) for line in (tmp_path / "run" / name).read_text().splitlines()
+    ]
+    dev = {row["question"]: row["gold"] for row in read("data/dev/svamp.jsonl")}
+    assert len(dev) == 10
+    assert all(gold == str(int(asked.split()[2]) + 1) for asked, gold in dev.items())
+    for arm in study["arms"]:
+        trained = {row["instruction"] for row in read(f"data/{arm}.jsonl")}
+        assert len(trained) == 30
+        assert not trained & set(dev)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "fault"),
+    [
+        ("svamp_answers", "unknown dataset 'svamp_answers'"),
+        ("gsm8k", "'gsm8k' is not a file with a column of questions"),
+        ("svamp_answer_only", "no such file"),
+    ],
+)
+def test_a_dataset_that_cannot_be_asked_is_a_fault(
+    dataset: str, fault: str, study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    study["questions"] = {"svamp": {"dataset": dataset, "dev": 10, "task": "cot_svamp"}}
+    study["arms"] = {"answers": {"answers": "svamp"}}
+    study["evaluation"]["tasks"] = ["dev_svamp"]
+    with pytest.raises(FaultsError, match=fault):
+        generate(str(study_file(study)), tmp_path / "run")
+
+
 def test_a_run_folder_keeps_its_tasks_and_says_what_an_upgrade_changed(
     study: Study, study_file: WriteStudy, tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from cotdistill.tables import counted, printable
+from cotdistill.tables import counted, duration, printable
 
 if TYPE_CHECKING:
     from cotdistill.teach.budget import Price, Spent
@@ -49,7 +49,7 @@ def status_line(spent: Spent, wanted: int, price: Price | None) -> str:
         parts.append(f"{rate:,.1f}/s")
         parts.append(f"{spent.completion_tokens / spent.seconds:,.0f} tokens/s")
         if wanted > done:
-            parts.append(f"{_duration((wanted - done) / rate)} left")
+            parts.append(f"{duration((wanted - done) / rate)} left")
     money = spent.money(price)
     tokens = spent.prompt_tokens + spent.completion_tokens
     parts.append(f"{counted(tokens, 'token')}" if money is None else f"{money:,.4f} spent")
@@ -60,9 +60,3 @@ def status_line(spent: Spent, wanted: int, price: Price | None) -> str:
     if spent.failed:
         parts.append(f"{spent.failed:,} failed")
     return " · ".join(parts)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -23,6 +23,7 @@ from cotdistill.preflight.cost import (
 from cotdistill.preflight.cost import training_steps as steps_of
 from cotdistill.preflight.design import design_table
 from cotdistill.results.collect import collect
+from cotdistill.runfolder.kept import dev_set
 from cotdistill.runfolder.stages import question_count
 from cotdistill.studies.load import load_study
 from cotdistill.studies.resolve import Resolved, Run, resolve
@@ -156,7 +157,7 @@ def plan(name_or_path: str, settings: list[str], assumed: Assumed) -> Plan:
 
 def _plan(study: Study, resolved: Resolved, assumed: Assumed) -> Plan:
     arms = {name: _arm_size(resolved.arms[name], assumed) for name in study.trained_arms()}
-    questions = {task: _questions(task, study) for task in study.evaluation.task_names}
+    questions = {task: _questions(task, resolved) for task in study.evaluation.task_names}
     answers = {task: _repeats(task) for task in questions}
     asked = (use.task for run in resolved.runs for use in run.tasks)
     responses = sum((questions[task] or 0) * answers[task] for task in asked)
@@ -345,10 +346,16 @@ def _measured(path: Path) -> tuple[int, float]:
     return rows, characters / rows / _CHARACTERS_A_TOKEN
 
 
-def _questions(task: str, study: Study) -> int | None:
-    """Return how many questions a packaged task has, or None if that is not declared."""
+def _questions(task: str, resolved: Resolved) -> int | None:
+    """Return how many questions a task asks, or None if that is not declared.
+
+    Those of a question set kept for development are counted where it is here.
+    """
+    study, dev = resolved.study, dev_set(task, resolved.sets)
     limits = [use.limit for use in study.evaluation.tasks if use.task == task and use.limit]
     limit = limits[0] if limits else study.evaluation.limit
+    if dev is not None and dev.is_here:
+        return min(limit or len(dev.dev), len(dev.dev))
     counts = [questions_asked(path) for path in tasks_behind([task]).values()]
     if not counts or None in counts:
         return limit if len(counts) < 2 else None

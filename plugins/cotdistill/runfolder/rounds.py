@@ -166,7 +166,7 @@ def question_source(study: Study, name: str) -> str:
     A benchmark of which none are kept for development is read as it is.
     """
     declared = study.questions[name]
-    if declared.file is None and not declared.dev:
+    if declared.benchmark is not None and not declared.dev:
         return f"{declared.benchmark}:{declared.split}"
     return f"data/questions/{name}.jsonl"
 

@@ -16,6 +16,8 @@ from cotdistill.hosts.llamafactory.outputs import TrainingNow, training_now
 from cotdistill.hosts.progress_bar import last_bar
 from cotdistill.runs.jobs import Job, JobId, Jobs, log_of, marker_of
 from cotdistill.runs.records import SKIPPED, Attempt, attempt_path, read_attempt, read_record
+from cotdistill.runs.time_left import seconds_left
+from cotdistill.tables import duration
 
 What = Literal["started", "finished", "failed", "stopped"]
 
@@ -43,12 +45,17 @@ class Watch:
     running: dict[JobId, Attempt] = field(default_factory=dict)
     failed: dict[JobId, Attempt] = field(default_factory=dict)
     finished: dict[JobId, float] = field(default_factory=dict)
+    before: dict[JobId, float] = field(default_factory=dict)
 
     def expect(self, pending: Iterable[JobId]) -> None:
-        """Watch these jobs from now on."""
+        """Watch these jobs from now on; of others, what they took before tells the time left."""
         for job in pending:
             self.finished.pop(job, None)
             self.waiting.setdefault(job, 0)
+        for job in self.jobs:
+            done = None if job in self.waiting else read_record(self.folder, job)
+            if done is not None and SKIPPED not in done.notes:
+                self.before[job] = done.seconds
 
     def look(self) -> list[Event]:
         """Return what happened since the last look."""
@@ -74,8 +81,16 @@ class Watch:
         parts = [f"{len(self.finished)}/{total} jobs"]
         if self.failed:
             parts.append(f"{len(self.failed)} failed")
+        if left := self.left():
+            parts.append(f"about {duration(left)} left")
         now = [self.place(job) for job in self.running]
         return " · ".join([*parts, *now[:3], *([f"{len(now) - 3} more"] if len(now) > 3 else [])])
+
+    def left(self) -> float | None:
+        """Return the seconds until all is done, None while too little is known."""
+        running = {job: _seconds_since(one.started) or 0.0 for job, one in self.running.items()}
+        waiting = [job for job in self.waiting if job not in running]
+        return seconds_left(self.jobs, {**self.before, **self.finished}, waiting, running)
 
     def place(self, job: JobId) -> str:
         """Return the progress of a running job as far as its host tells it.
@@ -126,12 +141,19 @@ class Watch:
 
 def _since(started: str) -> str:
     """Say how long ago a job was started, in whole minutes and seconds."""
+    since = _seconds_since(started)
+    if since is None:
+        return "started"
+    seconds = round(since)
+    return f"started {seconds // 60}:{seconds % 60:02d} ago"
+
+
+def _seconds_since(started: str) -> float | None:
     try:
         then = datetime.fromisoformat(started)
     except ValueError:
-        return "started"
-    seconds = max(0, round((datetime.now(UTC) - then).total_seconds()))
-    return f"started {seconds // 60}:{seconds % 60:02d} ago"
+        return None
+    return max(0.0, (datetime.now(UTC) - then).total_seconds())
 
 
 def _start(notes: dict[str, Any]) -> list[str]:

@@ -17,6 +17,8 @@ from typing import Any
 from cotdistill.benchmarks.packaged import benchmark_names
 from cotdistill.benchmarks.question import question_key, with_ids
 from cotdistill.benchmarks.store import prepared_splits, read_split, split_file
+from cotdistill.catalogue.packaged import datasets
+from cotdistill.catalogue.registration import DatasetColumns
 from cotdistill.errors import DataError, Fault, FaultsError, StudyError, did_you_mean
 from cotdistill.files.atomic import sha256_of
 from cotdistill.files.jsonl import read_rows
@@ -30,21 +32,31 @@ _SCALE = 1 << 64
 
 @dataclass(frozen=True)
 class QuestionSet:
-    """One question set: the file that it is in, and how much of it is for development."""
+    """One question set: the file that it is in, and how much of it is for development.
+
+    `columns` says which columns of a registered dataset's file hold question and answer.
+    """
 
     name: str
     declared: Questions
     path: Path
+    columns: DatasetColumns | None = None
 
     @property
     def is_here(self) -> bool:
         """Whether its questions can be read now: a file, or a benchmark that is prepared."""
         name = self.declared.benchmark
-        return name is None or self.declared.split in prepared_splits(name)
+        if name is None:
+            return self.path.is_file()
+        return self.declared.split in prepared_splits(name)
 
     @property
     def not_here(self) -> Fault:
         """What to say where its questions are needed and not here."""
+        if self.declared.benchmark is None:
+            wrong = f"no such file {self.path}"
+            remedy = "fetch it and say --set data_folder=FOLDER"
+            return Fault(f"questions {self.name}", wrong, "the dataset's file", remedy)
         name, split = self.declared.benchmark, self.declared.split
         wrong = f"the split '{split}' of {name} is not prepared"
         remedy = f"type: cotdistill prepare {name} --split {split}"
@@ -54,7 +66,10 @@ class QuestionSet:
     def digest(self) -> str:
         """What decides which of its questions are for development, whether it is here or not."""
         which = self.declared.model_dump(mode="json", exclude={"task"})
-        return json.dumps([which, None if self.declared.benchmark else sha256_of(self.path)])
+        if self.declared.dataset is None:
+            del which["dataset"]
+        has_file = self.declared.benchmark is None and self.path.is_file()
+        return json.dumps([which, sha256_of(self.path) if has_file else None])
 
     @functools.cached_property
     def rows(self) -> tuple[Record, ...]:
@@ -65,7 +80,7 @@ class QuestionSet:
         """
         if self.declared.benchmark is not None:
             return tuple(read_split(self.declared.benchmark, self.declared.split))
-        return tuple(_records(self.path, self.name))
+        return tuple(_records(self.path, self.name, self.columns))
 
     @functools.cached_property
     def dev(self) -> tuple[Record, ...]:
@@ -98,10 +113,10 @@ def question_sets(study: Study, place: str) -> tuple[dict[str, QuestionSet], lis
     """Return the question sets of a study that are here, and why others are not."""
     found: dict[str, QuestionSet] = {}
     faults: list[Fault] = []
-    for name, declared in study.questions.items():
+    for name in study.questions:
         where = f"{place}:questions.{name}"
         try:
-            found[name] = QuestionSet(name, declared, _path_of(declared, where))
+            found[name] = _question_set(study, name, where)
         except FaultsError as error:
             faults += error.faults
     return found, faults
@@ -129,6 +144,23 @@ def dev_questions(sets: Mapping[str, QuestionSet]) -> DevQuestions:
     )
 
 
+def _question_set(study: Study, name: str, where: str) -> QuestionSet:
+    declared = study.questions[name]
+    if declared.dataset is None:
+        return QuestionSet(name, declared, _path_of(declared, where))
+    registered, place = datasets(), f"{where}.dataset"
+    found = registered.get(declared.dataset)
+    if found is None:
+        hint = did_you_mean(declared.dataset, list(registered))
+        raise StudyError(Fault(place, f"unknown dataset '{declared.dataset}'", "", hint))
+    if found.file_name is None or found.columns.prompt is None:
+        wrong = f"'{declared.dataset}' is not a file with a column of questions"
+        expected = "a local file with questions and answers"
+        raise StudyError(Fault(place, wrong, expected, "or say benchmark: NAME"))
+    path = Path(study.data_folder or ".") / found.file_name
+    return QuestionSet(name, declared, path, found.columns)
+
+
 def _path_of(declared: Questions, where: str) -> Path:
     if declared.file is not None:
         path = Path(declared.file)
@@ -142,15 +174,21 @@ def _path_of(declared: Questions, where: str) -> Path:
     return split_file(name, declared.split)
 
 
-def _records(path: Path, name: str) -> Iterator[Record]:
+def _records(path: Path, name: str, columns: DatasetColumns | None) -> Iterator[Record]:
     """Yield the rows of a file as records of questions."""
     faults = []
     rows = []
+    asked, answered = "question", "gold"
+    if columns is not None:
+        asked, answered = str(columns.prompt), str(columns.response)
     for number, row in enumerate(read_rows(path), start=1):
-        question, gold = row.get("question"), row.get("gold", row.get("answer"))
+        question, gold = row.get(asked), row.get(answered)
+        if columns is None:
+            gold = row.get("gold", row.get("answer"))
         if not isinstance(question, str) or not question.strip() or gold in (None, ""):
             wrong = "no question or no reference answer"
-            faults.append(Fault(f"{path}: row {number}", wrong, "the keys question and gold"))
+            expected = f"the keys {asked} and {answered}"
+            faults.append(Fault(f"{path}: row {number}", wrong, expected))
             continue
         kind: Kind = row.get("kind", "number")
         rows.append({**row, "question": question, "gold": str(gold), "kind": kind})

@@ -8,11 +8,16 @@ from cotdistill.schema import Shape, key
 
 
 class Questions(Shape):
-    """Questions by benchmark or file; `dev` of them are trained on by no arm."""
+    """Questions by benchmark, file or dataset; `dev` of them are trained on by no arm."""
 
     benchmark: str | None = key(None, "a benchmark of `cotdistill list benchmarks`", "svamp")
     split: str = key("train", "which of its splits", "train")
     file: str | None = key(None, "instead: a file of questions with reference answers", "q.jsonl")
+    dataset: str | None = key(
+        None,
+        "instead: a registered dataset that is a local file, with reference answers as responses",
+        "svamp_answer_only",
+    )
     dev: float = key(
         0.0,
         "questions kept out of all training, for choices on the way: a share below 1, or a number; "
@@ -27,8 +32,13 @@ class Questions(Shape):
 
     @model_validator(mode="after")
     def _one_source(self) -> Questions:
-        if (self.benchmark is None) == (self.file is None):
-            raise ValueError("name one source: either 'benchmark' or 'file'")
+        if sum(one is not None for one in (self.benchmark, self.file, self.dataset)) != 1:
+            raise ValueError("name one source: 'benchmark', 'file' or 'dataset'")
         if self.dev >= 1 and self.dev != int(self.dev):
             raise ValueError(f"dev {self.dev:g} is neither a number of questions nor a share")
         return self
+
+    @property
+    def is_written(self) -> bool:
+        """Whether models are asked a file of the run folder, and not the source itself."""
+        return bool(self.dev) or self.dataset is not None

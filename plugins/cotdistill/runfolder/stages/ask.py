@@ -253,7 +253,9 @@ def _source(study: Study, asked: TeachRequest, arm: str) -> str:
 
 def without_dev_needs(study: Study, sets: Iterable[str]) -> tuple[JobId, ...]:
     """Return the jobs that write question sets without the study's development questions."""
-    return tuple(("prepare", questions_job_name(one)) for one in sets if study.questions[one].dev)
+    return tuple(
+        ("prepare", questions_job_name(one)) for one in sets if study.questions[one].is_written
+    )
 
 
 def questions_job_name(questions: str) -> str:
@@ -270,7 +272,7 @@ def _words_of_set(study: Study, name: str) -> str:
     from cotdistill.studies.question_sets import asked_file
 
     declared = study.questions[name]
-    return asked_file(name) if declared.dev else question_words(declared)
+    return asked_file(name) if declared.is_written else question_words(declared)
 
 
 def question_words(questions: Questions) -> str:
@@ -325,6 +327,7 @@ def question_count(questions: Questions) -> int | None:
     from pathlib import Path
 
     from cotdistill.benchmarks.packaged import benchmark, benchmark_names
+    from cotdistill.catalogue.packaged import datasets
 
     if questions.file is not None:
         path = Path(questions.file)
@@ -332,6 +335,9 @@ def question_count(questions: Questions) -> int | None:
             return None
         with path.open("rb") as stream:
             return sum(not line.isspace() for line in stream)
+    if questions.dataset is not None:
+        found = datasets().get(questions.dataset)
+        return found.about.rows if found else None
     if questions.benchmark not in benchmark_names():
         return None
     rows = benchmark(str(questions.benchmark)).rows.get(questions.split, ())

@@ -119,7 +119,7 @@ def _questions(files: StudyFiles, own: tuple[str, ...]) -> Iterator[Declared]:
             asked += [given] if isinstance(given, str) else given
     kept = [one.digest for one in sets.values() if one.declared.dev]
     for name in dict.fromkeys(asked):
-        if study.questions[name].dev:
+        if study.questions[name].is_written:
             declared = sha256_of_text(json.dumps([sets[name].digest, *kept]))
             yield Declared(
                 Job("prepare", questions_job_name(name), own=own, declared=declared,

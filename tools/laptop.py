@@ -1,0 +1,77 @@
+"""The study of studies/laptop.yaml from nothing to its report, with one command.
+
+    python3 tools/laptop.py --data DIR [--quick] [--set KEY=VALUE] [-o FOLDER] [-- OPTIONS OF RUN]
+
+DIR holds the CoT-factors files (the folder `data` of EIT-NLP/Distilling-CoT-Reasoning: SVAMP's
+answer-only file and ChatGPT's levels), anywhere below it; a `gsm8k/test.jsonl` there is used too,
+else the test questions of GSM8K come from the hub. The same command resumes after an interruption.
+It makes `.venv` and the student (`make models`) where they are not there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PYTHON = ROOT / ".venv" / "bin" / "python"
+ANSWERS = "SVAMP_only_ans.json"
+QUICK = (
+    "name=laptop-quick",
+    "seeds=[1]",
+    "evaluation.tasks=[{dev_svamp: {limit: 40}}]",
+    "recipes.frozen.max_steps=12",
+    "recipes.frozen.global_batch=8",
+)
+
+
+def run(*words: str | Path) -> None:
+    """Run one command as a user would type it; stop with its status if it fails."""
+    command = [str(word) for word in words]
+    sys.stderr.write(f"$ {' '.join(command)}\n".replace(f"{PYTHON} -m ", ""))
+    sys.stderr.flush()
+    if status := subprocess.call(command, cwd=ROOT):
+        raise SystemExit(status)
+
+
+def found_in(data: Path, name: str) -> Path | None:
+    """Return a file by the end of its path, wherever it lies below a folder."""
+    return next(iter(sorted(data.rglob(name))), None)
+
+
+def main() -> None:
+    """Set up, generate, check, plan, run, report."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the CoT-factors files")
+    parser.add_argument("--quick", action="store_true", help="one seed, fewer steps and questions")
+    parser.add_argument("--set", action="append", default=[], help="override a study value")
+    parser.add_argument("-o", "--output", type=Path, help="the run folder")
+    parser.add_argument("more", nargs="*", help="options of `cotdistill run`, after --")
+    given = parser.parse_args()
+    data = given.data.resolve()
+    answers = found_in(data, ANSWERS)
+    if answers is None:
+        raise SystemExit(f"laptop: no {ANSWERS} in {data}; see docs/evidence/laptop.md")
+    folder = given.output or Path("runs") / ("laptop-quick" if given.quick else "laptop")
+    folder = folder.resolve()
+    sets = [f"data_folder={answers.parent}", *(QUICK if given.quick else ()), *given.set]
+    settings = [word for one in sets for word in ("--set", one)]
+    cotdistill = (PYTHON, "-m", "cotdistill")
+    run(sys.executable, ROOT / "tools" / "environment.py")
+    run(sys.executable, ROOT / "tools" / "models.py")
+    run(PYTHON, ROOT / "tools" / "models.py", "float32")
+    os.environ.setdefault("PYTHONPATH", str(ROOT / "plugins"))
+    if not given.quick and (gsm8k := found_in(data, "gsm8k/test.jsonl")):
+        run(*cotdistill, "prepare", "gsm8k", "--from", gsm8k)
+    run(*cotdistill, "generate", "laptop", "-o", folder, *settings)
+    run(*cotdistill, "check", folder)
+    run(*cotdistill, "plan", folder)
+    run(*cotdistill, "run", folder, *given.more)
+    run(*cotdistill, "report", folder)
+
+
+if __name__ == "__main__":
+    main()
