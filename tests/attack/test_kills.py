@@ -94,7 +94,7 @@ def test_a_killed_verb_ends_as_if_it_had_never_been_killed(
     # in `make test` a verb is killed once, and only every third verb
     moments = [chosen.uniform(0.05, 1.0) for _ in range(verb.kills)]
     if len(part_of(moments, len(moments))) < len(moments):
-        if KILLED.index(verb) % 3:
+        if verb.hosted or KILLED.index(verb) % 3:
             pytest.skip("killed by make attack")
         moments = moments[:1]
     with judge_of(verb) as server:
@@ -123,7 +123,8 @@ def test_a_killed_verb_ends_as_if_it_had_never_been_killed(
 def test_the_same_command_twice_at_once_ends_as_one_alone(
     verb: Verb, tmp_path: Path, part_of: Any, count: Counter[str]
 ) -> None:
-    if verb not in part_of(KILLED, 5):
+    chosen = part_of(KILLED, 5)
+    if verb not in chosen or (verb.hosted and len(chosen) < len(KILLED)):
         pytest.skip("started twice by make attack")
     template, folder = tmp_path / "t", tmp_path / "folder"
     template.mkdir()

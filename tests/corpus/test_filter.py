@@ -95,6 +95,24 @@ def test_fixing_changes_only_rows_that_need_it(tmp_path: Path) -> None:
     assert json.loads(kept[1])["rationale"] == "3 + 3. The answer is 6"
 
 
+def test_blank_lines_and_other_line_ends_change_no_kept_row(tmp_path: Path) -> None:
+    rows = [trace_dict(n, question=f"What is {n} + {n}?") for n in range(1, 9)]
+    rows[2]["gold"] = "wrong"
+    rows[5]["rationale"] = " " + rows[5]["rationale"]
+    ends = ("\n", "\r\n", "\n", "\n\n", "\r\r\n", "\n", "\n \n", "")
+    lines = [json.dumps(row) for row in rows]
+    text = "".join(line + end for line, end in zip(lines, ends, strict=True))
+    path = tmp_path / "odd.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    filter_traces([path], Filters(fix=True, duplicates=()), tmp_path / "kept.jsonl")
+    texts = [row["rationale"].lstrip() for row in rows[:2] + rows[3:]]
+    assert [row["rationale"] for row in read_jsonl(tmp_path / "kept.jsonl")] == texts
+    kept = (tmp_path / "kept.jsonl").read_text().splitlines()
+    assert kept[:4] + kept[5:] == [lines[n] for n in (0, 1, 3, 4, 6, 7)]
+    (rejected,) = read_jsonl(tmp_path / "kept.rejected.jsonl")
+    assert rejected["place"] == "odd.jsonl:3"
+
+
 def many_rows(folder: Path) -> Path:
     rows = [
         trace_dict(

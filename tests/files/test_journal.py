@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -130,6 +131,57 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_line(tmp_path: Path) -> None
         *"0123456",
         "small",
     ]
+
+
+def test_what_one_turn_of_a_loop_adds_is_written_before_anything_that_follows(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "j.jsonl"
+    lines: list[int] = []
+
+    def lines_now() -> int:
+        return path.read_bytes().count(b"\n")
+
+    async def reply(journal: Journal, name: str) -> None:
+        journal.add(name, 1)
+        lines.append(lines_now())
+        assert journal.latest(name) == 1 or name != "c"  # reading writes at once
+        await asyncio.sleep(0)
+        lines.append(lines_now())
+
+    async def turn(journal: Journal) -> None:
+        await asyncio.gather(*(reply(journal, name) for name in "abc"))
+
+    with Journal(path) as journal:
+        asyncio.run(turn(journal))
+        journal.add("d", 1)
+        assert lines_now() == 4
+    assert lines[-3:] == [3, 3, 3]
+
+
+def test_a_disk_that_fills_up_inside_a_loop_stops_the_next_line_and_leaves_no_half_one(
+    tmp_path: Path,
+) -> None:
+    code = (
+        "import asyncio, resource, signal, sys; from pathlib import Path\n"
+        "from cotdistill.files.growing import GrowingFile\n"
+        "from cotdistill.errors import FaultsError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "file = GrowingFile.opened(Path(sys.argv[1]))\n"
+        "async def main():\n"
+        "    for _ in range(4): file.append(b'x' * 299 + b'\\n')\n"
+        "    await asyncio.sleep(0)\n"
+        "    try: file.append(b'y\\n')\n"
+        "    except FaultsError as error: print(error)\n"
+        "asyncio.run(main())\n"
+    )
+    path = tmp_path / "log"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
+    assert "cannot be written (File too large); free some space" in done.stdout
+    assert path.read_bytes() == 3 * (b"x" * 299 + b"\n")
 
 
 def test_a_killed_writer_loses_nothing_that_was_added(tmp_path: Path) -> None:

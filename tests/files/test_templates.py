@@ -114,3 +114,15 @@ def test_a_template_that_is_filled_in_many_times_gives_what_it_gives_once(
         for gold in ("", "4"):
             values = {"question": question, "gold": gold}
             assert filled(values) == render("t.j2", values, folder)
+
+
+def test_several_values_that_differ_each_time_are_pasted_between_the_same_text(
+    tmp_path: Path,
+) -> None:
+    text = "{{ 'Cut' if shortened else 'Whole' }} {{ mark }}{{ question }}{{ mark }} {{ gold }}"
+    folder = folder_with(tmp_path, text)
+    filled = renderer("t.j2", ["question", "gold", "mark"], folder)
+    for question in ("a", "question", "{{ gold }}"):
+        for shortened in (True, False):
+            values = {"question": question, "gold": 4, "mark": "M", "shortened": shortened}
+            assert filled(values) == render("t.j2", values, folder)

@@ -83,10 +83,23 @@ def lines_of(shard: Shard) -> Iterator[Line]:
                 yield _line(start, len(text) + 1, text)
                 start += len(text) + 1
             if len(rest) >= jsonl.LONGEST:
-                yield _line_from(stream, start, shard)
+                yield line_at(stream, start, shard)
                 start, rest = stream.tell(), b""
         if rest:  # the last line may end behind the shard
-            yield _line_from(stream, start, shard)
+            yield line_at(stream, start, shard)
+
+
+def line_at(stream: IO[bytes], start: int, shard: Shard) -> Line:
+    """Return the line of a shard that begins at a place.
+
+    Raises:
+        DataError: the file became shorter after the shard was cut.
+    """
+    stream.seek(start)
+    text = whole_line(stream)
+    if not text:
+        raise DataError(changed_fault(shard.path))
+    return _line(start, stream.tell() - start, text)
 
 
 def _past_line_end(stream: IO[bytes], end: int) -> bool:
@@ -99,14 +112,6 @@ def _past_line_end(stream: IO[bytes], end: int) -> bool:
         if not piece or piece.endswith(b"\n"):
             return True
     return False
-
-
-def _line_from(stream: IO[bytes], start: int, shard: Shard) -> Line:
-    stream.seek(start)
-    text = whole_line(stream)
-    if not text:
-        raise DataError(changed_fault(shard.path))
-    return _line(start, stream.tell() - start, text)
 
 
 def _line(start: int, length: int, text: bytes | BadRow) -> Line:

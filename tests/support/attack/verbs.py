@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,10 @@ from typing import Any
 import pytest
 import yaml
 
+from cotdistill.cli.main import main
 from run_folder import STAMP, add_run, add_scores, add_training, write_json, write_study
 from tiny_models import build
-from trace_rows import trace_dict, write_jsonl
+from trace_rows import read_jsonl, trace_dict, write_jsonl
 
 Make = Callable[[Path, int], None]
 """Makes a folder; the number says how big: 1 for one command in a blink, more for one to kill."""
@@ -114,6 +116,28 @@ def run_folder(folder: Path, size: int = 1) -> None:
         ]  # fmt: skip
         write_jsonl(out / f"verdicts_digits_{STAMP}.rescored.jsonl", rows)
     write_json(folder / "r" / "data" / "fine.ledger.json", ledger())
+
+
+def run_folders(folder: Path, size: int = 1) -> None:
+    """Two run folders of one study."""
+    run_folder(folder, size)
+    shutil.copytree(folder / "r", folder / "r2")
+
+
+def batch_replies(folder: Path, size: int = 1) -> None:
+    """Questions, the request files that `teach --batch-out` wrote, and a provider's replies."""
+    traces(folder, size)
+    with contextlib.chdir(folder):
+        words = ["teach", "golds.jsonl", "--model", "m", "-o", "out", "--batch-out", "openai"]
+        assert main(words) == 0
+    replies = []
+    for row in read_jsonl(folder / "out" / "batch" / "requests-0001.jsonl"):
+        message = {"message": {"content": RIGHT}, "finish_reason": "stop"}
+        body = {"model": "m", "choices": [message]}
+        replies.append(
+            {"custom_id": row["custom_id"], "response": {"status_code": 200, "body": body}}
+        )
+    write_jsonl(folder / "replies.jsonl", replies)
 
 
 def ledger() -> dict[str, Any]:
@@ -278,7 +302,8 @@ VERBS = [
          ("m.yaml", "two/model.safetensors", "two/config.json", "two/tokenizer.json"),
          ("-o",), kills=8, size=12),
     Verb("closeness", "closeness one=a.jsonl two=b.jsonl --student one -o c.jsonl", arms,
-         ("a.jsonl",), ("-o",)),
+         ("a.jsonl", "one/config.json", "one/tokenizer.json", "one/model.safetensors"), ("-o",),
+         kills=4, size=4, hosted=True),
     # benchmarks and bundles
     Verb("prepare", "prepare gsm8k --from test.jsonl --split test --any-size",
          benchmark, ("test.jsonl",), kills=6, size=150),
@@ -297,8 +322,10 @@ VERBS = [
          traces, ("a.jsonl",), answers=True),
     Verb("sample", "sample golds.jsonl --model m --endpoint {server} -k 2 --rounds 0 -o out",
          traces, ("golds.jsonl",), kills=8, size=12, keeps=ASKED, answers=True),
+    Verb("teach --batch-in", "teach golds.jsonl --model m -o out --batch-in replies.jsonl",
+         batch_replies, ("golds.jsonl", "replies.jsonl"), kills=6, size=40, keeps=ASKED),
     # studies and run folders
-    Verb("migrate", "migrate study.yaml -o s2.yaml", study, ("study.yaml",)),
+    Verb("migrate", "migrate study.yaml -o s2.yaml", study, ("study.yaml",), kills=4),
     Verb("check STUDY", "check study.yaml", study, ("study.yaml", "rows.jsonl")),
     Verb("plan STUDY", "plan study.yaml", study, ("study.yaml", "rows.jsonl")),
     Verb("generate", "generate study.yaml -o g", study, ("study.yaml", "rows.jsonl"),
@@ -319,6 +346,8 @@ VERBS = [
          scores, (SAMPLES, "cache.jsonl", "golds.jsonl"), ("--cache",), kills=12, size=12,
          keeps=("cache.jsonl",), answers=True),
     Verb("report", "report r", run_folder, OF_RUN, kills=8, size=60),
+    Verb("report of two", "report r r2 -o both", run_folders,
+         (*OF_RUN[:2], *(name.replace("r/", "r2/", 1) for name in OF_RUN[4:])), kills=4, size=40),
     Verb("report --verdicts", "report r --verdicts rescored", run_folder, (RESCORED,)),
     Verb("export", "export r -o out", run_folder, OF_RUN, ("-o",), kills=6, size=60),
     Verb("plan --calibrate", "plan r --calibrate r", run_folder, OF_RUN),
@@ -328,11 +357,12 @@ VERBS = [
          hosted=True),
     Verb("capture", "capture train.yaml --teacher teacher -o signals", training,
          ("train.yaml", "rows.json", "student/tokenizer.json", "teacher/config.json",
-          "teacher/model.safetensors"), ("-o",), hosted=True),
+          "teacher/model.safetensors"), ("-o",), kills=4, hosted=True),
     Verb("prompts", "prompts student train.yaml", training, ("train.yaml", *STUDENT[1:3]),
-         keeps=("student/tokenizer_config.json", "student/chat_template.jinja"), hosted=True),
+         kills=3, keeps=("student/tokenizer_config.json", "student/chat_template.jinja"),
+         hosted=True),
     Verb("eval", "eval run --config eval.yaml", training,
          ("eval.yaml", "prepared/gsm8k/test.jsonl", "prepared/gsm8k/ledger.json", *STUDENT),
          hosted=True),
 ]  # fmt: skip
-"""Every command of the suite. `run` and `eval` need hosts: tests/runs/test_kills.py kills them."""
+"""Every command of the suite. tests/runs/test_kills.py kills `run`, with its `train` and `eval`."""

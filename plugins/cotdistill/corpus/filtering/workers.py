@@ -37,7 +37,9 @@ def run_tasks(
     elif workers <= 1 or len(tasks) <= 1:
         yield from map(function, tasks)
     else:
-        context = multiprocessing.get_context("spawn")
+        # a fresh process imports our modules once, and all workers are its copies
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([function.__module__])
         with ProcessPoolExecutor(min(workers, len(tasks)), context, _leave_with_parent) as pool:
             try:
                 yield from pool.map(function, tasks)

@@ -135,7 +135,10 @@ def placeholder_answer(trace: Trace) -> str | None:
         box = last_box(text)
         if box is not None and _is_placeholder(box, trace.gold):
             return f"the box says {box!r}" if box.strip() else "the box is empty"
-    stated = _BRACKETED.search(text, max(len(text) - _ENDING, 0)) if "nswer" in text else None
+    ending = text[-_ENDING:]
+    if not any(bracket in ending for bracket in "<[{(") or "nswer" not in text:
+        return None
+    stated = _BRACKETED.search(ending)
     if stated and _is_placeholder(stated[1], trace.gold):
         return f"says {stated[0]!r}"
     return None
