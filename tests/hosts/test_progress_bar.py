@@ -39,3 +39,10 @@ def test_bars_of_an_earlier_attempt_do_not_count(tmp_path: Path) -> None:
         stream.write("=== train one\nloading\n")
     assert last_bar(log, size) is None
     assert last_bar(tmp_path / "none") is None
+
+
+def test_a_long_line_before_a_bar_takes_no_time(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("x " * 8000 + "\n  1%|          | 2/200 [04:10<6:52:30, 125.00s/it]\r")
+    for _ in range(50):  # each of them took a quarter of a second
+        assert last_bar(log) == Bar("", 2, 200, "6:52:30")

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TAIL = 16 * 1024
+_MARK = "%|"
+_AROUND = 200
 _BAR = re.compile(
     r"(?P<what>[^\r\n|%]*?):? *(?P<percent>\d+)%\|[^|\r\n]*\| *(?P<done>\d+)/(?P<total>\d+)"
     r" \[[\d:]+<(?P<left>[\d:?]+), *(?P<rate>[^\]\r\n]+)\]"
@@ -44,10 +46,19 @@ def last_bar(log: Path, start: int = 0) -> Bar | None:
             text = stream.read().decode("utf-8", "replace")
     except OSError:
         return None
-    found = None
-    for found in _BAR.finditer(text):  # noqa: B007 -- the last one counts
-        pass
+    states = (part for part in reversed(re.split(r"[\r\n]", text)) if _MARK in part)
+    found = next(filter(None, map(_last_in, states)), None)
     if found is None:
         return None
     left = "" if "?" in found["left"] else found["left"]
     return Bar(found["what"].strip(), int(found["done"]), int(found["total"]), left)
+
+
+def _last_in(line: str) -> re.Match[str] | None:
+    """Return the last bar of a line; only the text around its mark is searched.
+
+    What stands before a bar is matched from every character on, so a long line would take seconds.
+    """
+    mark = line.rfind(_MARK)
+    found = list(_BAR.finditer(line[max(0, mark - _AROUND) : mark + _AROUND]))
+    return found[-1] if found else None
