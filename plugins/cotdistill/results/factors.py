@@ -1,9 +1,9 @@
-"""Scores by factor: pivots, main effects and interactions of what arms are made of.
+"""Scores by factor: pivots, main effects and interactions of what arms and recipes are made of.
 
-Arms carry factors (level, teacher, format, ...), and so does every run its student. A factor is
-compared within blocks: arms that are equal in everything else. Only blocks that have all compared
-values count, so that no value is averaged over easier company; what is left out is said. Tasks and
-recipes are never averaged over.
+Arms carry factors (level, teacher, format, ...), recipes may, and every run has its student. A
+factor is compared within blocks: what is equal in everything else. Only blocks that have all
+compared values count, so that no value is averaged over easier company; what is left out is said.
+Tasks are never averaged over; recipes only where they are what is compared.
 
 Docs: docs/how-to/results.md, "By factor"; the test is `stats.contrasts`, h = the sum of c²/S.
 """
@@ -11,82 +11,18 @@ Docs: docs/how-to/results.md, "By factor"; the test is `stats.contrasts`, h = th
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
-from cotdistill.results.arm_comparisons import LEVEL, points
-from cotdistill.results.matrix import UNTRAINED, Group, Matrix
-from cotdistill.runfolder.manifest import Factor
+from cotdistill.results.effects import ByFactor, Effect, Pivot, Value
+from cotdistill.results.groups import ARM, RECIPE, STUDENT, UNTRAINED, Group, recipe_factors
+from cotdistill.results.matrix import Matrix
 from cotdistill.stats.confidence import Interval
 from cotdistill.stats.contrasts import Contrast, WeightedArm, contrast
-from cotdistill.stats.crossed_test import FEWEST_QUESTIONS
-from cotdistill.stats.run_variance import Stratum
 from cotdistill.stats.significance import holm
-
-Value = Factor
-STUDENT = "student"
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What one value of a factor does, or how that depends on a value of another one.
-
-    A main effect is the value's mean less that of the other values (of two values, the second less
-    the first). An interaction is the value's effect under `other_value` less its effect under the
-    other factor's other values. `arms` counts what it is made of; `p_holm` is adjusted over the
-    table that shows it.
-    """
-
-    task: str
-    recipe: str
-    factor: str
-    value: Value
-    against: tuple[Value, ...]
-    found: Contrast
-    arms: int
-    other: str = ""
-    other_value: Value = None
-    other_against: tuple[Value, ...] = ()
-    p_holm: float | None = None
-
-    @property
-    def mark(self) -> str:
-        """▲ or ▼ where it differs from zero after Holm and speaks of arms, else nothing."""
-        enough = self.found.claim == "arms" and self.found.questions >= FEWEST_QUESTIONS
-        if not enough or self.p_holm is None or self.p_holm >= LEVEL:
-            return ""
-        return "▲" if self.found.estimate.value > 0 else "▼"
-
-
-@dataclass(frozen=True)
-class Pivot:
-    """Mean scores by a row factor and a column factor on one task, with their intervals.
-
-    `cells` is [rows][columns], None where an arm is not there. `blocks` counts the combinations of
-    the other factors that each mean is over.
-    """
-
-    task: str
-    recipe: str
-    row_factor: str
-    column_factor: str
-    rows: tuple[Value, ...]
-    columns: tuple[Value, ...]
-    cells: tuple[tuple[Interval | None, ...], ...]
-    blocks: int
-
-
-@dataclass(frozen=True)
-class ByFactor:
-    """Everything that a study's factors show; empty where no factor varies."""
-
-    pivots: tuple[Pivot, ...] = ()
-    main: tuple[Effect, ...] = ()
-    interactions: tuple[Effect, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 def by_factor(scores: Matrix) -> ByFactor:
@@ -99,76 +35,19 @@ def by_factor(scores: Matrix) -> ByFactor:
     interactions: list[Effect] = []
     notes: list[str] = []
     for plane in _planes(scores):
-        names = plane.factors
-        for name in names:
-            if name == STUDENT:
-                continue
+        for name in plane.compared:
             grid = plane.grid(name)
             notes += plane.notes(name, grid)
             if grid is not None:
                 main += plane.main_effects(name, grid)
                 pivots += plane.pivots(STUDENT, name)
-        for one, two in itertools.combinations(names, 2):
-            first, second = (two, one) if one == STUDENT else (one, two)
+        for first, second in plane.pairs:
             interactions += plane.interactions(first, second)
             if second != STUDENT:
                 pivots += plane.pivots(second, first)
     return ByFactor(
         tuple(pivots), tuple(_adjusted(main)), tuple(_adjusted(interactions)), tuple(notes)
     )
-
-
-def best_values(pivot: Pivot) -> list[str]:
-    """Say which value of the column factor is best in each row, and by how much.
-
-    >>> cells = ((Interval(0.5, 0.4, 0.6), Interval(0.7, 0.6, 0.8)),)
-    >>> best_values(Pivot("t", "full", "student", "level", ("tiny",), (1, 6), cells, 1))
-    ['tiny: level 6 (70.0 %; next level 1, 50.0 %)']
-    >>> tied = ((Interval(0.5, 0.4, 0.6), Interval(0.5, 0.4, 0.6)),)
-    >>> best_values(Pivot("t", "full", "student", "level", ("tiny",), (1, 6), tied, 1))
-    ['tiny: level 1 and level 6 (50.0 %)']
-    """
-    lines = []
-    for row, cells in zip(pivot.rows, pivot.cells, strict=True):
-        known = [
-            (cell.value, value)
-            for cell, value in zip(cells, pivot.columns, strict=True)
-            if cell is not None
-        ]
-        known.sort(key=lambda pair: -pair[0])
-        if len(known) < 2:
-            continue
-        name, (best, value) = pivot.column_factor, known[0]
-        ties = [f"{name} {other}" for score, other in known if score == best]
-        if len(ties) > 1:
-            lines.append(f"{row}: {' and '.join(ties)} ({100 * best:.1f} %)")
-            continue
-        next_best, other = known[1]
-        lines.append(
-            f"{row}: {name} {value} ({100 * best:.1f} %; next {name} {other}, "
-            f"{100 * next_best:.1f} %)"
-        )
-    return lines
-
-
-def dependence(effects: Sequence[Effect]) -> str:
-    """Say whether one factor's effect depends on the other one, from all their interactions."""
-    tested = [one for one in effects if one.p_holm is not None]
-    if not tested:
-        return "not tested: nothing varies"
-    names = f"the effect of {effects[0].factor} depends on the {effects[0].other}"
-    most = min(tested, key=lambda one: (one.p_holm or 0.0, -abs(one.found.estimate.value)))
-    bounds = most.found.interval
-    strongest = (
-        f"{most.factor} {most.value} for {most.other} {most.other_value}: "
-        f"{points(bounds.value)} points [{points(bounds.low)}, {points(bounds.high)}], "
-        f"p = {most.p_holm:.2g} after Holm"
-    )
-    if most.mark:
-        return f"{names} ({strongest})"
-    if most.found.claim == "models" and (most.p_holm or 1) < LEVEL:
-        return f"in these trained models {names} ({strongest}); one seed says nothing of arms"
-    return f"it was not shown that {names} ({strongest})"
 
 
 @dataclass(frozen=True)
@@ -191,12 +70,18 @@ class _Grid:
 
 @dataclass(frozen=True)
 class _Plane:
-    """The arms that were scored on one task under one recipe."""
+    """What was scored on one task under one recipe; under several, an empty one.
+
+    `main` are the factors whose main effects are wanted, and `crossed` the pairs that are crossed,
+    the one whose effect may depend on the other first; None: all that vary.
+    """
 
     scores: Matrix
     task: str
     recipe: str
     members: tuple[_Member, ...]
+    main: tuple[str, ...] | None = None
+    crossed: tuple[tuple[str, str], ...] | None = None
     tables: dict[tuple[Group, tuple[str, ...]], np.ndarray] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -208,6 +93,21 @@ class _Plane:
             name for member in self.members for name in member.factors if name != STUDENT
         )
         return [name for name in (*names, STUDENT) if len(self.values(name)) > 1]
+
+    @property
+    def compared(self) -> list[str]:
+        """The factors that have a main effect here."""
+        wanted = self.factors if self.main is None else self.main
+        return [name for name in wanted if name in self.factors and name != STUDENT]
+
+    @property
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """Yield the factors that are crossed here."""
+        if self.crossed is not None:
+            yield from (pair for pair in self.crossed if set(pair) <= set(self.factors))
+            return
+        for one, two in itertools.combinations(self.factors, 2):
+            yield (two, one) if one == STUDENT else (one, two)
 
     def values(self, name: str) -> list[Value]:
         """Return the values of a factor, numbers in their order, others in that of the study."""
@@ -359,6 +259,11 @@ class _Plane:
         ]
         return grid.values, others, blocks
 
+    @property
+    def recipes(self) -> set[str]:
+        """The recipes whose runs count for the run variance."""
+        return {member.group[2] for member in self.members}
+
     def contrast(self, weights: Mapping[Group, float]) -> Contrast | None:
         """Return a weighted sum of arms on the questions that all their runs share."""
         arms = self._weighted(weights)
@@ -384,27 +289,61 @@ class _Plane:
         for group, weight in weights.items():
             if (group, key) not in self.tables:
                 self.tables[group, key] = runs[group].table(shared)
-            stratum = self.scores.strata.get((group[0], group[2], self.task), Stratum({}))
-            made.append(
-                WeightedArm(weight, group[1], self.tables[group, key], stratum, runs[group].trained)
-            )
+            stratum = self.scores.stratum(group[0], self.recipes, self.task)
+            name, trained = runs[group].arm, runs[group].trained
+            made.append(WeightedArm(weight, name, self.tables[group, key], stratum, trained))
         return made
 
 
 def _planes(scores: Matrix) -> Iterator[_Plane]:
-    """Yield the arms of each task and recipe that have factors and samples."""
-    recipes = dict.fromkeys(recipe for _, _, recipe in scores.groups if recipe != UNTRAINED)
-    for task, recipe in itertools.product(scores.tasks, recipes):
-        members = tuple(
-            _Member(group, {**scores.factors.get(group[1:], {}), STUDENT: group[0]})
+    """Yield the arms of each task and recipe that have factors, then recipes against each other."""
+    recipes = list(dict.fromkeys(recipe for _, _, recipe in scores.groups if recipe != UNTRAINED))
+    for task in scores.tasks:
+        trained = [
+            group
             for group in scores.groups
-            if group[2] == recipe
-            and (cell := scores.cells.get((group, task)))
-            and cell.values
-            and scores.factors.get(group[1:])
-        )
-        if len(members) > 1:
-            yield _Plane(scores, task, recipe, members)
+            if group[2] != UNTRAINED and (cell := scores.cells.get((group, task))) and cell.values
+        ]
+        for recipe in recipes:
+            members = tuple(
+                _Member(group, {**factors, STUDENT: group[0]})
+                for group in trained
+                if group[2] == recipe and (factors := scores.factors.get(group[1:], {}))
+            )
+            if len(members) > 1:
+                yield _Plane(scores, task, recipe, members)
+        if len({group[2] for group in trained}) > 1:
+            yield from _across_recipes(scores, task, trained)
+
+
+def _across_recipes(scores: Matrix, task: str, groups: Sequence[Group]) -> Iterator[_Plane]:
+    """Yield recipes as a factor, each compared on equal arms; then recipes' own factors, if any.
+
+    Where arms have factors, recipes are crossed with those and not with the arms' names.
+    """
+    own = recipe_factors(scores.factors)
+    found = {group: scores.factors.get(group[1:], {}) for group in groups}
+    of_arms = list(dict.fromkeys(n for one in found.values() for n in one if n not in own))
+
+    def plane(
+        factors: Mapping[Group, Mapping[str, Value]],
+        main: Sequence[str],
+        crossed: Iterable[tuple[str, str]],
+    ) -> _Plane:
+        members = tuple(_Member(g, {**one, STUDENT: g[0]}) for g, one in factors.items())
+        return _Plane(scores, task, "", members, tuple(main), tuple(crossed))
+
+    by_name = {group: {ARM: group[1], RECIPE: group[2]} for group in groups}
+    with_arms = [STUDENT] if of_arms else [ARM, STUDENT]
+    yield plane(by_name, [RECIPE], [(RECIPE, other) for other in with_arms])
+    if of_arms:
+        by_arm = {
+            group: {**{n: v for n, v in one.items() if n not in own}, RECIPE: group[2]}
+            for group, one in found.items()
+        }
+        yield plane(by_arm, [], [(RECIPE, other) for other in of_arms])
+    if own:
+        yield plane(found, sorted(own), itertools.product(sorted(own), [*of_arms, STUDENT]))
 
 
 def _one_against_rest(values: Sequence[Value]) -> Iterator[tuple[Value, tuple[Value, ...]]]:

@@ -1,4 +1,4 @@
-"""The table of the papers: students × arms × tasks, seeds pooled, marked against a baseline arm.
+"""The table of the papers: students × arms × tasks, seeds pooled, marked against a baseline.
 
 Seeds answer the same questions, so a question's score is the mean over seeds. How far runs of one
 arm vary is pooled over the arms of a student, recipe and task, and counts in every difference.
@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 
-from cotdistill.errors import DataError, Fault, did_you_mean
 from cotdistill.results.arm_comparisons import (
     ArmRuns,
     Difference,
@@ -22,18 +20,28 @@ from cotdistill.results.arm_comparisons import (
     pooled_runs,
     score_of,
 )
-from cotdistill.results.collect import Results, Score
+from cotdistill.results.groups import (
+    ARM,
+    UNTRAINED,
+    Group,
+    bases_of,
+    default_selection,
+    kind_of,
+    name_of,
+    selection_of,
+    shown,
+)
 from cotdistill.results.questions import joined
+from cotdistill.results.run_results import Results, Score
 from cotdistill.results.verdict_files import VerdictSource
 from cotdistill.runfolder.manifest import Factor
 from cotdistill.stats.confidence import Interval
 from cotdistill.stats.run_variance import Stratum
 from cotdistill.studies.load import study_if_any
-from cotdistill.studies.study import Study
 
-Group = tuple[str, str, str]  # student, arm, recipe
 Place = tuple[Group, str]  # a group on a task
-UNTRAINED = "none"  # the recipe of a model that is scored as it is
+EVERY_RECIPE = ""  # in place of a recipe: the arms of all recipes of a student
+_NOTHING = Stratum({})
 
 
 @dataclass(frozen=True)
@@ -84,16 +92,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Matrix:
-    """All cells, with the row and column order of the study and the arm that is compared with.
+    """All cells, with the row and column order of the study and what is compared with.
 
-    `averaged` names the tasks and groups of tasks that a mean is taken over: no group together with
-    its members. `unequal_questions` are the tasks whose runs did not all answer the same ones;
-    `notes` say so of each arm. `mean_differences` are those of the mean from the baseline's.
-    `runs` holds every run's scores by question and `strata` the run variance, by student, recipe
-    and task, for comparisons with others than the baseline; `run_sd` is the declared one, a
-    fraction. `mean_is_primary` says that means and tasks are adjusted apart. `also` are further
-    arms that every arm is compared with, `also_differences` those comparisons. `factors` are those
-    of each arm and recipe.
+    `baseline` says in words what that is, and `compared` whether arms, recipes or students are
+    compared; `bases` is the group that each is compared with, where there is one. `averaged` names
+    the tasks and groups of tasks that a mean is taken over: no group together with its members.
+    `unequal_questions` are the tasks whose runs did not all answer the same ones; `notes` say so of
+    each arm. `mean_differences` are those of the mean from the baseline's. `runs` holds every run's
+    scores by question and `strata` the run variance, by student, recipe (or `EVERY_RECIPE`) and
+    task; `run_sd` is the declared one, a fraction. `mean_is_primary` says that means and tasks are
+    adjusted apart. `also` are further arms that every arm is compared with, `also_differences`
+    those comparisons. `factors` are those of each arm and recipe.
     """
 
     groups: tuple[Group, ...]
@@ -101,6 +110,8 @@ class Matrix:
     cells: Mapping[Place, Cell]
     baseline: str
     source: VerdictSource = "run"
+    compared: str = ARM
+    bases: Mapping[Group, Group] = field(default_factory=dict)
     averaged: tuple[str, ...] = ()
     unequal_questions: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
@@ -119,24 +130,15 @@ class Matrix:
         return len({recipe for _, _, recipe in self.groups if recipe != UNTRAINED}) > 1
 
     @cached_property
+    def across_recipes(self) -> bool:
+        """Whether recipes of one student are compared, whose runs are pooled then."""
+        recipes = [{group[2], base[2]} - {UNTRAINED} for group, base in self.bases.items()]
+        return any(len(both) > 1 for both in recipes)
+
+    @cached_property
     def several_students(self) -> bool:
         """Whether a row must name its student."""
         return len({student for student, _, _ in self.groups}) > 1
-
-    def base_of(self, group: Group, baseline: str | None = None) -> Group | None:
-        """Return what a group is compared with: the baseline of its student and recipe, if any.
-
-        A model that is scored as it is has no recipe and is compared with every one.
-        """
-        arm = baseline or self.baseline
-        for recipe in (group[2], UNTRAINED):
-            base = (group[0], arm, recipe)
-            if base in self.groups:
-                return None if base == group else base
-        if group[2] == UNTRAINED:  # the other way round: one trained baseline, whatever its recipe
-            trained = [one for one in self.groups if one[:2] == (group[0], arm)]
-            return trained[0] if len(trained) == 1 and trained[0] != group else None
-        return None
 
     def mean(self, group: Group) -> float | None:
         """Return the unweighted mean over `averaged`, as the papers print it, where all are there.
@@ -159,37 +161,47 @@ class Matrix:
         ]
         return [*of_cells, *self.mean_differences.values(), *self.also_differences]
 
+    def stratum(self, student: str, recipes: Iterable[str], task: str) -> Stratum:
+        """Return a student's run variance on a task: of one recipe, else pooled over all of them.
+
+        The same stratum is the same object, since a test counts each once.
+        """
+        trained = {recipe for recipe in recipes if recipe != UNTRAINED} or {UNTRAINED}
+        recipe = next(iter(trained)) if len(trained) == 1 else EVERY_RECIPE
+        return self.strata.get((student, recipe, task), _NOTHING)
+
     def between(self, first: Group, second: Group, task: str) -> Difference | None:
-        """Compare two groups of one student and recipe on a task, None where they share nothing."""
+        """Compare two groups on a task, None where they share nothing.
+
+        Recipes of one student have one run variance, students have one each.
+        """
         one, two = self.runs.get((first, task)), self.runs.get((second, task))
-        recipe = first[2] if second[2] == UNTRAINED else second[2]
-        stratum = self.strata.get((first[0], recipe, task))
-        if one is None or two is None or stratum is None:
+        if one is None or two is None:
             return None
+        strata = [self.stratum(group[0], (first[2], second[2]), task) for group in (first, second)]
         names = (group_name(self, first), group_name(self, second))
-        return difference([one], [two], stratum, names=names, run_sd=self.run_sd)
+        return difference([one], [two], *strata, names=names, run_sd=self.run_sd)
 
 
 def matrix(results: Results, baseline: str | None = None) -> Matrix:
-    """Pool seeds and test every arm against the baseline arm of the same student and recipe.
+    """Pool seeds and test every group against its baseline: an arm's, or a recipe's or student's.
 
-    `baseline` defaults to the one that the study declares, the arm called answer-only, or the
-    first of the study.
+    `baseline` is an arm, a recipe, a student, or factors as `level=1`; it defaults to what the
+    study declares, the arm called answer-only, or the first of the study.
 
     Raises:
-        DataError: no finished run is of the baseline arm that was asked for.
+        DataError: no finished run is of the baseline that was asked for.
     """
     finished = [run for run in results.runs if run.finished]
     groups = tuple(dict.fromkeys((run.student, run.arm, run.recipe) for run in finished))
     tasks = tuple(dict.fromkeys(score.task for run in finished for score in run.scores))
-    arms = list(dict.fromkeys(arm for _, arm, _ in groups))
-    if baseline is not None and baseline not in arms:
-        wrong = f"no finished run of the arm '{baseline}'"
-        raise DataError(Fault("--baseline", wrong, "an arm", did_you_mean(baseline, arms)))
+    factors = {(run.arm, run.recipe): run.factors for run in finished}
+    chosen = (
+        default_selection(groups, factors, results.folder)
+        if baseline is None
+        else selection_of(baseline, groups, factors, "finished")
+    )
     study = study_if_any(results.folder)
-    also = _declared(study)[1]
-    if baseline is None:
-        baseline = baseline_of(arms, results.folder)
     run_sd = study.evaluation.run_sd if study else None
     untrained = {(run.student, run.arm, run.recipe) for run in finished if not run.trained}
     scores: dict[Place, dict[str, Score]] = {}
@@ -197,8 +209,9 @@ def matrix(results: Results, baseline: str | None = None) -> Matrix:
         group = (run.student, run.arm, run.recipe)
         for score in run.scores:
             scores.setdefault((group, score.task), {})[run.run] = score
+    pooled_names = names_in_strata(groups)
     runs = {
-        place: replace(one, trained=place[0] not in untrained)
+        place: replace(one, arm=pooled_names[place[0]], trained=place[0] not in untrained)
         for task in tasks
         for place, one in _runs_of_task(scores, task)
     }
@@ -214,69 +227,68 @@ def matrix(results: Results, baseline: str | None = None) -> Matrix:
         stratum = strata[student, recipe, task]
         cell, noted = _pool(list(of_place.values()), runs[place], stratum)
         cells[place] = replace(cell, runs=tuple(of_place.values()))
-        notes += [f"{_name(groups, place[0])} on {task}: {note}" for note in noted]
+        notes += [f"{name_of(groups, place[0])} on {task}: {note}" for note in noted]
     averaged = averaged_tasks(tasks, results.members)
+    named = {arm for _, arm, _ in groups} - {str(chosen.get(ARM))}
     made = Matrix(
         groups=groups,
         tasks=tasks,
         cells=cells,
-        baseline=baseline,
+        baseline=shown(chosen),
         source=results.source,
+        compared=kind_of(chosen),
+        bases=bases_of(groups, factors, chosen),
         averaged=averaged,
         unequal_questions=unequal,
         runs=runs,
         strata=strata,
         run_sd=None if run_sd is None else run_sd / 100,
         mean_is_primary=study is not None and study.evaluation.primary == "mean",
-        also=tuple(arm for arm in also if arm in arms and arm != baseline),
-        factors={(run.arm, run.recipe): run.factors for run in finished},
+        also=tuple(arm for arm in (study.compare.also if study else ()) if arm in named),
+        factors=factors,
     )
-    for place, cell in cells.items():
-        base_group = made.base_of(place[0])
-        base = cells.get((base_group, place[1])) if base_group else None
-        if base is not None and cell.values and base.values:
-            shared = [name for name in cell.values if name in base.values]
-            if len(shared) < max(len(cell.values), len(base.values)):
-                notes.append(_other_questions(_name(groups, place[0]), place, cell, base, shared))
+    for group, base in made.bases.items():
+        for task in tasks:
+            mine, its = cells.get((group, task)), cells.get((base, task))
+            if mine is not None and its is not None and mine.values and its.values:
+                shared = [name for name in mine.values if name in its.values]
+                if len(shared) < max(len(mine.values), len(its.values)):
+                    name = name_of(groups, group)
+                    notes.append(_other_questions(name, task, mine, its, shared))
     if 1 < len(averaged) < len(tasks):
         notes.append(f"the mean is over {', '.join(averaged)}: no group counts with its members")
     return _compared(replace(made, notes=tuple(notes)))
 
 
-def baseline_of(arms: Sequence[str], folder: Path) -> str:
-    """Return the arm that others are compared with where nobody says which.
-
-    It is the one that the study declares, else the arm called answer-only, else the first.
-    """
-    declared = _declared(study_if_any(folder))[0]
-    chosen = [arm for arm in arms if arm == declared]
-    chosen += [arm for arm in arms if "answer-only" in arm]
-    return next(iter([*chosen, *arms]), "")
-
-
-def _declared(study: Study | None) -> tuple[str | None, Sequence[str]]:
-    """Return the baseline that a study declares, and further arms to compare all with."""
-    return (study.compare.baseline, study.compare.also) if study else (None, ())
+def names_in_strata(groups: Sequence[Group]) -> dict[Group, str]:
+    """Return the name of each group's arm among those of its student, whatever the recipe."""
+    several = len({recipe for _, _, recipe in groups if recipe != UNTRAINED}) > 1
+    return {
+        group: f"{group[1]} · {group[2]}" if several and group[2] != UNTRAINED else group[1]
+        for group in groups
+    }
 
 
 def _compared(table: Matrix) -> Matrix:
-    """Return the table with every arm compared with the baseline, p-values adjusted.
+    """Return the table with every group compared with its baseline, p-values adjusted.
 
     All comparisons are adjusted together; where the mean is the primary result, means among
     themselves and tasks among themselves.
     """
     on_tasks: dict[Place, Difference] = {}
     for group, task in table.cells:
-        base = table.base_of(group)
+        base = table.bases.get(group)
         found = table.between(base, group, task) if base else None
         if found is not None:
             on_tasks[group, task] = found
-    means = dict(_mean_differences(table, table.baseline))
+    means = dict(_mean_differences(table))
+    baselines = set(table.bases.values())
     with_others = [
         found
         for other in table.also
-        for group, task in table.cells
-        if group[1] != table.baseline and (base := table.base_of(group, other))
+        for group, base in bases_of(table.groups, table.factors, {ARM: other}).items()
+        if group not in baselines and base != table.bases.get(group)
+        for task in table.tasks
         if (found := table.between(base, group, task)) is not None
     ]
     if table.mean_is_primary:
@@ -298,8 +310,8 @@ def _compared(table: Matrix) -> Matrix:
     )
 
 
-def _mean_differences(table: Matrix, baseline: str) -> Iterator[tuple[Group, Difference]]:
-    """Yield each arm's mean over tasks against the baseline's, where all runs have all tasks."""
+def _mean_differences(table: Matrix) -> Iterator[tuple[Group, Difference]]:
+    """Yield each group's mean over tasks against its baseline's, where all runs have all tasks."""
     if len(table.averaged) < 2:
         return
     of_groups = {
@@ -307,25 +319,32 @@ def _mean_differences(table: Matrix, baseline: str) -> Iterator[tuple[Group, Dif
         for group in table.groups
         if all((group, task) in table.runs for task in table.averaged)
     }
+    strata: dict[tuple[str, frozenset[str]], Stratum] = {}
     for group, tasks in of_groups.items():
-        base = table.base_of(group, baseline)
+        base = table.bases.get(group)
         if base is None or base not in of_groups:
             continue
-        recipe = base[2] if group[2] == UNTRAINED else group[2]
-        stratum = pooled_runs(
-            arm for one, arm in of_groups.items() if (one[0], one[2]) == (group[0], recipe)
-        )
+        recipes = frozenset({base[2], group[2]} - {UNTRAINED})
+        if len(recipes) > 1:
+            recipes = frozenset(recipe for _, _, recipe in table.groups)
+        for student in (base[0], group[0]):
+            if (student, recipes) not in strata:
+                strata[student, recipes] = pooled_runs(
+                    arm for one, arm in of_groups.items() if one[0] == student and one[2] in recipes
+                )
+        both = [strata[student, recipes] for student in (base[0], group[0])]
         names = (group_name(table, base), group_name(table, group))
-        found = difference(of_groups[base], tasks, stratum, names=names, run_sd=table.run_sd)
+        found = difference(of_groups[base], tasks, *both, names=names, run_sd=table.run_sd)
         if found is not None:
             yield group, found
 
 
 def _strata(runs: Mapping[Place, ArmRuns]) -> dict[tuple[str, str, str], Stratum]:
-    """Return the run variance of each student, recipe and task, pooled over its arms."""
+    """Return the run variance of each student, recipe and task, and of all recipes together."""
     arms: dict[tuple[str, str, str], list[list[ArmRuns]]] = {}
     for ((student, _, recipe), task), one in runs.items():
-        arms.setdefault((student, recipe, task), []).append([one])
+        for each in (recipe, EVERY_RECIPE):
+            arms.setdefault((student, each, task), []).append([one])
     return {key: pooled_runs(of_key) for key, of_key in arms.items()}
 
 
@@ -362,7 +381,7 @@ def _members_shown(
 
 def group_name(table: Matrix, group: Group) -> str:
     """Return the shortest name that tells a group from the others of the table."""
-    return _name(table.groups, group)
+    return name_of(table.groups, group)
 
 
 def file_name(name: str) -> str:
@@ -372,14 +391,6 @@ def file_name(name: str) -> str:
     'a-b-c'
     """
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
-
-
-def _name(groups: Sequence[Group], group: Group) -> str:
-    trained = [one for one in groups if one[2] != UNTRAINED] or list(groups)
-    several = [len({one[0] for one in groups}) > 1, len({one[1] for one in groups}) > 1]
-    several.append(len({one[2] for one in trained}) > 1 and group[2] != UNTRAINED)
-    parts = [group[part] for part in range(3) if several[part]]
-    return " · ".join(parts) or group[1]
 
 
 def _runs_of_task(
@@ -433,10 +444,10 @@ def _pool(runs: Sequence[Score], arm: ArmRuns, stratum: Stratum) -> tuple[Cell, 
     return Cell(score, len(shared), len(runs), values=means, spread=spread), notes
 
 
-def _other_questions(name: str, place: Place, cell: Cell, base: Cell, shared: Sequence[str]) -> str:
+def _other_questions(name: str, task: str, cell: Cell, base: Cell, shared: Sequence[str]) -> str:
     """Say that an arm and its baseline did not answer the same questions, and how they compare."""
     note = (
-        f"{name} on {place[1]}: answered other questions than the baseline "
+        f"{name} on {task}: answered other questions than the baseline "
         f"({len(cell.values)} and {len(base.values)}, {len(shared)} in both)"
     )
     if not shared:

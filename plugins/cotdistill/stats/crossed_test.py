@@ -80,6 +80,7 @@ class ArmComparison:
     of the `exact` paired test, the interval is the paired t test's, and `break_even_sd`, where p is
     under 0.05, the standard deviation from run to run above which the arms would not differ
     significantly. `p` is None where nothing varies or there are fewer than two questions.
+    `run_variance` is the measured one; of two students that with fewer degrees of freedom.
     `unstable` names arms whose own run variance was used because it exceeds that of the others.
     """
 
@@ -111,7 +112,7 @@ class ArmComparison:
 def compare_arms(
     first: Sequence[np.ndarray],
     second: Sequence[np.ndarray],
-    stratum: Stratum,
+    strata: Stratum | tuple[Stratum, Stratum],
     *,
     names: tuple[str, str] = ("first", "second"),
     weights: Sequence[float] | None = None,
@@ -124,7 +125,8 @@ def compare_arms(
     Units: scores and `declared_sd` (from run to run) are fractions; `weights` sum to one.
     Degrees of freedom: a measured run variance is used from four on; with fewer, a declared one
         comes first.
-    `names` are those of the two arms in the stratum. `trained` is False for an arm that is a model
+    `strata` is that of both arms, or each one's where they are of different students; `names` are
+    those of the two arms in it. `trained` is False for an arm that is a model
     scored as it is: it has no training runs that could vary.
 
     Raises:
@@ -142,18 +144,19 @@ def compare_arms(
     runs = (len(first[0]), len(second[0]))
     over_questions = question_estimate(gaps, weights)
     shares = [1 / count if varies else 0.0 for count, varies in zip(runs, trained, strict=True)]
-    measured = stratum.pooled
+    both = (strata, strata) if isinstance(strata, Stratum) else strata
+    varying = [one for one, share in zip(both, shares, strict=True) if share] or both[:1]
+    known = [one.pooled for one in varying if one.pooled is not None]
+    measured = min(known, key=lambda one: one.freedom) if len(known) == len(varying) else None
     if measured is not None and declared_sd is not None and measured.freedom < FEW_DEGREES:
         measured = None
     unstable: tuple[str, ...] = ()
     claim: Claim = "arms"
     if measured is not None:
         declared_sd = None
-        unstable = tuple(name for name in names if stratum.is_unstable(name))
-        estimate = with_run_parts(
-            over_questions,
-            [RunPart(stratum, name, share) for name, share in zip(names, shares, strict=True)],
-        )
+        named = list(zip(both, names, shares, strict=True))
+        unstable = tuple(name for stratum, name, _ in named if stratum.is_unstable(name))
+        estimate = with_run_parts(over_questions, [RunPart(*one) for one in named])
     elif declared_sd is not None:
         estimate = with_declared_runs(over_questions, sum(shares), declared_sd)
     else:

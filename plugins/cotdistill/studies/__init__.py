@@ -18,5 +18,6 @@ PUBLIC_MODULES = (
     "requests",
     "resolve",
     "resolved_arm",
+    "selection",
     "study",
 )

@@ -27,7 +27,11 @@ class CompareArguments:
     task: Annotated[str | None, typer.Option(help="only this task (full name)")] = None
     verdicts: Annotated[Verdicts, typer.Option(help="which verdicts to use")] = Verdicts.RUN
     baseline: Annotated[
-        str | None, typer.Option(help="of a run folder: the arm to compare with")
+        str | None,
+        typer.Option(
+            help="of a run folder: what to compare with: an arm, a recipe, a student, or factors "
+            "as level=1"
+        ),
     ] = None
     all_pairs: Annotated[
         bool, typer.Option("--all-pairs", help="compare all pairs, not only with the first run")

@@ -41,7 +41,10 @@ class ReportArguments:
     ]
     baseline: Annotated[
         str | None,
-        typer.Option(help="arm to test against [default: the study's, answer-only, or the first]"),
+        typer.Option(
+            help="what to test against: an arm, a recipe, a student, or factors as level=1 "
+            "[default: the study's, answer-only, or the first]"
+        ),
     ] = None
     verdicts: Annotated[Verdicts, typer.Option(help="which verdicts to use")] = Verdicts.RUN
     teacher: Annotated[

@@ -16,8 +16,8 @@ import yaml
 from cotdistill import __version__
 from cotdistill.files.ledger import Ledger
 from cotdistill.files.templates import render
-from cotdistill.results.collect import RunResult
 from cotdistill.results.publish.described import Folder, ledger_of, licences_of, sources_of
+from cotdistill.results.run_results import RunResult
 from cotdistill.studies.resolved_arm import ResolvedArm
 from cotdistill.tables import Table, markdown_of
 

@@ -14,7 +14,7 @@ from cotdistill.catalogue.packaged import students
 from cotdistill.errors import FaultsError
 from cotdistill.files.ledger import Ledger, ledger_path, read_ledger
 from cotdistill.hosts.lm_eval.samples import read_results
-from cotdistill.results.collect import Results, RunResult, Score
+from cotdistill.results.run_results import Results, RunResult, Score
 from cotdistill.runfolder.manifest import ManifestRun, read_manifest
 from cotdistill.studies.learner import Learner, learner_of
 from cotdistill.studies.load import study_of

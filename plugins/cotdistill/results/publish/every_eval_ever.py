@@ -19,10 +19,10 @@ from typing import Any
 
 from cotdistill.files.jsonl import row_line
 from cotdistill.hosts.lm_eval.samples import read_samples
-from cotdistill.results.collect import RunResult, Score
 from cotdistill.results.publish.described import Folder, taken_at, task_config
 from cotdistill.results.question_scores import logged_grades
 from cotdistill.results.questions import identified
+from cotdistill.results.run_results import RunResult, Score
 
 VERSION = "0.2.1"
 _NAMESPACE = uuid.UUID("6d1f3a40-6d0a-5b6e-9a4b-0c5a3a1f7f10")

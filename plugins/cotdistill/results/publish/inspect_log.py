@@ -15,10 +15,10 @@ from typing import Any
 
 from cotdistill import __version__
 from cotdistill.hosts.lm_eval.samples import read_samples
-from cotdistill.results.collect import RunResult, Score
 from cotdistill.results.publish.described import Folder, taken_at
 from cotdistill.results.question_scores import QuestionScores, logged_grades
 from cotdistill.results.questions import identified
+from cotdistill.results.run_results import RunResult, Score
 
 _SCORER = "cotdistill"
 _NO_TIME = "1970-01-01T00:00:00"

@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from cotdistill.results.arm_comparisons import Difference, difference_row, points
-from cotdistill.results.matrix import UNTRAINED, Cell, Group, Matrix
+from cotdistill.results.groups import UNTRAINED, Group
+from cotdistill.results.matrix import Cell, Matrix
 from cotdistill.tables import Table
+
+_LONGEST = 14  # characters of a baseline's name that a column's head has room for
 
 
 def arm_table(scores: Matrix, notes: Sequence[str] = ()) -> Table:
@@ -21,7 +24,7 @@ def arm_table(scores: Matrix, notes: Sequence[str] = ()) -> Table:
     """
     columns = (
         "task", "student", "arm", "recipe", "score %", "95 % interval", "seeds", "sd",
-        f"vs {scores.baseline}", "95 % of it", "p Holm", "mark", "truncated %", "timeouts",
+        _against(scores), "95 % of it", "p Holm", "mark", "truncated %", "timeouts",
         "strict %",
     )  # fmt: skip
     rows = [
@@ -35,6 +38,9 @@ def arm_table(scores: Matrix, notes: Sequence[str] = ()) -> Table:
         for group in scores.groups
         if (mean := scores.mean(group)) is not None
     ]
+    score, strict = columns.index("score %"), columns.index("strict %")
+    if all(row[strict] in ("", row[score]) for row in rows):  # the same, so it says nothing
+        rows = [(*row[:strict], "", *row[strict + 1 :]) for row in rows]
     always = ("arm", "score %")
     keep = [
         n
@@ -107,7 +113,7 @@ def _row(group: Group, task: str, cell: Cell) -> tuple[str, ...]:
         "" if cell.spread is None else f"{100 * cell.spread:.1f}",
         *_difference_cells(one),
         "" if cell.cut_off is None else f"{100 * cell.cut_off:.1f}",
-        "" if cell.timeouts is None else str(cell.timeouts),
+        str(cell.timeouts) if cell.timeouts else "",
         "" if strict is None else f"{100 * strict:.1f}",
     )
 
@@ -137,8 +143,15 @@ def _difference_cells(one: Difference | None) -> tuple[str, str, str, str]:
     return points(bounds.value), interval, p_text(one.p_holm), one.mark
 
 
+def _against(scores: Matrix) -> str:
+    """Return the head of the column of differences; a long name is in a note."""
+    return f"vs {scores.baseline}" if len(scores.baseline) <= _LONGEST else "vs baseline"
+
+
 def _explained(scores: Matrix) -> list[str]:
     notes = []
+    if len(scores.baseline) > _LONGEST and scores.differences:
+        notes.append(f"baseline: {scores.baseline}")
     claims = {one.compared.claim for one in scores.differences}
     if any(cell.spread is not None for cell in scores.cells.values()):
         notes.append(

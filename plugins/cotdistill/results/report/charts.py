@@ -9,23 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 
+from cotdistill.results.report.svg import COLOURS, WIDTH, svg, text
 from cotdistill.stats.confidence import Interval
 from cotdistill.tables import Table
 
-_WIDTH = 680
 _ASIDE = 5.0  # between the bars of two curves
 _BOUNDS = ("value", "low", "high")
-_STYLE = (
-    "<style>.ink{fill:var(--ink,#1c2128)}.soft{fill:var(--soft,#667080)}"
-    ".grid{stroke:var(--line,#dde2e8)}text{font:13px system-ui,sans-serif}"
-    ".small{font-size:12px}.head{font-weight:600}"
-    "@media(prefers-color-scheme:dark){:root:not([data-theme]) .ink{fill:var(--ink,#e8ebef)}"
-    ":root:not([data-theme]) .soft{fill:var(--soft,#9aa5b1)}"
-    ":root:not([data-theme]) .grid{stroke:var(--line,#39414b)}}</style>"
-)
-COLOURS = ("#3b7dd8", "#d9730d", "#2f9e6e", "#b452c4", "#c9414f", "#7d8797", "#a88a00", "#159fb5")
 
 
 @dataclass(frozen=True)
@@ -82,19 +72,19 @@ def dots(
     `level` is a place on the scale that a dashed line marks, with its name.
     """
     left = min(300, 24 + 7 * max((len(label) for label, _, _ in rows), default=10))
-    right, step = _WIDTH - 64, 26
+    right, step = WIDTH - 64, 26
     height = 44 + step * len(rows)
     groups = list(dict.fromkeys(group for _, group, _ in rows))
     parts = []
     for tick in range(0, 101, 20):
         x = left + (right - left) * tick / 100
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="12" y2="{height - 28}"/>')
-        parts.append(_text(x, height - 10, f"{tick} %", "soft small", "middle"))
+        parts.append(text(x, height - 10, f"{tick} %", "soft small", "middle"))
     if level is not None:
         x = left + (right - left) * level[0]
         bar = f'x1="{x:.1f}" x2="{x:.1f}" y1="12" y2="{height - 28}" stroke-dasharray="6 4"'
         parts.append(f'<line class="grid" {bar} stroke-width="2"/>')
-        parts.append(_text(x + 4, 11, level[1], "soft small", "start"))
+        parts.append(text(x + 4, 11, level[1], "soft small", "start"))
     for number, (label, group, score) in enumerate(rows):
         y = 26 + step * number
         colour = COLOURS[groups.index(group) % len(COLOURS)]
@@ -102,17 +92,17 @@ def dots(
             left + (right - left) * min(max(v, 0.0), 1.0)
             for v in (score.low, score.value, score.high)
         )
-        parts.append(_text(left - 10, y + 4, label, "ink", "end"))
+        parts.append(text(left - 10, y + 4, label, "ink", "end"))
         if not math.isnan(score.low):
             bar = f'x1="{low:.1f}" x2="{high:.1f}" y1="{y}" y2="{y}"'
             parts.append(f'<line {bar} stroke="{colour}" stroke-width="3" opacity=".55"/>')
         parts.append(f'<circle cx="{mid:.1f}" cy="{y}" r="5" fill="{colour}"/>')
-        parts.append(_text(_WIDTH - 8, y + 4, f"{100 * score.value:.1f}", "ink", "end"))
+        parts.append(text(WIDTH - 8, y + 4, f"{100 * score.value:.1f}", "ink", "end"))
     data = Table(
         ("name", "group", *_BOUNDS),
         tuple((label, group, *_numbers(score)) for label, group, score in rows),
     )
-    return Figure(name, title, about, _svg(title, height, parts), data)
+    return Figure(name, title, about, svg(title, height, parts), data)
 
 
 def curves(
@@ -123,7 +113,7 @@ def curves(
     axes: Axes,
 ) -> Figure:
     """Return curves with their intervals as bars, and a legend below."""
-    left, right, top, bottom = 64, _WIDTH - 16, 16, 276
+    left, right, top, bottom = 64, WIDTH - 16, 16, 276
     xs = [point.x for curve in lines for point in curve.points]
     x_low, x_high = min(xs), max(xs)
     x_span = (x_high - x_low) or 1.0
@@ -142,22 +132,22 @@ def curves(
         heavy = ' stroke-width="2.5"' if y_low < 0 and not axes.log_y and abs(value) < 1e-9 else ""
         bar = f'x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"'
         parts.append(f'<line class="grid" {bar}{heavy}/>')
-        parts.append(_text(left - 8, y + 4, label, "soft small", "end"))
-    for value, label in axes.ticks or _x_ticks(x_low, x_high):
-        parts.append(_text(place(value, 1)[0], bottom + 18, label, "soft small", "middle"))
-    parts.append(_text((left + right) / 2, bottom + 38, axes.x_label, "ink small", "middle"))
+        parts.append(text(left - 8, y + 4, label, "soft small", "end"))
+    for value, label in axes.ticks or x_ticks(x_low, x_high):
+        parts.append(text(place(value, 1)[0], bottom + 18, label, "soft small", "middle"))
+    parts.append(text((left + right) / 2, bottom + 38, axes.x_label, "ink small", "middle"))
     turned = f'transform="rotate(-90 14 {(top + bottom) / 2})"'
-    parts.append(_text(14, (top + bottom) / 2, axes.y_label, "ink small", "middle", turned))
+    parts.append(text(14, (top + bottom) / 2, axes.y_label, "ink small", "middle", turned))
     if axes.level is not None:
         y = place(x_low, axes.level[0])[1]
         bar = f'x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke-dasharray="6 4"'
         parts.append(f'<line class="grid" {bar} stroke-width="2"/>')
-        parts.append(_text(right, y - 5, axes.level[1], "soft small", "end"))
+        parts.append(text(right, y - 5, axes.level[1], "soft small", "end"))
     names = list(dict.fromkeys(curve.name for curve in lines))  # curves of one name share a colour
     for number, curve in enumerate(lines):
         colour = COLOURS[names.index(curve.name) % len(COLOURS)]
         parts += _curve(curve, colour, place, aside=_ASIDE * (number - (len(lines) - 1) / 2))
-    legend, height = _legend(names, bottom + 58)
+    named, height = legend(names, bottom + 58)
     data = Table(
         ("line", axes.x_label, *_BOUNDS),
         tuple(
@@ -166,7 +156,7 @@ def curves(
             for point in curve.points
         ),
     )
-    return Figure(name, title, about, _svg(title, height, [*parts, *legend]), data)
+    return Figure(name, title, about, svg(title, height, [*parts, *named]), data)
 
 
 def heat_map(
@@ -182,17 +172,17 @@ def heat_map(
     """
     rows, columns = heads
     left = min(260, 24 + 7 * max(map(len, rows), default=10))
-    across = (_WIDTH - 8 - left) / max(len(columns), 1)
+    across = (WIDTH - 8 - left) / max(len(columns), 1)
     top, down = 34, 44
     known = [cell.value for line in cells for cell in line if cell is not None]
     low, high = min(known, default=0.0), max(known, default=1.0)
     parts = [
-        _text(left + across * (place + 0.5), 20, column, "ink small", "middle")
+        text(left + across * (place + 0.5), 20, column, "ink small", "middle")
         for place, column in enumerate(columns)
     ]
     for number, (row, line) in enumerate(zip(rows, cells, strict=True)):
         y = top + down * number
-        parts.append(_text(left - 10, y + down / 2 + 4, row, "ink", "end"))
+        parts.append(text(left - 10, y + down / 2 + 4, row, "ink", "end"))
         for place, cell in enumerate(line):
             if cell is None:
                 continue
@@ -201,10 +191,10 @@ def heat_map(
             box = f'x="{x + 1:.1f}" y="{y + 1}" width="{across - 2:.1f}" height="{down - 2}" rx="4"'
             parts.append(f'<rect {box} fill="{COLOURS[0]}" opacity="{0.08 + 0.5 * share:.2f}"/>')
             middle = x + across / 2
-            parts.append(_text(middle, y + 20, f"{100 * cell.value:.1f}", "ink", "middle"))
+            parts.append(text(middle, y + 20, f"{100 * cell.value:.1f}", "ink", "middle"))
             if across >= 70 and not math.isnan(cell.low):
                 bounds = f"{100 * cell.low:.0f} to {100 * cell.high:.0f}"
-                parts.append(_text(middle, y + 35, bounds, "soft small", "middle"))
+                parts.append(text(middle, y + 35, bounds, "soft small", "middle"))
     height = top + down * len(rows) + 8
     data = Table(
         ("row", "column", *_BOUNDS),
@@ -215,7 +205,7 @@ def heat_map(
             if cell is not None
         ),
     )
-    return Figure(name, title, about, _svg(title, height, parts), data)
+    return Figure(name, title, about, svg(title, height, parts), data)
 
 
 def _numbers(value: Interval) -> tuple[str, ...]:
@@ -255,8 +245,7 @@ def _reach(lines: Sequence[Curve], log_y: bool, percent: bool) -> tuple[float, f
         if not math.isnan(value)
     ]
     if log_y:
-        logs = [math.log10(max(value, 1e-9)) for value in values]
-        return math.floor(min(logs)), math.ceil(max(logs) + 1e-9)
+        return _log_reach(min(values), max(values))
     low, high = min(values), max(values)
     if percent and low >= 0:
         return 0.0, 1.0 if high > 0.5 else max(0.1, math.ceil(high * 12) / 10)
@@ -265,9 +254,29 @@ def _reach(lines: Sequence[Curve], log_y: bool, percent: bool) -> tuple[float, f
     return (-edge, edge) if low < 0 else (0.0, edge)
 
 
+def _log_reach(low: float, high: float) -> tuple[float, float]:
+    """Return the logarithms of the round numbers (1, 2 or 5 times a power) around two values.
+
+    >>> [round(10**one, 6) for one in _log_reach(3.7, 6.8)]
+    [2.0, 10.0]
+    """
+    low, high = max(low, 1e-9), max(high, 1e-9)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 2)
+    marks = [m * 10.0**power for power in powers for m in (1, 2, 5)]
+    below = max(mark for mark in marks if mark <= low * (1 + 1e-9))
+    above = min(mark for mark in marks if mark >= high * (1 - 1e-9) and mark > below)
+    return math.log10(below), math.log10(above)
+
+
 def _y_ticks(low: float, high: float, percent: bool, log_y: bool) -> list[tuple[float, str]]:
     if log_y:
-        return [(float(power), f"{10.0**power:g}") for power in range(int(low), int(high) + 1)]
+        marks = [
+            m * 10.0**p for p in range(math.floor(low), math.ceil(high) + 1) for m in (1, 2, 5)
+        ]
+        logs = [(math.log10(mark), f"{mark:g}") for mark in marks]
+        if high - low > 2:
+            logs = [(value, label) for value, label in logs if value == round(value)]
+        return [(value, label) for value, label in logs if low - 1e-9 <= value <= high + 1e-9]
     steps = 4 if low < 0 else 5  # four steps put zero on a line
     values = [low + (high - low) * part / steps for part in range(steps + 1)]
     if percent:
@@ -275,37 +284,27 @@ def _y_ticks(low: float, high: float, percent: bool, log_y: bool) -> list[tuple[
     return [(value, f"{value:.3g}") for value in values]
 
 
-def _x_ticks(low: float, high: float) -> list[tuple[float, str]]:
+def x_ticks(low: float, high: float, most: int = 6) -> list[tuple[float, str]]:
+    """Return round numbers between two bounds, about so many at most, with their names."""
     if low == high:
         return [(low, f"{low:g}")]
     step = 10 ** math.floor(math.log10(high - low))
-    step = next(s for s in (step / 5, step / 2, step, 2 * step) if (high - low) / s <= 6)
+    step = next(
+        s for s in (step / 5, step / 2, step, 2 * step, 5 * step) if (high - low) / s <= most
+    )
     first = math.ceil(low / step)
     return [(n * step, f"{n * step:g}") for n in range(first, math.floor(high / step) + 1)]
 
 
-def _legend(names: Sequence[str], y: float) -> tuple[list[str], int]:
+def legend(names: Sequence[str], y: float) -> tuple[list[str], int]:
+    """Return a legend that begins at a height, and the height that a picture has with it."""
     parts, x = [], 64.0
     for number, name in enumerate(names):
         width = 30 + 7.2 * len(name)
-        if x + width > _WIDTH and x > 64:
+        if x + width > WIDTH and x > 64:
             x, y = 64.0, y + 22
         colour = COLOURS[number % len(COLOURS)]
         parts.append(f'<rect x="{x}" y="{y - 9}" width="12" height="12" rx="3" fill="{colour}"/>')
-        parts.append(_text(x + 18, y + 1, name, "ink small", "start"))
+        parts.append(text(x + 18, y + 1, name, "ink small", "start"))
         x += width
     return parts, int(y + 14)
-
-
-def _text(x: float, y: float, words: str, kind: str, anchor: str, more: str = "") -> str:
-    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}" {more}'.rstrip()
-    return f"<text {place}>{escape(words)}</text>"
-
-
-def _svg(title: str, height: int, parts: Sequence[str]) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
-        f'aria-label="{escape(title, quote=True)}"><title>{escape(title)}</title>{_STYLE}'
-        + "".join(parts)
-        + "</svg>\n"
-    )

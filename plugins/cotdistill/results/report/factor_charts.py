@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from cotdistill.results.factors import ByFactor, Pivot, Value
+from cotdistill.results.effects import ByFactor, Pivot, Value
 from cotdistill.results.matrix import Matrix, file_name
 from cotdistill.results.report.charts import Axes, Curve, Figure, Point, curves, heat_map
 
@@ -16,11 +16,12 @@ def factor_figures(
 ) -> Iterator[Figure]:
     """Yield the pictures of each pivot; recipes and tasks have pictures of their own."""
     for pivot in factors.pivots:
-        where = pivot.task + (f", recipe {pivot.recipe}" if table.several_recipes else "")
+        of_recipe = table.several_recipes and pivot.recipe
+        where = pivot.task + (f", recipe {pivot.recipe}" if of_recipe else "")
         title = f"{_capital(pivot.row_factor)} by {pivot.column_factor} on {where}"
         parts = (pivot.row_factor, pivot.column_factor, pivot.task)
         name = "-".join(
-            file_name(part) for part in (*parts, *([pivot.recipe] * table.several_recipes))
+            file_name(part) for part in (*parts, *([pivot.recipe] if of_recipe else []))
         )
         over = f", averaged over {pivot.blocks} combinations of other factors"
         about = f"Scores in percent with 95 % intervals{over if pivot.blocks > 1 else ''}."

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from cotdistill.results.arm_comparisons import points
-from cotdistill.results.factors import ByFactor, Effect, Pivot, best_values, dependence
+from cotdistill.results.effects import ByFactor, Effect, Pivot, best_values, dependence
 from cotdistill.results.matrix import Matrix
 from cotdistill.results.report.arm_table import interval_text, p_text
 from cotdistill.tables import Table
@@ -109,7 +109,7 @@ def effect_row(one: Effect) -> dict[str, Any]:
 
 
 def _pivot_table(pivot: Pivot, several_recipes: bool) -> TitledTable:
-    where = pivot.task + (f", recipe {pivot.recipe}" if several_recipes else "")
+    where = pivot.task + (f", recipe {pivot.recipe}" if several_recipes and pivot.recipe else "")
     rows = tuple(
         (
             str(name),

@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterator, Sequence
 
 from cotdistill.catalogue.packaged import students
-from cotdistill.results.collect import Score
-from cotdistill.results.matrix import UNTRAINED, Matrix, file_name, group_name
+from cotdistill.results.groups import UNTRAINED
+from cotdistill.results.matrix import Matrix, file_name, group_name
 from cotdistill.results.report.charts import Axes, Curve, Figure, Point, curves, dots
+from cotdistill.results.run_results import Score
 from cotdistill.stats.confidence import Interval
 
 _PAIRS = (("long", "short"), ("large", "small"))

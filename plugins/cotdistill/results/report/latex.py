@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cotdistill.results.matrix import Cell, Group, Matrix, file_name
+from cotdistill.results.groups import Group
+from cotdistill.results.matrix import Cell, Matrix, file_name
 
 _ARROWS = {"▲": r"\uparrow", "▼": r"\downarrow", "": ""}
 

@@ -6,14 +6,16 @@ decoding from what lm-eval logged. What is not known is left out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cotdistill import __version__
 from cotdistill.errors import DataError
 from cotdistill.files.yamls import read_yaml
-from cotdistill.results.collect import Results, RunResult
-from cotdistill.results.matrix import UNTRAINED, Matrix
+from cotdistill.results.groups import UNTRAINED
+from cotdistill.results.matrix import Matrix
+from cotdistill.results.run_results import Results, RunResult
 from cotdistill.tables import counted
 
 _MOST_NAMED = 8
@@ -94,7 +96,8 @@ def _hyperparameters(settings: Mapping[str, Any]) -> list[str]:
     batch = settings.get("per_device_train_batch_size")
     if batch is not None:
         steps = settings.get("gradient_accumulation_steps") or 1
-        sentences.append(f"per-device batch {batch} with {steps} accumulation steps")
+        accumulated = f" with {steps} accumulation steps" if steps != 1 else ""
+        sentences.append(f"per-device batch {batch}{accumulated}")
     sentences += [name for name in ("bf16", "fp16") if settings.get(name) is True]
     return sentences
 
@@ -106,7 +109,7 @@ def _evaluation(results: Results, scores: Matrix) -> list[str]:
         for name, value in run.evaluated.environment.items():
             environment.setdefault(name, {})[value] = None
     versions = [
-        f"{name} {', '.join(environment[key])}"
+        f"{name} {', '.join(one.removeprefix('torch.') for one in environment[key])}"
         for key, name in [("lm eval version", "version"), ("engine", "engine"), ("dtype", "dtype"),
                           ("transformers version", "transformers"), ("torch", "torch"),
                           ("GPU", "on")]
@@ -124,7 +127,7 @@ def _evaluation(results: Results, scores: Matrix) -> list[str]:
         score.settings.must["decoding"] for _, score in rows if "decoding" in score.settings.must
     )
     if decodings:
-        sentences.append(f"Decoding: {' / '.join(decodings)}.")
+        sentences.append(f"Decoding: {' / '.join(map(_decoding, decodings))}.")
     shots = dict.fromkeys(
         score.settings.must["few-shot examples"]
         for _, score in rows
@@ -136,6 +139,28 @@ def _evaluation(results: Results, scores: Matrix) -> list[str]:
     if untrained:
         sentences.append(f"{_listed(list(untrained))}: scored as published, without training.")
     return sentences
+
+
+def _decoding(logged: str) -> str:
+    """Return logged decoding settings in words; settings of no effect are left out.
+
+    >>> _decoding("do_sample=False, max_gen_toks=48, temperature=0.0, until=['</s>']")
+    "greedy, at most 48 tokens, until ['</s>']"
+    >>> _decoding("do_sample=True, max_gen_toks=512, temperature=0.7, top_p=0.95, until=[]")
+    'sampled, at most 512 tokens, temperature 0.7, top_p 0.95'
+    """
+    pairs = [part.partition("=") for part in re.split(r", (?=\w+=)", logged)]
+    values = {name: value for name, _, value in pairs if value not in ("None", "[]", "")}
+    sampled = values.pop("do_sample", None)
+    words = []
+    if sampled == "False" or (sampled is None and values.get("temperature") in ("0", "0.0")):
+        words.append("greedy")
+        values.pop("temperature", None)
+    elif sampled == "True":
+        words.append("sampled")
+    if "max_gen_toks" in values:
+        words.append(f"at most {values.pop('max_gen_toks')} tokens")
+    return ", ".join([*words, *(f"{name} {value}" for name, value in values.items())])
 
 
 def _repeats(repeats: Sequence[int]) -> str:
@@ -156,10 +181,11 @@ def _statistics(results: Results, scores: Matrix) -> list[str]:
     claims = {one.compared.claim for one in found if one.p is not None}
     if "arms" in claims:
         declared = scores.run_sd is not None
+        pooled = "student and task" if scores.across_recipes else "student, recipe and task"
         sentences.append(
             f"Differences from {scores.baseline} were tested on shared questions with a paired t "
             "test whose variance has a part from questions and a part from training runs, the "
-            "latter pooled over the arms of a student, recipe and task"
+            f"latter pooled over the arms of a {pooled}"
             + (f" (declared: {100 * (scores.run_sd or 0):g} points)" if declared else "")
             + f"; p-values are Holm-adjusted over {counted(len(found), 'comparison')}."
         )

@@ -14,16 +14,20 @@ from cotdistill.files.json_file import read_object
 from cotdistill.files.ledger import read_ledger
 from cotdistill.files.templates import render
 from cotdistill.results.arm_comparisons import Difference, points
-from cotdistill.results.collect import Results
-from cotdistill.results.matrix import UNTRAINED, Cell, Matrix
+from cotdistill.results.groups import UNTRAINED
+from cotdistill.results.matrix import Cell, Matrix
 from cotdistill.results.report.arm_table import p_text
 from cotdistill.results.report.charts import Figure
 from cotdistill.results.report.factor_tables import TitledTable
 from cotdistill.results.report.sample_browser import Browsed
 from cotdistill.results.report.tables import table_csv
+from cotdistill.results.run_results import Results
 from cotdistill.results.run_settings import settings_warnings
 from cotdistill.studies.load import study_if_any
 from cotdistill.tables import Table, counted
+
+_EQUAL = {"arm": "student and recipe", "recipe": "student and arm", "student": "arm and recipe"}
+"""What is the same on both sides of a comparison, by what is compared."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Made:
     runs: Table
     figures: list[Figure]
     browsed: Browsed
+    closeness: list[TitledTable] = field(default_factory=list)
     on_the_way: list[TitledTable] = field(default_factory=list)
 
 
@@ -72,6 +77,8 @@ def page(results: Results, scores: Matrix, made: Made) -> str:
         "missing": made.missing,
         "methods": made.methods,
         "baseline": scores.baseline,
+        "compared": scores.compared,
+        "equal": _EQUAL[scores.compared],
         "source": scores.source,
         "seeds": max((cell.seeds for cell in scores.cells.values()), default=1),
         "recipes": scores.several_recipes,
@@ -82,6 +89,7 @@ def page(results: Results, scores: Matrix, made: Made) -> str:
         "notes": [note for note in made.runs.notes if note not in warnings],
         "figures": [(figure, table_csv(figure.data)) for figure in made.figures],
         "by_factor": made.by_factor,
+        "closeness": made.closeness,
         "on_the_way": made.on_the_way,
         "table": made.runs,
         "comparisons": made.comparisons,
@@ -157,8 +165,12 @@ def _cell(cell: Cell | None) -> dict[str, Any] | None:
     bounds = "interval not known" if low != low else f"{low:.1f} – {high:.1f}"
     if cell.spread is not None:
         bounds += f" · ± {100 * cell.spread:.1f}, {counted(cell.seeds, 'seed')}"
-    more = [f"{name} {100 * value:.1f}" for name, value in cell.readings.items()]
-    if cell.timeouts is not None:
+    more = [
+        f"{name} {100 * value:.1f}"
+        for name, value in cell.readings.items()
+        if f"{100 * value:.1f}" != f"{100 * cell.score.value:.1f}"
+    ]
+    if cell.timeouts:
         more.append(counted(cell.timeouts, "timeout"))
     return {
         "score": f"{100 * cell.score.value:.1f}",

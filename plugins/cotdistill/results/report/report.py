@@ -10,11 +10,13 @@ from cotdistill.errors import DataError, Fault, MisuseError
 from cotdistill.files.atomic import write_text
 from cotdistill.files.inputs import refuse_overwriting
 from cotdistill.results.arm_comparisons import difference_row
-from cotdistill.results.collect import Results, Score, collect_all, evaluation_of
+from cotdistill.results.collect import collect_all
+from cotdistill.results.evaluation import evaluation_of
 from cotdistill.results.factors import by_factor
 from cotdistill.results.matrix import Matrix, matrix
 from cotdistill.results.report.arm_table import arm_rows, arm_table
 from cotdistill.results.report.charts import Figure
+from cotdistill.results.report.closeness_report import closeness
 from cotdistill.results.report.factor_tables import TitledTable, effect_row, factor_tables
 from cotdistill.results.report.latex import as_latex
 from cotdistill.results.report.loop_report import loop_figures, loop_tables
@@ -34,6 +36,7 @@ from cotdistill.results.report.tables import (
 )
 from cotdistill.results.report.verdict import verdict
 from cotdistill.results.run_names import short_names
+from cotdistill.results.run_results import Results, Score
 from cotdistill.results.verdict_files import VerdictSource
 from cotdistill.runfolder.bundles import in_recorded_bundles
 from cotdistill.runfolder.manifest import MANIFEST
@@ -98,6 +101,7 @@ def report(
     factors = by_factor(scores)
     chance = {task: share for task in scores.tasks if (share := samples.chance(task)) is not None}
     taught = teacher_scores(teachers, scores.tasks, source)
+    close = closeness(results, scores)
     made = Made(
         title=title_of(folders),
         verdict=verdict(scores),
@@ -109,8 +113,10 @@ def report(
         runs=run_table(results, scores),
         figures=[
             *study_figures(results, scores, factors, chance, taught),
+            *close.figures,
             *loop_figures(results.folders),
         ],
+        closeness=list(close.tables),
         on_the_way=loop_tables(results.folders),
         browsed=browse(results, samples),
     )
@@ -188,7 +194,7 @@ def _markdown(title: str, scores: Matrix, made: Made) -> str:
         text += as_markdown(made.comparisons, comparisons_title(scores), 2)
     for one in made.by_factor:
         text += as_markdown(one.table, one.title, 2, before=(one.about,))
-    for one in made.on_the_way:
+    for one in [*made.closeness, *made.on_the_way]:
         text += as_markdown(one.table, one.title, 2, before=(one.about,))
     return text + as_markdown(Table((), ()), "Methods", 2, before=(made.methods,))
 

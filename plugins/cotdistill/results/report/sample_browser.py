@@ -20,9 +20,9 @@ from cotdistill.benchmarks.question import KEY_DIGITS, options_of
 from cotdistill.files.jsonl import Row
 from cotdistill.hosts.lm_eval.golds import gold_of
 from cotdistill.hosts.lm_eval.samples import Sample
-from cotdistill.results.collect import Results, RunResult, Score
 from cotdistill.results.questions import QuestionId, by_name, content_of, repeated_contents
 from cotdistill.results.report.training_rows import training_rows
+from cotdistill.results.run_results import Results, RunResult, Score
 from cotdistill.results.verdict_files import GradedResponses
 from cotdistill.tables import counted
 

@@ -18,10 +18,11 @@ from typing import Any
 
 from cotdistill.errors import MisuseError
 from cotdistill.files.atomic import written_bytes
-from cotdistill.results.collect import Results
-from cotdistill.results.factors import ByFactor
+from cotdistill.results.effects import ByFactor
+from cotdistill.results.groups import NAMES
 from cotdistill.results.matrix import Matrix
 from cotdistill.results.report.tables import columns_of, result_rows
+from cotdistill.results.run_results import Results
 
 _CREATED = datetime(2000, 1, 1)  # fixed, so that the bytes are
 _RUNS = "runs"
@@ -67,10 +68,10 @@ def write_spreadsheet(path: Path, results: Results, scores: Matrix, factors: ByF
         )
         for pivot in factors.pivots:
             row, column = (
-                name if name == "student" else f"factor_{name}"
+                name if name in NAMES else f"factor_{name}"
                 for name in (pivot.row_factor, pivot.column_factor)
             )
-            where = {"task": pivot.task, "recipe": pivot.recipe}
+            where = {"task": pivot.task} | ({"recipe": pivot.recipe} if pivot.recipe else {})
             _write_pivot(
                 book.add_worksheet(
                     _named(f"{pivot.row_factor} x {pivot.column_factor} {pivot.task}", names)

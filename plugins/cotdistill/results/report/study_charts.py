@@ -6,8 +6,7 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
-from cotdistill.results.collect import Results, Score
-from cotdistill.results.factors import ByFactor
+from cotdistill.results.effects import ByFactor
 from cotdistill.results.matrix import Matrix, file_name, group_name
 from cotdistill.results.report.charts import Axes, Curve, Figure, Point, curves, dots
 from cotdistill.results.report.factor_charts import factor_figures
@@ -15,6 +14,7 @@ from cotdistill.results.report.gap_charts import (
     gap_figures,
     teacher_student_figures,
 )
+from cotdistill.results.run_results import Results, Score
 from cotdistill.stats.confidence import Interval
 from cotdistill.studies.load import study_if_any
 from cotdistill.studies.resolved_arm import ResolvedArm, arms_and_faults
@@ -55,8 +55,8 @@ def _score_figures(table: Matrix, chance: Mapping[str, float]) -> Iterator[Figur
             if (cell := table.cells.get((group, task))) is not None
         ]
         about = (
-            "Each dot is a score, each bar its 95 % interval. Two dots whose bars do not overlap "
-            "differ; two whose bars overlap may still differ in the paired test."
+            "Each dot is a score, each bar its 95 % interval. All answered the same questions, so "
+            "whether two differ is in the comparisons, and not in whether their bars overlap."
         )
         level = _level(chance, task)
         yield dots(f"scores-{file_name(task)}", f"Scores on {task}", about, rows, level)

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cotdistill.results.arm_comparisons import difference_table
-from cotdistill.results.collect import Results, RunResult, Score
-from cotdistill.results.matrix import Matrix
+from cotdistill.results.matrix import EVERY_RECIPE, Matrix
+from cotdistill.results.run_results import Results, RunResult, Score
 from cotdistill.results.run_settings import settings_warnings
 from cotdistill.tables import Table, escaped_markdown
 
@@ -55,8 +55,8 @@ def comparison_table(scores: Matrix) -> Table:
     """Return a row for every arm compared with the baseline, on each task and in the mean."""
     found = scores.differences
     notes = [f"{one.task}: {one.second}: {note}" for one in found for note in one.cautions]
-    for (student, _, task), stratum in scores.strata.items():
-        if stratum.left_out:
+    for (student, recipe, task), stratum in scores.strata.items():
+        if stratum.left_out and (recipe == EVERY_RECIPE) == scores.across_recipes:
             arms = ", ".join(stratum.left_out)
             notes.append(f"{task}: {student}: under 5 % or over 95 %, so not in the run sd: {arms}")
     if len(found) > 1:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cotdistill.files.ledger import ledger_path, read_ledger
 from cotdistill.hosts.trackers import Tracked, tracker
-from cotdistill.results.collect import Results, RunResult
+from cotdistill.results.run_results import Results, RunResult
 
 
 def track_results(results: Results, names: Sequence[str]) -> list[str]:

@@ -33,10 +33,9 @@ def verdict(scores: Matrix) -> str:
         return _of_models(scores, tested)
     if not better and not worse:
         most = max(tested, key=lambda one: abs(one.difference.value))
-        return (
-            f"No arm differs from {scores.baseline} in {counted(len(tested), 'comparison')} "
-            f"(the largest difference: {_found(most)})."
-        )
+        none = f"No {scores.compared} differs from {scores.baseline}"
+        made = counted(len(tested), "comparison")
+        return f"{none} in {made} (the largest difference: {_found(most)})."
     strongest = max(better or worse, key=lambda one: abs(one.difference.value))
     verb = "beats" if better else "is worse than"
     line = f"{strongest.second} {verb} {strongest.first}{_where(scores, strongest)} by "
@@ -53,18 +52,20 @@ def verdict(scores: Matrix) -> str:
 
 
 def _untested(scores: Matrix, found: Sequence[Difference]) -> str:
-    arms = {arm for _, arm, _ in scores.groups}
-    if len(arms) < 2:
+    if len(scores.groups) < 2:
         return "One arm has scores, so there is nothing to compare."
     if not found:
-        return f"No arm shares questions with {scores.baseline}, so nothing was compared."
+        what = f"No {scores.compared}"
+        if not scores.bases:
+            return f"{what} has a counterpart with {scores.baseline}, so nothing was compared."
+        return f"{what} shares questions with {scores.baseline}, so nothing was compared."
     return f"No difference from {scores.baseline} could be tested: nothing varies."
 
 
 def _of_models(scores: Matrix, tested: Sequence[Difference]) -> str:
     """Say what holds where every arm has one run: it is about these models."""
     found = [one for one in tested if one.p_holm is not None and one.p_holm < LEVEL]
-    claim = "one seed each says nothing about the arms"
+    claim = f"one seed each says nothing about the {scores.compared}s"
     if not found:
         most = max(tested, key=lambda one: abs(one.difference.value))
         return (
