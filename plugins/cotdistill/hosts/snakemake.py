@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cotdistill.errors import Fault, FaultsError
+from cotdistill.files.bundle import bundle_folder
 from cotdistill.hosts.machine.processes import PROC, die_with_parent
 
 _PROGRAM = (sys.executable, "-P", "-m", "snakemake")
@@ -68,6 +69,18 @@ def snakemake_fault() -> Fault | None:
     return Fault("cotdistill run", "Snakemake is not installed in this environment", "", remedy)
 
 
+def with_shared_kubernetes(env: Mapping[str, str]) -> dict[str, str]:
+    """Return variables with which Snakemake finds our executor, where the one under it is there.
+
+    It lies in the profile's folder and not among our packages, because Snakemake imports every
+    executor that it can see, at each start.
+    """
+    if importlib.util.find_spec("snakemake_executor_plugin_kubernetes") is None:
+        return dict(env)
+    places = [env.get("PYTHONPATH", ""), str(bundle_folder("templates") / "profiles/kubernetes")]
+    return {**env, "PYTHONPATH": os.pathsep.join(filter(None, places))}
+
+
 def start_snakemake(
     command: Sequence[str], env: Mapping[str, str], folder: Path, log: Path
 ) -> subprocess.Popen[bytes]:
@@ -79,7 +92,7 @@ def start_snakemake(
     with log.open("ab") as stream:
         return subprocess.Popen(
             list(command),
-            env=dict(env),
+            env=with_shared_kubernetes(env),
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=stream,
