@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cotdistill.files.templates import render
+from cotdistill.runfolder.stages import snakefile_text
 
 TRAIN = """import json, os, sys
 os.makedirs(sys.argv[1])
@@ -91,24 +91,24 @@ def measure(command: list[str], folder: Path) -> tuple[float, float]:
     return time.monotonic() - clock, cpu
 
 
-def write_folder(folder: Path, runs: int) -> None:
-    """Write a run folder whose jobs do next to nothing."""
+def write_folder(folder: Path, runs: int, name: str = "run") -> None:
+    """Write a run folder whose jobs do next to nothing; runs are NAME0, NAME1, ..."""
     (folder / "train").mkdir(parents=True)
     (folder / "eval").mkdir()
     (folder / "train.py").write_text(TRAIN)
     (folder / "score.py").write_text(SCORE)
     lines = []
     for number in range(runs):
-        name = f"run{number}"
-        (folder / f"train/{name}.yaml").write_text(f"seed: {number}\n")
-        (folder / f"eval/{name}.yaml").write_text(f"seed: {number}\n")
+        run = f"{name}{number}"
+        (folder / f"train/{run}.yaml").write_text(f"seed: {number}\n")
+        (folder / f"eval/{run}.yaml").write_text(f"seed: {number}\n")
         python = [sys.executable, "-S", "-E"]
-        train = {"command": [*python, "train.py", f"checkpoints/{name}"], "env": {}, "gpus": 0}
-        score = {"command": [*python, "score.py", f"scores/{name}"], "env": {}, "gpus": 0}
-        files = {"train": f"train/{name}.yaml", "eval": f"eval/{name}.yaml"}
-        outputs = {"train": f"checkpoints/{name}", "evaluate": f"scores/{name}"}
+        train = {"command": [*python, "train.py", f"checkpoints/{run}"], "env": {}, "gpus": 0}
+        score = {"command": [*python, "score.py", f"scores/{run}"], "env": {}, "gpus": 0}
+        files = {"train": f"train/{run}.yaml", "eval": f"eval/{run}.yaml"}
+        outputs = {"train": f"checkpoints/{run}", "evaluate": f"scores/{run}"}
         lines.append(
-            {"run": name, "student": "s", "arm": "a", "recipe": "r", "seed": number}
+            {"run": run, "student": "s", "arm": "a", "recipe": "r", "seed": number}
             | {"files": files | {"export": None, "data": None, "student": None}}
             | {"outputs": outputs | {"export": None}}
             | {"stages": {"train": train, "export": None, "evaluate": score}}
@@ -117,7 +117,7 @@ def write_folder(folder: Path, runs: int) -> None:
     manifest = "".join(json.dumps(line) + "\n" for line in lines)
     (folder / "manifest.jsonl").write_text(manifest)
     (folder / "study.yaml").write_text(STUDY)
-    (folder / "Snakefile").write_text(render("run/Snakefile.j2", {"study": "overhead"}))
+    (folder / "Snakefile").write_text(snakefile_text("overhead"))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ import pytest
 
 from cotdistill.files.bundle import bundle_folder
 from cotdistill.runfolder.generate import generate
+from stand_in_vllm import stand_in_vllm
+from teacher import write_questions
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("plugin", "slurm")]
 
@@ -130,6 +132,43 @@ def test_gpus_are_those_of_each_node(
     shown = (folder / "JOB-tiny--fine--full--s42").read_text()
     assert "NumNodes=2" in shown
     assert "gres/gpu=4" in shown or "gpu:4" in shown, shown
+
+
+def test_an_array_answers_a_batch_file_on_both_nodes(tmp_path: Path) -> None:
+    """The shipped script as `sbatch --array`, with `vllm run-batch` played by a program."""
+    questions, out = write_questions(tmp_path / "q.jsonl", 6), tmp_path / "out"
+    ask = [
+        sys.executable,
+        "-m",
+        "cotdistill",
+        "teach",
+        str(questions),
+        "--model",
+        "m",
+        "-o",
+        str(out),
+    ]
+    ask += ["--levels", "1,6"]
+    subprocess.run([*ask, "--batch-out", "openai"], check=True, capture_output=True)
+    requests = out / "batch" / "requests-0001.jsonl"
+    programs = stand_in_vllm(tmp_path / "bin")
+    env = os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    array = ["sbatch", "--wait", "--array=0-3", "--mem=100", "--time=5", "--partition=loop"]
+    array += [
+        "--output",
+        str(tmp_path / "log-%a"),
+        str(PROFILE / "run-batch.sh"),
+        str(requests),
+        "m",
+    ]
+    done = subprocess.run(array, env=env, capture_output=True, text=True, timeout=900, check=False)
+    logs = "".join(path.read_text() for path in sorted(tmp_path.glob("log-*")))
+    assert done.returncode == 0, done.stderr + logs
+    replies = sorted((out / "batch" / "replies-0001").glob("*.jsonl"))
+    assert [path.stem for path in replies] == ["0", "1", "2", "3"]
+    given = [word for path in replies for word in ("--batch-in", str(path))]
+    subprocess.run([*ask, *given], check=True, capture_output=True)
+    assert len((out / "traces.jsonl").read_text().splitlines()) == 12
 
 
 def test_a_whole_study_runs_and_two_nodes_train_one_model(

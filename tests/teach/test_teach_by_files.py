@@ -12,6 +12,8 @@ import pytest
 
 import cotdistill
 from cotdistill.cli.main import main
+from cotdistill.files.bundle import bundle_folder
+from stand_in_vllm import stand_in_vllm
 from teacher import asked_about, obedient, write_questions
 
 VLLM = os.environ.get("COTDISTILL_VLLM_PYTHON")
@@ -53,6 +55,35 @@ def test_requests_leave_as_a_file_and_replies_come_back_as_traces(
     rest = out / "batch" / "requests-0002.jsonl"
     assert len(rows_of(rest)) == 4
     assert teach(questions, out, "--batch-in", str(answered(rest, tmp_path / "rest.jsonl"))) == 0
+    assert len(rows_of(out / "traces.jsonl")) == 10
+
+
+def test_an_array_of_tasks_answers_a_file_in_parts_and_resumes(tmp_path: Path) -> None:
+    """The shipped script for SLURM, with `vllm run-batch` played by a program."""
+    questions, out = write_questions(tmp_path / "q.jsonl", 5), tmp_path / "out"
+    assert teach(questions, out, "--batch-out", "openai") == 0
+    requests = out / "batch" / "requests-0001.jsonl"
+    programs = stand_in_vllm(tmp_path / "bin")
+
+    def task(number: int) -> int:
+        env = {"PATH": f"{programs}:/usr/bin:/bin", "SLURM_ARRAY_TASK_COUNT": "3"}
+        script = bundle_folder("templates") / "profiles" / "slurm" / "run-batch.sh"
+        command = ["sh", str(script), str(requests), "m"]
+        environment = env | {"SLURM_ARRAY_TASK_ID": str(number)}
+        return subprocess.run(command, env=environment, capture_output=True, check=False).returncode
+
+    assert task(0) == 0
+    (programs / "FAILS").touch()
+    assert [task(1), task(2)] == [1, 1]
+    (programs / "FAILS").unlink()
+    written = (out / "batch/replies-0001/0.jsonl").stat().st_mtime_ns
+    assert [task(0), task(1), task(2)] == [0, 0, 0]
+    assert (out / "batch/replies-0001/0.jsonl").stat().st_mtime_ns == written
+    parts = sorted((out / "batch/replies-0001").glob("*.jsonl"))
+    assert [len(rows_of(part)) for part in parts] == [3, 4, 3]
+    assert (
+        teach(questions, out, *(word for part in parts for word in ("--batch-in", str(part)))) == 0
+    )
     assert len(rows_of(out / "traces.jsonl")) == 10
 
 
