@@ -35,16 +35,16 @@ class Simulated:
 
     def doubly_used(self) -> list[str]:
         """Return every device that a job was given while another one had it."""
-        held: dict[str, str] = {}
+        holder_of: dict[str, str] = {}
         found = []
         for row in self.log:
             for device in row.get("gpus", ()):
-                if row["what"] == "start" and device in held:
-                    found.append(f"GPU {device}: {held[device]} and {row['job']}")
+                if row["what"] == "start" and device in holder_of:
+                    found.append(f"GPU {device}: {holder_of[device]} and {row['job']}")
                 if row["what"] == "start":
-                    held[device] = row["job"]
+                    holder_of[device] = row["job"]
                 else:
-                    held.pop(device, None)
+                    holder_of.pop(device, None)
         return found
 
     def idle_while_work_fits(self) -> list[dict[str, Any]]:
