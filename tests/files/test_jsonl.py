@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from cotdistill.errors import DataError
-from cotdistill.files.jsonl import BadRow, json_text, numbered_rows, read_rows, row_line, write_rows
+from cotdistill.files.jsonl import (
+    BadRow,
+    json_text,
+    numbered_rows,
+    parsed,
+    read_rows,
+    row_line,
+    write_rows,
+)
 
 FAULTS = [
     (b'{"a": 1', "not JSON (Expecting ',' delimiter)"),
@@ -115,3 +123,31 @@ def test_rows_come_from_lines_arrays_and_files_with_a_byte_order_mark(tmp_path: 
     (tmp_path / "g.json").write_text(lines)
     for name in ("f.jsonl", "g.json"):  # the counting manner reads a file for what it is
         assert [row for _, row in numbered_rows(tmp_path / name)] == rows
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "18446744073709551615",
+        "18446744073709551616",
+        "-9223372036854775809",
+        "123456789012345678901234567890",
+        "1e400",
+        "-Infinity",
+        '"\\ud83d"',
+        "0.1000000000000000055511151231257827021181583404541015625",
+        "-0",
+        "-0.0",
+        '"1234567890123456789012345"',
+        '{"b": 1, "b": 2}',
+    ],
+)
+def test_numbers_and_texts_are_read_as_python_reads_them(value: str) -> None:
+    row = parsed(f'{{"a": {value}}}'.encode())
+    assert repr(row) == repr({"a": json.loads(value)})
+
+
+def test_no_number_is_read_as_nan() -> None:
+    row = parsed(b'{"a": NaN}')
+    assert isinstance(row, dict)
+    assert row["a"] != row["a"]

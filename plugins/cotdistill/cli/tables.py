@@ -130,10 +130,12 @@ def _lines(table: Table, widths: list[int], places: list[int]) -> list[str]:
 def _wrapped(line: str, before_last: int, room: int) -> list[str]:
     """Return a line whose last cell goes on below itself where the line is too long.
 
-    Words are never broken: a long name can still be copied.
+    Words are never broken: a long name can still be copied, below its row where it must be.
 
     >>> _wrapped("lora  merges the adapter into its base", 6, 24)
     ['lora  merges the adapter', '      into its base']
+    >>> _wrapped("a-long-one  someone/a-long-one", 12, 24)
+    ['a-long-one', '    someone/a-long-one']
     """
     cell = line[before_last:]
     if len(line) <= room or room - before_last < len("a few words"):
@@ -141,7 +143,11 @@ def _wrapped(line: str, before_last: int, room: int) -> list[str]:
     first, *others = textwrap.wrap(
         cell, room - before_last, break_long_words=False, break_on_hyphens=False
     ) or [cell]
-    return [line[:before_last] + first, *(" " * before_last + other for other in others)]
+    parts = [line[:before_last] + first, *(" " * before_last + other for other in others)]
+    if max(map(len, parts)) <= room:
+        return parts
+    below = textwrap.wrap(cell, room - 4, break_long_words=False, break_on_hyphens=False)
+    return [line[:before_last].rstrip(), *(f"    {part}" for part in below)]
 
 
 def pieces(widths: list[int], names: int, room: int) -> list[list[int]]:

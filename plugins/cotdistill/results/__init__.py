@@ -8,6 +8,7 @@ PUBLIC_MODULES = (
     "judge.judge",
     "judge.options",
     "publish.publish",
+    "report.narrow",
     "report.report",
     "report.serve",
     "report.tables",

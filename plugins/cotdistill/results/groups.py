@@ -20,6 +20,7 @@ Selection = Mapping[str, Factor]
 UNTRAINED = "none"  # the recipe of a model that is scored as it is
 ARM, RECIPE, STUDENT = "arm", "recipe", "student"
 NAMES = (STUDENT, ARM, RECIPE)
+NEXT = " · "  # between the parts of a group's name
 
 
 def bases_of(groups: Sequence[Group], factors: Factors, chosen: Selection) -> dict[Group, Group]:
@@ -92,7 +93,7 @@ def name_of(groups: Sequence[Group], group: Group) -> str:
     several = [len({one[0] for one in groups}) > 1, len({one[1] for one in groups}) > 1]
     several.append(len({one[2] for one in trained}) > 1 and group[2] != UNTRAINED)
     parts = [group[part] for part in range(3) if several[part]]
-    return " · ".join(parts) or group[1]
+    return NEXT.join(parts) or group[1]
 
 
 def kind_of(chosen: Selection) -> str:

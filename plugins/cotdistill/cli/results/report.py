@@ -114,9 +114,14 @@ def report(arguments: ReportArguments) -> None:
 
 def _show(made: Report, runs: bool) -> None:
     """Print the finding, the table of arms, and what the factors show."""
+    from cotdistill.results.report.narrow import narrow
+
     say(made.verdict)
-    sys.stdout.write("\n")
-    show_table(made.table)
+    for part in narrow(made.table):
+        sys.stdout.write("\n")
+        if part.title:
+            say(f"{part.title}:")
+        show_table(part.table)
     for one in made.by_factor:
         sys.stdout.write("\n")
         say(f"{one.title}: {one.about}")

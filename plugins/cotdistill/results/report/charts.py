@@ -16,6 +16,7 @@ from cotdistill.tables import Table
 
 _ASIDE = 5.0  # between the bars of two curves
 _BOUNDS = ("value", "low", "high")
+_TOPS = (0.1, 0.2, 0.25, 0.5, 1.0)  # of an axis of shares: a fifth of each is a round number
 
 
 @dataclass(frozen=True)
@@ -116,14 +117,14 @@ def curves(
     left, right, top, bottom = 64, WIDTH - 16, 16, 276
     xs = [point.x for curve in lines for point in curve.points]
     x_low, x_high = min(xs), max(xs)
-    x_span = (x_high - x_low) or 1.0
     y_low, y_high = _reach(lines, axes.log_y, axes.percent)
     if axes.level is not None and not axes.log_y:
         y_high = max(y_high, axes.level[0])
 
     def place(x: float, y: float) -> tuple[float, float]:
         y = math.log10(max(y, 1e-9)) if axes.log_y else y
-        across = left + 14 + (right - left - 28) * (x - x_low) / x_span
+        share = (x - x_low) / (x_high - x_low) if x_high > x_low else 0.5
+        across = left + 14 + (right - left - 28) * share
         return across, bottom - (bottom - top) * (y - y_low) / (y_high - y_low)
 
     parts = []
@@ -248,7 +249,7 @@ def _reach(lines: Sequence[Curve], log_y: bool, percent: bool) -> tuple[float, f
         return _log_reach(min(values), max(values))
     low, high = min(values), max(values)
     if percent and low >= 0:
-        return 0.0, 1.0 if high > 0.5 else max(0.1, math.ceil(high * 12) / 10)
+        return 0.0, next((top for top in _TOPS if high <= 0.96 * top), 1.0)
     edge = max(abs(low), abs(high), 1e-6) * 1.1
     edge = math.ceil(edge * 10) / 10 if percent else edge
     return (-edge, edge) if low < 0 else (0.0, edge)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cotdistill.results.matrix import file_name
@@ -47,11 +48,15 @@ class DoneRound:
 
 @dataclass(frozen=True)
 class DoneLoop:
-    """One run of a loop with its rounds, and the round that was chosen if it has ended."""
+    """One run of a loop with its rounds, and the round that was chosen if it has ended.
+
+    `name` is that of its arm, where no other run has the same.
+    """
 
     run: ManifestRun
     rounds: tuple[DoneRound, ...]
     choice: Choice | None
+    name: str = ""
 
 
 def loops_in(folder: Path) -> list[DoneLoop]:
@@ -67,7 +72,11 @@ def loops_in(folder: Path) -> list[DoneLoop]:
             rounds.append(DoneRound(number, data, decision))
         if rounds:
             found.append(DoneLoop(run, tuple(rounds), read_choice(folder, run.run)))
-    return found
+    arms = Counter(loop.run.arm for loop in found)
+    return [
+        replace(loop, name=loop.run.arm if arms[loop.run.arm] == 1 else loop.run.run)
+        for loop in found
+    ]
 
 
 def loop_tables(folders: Sequence[Path]) -> list[TitledTable]:
@@ -85,8 +94,8 @@ def loop_tables(folders: Sequence[Path]) -> list[TitledTable]:
 def round_table(loops: Sequence[DoneLoop]) -> Table:
     """Return a row a round, with the alarms of all rounds as notes."""
     columns = (
-        "run", "round", "dev score", "gain", "95 % interval", "covered", "hardest covered",
-        "hardest rows", "rows", "dropped", "tokens", "seconds", "alarms",
+        "run", "round", "dev score %", "gain", "95 % interval", "covered %", "hardest covered %",
+        "hardest rows %", "rows", "dropped", "tokens", "seconds", "alarms",
     )  # fmt: skip
     rows, notes = [], []
     for loop in loops:
@@ -94,18 +103,18 @@ def round_table(loops: Sequence[DoneLoop]) -> Table:
         chosen = loop.choice.round if loop.choice else None
         if start is not None:
             mark = " (chosen)" if chosen == 0 else ""
-            rows.append((loop.run.run, f"0{mark}", f"{start:.1%}", *["–"] * 10))
+            rows.append((loop.name, f"0{mark}", f"{100 * start:.1f}", *["–"] * 10))
         for one in loop.rounds:
             data, decision = one.data, one.decision
             hardest = data.bins[-1].coverage if data.bins else None
             rows.append(
                 (
-                    loop.run.run,
+                    loop.name,
                     f"{one.number} (chosen)" if chosen == one.number else str(one.number),
-                    f"{decision.dev:.1%}",
+                    f"{100 * decision.dev:.1f}",
                     f"{decision.gain:+.1f}",
                     f"{decision.low:+.1f} to {decision.high:+.1f}",
-                    f"{data.coverage:.1%}",
+                    f"{100 * data.coverage:.1f}",
                     _share(hardest),
                     _share(data.hardest_share),
                     f"{sum(data.rows.values()):,}",
@@ -115,9 +124,9 @@ def round_table(loops: Sequence[DoneLoop]) -> Table:
                     str(len(decision.alarms)) if decision.alarms else "–",
                 )
             )
-            notes += [f"{loop.run.run}, round {one.number}: {line}" for line in decision.alarms]
+            notes += [f"{loop.name}, round {one.number}: {line}" for line in decision.alarms]
         if loop.choice:
-            notes.append(f"{loop.run.run}: {loop.choice.reason}")
+            notes.append(f"{loop.name}: {loop.choice.reason}")
     return Table(columns, tuple(rows), tuple(notes))
 
 
@@ -164,16 +173,16 @@ def loop_figures(folders: Sequence[Path]) -> Iterator[Figure]:
         return
     yield _over_rounds(
         "rounds-score", "Development score by round", "The score that chooses the round.",
-        [(loop.run.run, _dev(loop)) for loop in loops], "development score",
+        [(loop.name, _dev(loop)) for loop in loops], "development score",
     )  # fmt: skip
     yield _over_rounds(
         "rounds-coverage", "Coverage by round", "Questions with at least one correct sample.",
-        [(x.run.run, [(r.number, r.data.coverage) for r in x.rounds]) for x in loops], "covered",
+        [(x.name, [(r.number, r.data.coverage) for r in x.rounds]) for x in loops], "covered",
     )  # fmt: skip
     yield _over_rounds(
         "rounds-distinct", "Distinct answers by round", "Correct samples that are no copies.",
         [
-            (x.run.run, [(r.number, d) for r in x.rounds if (d := r.data.distinct) is not None])
+            (x.name, [(r.number, d) for r in x.rounds if (d := r.data.distinct) is not None])
             for x in loops
         ],
         "distinct",
@@ -183,8 +192,8 @@ def loop_figures(folders: Sequence[Path]) -> Iterator[Figure]:
 
 
 def _of_loop(loop: DoneLoop) -> Iterator[Figure]:
-    name, title = file_name(loop.run.run), loop.run.run
-    names = [one.name for one in loop.rounds[0].data.bins]
+    name, title = file_name(loop.name), loop.name
+    names = [_difficulty(one.name) for one in loop.rounds[0].data.bins]
     if names:
         covered = [
             (
@@ -244,5 +253,10 @@ def _rows_share(data: RoundData, number: int) -> float:
     return data.bins[number].rows / total if total and number < len(data.bins) else 0.0
 
 
+def _difficulty(name: str) -> str:
+    """Return what to call a difficulty: a number alone says nothing in a legend."""
+    return f"difficulty {name}" if name.isdigit() else name
+
+
 def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.0%}"
+    return "–" if value is None else f"{100 * value:.0f}"

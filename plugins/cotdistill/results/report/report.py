@@ -21,6 +21,7 @@ from cotdistill.results.report.factor_tables import TitledTable, effect_row, fac
 from cotdistill.results.report.latex import as_latex
 from cotdistill.results.report.loop_report import loop_figures, loop_tables
 from cotdistill.results.report.methods import methods
+from cotdistill.results.report.narrow import narrow
 from cotdistill.results.report.page import Made, page
 from cotdistill.results.report.sample_browser import SampleKeeper, browse
 from cotdistill.results.report.spreadsheet import require_library, write_spreadsheet
@@ -189,7 +190,11 @@ def _figure_files(out: Path, figure: Figure) -> list[tuple[Path, str]]:
 
 
 def _markdown(title: str, scores: Matrix, made: Made) -> str:
-    text = as_markdown(made.table, title, before=(made.verdict,))
+    first, *others = narrow(made.table)
+    before = [made.verdict, *([f"{first.title}:"] if first.title else [])]
+    text = as_markdown(first.table, title, before=before)
+    for part in others:
+        text += as_markdown(part.table, part.title, 2)
     if made.comparisons.rows:
         text += as_markdown(made.comparisons, comparisons_title(scores), 2)
     for one in made.by_factor:

@@ -22,7 +22,10 @@ _OF_DISTILLATION = {
     "top-1 agreement": ("kd_agreement", "{:.1%}"),
 }
 """Columns of a training with a teacher: the keys of its summary, and how they are shown."""
-_TEXTS = ("student", "arm", "task", "recipe", "factor", "value", "against")
+_TEXTS = (
+    "student", "arm", "task", "recipe", "factor", "value", "against", "first", "second", "for",
+    "and not", "run", "measure", "test", "claim about", "outcome", "alarms",
+)  # fmt: skip
 
 
 def run_table(results: Results, scores: Matrix) -> Table:
@@ -62,7 +65,21 @@ def comparison_table(scores: Matrix) -> Table:
     if len(found) > 1:
         family = "the means together, the tasks together" if scores.mean_is_primary else "all"
         notes.append(f"p Holm and p BH: adjusted over {family} of these {len(found)} comparisons")
-    return difference_table(found, notes)
+    return _without_constant(difference_table(found, notes), ("task", "first"))
+
+
+def _without_constant(table: Table, names: Sequence[str]) -> Table:
+    """Return a table without those of the named columns that say the same in every row."""
+    keep = [
+        place
+        for place, name in enumerate(table.columns)
+        if name not in names or len({row[place] for row in table.rows}) > 1
+    ]
+    return Table(
+        tuple(table.columns[place] for place in keep),
+        tuple(tuple(row[place] for place in keep) for row in table.rows),
+        table.notes,
+    )
 
 
 def comparisons_title(scores: Matrix) -> str:
@@ -180,7 +197,9 @@ def as_markdown(table: Table, title: str, level: int = 1, before: Sequence[str] 
     """
     lines = [f"{escaped_markdown(one)}\n" for one in before]
     if table.columns:
-        rule = ["---" if n in _TEXTS else "---:" for n in table.columns]
+        rule = [
+            "---" if n in _TEXTS or not place else "---:" for place, n in enumerate(table.columns)
+        ]
         lines += [_markdown_row(map(escaped_markdown, table.columns)), _markdown_row(rule)]
         lines += [_markdown_row(map(escaped_markdown, row)) for row in table.rows]
     notes = "".join(f"- {escaped_markdown(note)}\n" for note in table.notes)

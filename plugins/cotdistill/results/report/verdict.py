@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cotdistill.results.arm_comparisons import LEVEL, Difference, points
+from cotdistill.results.groups import NEXT
 from cotdistill.results.matrix import Matrix
 from cotdistill.results.report.arm_table import p_text
 from cotdistill.tables import counted
@@ -38,7 +39,8 @@ def verdict(scores: Matrix) -> str:
         return f"{none} in {made} (the largest difference: {_found(most)})."
     strongest = max(better or worse, key=lambda one: abs(one.difference.value))
     verb = "beats" if better else "is worse than"
-    line = f"{strongest.second} {verb} {strongest.first}{_where(scores, strongest)} by "
+    first, second, same = _names(strongest)
+    line = f"{second} {verb} {first}{_where(scores, strongest)}{same} by "
     line += _found(strongest, named=False)
     if len(tested) == 1:
         return f"{line}."
@@ -74,8 +76,9 @@ def _of_models(scores: Matrix, tested: Sequence[Difference]) -> str:
             f"{claim}."
         )
     most = max(found, key=lambda one: abs(one.difference.value))
+    first, second, same = _names(most)
     return (
-        f"The model of {most.second} differs from that of {most.first}{_where(scores, most)} by "
+        f"The model of {second} differs from that of {first}{_where(scores, most)}{same} by "
         f"{_found(most, named=False)}; {len(found)} of {len(tested)} models differ, but {claim}."
     )
 
@@ -91,6 +94,17 @@ def _found(one: Difference, named: bool = True) -> str:
     shown = f"p < {p[1:]}" if p.startswith("<") else f"p = {p}"
     where = f"{one.second} on {one.task}, " if named else ""
     return f"{where}{value} points {limits}, {shown} after Holm"
+
+
+def _names(one: Difference) -> tuple[str, str, str]:
+    """Return the names of both without what they have in common, and that in brackets."""
+    both = one.first.split(NEXT), one.second.split(NEXT)
+    if len(both[0]) != len(both[1]) or both[0] == both[1]:
+        return one.first, one.second, ""
+    pairs = list(zip(*both, strict=True))
+    same = ", ".join(a for a, b in pairs if a == b)
+    first, second = (NEXT.join(pair[n] for pair in pairs if pair[0] != pair[1]) for n in (0, 1))
+    return first, second, f" ({same})" if same else ""
 
 
 def _where(scores: Matrix, one: Difference) -> str:
