@@ -14,7 +14,7 @@ from cotdistill.cli.main import main
 from cotdistill.teach.continuing import joined
 from cotdistill.teach.prefixes import prefixes_of
 from slow_server import SlowServer, slow_server
-from teacher import asked_about, write_questions
+from teacher import asked_about, obedient, write_questions
 
 REFERENCE = (
     "He has {0} pens at first.\nHe buys {1} more pens.\nThat makes {2} pens.\nThe answer is {2}"
@@ -339,6 +339,14 @@ def test_identical_texts_count_as_one_sample(questions: Path, tmp_path: Path) ->
         assert sample(questions, server, tmp_path / "out", *how) == 0
         assert len(server.bodies) == 4 * 5
     assert len(rows(tmp_path / "out" / "traces.jsonl")) == 4
+
+
+def test_a_model_that_answers_every_sample_alike_is_pointed_out(
+    questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with slow_server(obedient) as server:
+        assert sample(questions, server, tmp_path / "out", "-k", "4", "--rounds", "0") == 0
+    assert "75% of the samples repeat another sample" in capsys.readouterr().err
 
 
 def test_programs_are_run_and_graded_by_what_they_print(questions: Path, tmp_path: Path) -> None:

@@ -417,6 +417,41 @@ def test_missing_rejected_or_exhausted_credentials_end_it_with_one_line(
     assert message in err[-1]
 
 
+def test_a_variable_that_was_named_for_the_key_and_holds_none_is_refused(
+    questions: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EMPTY_KEY", "")
+    with slow_server(obedient) as server:
+        for name in ("NO_SUCH_KEY", "EMPTY_KEY"):
+            assert teach(questions, server, tmp_path / "out", "--key-env", name) == 2
+            assert f"type: export {name}=KEY" in capsys.readouterr().err
+        assert server.bodies == []
+        assert teach(questions, server, tmp_path / "out") == 0
+
+
+def test_a_server_that_refuses_every_request_is_named_with_what_to_look_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    questions = write_questions(tmp_path / "q.jsonl", 40)
+    with slow_server(lambda _: 400) as server:
+        assert teach(questions, server, tmp_path / "out", "--concurrency", "1") == 1
+    assert "does the model take such requests (context" in capsys.readouterr().err
+
+
+def test_programs_in_another_language_are_kept_with_a_flag_and_pointed_out(
+    questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with slow_server(lambda _: "```javascript\nconsole.log(36)\n```") as server:
+        how = ("--formats", "program", "--again", "0")
+        assert teach(questions, server, tmp_path / "out", *how) == 0
+    assert {tuple(row["meta"]["flags"]) for row in traces(tmp_path / "out")} == {("format_missed",)}
+    expected = "6 of 6 rationales miss their format; the first: toy-0: it holds no program between"
+    assert expected in capsys.readouterr().err
+
+
 def test_a_server_of_another_model_is_refused_unless_it_is_meant(
     questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from cotdistill.teach.asking import Decoding
     from cotdistill.teach.budget import Limits, Price
 
+_USUAL_KEY = "OPENAI_API_KEY"
+
 BatchOut = Annotated[
     str | None,
     typer.Option(
@@ -194,7 +196,7 @@ def model_of(verb: str, whom: Whom, how: How, name: str | None = None) -> Model:
         known.model,
         endpoint,
         vllm,
-        how.key_env or known.key_env or "OPENAI_API_KEY",
+        how.key_env or known.key_env or _USUAL_KEY,
         how.concurrency,
         how.timeout,
         how.patience,
@@ -206,6 +208,21 @@ def model_of(verb: str, whom: Whom, how: How, name: str | None = None) -> Model:
     )
     price = price_of(how.price) or known.price
     return Model(known.model, api, backend.asker(), whom.revision or known.revision, price)
+
+
+def key_in(variable: str) -> str | None:
+    """Return the key in an environment variable; the usual one may be missing.
+
+    Raises:
+        MisuseError: another one was named, and is not set or empty.
+    """
+    key = os.environ.get(variable)
+    if not key and variable != _USUAL_KEY:
+        raise MisuseError(
+            f"no key in the environment variable {variable}, which was named for it; "
+            f"type: export {variable}=KEY"
+        )
+    return key
 
 
 def _in_this_process(model: str) -> tuple[str | None, str | None]:
@@ -261,7 +278,7 @@ class Backend:
                 raise MisuseError(f"--stream: '{self.stream}'; expected auto, on or off")
             endpoint = Endpoint(
                 tuple(self.endpoint),
-                os.environ.get(self.key_env),
+                key_in(self.key_env),
                 self.concurrency,
                 self.timeout,
                 patience=self.patience,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -158,7 +157,9 @@ def _engine(arguments: ClosenessArguments, model: str, revision: str | None) -> 
     if arguments.dtype not in ("auto", "float32", "bfloat16"):
         raise MisuseError(f"--dtype {arguments.dtype}; expected auto, float32 or bfloat16")
     if arguments.endpoint:
-        key = os.environ.get(arguments.key_env or "")
+        from cotdistill.cli.backends import key_in
+
+        key = key_in(arguments.key_env) if arguments.key_env else None
         return server_engine(arguments.endpoint, model, key)
     if arguments.engine == "vllm":
         return vllm_engine(model, revision)

@@ -18,7 +18,7 @@ from cotdistill.cli.backends import (
     output_folder,
     shard_of,
 )
-from cotdistill.cli.tables import say, show_table, talk
+from cotdistill.cli.tables import say, show_table, talk, warn
 from cotdistill.errors import MisuseError
 from cotdistill.tables import counted
 
@@ -228,6 +228,8 @@ def _way(arguments: SampleArguments, decoding: Decoding, asker: Asker) -> Way:
 
 
 def _show(report: SampleReport, arguments: SampleArguments) -> None:
+    from cotdistill.teach.teach import REPEATED, repeated_warning
+
     if arguments.shard is not None:
         say("run without --shard to write the outputs")
         if report.spent.failed or report.spent.stopped:
@@ -243,6 +245,8 @@ def _show(report: SampleReport, arguments: SampleArguments) -> None:
     if report.without_prefix:
         say(f"{report.without_prefix:,} questions have no solution long enough to resume from")
     say(f"{counted(report.traces, 'trace')} kept, {report.gained:,} gained by guidance")
+    if report.repeated_share > REPEATED:
+        warn(repeated_warning(report.repeated_share))
     if report.missing:
         stopped = f"; stopped at {report.spent.stopped}" if report.spent.stopped else ""
         talk(

@@ -323,6 +323,8 @@ class _Conversation:
             if server.failures_in_a_row < most:
                 wrong = f"no reply for {_duration(silent)}"
             remedy = "is the server up? what was answered is kept; run it again"
+            if failed.kind == "final":
+                remedy = "does the model take such requests (context, options of sampling)?"
             self._give_up(server, f"{wrong}, last: {failed.why}", remedy, for_good=False)
         elif failed.wait is not None:
             self._leave_alone(server, failed)

@@ -44,6 +44,7 @@ class Totals:
     repeats: list[int] = field(default_factory=lambda: [0, 0])
     obedience: Obedience = field(default_factory=Obedience)
     first_missing: str = ""
+    first_format_fault: str = ""
 
     @property
     def asked(self) -> int:
@@ -127,6 +128,8 @@ def _trace_row(
     totals.outcomes[graded.outcome] += 1
     flags = [f"{kind}_missed" for kind in sample.faults]
     totals.flagged.update(flags)
+    if "format" in sample.faults and not totals.first_format_fault:
+        totals.first_format_fault = f"{item.id}: {sample.faults['format']}"
     totals.obedience.add(
         sample.format,
         sample.level,

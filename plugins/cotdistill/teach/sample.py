@@ -89,6 +89,7 @@ class SampleReport:
     traces: int = 0
     gained: int = 0
     without_prefix: int = 0
+    repeats: list[int] = field(default_factory=lambda: [0, 0])
     first_missing: str = ""
     written: tuple[Path, ...] = ()
 
@@ -96,6 +97,12 @@ class SampleReport:
     def missing(self) -> int:
         """Samples that were wanted and did not come."""
         return self.states.total() - self.states["kept"]
+
+    @property
+    def repeated_share(self) -> float:
+        """The share of plain samples whose text another one of the same question has."""
+        same, several = self.repeats
+        return same / several if several else 0.0
 
     def table(self) -> Table:
         """Return one line a round: coverage, correct counts, and what a covered question cost."""
@@ -241,6 +248,10 @@ def _chosen(found: Sampled, options: SampleOptions) -> tuple[list[Attempt], list
 
 def _count(item: Item, found: Sampled, plan: Plan, report: SampleReport) -> None:
     """Count a question's attempts by round, and how many correct ones it has after each."""
+    plain = [attempt.text for attempt in found.attempts if attempt.text and not attempt.round]
+    if len(plain) > 1:
+        report.repeats[0] += len(plain) - len(set(plain))
+        report.repeats[1] += len(plain)
     covered = False
     last = max((attempt.round for attempt in found.attempts), default=0)
     for round_ in range(last + 1):

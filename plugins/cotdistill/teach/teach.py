@@ -44,7 +44,9 @@ from cotdistill.teach.prompts import values_for
 from cotdistill.teach.questions import Item, Items
 from cotdistill.teach.store import Store
 
-_REPEATED = 0.2
+REPEATED = 0.2
+"""The share of repeated samples that is pointed out."""
+_MISSED = 0.5
 _EXAMPLE = Item("example", "none", "train", "What is 2 + 3?", "5", rationale="2 + 3 = 5")
 
 
@@ -188,11 +190,22 @@ def _write(
     }
     write_ledger(options.folder, entries, totals)
     report.written = tuple(options.folder / name for name in (TRACES, FAILURES, LEDGER))
-    if totals.repeated_share > _REPEATED:
+    if totals.repeated_share > REPEATED:
+        report.warnings.append(repeated_warning(totals.repeated_share))
+    missed = totals.flagged["format_missed"]
+    if missed > _MISSED * totals.states["kept"]:
         report.warnings.append(
-            f"{totals.repeated_share:.0%} of the samples repeat another sample of their question: "
-            "does the server honour temperature and seed?"
+            f"{missed:,} of {totals.states['kept']:,} rationales miss their format; "
+            f"the first: {totals.first_format_fault}"
         )
+
+
+def repeated_warning(share: float) -> str:
+    """Return what is said of a model that gives one question's samples the same text."""
+    return (
+        f"{share:.0%} of the samples repeat another sample of their question: "
+        "does the server honour temperature and seed?"
+    )
 
 
 def _predicted(folder: Path) -> dict[str, Any] | None:
