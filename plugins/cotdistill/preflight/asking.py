@@ -96,7 +96,7 @@ def _asked_by_a_loop(study: Study, name: str, loop: Loop, generated: int) -> Ite
     sets = [asked.questions] if isinstance(asked.questions, str) else asked.questions
     counts = [question_count(study.questions[one]) for one in sets]
     known = None if None in counts else sum(count or 0 for count in counts)
-    runs = len(study.students) * len(study.seeds)
+    runs = len(study.students) * len(study.seeds_of(loop.recipe))
     more = 0 if asked.strategy == "vanilla" else asked.attempts
     each = min(generated, asked.max_tokens)
     least = None if known is None else known * asked.samples * runs

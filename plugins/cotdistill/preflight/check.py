@@ -36,6 +36,7 @@ from cotdistill.hosts.lm_eval.task_files import packaged_tasks
 from cotdistill.hosts.machine.program import program_fault
 from cotdistill.preflight.asked_alike import asked_otherwise, declared_differences
 from cotdistill.preflight.contamination import compare_arms
+from cotdistill.preflight.design import baseline_notes
 from cotdistill.preflight.distillation import teacher_vocabularies
 from cotdistill.preflight.prompts import check_prompts
 from cotdistill.preflight.rows import RowReport, row_reports
@@ -228,6 +229,7 @@ def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> C
         *_unpinned(revisions),
         *compared.notes,
         *declared_differences(study),
+        *baseline_notes(study),
     )
     faults = (*missing, *compared.faults, *otherwise)
     if not deep:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from cotdistill.studies.arm import Arm, Factor
+from cotdistill.studies.baselines import baseline_arms, without_baseline
 from cotdistill.studies.resolve import Resolved, Run
+from cotdistill.studies.study import Study
 from cotdistill.tables import Table
 
 _SHOWN = 8
@@ -25,11 +27,23 @@ def design_table(resolved: Resolved) -> Table:
     prompt = resolved.study.prompt
     notes = [note for runs in groups.values() for note in _notes(runs)]
     notes.append(f"rows ask {_words(prompt.instruction)}, tasks {_words(prompt.of_tasks)}")
+    notes += baseline_notes(resolved.study)
     dev = [name for name, one in resolved.study.questions.items() if one.dev]
     notes += [f"development questions, in no arm: {', '.join(dev)}"] if dev else []
     columns = ("arms", "trained on", "students", "recipe", "seeds", "runs")
     rows = tuple(_row(resolved, runs) for runs in groups.values())
     return Table(columns, rows, tuple(dict.fromkeys(notes)))
+
+
+def baseline_notes(study: Study) -> Iterator[str]:
+    """Say which baselines factors choose, and which arms have none."""
+    if not isinstance(study.compare.baseline, dict):
+        return
+    found = baseline_arms(study)
+    chosen = list(dict.fromkeys(arm for arm in found.values() if arm is not None))
+    yield f"each arm is compared with the baseline of its group: {_listed(chosen)}"
+    if alone := without_baseline(study):
+        yield f"in no group with a baseline, so not compared: {_listed(alone)}"
 
 
 def _row(resolved: Resolved, runs: Sequence[Run]) -> tuple[str, ...]:

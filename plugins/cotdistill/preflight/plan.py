@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from cotdistill.preflight.design import design_table
 from cotdistill.results.collect import collect
 from cotdistill.runfolder.kept import dev_set
 from cotdistill.runfolder.stages import question_count
+from cotdistill.studies.baselines import baseline_arms
 from cotdistill.studies.load import load_study
 from cotdistill.studies.resolve import Resolved, Run, resolve
 from cotdistill.studies.resolved_arm import ResolvedArm
@@ -78,7 +79,8 @@ class Plan:
     """A study's costs and what each of its tasks can show.
 
     Units: `questions` and `answers` a question by task, None where not known; `run_sd`, the
-    standard deviation from run to run that the study declares, in points.
+    standard deviation from run to run that the study declares, in points. `baselines` has the
+    baseline of each arm where factors choose several.
     """
 
     study: str
@@ -91,11 +93,15 @@ class Plan:
     assumed: Assumed
     design: Table
     asked: tuple[Asked, ...] = ()
+    baselines: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def seeds(self) -> int:
-        """Runs of one arm: how many random seeds it is trained with; 1 without any training."""
-        return max(len(dict.fromkeys(one.run.seed for one in self.runs)), 1)
+        """Runs of one arm, the fewest of all recipes; 1 without any training."""
+        seeds: dict[str, set[int | None]] = {}
+        for one in self.runs:
+            seeds.setdefault(one.run.recipe, set()).add(one.run.seed)
+        return max(min(map(len, seeds.values()), default=1), 1)
 
     @property
     def arms(self) -> int:
@@ -105,7 +111,10 @@ class Plan:
     @property
     def comparisons(self) -> int:
         """Comparisons of an arm with the baseline arm, over all students, recipes and tasks."""
-        pairs = sum(len(arms) - 1 for arms in self._strata().values())
+        pairs = 0
+        for arms in self._strata().values():
+            found = [arm for arm in arms if self.baselines.get(arm) not in (None, arm)]
+            pairs += len(found) if self.baselines else len(arms) - 1
         return max(1, pairs * len(self.questions))
 
     def _strata(self) -> dict[tuple[str, str], set[str]]:
@@ -172,6 +181,7 @@ def _plan(study: Study, resolved: Resolved, assumed: Assumed) -> Plan:
         devices=study.hardware.devices,
         assumed=assumed,
         asked=asked_models(study, assumed.generated),
+        baselines=baseline_arms(study) if isinstance(study.compare.baseline, dict) else {},
     )
 
 

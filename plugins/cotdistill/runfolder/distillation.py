@@ -90,7 +90,8 @@ def distillation_faults(resolved: Resolved, place: str) -> Iterator[Fault]:
 
 def trained_run(resolved: Resolved, reference: RunReference) -> Run | None:
     """Return the run that a model of `models:` is, None where the study has no such run."""
-    seed = resolved.study.seeds[0] if reference.seed is None else reference.seed
+    first = resolved.study.seeds_of(reference.recipe)[0]
+    seed = first if reference.seed is None else reference.seed
     wanted = (reference.model, reference.arm, reference.recipe, seed)
     for run in resolved.runs:
         if run.step is None and (run.student.name, run.arm, run.recipe, run.seed) == wanted:

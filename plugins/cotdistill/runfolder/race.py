@@ -50,7 +50,8 @@ def batches_of(study: Study) -> list[Batch]:
     """Return the batches of a study's race."""
     race = study.race
     assert race is not None
-    seeds = (seed for seed in itertools.count(_FIRST_SEED) if seed not in study.seeds)
+    taken = {seed for recipe in study.recipes for seed in study.seeds_of(recipe)}
+    seeds = (seed for seed in itertools.count(_FIRST_SEED) if seed not in taken)
     sizes = [race.first, *seeds_of_batches(race.procedure, race.batches)]
     return [
         Batch(number, tuple(itertools.islice(seeds, size))) for number, size in enumerate(sizes)

@@ -3,6 +3,7 @@
 PUBLIC_MODULES = (
     "arm",
     "asked_model",
+    "baselines",
     "declared_model",
     "drafts",
     "instructions",

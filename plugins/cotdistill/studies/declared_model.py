@@ -103,7 +103,7 @@ class RunReference(Shape):
     model: str = key(..., "name of the model that is trained", "Qwen2.5-1.5B-Instruct")
     arm: str = key(..., "the arm that it is trained on", "level-3")
     recipe: str = key(..., "the recipe that it is trained with", "full")
-    seed: int | None = key(None, "its seed; null: the study's first", 1)
+    seed: int | None = key(None, "its seed; null: the first of its recipe", 1)
 
 
 class TrainedModel(Shape):

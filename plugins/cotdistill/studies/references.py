@@ -12,6 +12,7 @@ from cotdistill.studies.arm import (
     SampleArm,
     TeachArm,
 )
+from cotdistill.studies.baselines import baseline_faults
 from cotdistill.studies.declared_model import (
     EndpointModel,
     FolderOfModels,
@@ -44,6 +45,7 @@ def reference_faults(study: Study, place: str) -> Iterator[Fault]:
         if name not in study.recipes:
             hint = did_you_mean(name, list(study.recipes))
             yield Fault(f"{place}:{key}", f"no recipe '{name}'", "", hint)
+    yield from baseline_faults(study, place)
     yield from _judge_faults(study, place)
     yield from _distillation_faults(study, place)
     yield from _factor_faults(study, place)
@@ -103,7 +105,7 @@ def _named_arms(study: Study) -> Iterator[tuple[str, str]]:
     for name, model in study.models.items():
         if isinstance(model, TrainedModel):
             yield f"models.{name}.run.arm", model.run.arm
-    if study.compare.baseline is not None:
+    if isinstance(study.compare.baseline, str):
         yield "compare.baseline", study.compare.baseline
     for other in study.compare.also:
         yield "compare.also", other

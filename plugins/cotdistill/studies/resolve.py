@@ -159,8 +159,9 @@ def _runs(study: Study, learners: list[Learner], others: list[Learner]) -> Itera
     factors = {name: _factors(study, name) for name in study.trained_arms()}
     tasks = {name: _tasks(study, of_arm) for name, of_arm in factors.items()}
     of_arms = {name for found in factors.values() for name in found}
-    grid = itertools.product(learners, factors, study.recipes.items(), study.seeds)
-    for learner, arm, (recipe_name, recipe), seed in grid:
+    with_seeds = [(n, r, seed) for n, r in study.recipes.items() for seed in study.seeds_of(n)]
+    grid = itertools.product(learners, factors, with_seeds)
+    for learner, arm, (recipe_name, recipe, seed) in grid:
         if not is_chosen(recipe, learner, arm, factors[arm]):
             continue
         of_run = _with_recipe(factors[arm], recipe, of_arms)
@@ -171,7 +172,7 @@ def _runs(study: Study, learners: list[Learner], others: list[Learner]) -> Itera
                 yield replace(run, step=step, factors={**of_run, "step": step})
     for arm, loop in study.loops().items():
         of_arm = _factors(study, arm)
-        for learner, seed in itertools.product(learners, study.seeds):
+        for learner, seed in itertools.product(learners, study.seeds_of(loop.recipe)):
             by = study.recipes.get(loop.recipe)
             if by is not None and _trains(by, learner):
                 of_run = _with_recipe(of_arm, by, of_arms | of_arm.keys())

@@ -14,7 +14,8 @@ from pydantic import field_validator, model_validator
 
 from cotdistill.errors import Fault, StudyError
 from cotdistill.schema import Shape, key, read_shape
-from cotdistill.studies.arm import Arm, LoopArm, MixedArm, UntouchedArm
+from cotdistill.studies.arm import Arm, Factor, LoopArm, MixedArm, UntouchedArm
+from cotdistill.studies.baselines import baseline_arms
 from cotdistill.studies.declared_model import Model, TrainedModel
 from cotdistill.studies.expand import expand
 from cotdistill.studies.loops import with_loops
@@ -91,6 +92,9 @@ class Recipe(Shape):
     when: When | None = key(None, _ABOUT_WHEN, {"questions": "svamp"})
     factors: dict[str, str | int | float | bool | None] = key(
         {}, "columns of manifest, CSV and report", {"weight": 0.3}
+    )
+    seeds: list[int] | None = key(
+        None, "random seeds of its runs; null: those of the study", [1, 2, 3, 4, 5], min_length=1
     )
     kd: Distill | None = key(
         None, "distillation; needs `cotdistill train`", {"teacher": "mentor", "weight": 0.3}
@@ -200,7 +204,12 @@ def _uses(entry: Any) -> list[Any]:
 class Compare(Shape):
     """Which arm the others are compared with."""
 
-    baseline: str | None = key(None, "an arm; null: the first of the file", "untouched")
+    baseline: str | dict[str, Factor] | None = key(
+        None,
+        "an arm, or factors: {level: 1} compares each arm with the arm of level 1 whose other "
+        "factors it has; null: the arm called answer-only, else the first of the file",
+        {"level": 1},
+    )
     also: list[str] = key([], "further arms that all are compared with", ["answer-only"])
 
 
@@ -316,6 +325,11 @@ class Study(Shape):
             if not isinstance(arm, UntouchedArm | LoopArm) and arm.train
         ]
 
+    def seeds_of(self, recipe: str) -> list[int]:
+        """Return the random seeds of a recipe's runs: its own, else the study's."""
+        own = self.recipes[recipe].seeds if recipe in self.recipes else None
+        return self.seeds if own is None else own
+
     def loops(self) -> dict[str, Loop]:
         """Return the loops by the names of their arms, in file order."""
         return {name: a.improve for name, a in self.arms.items() if isinstance(a, LoopArm)}
@@ -342,7 +356,8 @@ class Study(Shape):
 
     def never_dropped(self) -> set[str]:
         """Return the arms that a race keeps: those that others are compared with or made from."""
-        named = [self.compare.baseline or next(iter(self.arms)), *self.compare.also]
+        declared = [arm for arm in baseline_arms(self).values() if arm is not None]
+        named = [*(declared or [next(iter(self.arms))]), *self.compare.also]
         named += [loop.start for loop in self.loops().values() if loop.start]
         named += [m.run.arm for m in self.models.values() if isinstance(m, TrainedModel)]
         return set(named)

@@ -222,7 +222,8 @@ def trained_weights(files: StudyFiles, declared: object, where: str) -> tuple[st
 
     assert isinstance(declared, TrainedModel)
     wanted = declared.run
-    seed = files.resolved.study.seeds[0] if wanted.seed is None else wanted.seed
+    first = files.resolved.study.seeds_of(wanted.recipe)[0]
+    seed = first if wanted.seed is None else wanted.seed
     for run, layout, made in files.runs:
         found = (run.student.name, run.arm, run.recipe, run.seed)
         if found == (wanted.model, wanted.arm, wanted.recipe, seed) and run.step is None:

@@ -1,0 +1,102 @@
+"""Which arm each arm of a study is compared with: one for all, or one for each group of arms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from cotdistill.errors import Fault, did_you_mean
+from cotdistill.studies.arm import Factor, LoopArm, UntouchedArm
+from cotdistill.studies.selection import meets
+
+if TYPE_CHECKING:
+    from cotdistill.studies.study import Study
+
+Selection = dict[str, Factor]
+"""Factors that choose baselines, as {level: 1}."""
+
+
+def baseline_arms(study: Study) -> dict[str, str | None]:
+    """Return the baseline of every arm that has runs; a baseline's own is itself, None is none.
+
+    `compare.baseline` names one arm, which is everybody's. Factors, as {level: 1}, choose an arm in
+    each group: the one with these factors whose other factors the compared arm has as well.
+    Without it, nothing is declared and every value is None.
+
+    >>> from cotdistill.studies.load import load_study
+    >>> baseline_arms(load_study("quickstart")[0])["level3"]
+    'answer-only'
+    """
+    declared = study.compare.baseline
+    factors = _factors(study)
+    if declared is None or isinstance(declared, str):
+        return dict.fromkeys(factors, declared)
+    return {arm: next(iter(_nearest(arm, factors, declared)), None) for arm in factors}
+
+
+def first_baseline(study: Study) -> str | None:
+    """Return a declared baseline: the only one, or the first of several; None without any."""
+    return next((arm for arm in baseline_arms(study).values() if arm is not None), None)
+
+
+def baseline_faults(study: Study, place: str) -> Iterator[Fault]:
+    """Yield what keeps factors from choosing baselines: none is chosen, or two for one arm."""
+    declared = study.compare.baseline
+    if declared is None or isinstance(declared, str):
+        return
+    where = f"{place}:compare.baseline"
+    factors = _factors(study)
+    known = sorted({name for of_arm in factors.values() for name in of_arm})
+    unknown = [name for name in declared if name not in known]
+    for name in unknown:
+        hint = did_you_mean(name, known) if known else "arms have no factors"
+        yield Fault(where, f"no arm has the factor '{name}'", "", hint)
+    if not declared:
+        yield Fault(where, "no factors", "an arm, or factors as {level: 1}")
+    if unknown or not declared:
+        return
+    if not any(meets(declared, of_arm) for of_arm in factors.values()):
+        values = {name: list(dict.fromkeys(of[name] for of in factors.values() if name in of))
+                  for name in declared}  # fmt: skip
+        there = "; ".join(f"{name}: {', '.join(map(str, of[:12]))}" for name, of in values.items())
+        yield Fault(where, f"no arm has {_shown(declared)}", "", f"there are {there}")
+        return
+    several = {arm: found for arm in factors if len(found := _nearest(arm, factors, declared)) > 1}
+    for arm, found in list(several.items())[:1]:
+        more = f" (and {len(several) - 1} more arms)" if len(several) > 1 else ""
+        wrong = f"{_shown(declared)} chooses {' and '.join(found[:3])} for the arm '{arm}'{more}"
+        yield Fault(where, wrong, "one arm", "name further factors, or give these arms some")
+
+
+def without_baseline(study: Study) -> list[str]:
+    """Return the arms for which factors choose no baseline."""
+    if study.compare.baseline is None:
+        return []
+    return [arm for arm, baseline in baseline_arms(study).items() if baseline is None]
+
+
+def _factors(study: Study) -> dict[str, Mapping[str, Factor]]:
+    """Return the factors of the arms that have runs."""
+    return {
+        name: arm.factors
+        for name, arm in study.arms.items()
+        if isinstance(arm, UntouchedArm | LoopArm) or arm.train
+    }
+
+
+def _nearest(arm: str, factors: Mapping[str, Mapping[str, Factor]], chosen: Selection) -> list[str]:
+    """Return the baselines of an arm's group, of which those with most factors in common."""
+    own = factors[arm]
+    if meets(chosen, own):
+        return [arm]
+    found: dict[str, int] = {}
+    for name, of_other in factors.items():
+        shared = {key: value for key, value in of_other.items() if key not in chosen}
+        if meets(chosen, of_other) and all(own.get(key) == v for key, v in shared.items()):
+            found[name] = len(shared)
+    most = max(found.values(), default=0)
+    return [name for name, count in found.items() if count == most]
+
+
+def _shown(chosen: Selection) -> str:
+    return "{" + ", ".join(f"{name}: {value}" for name, value in chosen.items()) + "}"
