@@ -381,7 +381,10 @@ def test_a_paper_s_design_is_written_within_its_lines(
     text = (DESIGNS / f"{name}.yaml").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= BUDGETS[name]
     for file in ("svamp", "gsm8k", "math"):
-        asked = [{"question": f"{file}: {n} + {n}?", "gold": f"{2 * n}"} for n in range(30)]
+        asked = [
+            {"question": f"{file}: {n} + {n}?", "gold": f"{2 * n}", "rationale": f"It is {2 * n}."}
+            for n in range(30)
+        ]
         write_jsonl(tmp_path / f"{file}.jsonl", asked)
     (tmp_path / "s.yaml").write_text(text, encoding="utf-8")
     study, place = load_study(str(tmp_path / "s.yaml"))

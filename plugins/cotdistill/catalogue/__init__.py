@@ -1,6 +1,7 @@
 """What is packaged: students and registered training sets."""
 
 PUBLIC_MODULES = (
+    "formats",
     "host_folders",
     "lookup",
     "packaged",

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from cotdistill.catalogue.formats import format_called, with_format
 from cotdistill.schema import Shape
 
 
@@ -50,7 +51,11 @@ class Cell(Shape):
     questions: str
     teacher: Literal["chatgpt", "gemini", "llama", "human", "none"]
     level: int | None = Field(default=None, ge=1, le=6)
-    format: Literal["natural", "bsm", "rar", "sym", "zero-shot", "answer-only"] = "natural"
+    format: Literal[
+        "natural", "least-to-most", "rephrase", "symbolic", "zero-shot", "answer-only"
+    ] = "natural"
+
+    _one_name = field_validator("format", mode="before")(format_called)
 
 
 class About(Shape):
@@ -131,7 +136,9 @@ class Registration(Shape):
     def factors(self) -> dict[str, str | int | float | bool | None]:
         """What tells the dataset from others, such as its teacher: columns of a study's report."""
         cell = self.about.cell
-        return {**(cell.model_dump(exclude_none=True) if cell else {}), **self.about.factors}
+        return with_format(
+            {**(cell.model_dump(exclude_none=True) if cell else {}), **self.about.factors}
+        )
 
     def as_entry(self) -> dict[str, Any]:
         """Return the entry as LLaMA-Factory reads it: without its name and what is only ours."""

@@ -140,6 +140,7 @@ def _lesson(arguments: TeachArguments, model: Model) -> Lesson:
     Raises:
         MisuseError: an option has no such value.
     """
+    from cotdistill.catalogue.formats import format_called
     from cotdistill.teach.lesson import Lesson, levels_of
     from cotdistill.teach.profiles import profile_called
     from cotdistill.teach.prompts import Prompts
@@ -165,7 +166,7 @@ def _lesson(arguments: TeachArguments, model: Model) -> Lesson:
     return Lesson(
         decoding,
         levels=levels_of(arguments.levels),
-        formats=tuple(dict.fromkeys(name.strip() for name in formats.split(","))),
+        formats=tuple(dict.fromkeys(format_called(name.strip()) for name in formats.split(","))),
         samples=samples,
         gold_shown=arguments.gold == "shown",
         bundle=arguments.one_call,

@@ -48,7 +48,6 @@ from cotdistill.runfolder.kept import altered_copies
 from cotdistill.runfolder.manifest import ManifestRun, read_manifest
 from cotdistill.runfolder.moved import moved_fault
 from cotdistill.runfolder.stages import stage_called
-from cotdistill.studies.learning_rates import unusual_learning_rates
 from cotdistill.studies.load import (
     faults_with_lines,
     file_of,
@@ -56,6 +55,7 @@ from cotdistill.studies.load import (
     shipped_studies,
     study_of,
 )
+from cotdistill.studies.notes import study_notes
 from cotdistill.studies.resolved_arm import ResolvedArm, resolve_arms
 from cotdistill.studies.study import Study, read_study
 from cotdistill.tables import counted
@@ -225,7 +225,7 @@ def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> C
             revisions |= checked.resolved.arms[run.arm].revisions
     notes = (
         *checked.notes,
-        *unusual_learning_rates(study),
+        *study_notes(study),
         *_unpinned(revisions),
         *compared.notes,
         *declared_differences(study),
@@ -305,7 +305,7 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
     notes += [note for arm in trained_on for note in arm_notes(arm, root)]
     if unequal := unequal_arms(study, trained_on, root):
         notes.insert(0, unequal)
-    notes += unusual_learning_rates(study)
+    notes += study_notes(study)
     notes += _unpinned({name: rev for run in manifest for name, rev in run.revisions.items()})
     faults += asked_otherwise(study, str(root / "study.yaml"))
     notes += declared_differences(study)

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from cotdistill.studies.arm import Arm, Factor
 from cotdistill.studies.baselines import baseline_arms, without_baseline
-from cotdistill.studies.resolve import Resolved, Run
+from cotdistill.studies.resolve import Resolved
+from cotdistill.studies.runs import Run
 from cotdistill.studies.study import Study
 from cotdistill.tables import Table
 

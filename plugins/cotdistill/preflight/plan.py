@@ -27,8 +27,9 @@ from cotdistill.runfolder.kept import dev_set
 from cotdistill.runfolder.stages import question_count
 from cotdistill.studies.baselines import baseline_arms
 from cotdistill.studies.load import load_study
-from cotdistill.studies.resolve import Resolved, Run, resolve
+from cotdistill.studies.resolve import Resolved, resolve
 from cotdistill.studies.resolved_arm import ResolvedArm
+from cotdistill.studies.runs import Run
 from cotdistill.studies.study import Study
 from cotdistill.tables import Table
 

@@ -37,7 +37,8 @@ from cotdistill.runfolder.tensor_parallel import tensor_parallel_size
 from cotdistill.studies.declared_model import EndpointModel
 from cotdistill.studies.instructions import OWN
 from cotdistill.studies.learner import asked_as
-from cotdistill.studies.resolve import Resolved, Run
+from cotdistill.studies.resolve import Resolved
+from cotdistill.studies.runs import Run
 from cotdistill.studies.study import Study, batch_steps
 
 ADAPTERS = ("lora", "oft")

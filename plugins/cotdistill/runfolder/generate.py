@@ -33,7 +33,7 @@ from cotdistill.runfolder.config_files import (
     RunFiles,
 )
 from cotdistill.runfolder.dev_rows import registered_dev_rows
-from cotdistill.runfolder.distillation import distillation_faults
+from cotdistill.runfolder.distillation import distillation_faults, distillation_notes
 from cotdistill.runfolder.job import JOBS, JobId, in_order, jobs_text
 from cotdistill.runfolder.kept import (
     KeptFiles,
@@ -57,10 +57,11 @@ from cotdistill.runfolder.moved import taken_fault
 from cotdistill.runfolder.rounds import write_questions
 from cotdistill.runfolder.stages import Declared, StudyFiles, declared_jobs, snakefile_text
 from cotdistill.runfolder.stages.prepare import student_digest
-from cotdistill.studies.learning_rates import unusual_learning_rates
 from cotdistill.studies.load import faults_with_lines, file_of, load_study, version_note
-from cotdistill.studies.resolve import Resolved, Run, resolve, student_folder
+from cotdistill.studies.notes import study_notes
+from cotdistill.studies.resolve import Resolved, resolve
 from cotdistill.studies.resolved_arm import ResolvedArm
+from cotdistill.studies.runs import Run, student_folder
 from cotdistill.studies.study import Study
 
 
@@ -146,6 +147,7 @@ def check_study_files(study: Study, place: str, root: Path) -> CheckedStudy:
     declared = declared_jobs(StudyFiles(resolved, root, tuple(files), kept))
     by_id = {one.job.id: one for one in declared}
     jobs = tuple(by_id[job.id] for job in in_order(one.job for one in declared))
+    notes += distillation_notes(resolved)
     return CheckedStudy(resolved, tuple(files), jobs, kept, tuple(notes))
 
 
@@ -343,7 +345,7 @@ def _difference(
         ),
         notes=(*notes, *checked.notes),
         unequal=unequal_arms(checked.resolved.study, checked.trained_arms, root),
-        warnings=tuple(unusual_learning_rates(checked.resolved.study)),
+        warnings=tuple(study_notes(checked.resolved.study)),
     )
 
 

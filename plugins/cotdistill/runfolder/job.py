@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill.errors import DataError, Fault
+from cotdistill.files.atomic import sha256_of_text
 from cotdistill.files.jsonl import BadRow, Row, numbered_rows, row_line
 
 JOBS = "jobs.jsonl"
@@ -113,6 +114,16 @@ def marker_of(job: JobId) -> str:
     'done/train/tiny--long--full--s1.json'
     """
     return f"done/{job[0]}/{job[1]}.json"
+
+
+def hash_of_words(words: Iterable[str], root: Path) -> str:
+    """Return a hash of a command that stays the same when its run folder is moved.
+
+    >>> one = hash_of_words(["sample", "/a/q.jsonl"], Path("/a"))
+    >>> one == hash_of_words(["sample", "/b/q.jsonl"], Path("/b"))
+    True
+    """
+    return sha256_of_text("\n".join(words).replace(str(root), "."))
 
 
 def in_order(jobs: Iterable[Job]) -> list[Job]:

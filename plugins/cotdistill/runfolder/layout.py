@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cotdistill.studies.resolve import Run, student_folder
+from cotdistill.studies.runs import Run, student_folder
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from cotdistill.stats.racing import seeds_of_batches
-from cotdistill.studies.resolve import Resolved, Run
+from cotdistill.studies.resolve import Resolved
+from cotdistill.studies.runs import Run
 from cotdistill.studies.study import Study
 
 FOLDER = "race"

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from cotdistill.errors import DataError, Fault
-from cotdistill.files.atomic import write_text
-from cotdistill.files.json_file import read_object
+from cotdistill.runfolder.json_record import read_json_record, write_json_record
 from cotdistill.runfolder.race import record_of
-
-_REMEDY = "remove it and its record in done/, and run again"
 
 
 @dataclass(frozen=True)
@@ -50,8 +44,7 @@ class RaceRecord:
 
 def write_race(folder: Path, name: str, record: RaceRecord) -> None:
     """Write the record of a batch, or of the whole race."""
-    text = json.dumps(asdict(record), ensure_ascii=False, indent=1) + "\n"
-    write_text(folder / record_of(name), text)
+    write_json_record(folder / record_of(name), record)
 
 
 def read_race(folder: Path, name: str) -> RaceRecord | None:
@@ -60,14 +53,4 @@ def read_race(folder: Path, name: str) -> RaceRecord | None:
     Raises:
         DataError: it is broken.
     """
-    path = folder / record_of(name)
-    if not path.is_file():
-        return None
-    row: dict[str, Any] = dict(read_object(path, "the record of a race", _REMEDY))
-    try:
-        places = tuple(Place(**one) for one in row.pop("places"))
-        goes_on = tuple(row.pop("goes_on"))
-        return RaceRecord(places=places, goes_on=goes_on, **row)
-    except (TypeError, KeyError) as error:
-        wrong = f"is not the record of a race ({error})"
-        raise DataError(Fault(str(path), wrong, "", _REMEDY)) from error
+    return read_json_record(folder / record_of(name), RaceRecord, "the record of a race")

@@ -6,19 +6,15 @@ A record with `skip` ends the loop: the jobs of later rounds that look at it fin
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from cotdistill.errors import DataError, Fault
-from cotdistill.files.atomic import write_text
-from cotdistill.files.json_file import read_object
+from cotdistill.runfolder.json_record import read_json_record, write_json_record
 from cotdistill.runfolder.rounds import filter_record_of, record_of
 
-_REMEDY = "remove it and its record in done/, and run again"
-Record = TypeVar("Record")
+_WHAT = "the record of a round"
 Verdict = Literal["continue", "stop", "end"]
 
 
@@ -115,17 +111,17 @@ class Choice:
 
 def write_data(folder: Path, name: str, data: RoundData) -> None:
     """Write what a round sampled and kept."""
-    _write(folder / filter_record_of(name), asdict(data))
+    write_json_record(folder / filter_record_of(name), data)
 
 
 def write_decision(folder: Path, name: str, decision: RoundDecision) -> None:
     """Write what was decided after a round."""
-    _write(folder / record_of(name), asdict(decision))
+    write_json_record(folder / record_of(name), decision)
 
 
 def write_choice(folder: Path, name: str, choice: Choice) -> None:
     """Write which round of a loop was chosen."""
-    _write(folder / record_of(name), asdict(choice))
+    write_json_record(folder / record_of(name), choice)
 
 
 def read_data(folder: Path, name: str) -> RoundData | None:
@@ -134,11 +130,7 @@ def read_data(folder: Path, name: str) -> RoundData | None:
     Raises:
         DataError: the record is broken.
     """
-    row = _read(folder / filter_record_of(name))
-    if row is None:
-        return None
-    bins = tuple(Bin(**one) for one in row.pop("bins", ()))
-    return _made(RoundData, {**row, "bins": bins}, folder / filter_record_of(name))
+    return read_json_record(folder / filter_record_of(name), RoundData, _WHAT)
 
 
 def read_decision(folder: Path, name: str) -> RoundDecision | None:
@@ -147,11 +139,7 @@ def read_decision(folder: Path, name: str) -> RoundDecision | None:
     Raises:
         DataError: the record is broken.
     """
-    row = _read(folder / record_of(name))
-    if row is None:
-        return None
-    alarms = tuple(row.pop("alarms", ()))
-    return _made(RoundDecision, {**row, "alarms": alarms}, folder / record_of(name))
+    return read_json_record(folder / record_of(name), RoundDecision, _WHAT)
 
 
 def read_choice(folder: Path, name: str) -> Choice | None:
@@ -160,27 +148,4 @@ def read_choice(folder: Path, name: str) -> Choice | None:
     Raises:
         DataError: the record is broken.
     """
-    row = _read(folder / record_of(name))
-    if row is None:
-        return None
-    dev: Sequence[float | None] = row.pop("dev", ())
-    return _made(Choice, {**row, "dev": tuple(dev)}, folder / record_of(name))
-
-
-def _write(path: Path, row: Mapping[str, Any]) -> None:
-    write_text(path, json.dumps(row, ensure_ascii=False, indent=1) + "\n")
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    return dict(read_object(path, "the record of a round", _REMEDY))
-
-
-def _made(kind: type[Record], row: Mapping[str, Any], path: Path) -> Record:
-    try:
-        return kind(**row)
-    except TypeError as error:
-        raise DataError(
-            Fault(str(path), f"is not the record of a round ({error})", "", _REMEDY)
-        ) from error
+    return read_json_record(folder / record_of(name), Choice, _WHAT)

@@ -21,7 +21,8 @@ from cotdistill.runfolder.distillation import Weights, block_of
 from cotdistill.runfolder.job import JobId
 from cotdistill.runfolder.layout import Layout, layout_of
 from cotdistill.studies.question_sets import QuestionSet
-from cotdistill.studies.resolve import UNTOUCHED, UNTRAINED, Resolved, Run
+from cotdistill.studies.resolve import Resolved
+from cotdistill.studies.runs import UNTOUCHED, UNTRAINED, Run
 from cotdistill.studies.study import Study
 
 if TYPE_CHECKING:

@@ -111,7 +111,9 @@ class MixedArm(_Source):
     """
 
     mix: dict[str, float] = key(
-        ..., "arms or registered datasets with their weights", {"long": 0.2, "short": 0.8}
+        ...,
+        "arms or registered datasets with their weights, relative to each other",
+        {"long": 0.2, "short": 0.8},
     )
     rows: int | None = key(None, "rows in all; null: as many as the weights allow", 5000)
     tokens: int | None = key(None, "tokens in all, instead of rows", 1000000)

@@ -17,9 +17,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from cotdistill.catalogue.formats import format_meant, with_format
 from cotdistill.catalogue.packaged import Registrations, datasets
 from cotdistill.errors import Fault, StudyError, did_you_mean
-from cotdistill.studies.selection import meets
+from cotdistill.studies.selection import meets, values_of
 
 Registered = Callable[[], Registrations]
 """The registered datasets, which are read only where a grid or an arm asks for one."""
@@ -125,7 +126,7 @@ def _grids(
                 continue
             given = cell.get("factors")
             own = given if isinstance(given, dict) else {}
-            made[cell_name] = {**cell, "factors": {**factors, **own}}
+            made[cell_name] = {**cell, "factors": with_format({**factors, **own})}
     return made
 
 
@@ -183,8 +184,22 @@ def _dataset_axis(
         if meets(when, factors)
     ]
     if not found:
-        faults.append(Fault(where, "no registered dataset has these factors"))
+        faults.append(
+            Fault(where, "no registered dataset has these factors", "", _nearest(when, known))
+        )
     return found
+
+
+def _nearest(when: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the hint for factors that no dataset has together: a value that none has at all."""
+    for factor, wanted in when.items():
+        there = list(dict.fromkeys(of.get(factor) for of in known.values()))
+        values = tuple(str(value) for value in there if value is not None)
+        for value in values_of(wanted):
+            if not any(meets({factor: value}, {factor: one}) for one in there):
+                hint = format_meant if factor == "format" else did_you_mean
+                return f"{factor} {value}: {hint(str(value), values)}"
+    return ""
 
 
 def filled(value: Any, binding: Mapping[str, Any], where: str, faults: list[Fault]) -> Any:
@@ -232,9 +247,9 @@ def _with_own_factors(arm: Any, registered: Registered) -> Any:
     elif isinstance(arm.get("answers"), str):
         own = {"questions": arm["answers"], "teacher": "none", "format": "answer-only"}
     given = arm.get("factors", {})
-    if not own or not isinstance(given, dict):
+    if not isinstance(given, dict) or not (own or given):
         return arm
-    return {**arm, "factors": {**own, **given}}
+    return {**arm, "factors": with_format({**own, **given})}
 
 
 def _stated(request: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def evaluated_models(
             wrong = f"no model in {declared.folder} that is called {declared.pattern}"
             raise StudyError(Fault(f"{place}: {name}", wrong, "subfolders with a config.json"))
         for path in folders:
-            context, heads = _shape_of_folder(path)
+            context, heads = shape_of_folder(path)
             template = declared.template or "empty"
             yield Learner(
                 f"{name}-{path.name}", str(path), template, None, None, None, context, heads
@@ -171,7 +171,7 @@ def scratch_size(scratch: Scratch) -> float:
 
 
 def _learner(name: str, declared: NamedModel, found: CatalogueStudent | None) -> Learner:
-    context, heads = _shape_of_folder(Path(declared.model)) if found is None else (None, None)
+    context, heads = shape_of_folder(declared.model) if found is None else (None, None)
     system, thinking = declared.default_system, declared.enable_thinking
     if found is not None:
         system = found.default_system if system is None else system
@@ -212,9 +212,9 @@ def named_models(students: Sequence[Learner], models: Mapping[str, Model]) -> di
     return {**models, **added}
 
 
-def _shape_of_folder(folder: Path) -> tuple[int | None, int | None]:
+def shape_of_folder(folder: str | Path) -> tuple[int | None, int | None]:
     """Return the context and the attention heads that a local model's `config.json` states."""
-    config = _config_of_folder(folder) or {}
+    config = _config_of_folder(Path(folder)) or {}
     values = (config.get("max_position_embeddings"), config.get("num_attention_heads"))
     context, heads = (value if isinstance(value, int) else None for value in values)
     return context, heads

@@ -17,6 +17,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+from cotdistill.catalogue.formats import with_format
 from cotdistill.errors import Fault, StudyError, did_you_mean
 from cotdistill.schema import Shape, read_shape
 from cotdistill.studies.expand import filled
@@ -100,7 +101,7 @@ def _factors(sample: dict[str, Any], binding: dict[str, Any]) -> dict[str, Any]:
     stated = {"strategy": sample.get("strategy", SampleRequest.model_fields["strategy"].default)}
     if isinstance(sample.get("questions"), str):
         stated = {"questions": sample["questions"], **stated}
-    return {**stated, **binding}
+    return with_format({**stated, **binding})
 
 
 def _start(

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import ValidationError, field_validator, model_validator
 
+from cotdistill.catalogue.formats import format_called, format_meant
 from cotdistill.corpus.records.shape import Reasoning
 from cotdistill.distill.settings import Distillation, Teacher, with_preset
 from cotdistill.errors import MisuseError
@@ -13,7 +14,7 @@ from cotdistill.schema import Shape, key
 from cotdistill.studies.prompt import Thinking, word_of_switch
 from cotdistill.teach.profiles import profile_called
 
-Format = Literal["natural", "least-to-most", "rephrase", "symbolic", "program"]
+Format = Literal["natural", "least-to-most", "rephrase", "symbolic", "program", "plain"]
 Strategy = Literal["vanilla", "uniform", "answer", "rationale", "interactive", "state_reset"]
 
 
@@ -33,6 +34,16 @@ class Decoding(Shape):
 
     _switch = field_validator("thinking", mode="before")(word_of_switch)
 
+    @field_validator("format", mode="before", check_fields=False)
+    @classmethod
+    def _one_name_of_a_format(cls, name: Any) -> Any:
+        """Take the names that papers have for a format, and point to the nearest one."""
+        known = get_args(cls.model_fields["format"].annotation)
+        found = format_called(name)
+        if isinstance(found, str) and found not in known:
+            raise ValueError(f"no format '{name}'; {format_meant(found, known)}")
+        return found
+
 
 class TeachRequest(Decoding):
     """What a teacher writes: `samples` rationales a question, at one level, in one format.
@@ -44,7 +55,9 @@ class TeachRequest(Decoding):
     questions: str = key(..., "a question set of `questions:`", "svamp")
     teacher: str = key(..., "a model of `models:`", "teacher")
     level: int | None = key(None, "granularity 1 to 6; null: as the teacher likes", 3, ge=1, le=6)
-    format: Format = key("natural", "form of the rationale", "symbolic")
+    format: Format = key(
+        "natural", "form of the rationale; bsm, rar and sym are read as its names too", "symbolic"
+    )
     samples: int = key(1, "rationales a question", 4, ge=1)
     gold: Literal["hidden", "shown"] = key("hidden", "whether the teacher sees the answer", "shown")
     prompt: str | None = key(None, "a file of templates/prompts/teach/; null: by format", "mine")
@@ -87,7 +100,7 @@ def _with_profile(asked: Any) -> Any:
         except MisuseError as error:
             raise ValueError(str(error).removeprefix("--")) from error
         found = profile.model_dump(include=profile.model_fields_set)
-        name = found.pop("format", profile.format)
+        name = format_called(found.pop("format", profile.format))
         found |= {"prompt": name} if name not in get_args(Format) else {"format": name}
     if word_of_switch(asked.get("thinking", found.get("thinking"))) == "on":
         found.setdefault("reasoning", "think")

@@ -6,6 +6,7 @@ import fnmatch
 import re
 from collections.abc import Mapping, Sequence
 
+from cotdistill.catalogue.formats import format_called
 from cotdistill.studies.arm import Factor
 
 When = dict[str, Factor | list[Factor]]
@@ -22,13 +23,19 @@ def meets(
     >>> meets({"teacher": "qwen*"}, {"level": 3})
     False
     """
-    for name, wanted in (when or {}).items():
-        values = (
-            wanted if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
-        )
-        if not any(_same(factors.get(name), value) for value in values):
-            return False
-    return True
+    return all(_has(factors, name, wanted) for name, wanted in (when or {}).items())
+
+
+def _has(factors: Mapping[str, Factor], name: str, wanted: Factor | Sequence[Factor]) -> bool:
+    own, values = factors.get(name), values_of(wanted)
+    if name == "format":
+        own, values = format_called(own), [format_called(value) for value in values]
+    return any(_same(own, value) for value in values)
+
+
+def values_of(wanted: Factor | Sequence[Factor]) -> Sequence[Factor]:
+    """Return the values that a selection asks for, of which it may name one alone."""
+    return wanted if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
 
 
 def _same(value: Factor, wanted: Factor) -> bool:

@@ -11,13 +11,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from cotdistill.catalogue.formats import TAUGHT, format_meant
 from cotdistill.corpus.records.shape import Reasoning
-from cotdistill.errors import MisuseError, did_you_mean
+from cotdistill.errors import MisuseError
 from cotdistill.files.bundle import bundle_files
 from cotdistill.teach.asking import Answer, Ask, Decoding, request_of
 from cotdistill.teach.checks import faults_of
 from cotdistill.teach.engine import Course
-from cotdistill.teach.prompts import FORMATS, LEVELS, Prompts, values_for
+from cotdistill.teach.prompts import LEVELS, Prompts, values_for
 from cotdistill.teach.questions import Item
 
 _SECTION = re.compile(r"^\W*level\s+(\d)\W*$", re.IGNORECASE | re.MULTILINE)
@@ -53,11 +54,11 @@ class Lesson:
             if level not in LEVELS:
                 wrong = f"--levels: {level} is none; the levels are 1 (coarse) to 6 (fine)"
                 raise MisuseError(wrong)
-        known = (*FORMATS, PLAIN)
+        known = (*TAUGHT, PLAIN)
         for name in self.formats:
             own = bundle_files("templates", f"prompts/teach/{name}.j2")
             if self.prompts.folder is None and name not in known and not own:
-                raise MisuseError(f"--formats: no format '{name}'; {did_you_mean(name, known)}")
+                raise MisuseError(f"--formats: no format '{name}'; {format_meant(name, known)}")
         if not self.formats or self.samples < 1:
             raise MisuseError("nothing to ask for: no format, or less than one sample")
         if PLAIN in self.formats and (self.levels or self.bundle or self.rewrite):

@@ -22,7 +22,6 @@ from cotdistill.files.templates import renderer
 from cotdistill.teach.checks import LEVEL_STEPS
 from cotdistill.teach.questions import Item
 
-FORMATS = ("natural", "least-to-most", "rephrase", "symbolic", "program")
 LEVELS = tuple(LEVEL_STEPS)
 _PASTED = ("question",)
 Filled = Callable[[Mapping[str, Any]], str]

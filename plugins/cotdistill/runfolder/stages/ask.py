@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from cotdistill.errors import Fault, StudyError
-from cotdistill.files.atomic import sha256_of_text
-from cotdistill.runfolder.job import Asks, Job, JobId
+from cotdistill.runfolder.job import Asks, Job, JobId, hash_of_words
 from cotdistill.runfolder.stages.stage import Declared, Stage, StudyFiles
 
 if TYPE_CHECKING:
+    from cotdistill.studies.known_model import KnownModel
     from cotdistill.studies.prompt import Prompt
     from cotdistill.studies.questions import Questions
     from cotdistill.studies.requests import Decoding, SampleRequest, TeachRequest
@@ -52,6 +52,7 @@ def asking_needs(study: Study, arm: str) -> tuple[JobId, ...]:
 
 def _taught(files: StudyFiles) -> Iterator[Declared]:
     from cotdistill.studies.arm import TeachArm
+    from cotdistill.studies.known_model import known_model
 
     study = files.resolved.study
     for name, arm in study.arms.items():
@@ -67,7 +68,8 @@ def _taught(files: StudyFiles) -> Iterator[Declared]:
         if asked.rewrite_of:
             words += ["--rewrite"]
         words += ["--reasoning", asked.reasoning, "--again", str(asked.again)]
-        words += ["-k", str(asked.samples), "--gold", asked.gold, *decoding_words(asked)]
+        words += ["-k", str(asked.samples), "--gold", asked.gold]
+        words += decoding_words(asked, known_model(asked.teacher, study.models))
         needs = who.needs + left
         if asked.rewrite_of:
             needs += asking_needs(study, asked.rewrite_of)
@@ -76,6 +78,7 @@ def _taught(files: StudyFiles) -> Iterator[Declared]:
 
 def _sampled(files: StudyFiles) -> Iterator[Declared]:
     from cotdistill.studies.arm import SampleArm
+    from cotdistill.studies.known_model import known_model
 
     study = files.resolved.study
     for name, arm in study.arms.items():
@@ -92,7 +95,7 @@ def _sampled(files: StudyFiles) -> Iterator[Declared]:
         words += ["--rounds", str(asked.attempts), "--per-question", "0", "--keep", asked.keep]
         words += prompt_words(study.prompt)
         words += ["--mode", "program" if asked.format == "program" else "cot"]
-        words += decoding_words(asked)
+        words += decoding_words(asked, known_model(asked.model, study.models))
         needs = who.needs + without_dev_needs(study, sets)
         if asked.helper is not None:
             helper = asked_model(files, asked.helper, f"{where}.helper")
@@ -120,7 +123,7 @@ def _job(
     return Declared(
         Job(
             stage, arm, command=tuple(command), gpus=who.gpus, output=output, arm=arm,
-            declared=sha256_of_text("\n".join(words)), needs=needs, asks=asks,
+            declared=hash_of_words(words, files.root), needs=needs, asks=asks,
         )
     )  # fmt: skip
 
@@ -283,9 +286,9 @@ def question_words(questions: Questions) -> str:
     return f"{questions.benchmark}:{questions.split}"
 
 
-def decoding_words(asked: Decoding) -> list[str]:
+def decoding_words(asked: Decoding, model: KnownModel) -> list[str]:
     """Return the options of `sample` and `teach` that say how a model generates."""
-    words = ["--max-tokens", str(asked.max_tokens), "--seed", str(asked.seed)]
+    words = ["--max-tokens", str(model.tokens_allowed(asked.max_tokens)), "--seed", str(asked.seed)]
     if asked.temperature is not None:
         words += ["--temperature", f"{asked.temperature:g}"]
     if asked.top_p is not None:

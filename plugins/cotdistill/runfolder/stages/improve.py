@@ -15,7 +15,7 @@ import yaml
 
 from cotdistill.distill.paths import distillation_path
 from cotdistill.files.atomic import sha256_of_text
-from cotdistill.runfolder.job import Asks, Command, Job, JobId
+from cotdistill.runfolder.job import Asks, Command, Job, JobId, hash_of_words
 from cotdistill.runfolder.rounds import (
     Round,
     asked_as,
@@ -40,7 +40,7 @@ from cotdistill.runfolder.stages.stage import Declared, Stage, StudyFiles, no_jo
 if TYPE_CHECKING:
     from cotdistill.runfolder.config_files import RunConfigs
     from cotdistill.studies.requests import Loop
-    from cotdistill.studies.resolve import Run
+    from cotdistill.studies.runs import Run
 
 _KEPT_TOKENS = 32
 """Likeliest tokens that are stored a place where the recipe keeps all: a capture cannot."""
@@ -87,6 +87,7 @@ def _sampling(
     unless: tuple[str, ...],
 ) -> Declared:
     from cotdistill.runfolder.commands import prefixed
+    from cotdistill.studies.known_model import known_model
 
     before, here = pair
     study = files.resolved.study
@@ -106,7 +107,7 @@ def _sampling(
     words += ["--per-question", "0", "--keep", asked.keep, "--instruction", asked_as(study, loop)]
     words += ["--system", study.prompt.system] if study.prompt.system else []
     words += ["--mode", "program" if asked.format == "program" else "cot"]
-    words += decoding_words(seeded)
+    words += decoding_words(seeded, known_model(run.student.name, study.models))
     if asked.helper is not None and asked.strategy == "interactive":
         where = f"arms.{run.arm}.improve.sample.helper"
         words += asked_model(files, asked.helper, where).as_helper(where)
@@ -116,7 +117,7 @@ def _sampling(
     return Declared(
         Job(
             "sample", here.name, command=tuple(prefixed(study, "sample", words)), gpus=gpus,
-            declared=sha256_of_text("\n".join(words).replace(str(files.root), ".")),
+            declared=hash_of_words(words, files.root),
             output=f"{samples_of(here.name)}/samples.jsonl", arm=run.arm,
             needs=(*before.made_by, *needs), unless=unless, asks=Asks(before.weights, known),
         )
@@ -152,7 +153,7 @@ def _training(
     needs: tuple[JobId, ...],
     unless: tuple[str, ...],
 ) -> Declared:
-    from cotdistill.studies.resolve import student_folder
+    from cotdistill.studies.runs import student_folder
 
     before, here = pair
     made, layout = here.made, here.layout
@@ -207,7 +208,7 @@ def _capture(
         Job(
             "capture", here.name, command=tuple(prefixed(study, "capture", words)),
             gpus=study.hardware.gpus, output=signals_of(here.name), arm=here.run.arm,
-            declared=sha256_of_text("\n".join(words).replace(str(files.root), ".")),
+            declared=hash_of_words(words, files.root),
             needs=(("filter", here.name), *scratch, *block.needs, *needs), unless=unless,
         )
     )  # fmt: skip

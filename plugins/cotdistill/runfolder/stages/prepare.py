@@ -13,7 +13,8 @@ from cotdistill.runfolder.stages.ask import asking_needs, questions_job_name
 from cotdistill.runfolder.stages.stage import Declared, Stage, StudyFiles
 
 if TYPE_CHECKING:
-    from cotdistill.studies.resolve import Resolved, Run
+    from cotdistill.studies.resolve import Resolved
+    from cotdistill.studies.runs import Run
 
 
 def rows_job_name(arm: str) -> str:
@@ -43,7 +44,7 @@ def prepared_for(resolved: Resolved, run: Run) -> tuple[tuple[str, str], ...]:
 
 def inputs_of(resolved: Resolved, run: Run) -> tuple[str, ...]:
     """Return the rows and the student that a run's training reads, in the folder."""
-    from cotdistill.studies.resolve import student_folder
+    from cotdistill.studies.runs import student_folder
 
     arm = resolved.arms.get(run.arm)
     rows = [arm.file] if arm is not None and arm.has_file else []
@@ -60,7 +61,7 @@ def student_digest(run: Run, data_hash: str | None) -> str | None:
 
 def _jobs(files: StudyFiles) -> Iterator[Declared]:
     from cotdistill.runfolder.commands import prepare_command
-    from cotdistill.studies.resolve import student_folder
+    from cotdistill.studies.runs import student_folder
 
     resolved = files.resolved
     command = prepare_command(resolved.study)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from cotdistill.runfolder.config_files import RunFiles
     from cotdistill.runfolder.kept import KeptFiles
     from cotdistill.runfolder.layout import Layout
-    from cotdistill.studies.resolve import Resolved, Run
+    from cotdistill.studies.resolve import Resolved
+    from cotdistill.studies.runs import Run
     from cotdistill.studies.study import Study
 
 

@@ -1,0 +1,174 @@
+"""What a teacher or sampled model would refuse when its job starts: found before anything is paid.
+
+The requests are built as the verbs `teach` and `sample` build them, so that both say the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from cotdistill.benchmarks.packaged import benchmark
+from cotdistill.benchmarks.question import question_key
+from cotdistill.errors import Fault, FaultsError, MisuseError
+from cotdistill.studies.arm import AnswersArm, LoopArm, SampleArm, TeachArm
+from cotdistill.studies.declared_model import EndpointModel
+from cotdistill.studies.prompt import Thinking
+from cotdistill.studies.question_sets import QuestionSet
+from cotdistill.studies.requests import Decoding, SampleRequest, TeachRequest
+from cotdistill.studies.study import Study
+from cotdistill.tables import counted
+
+if TYPE_CHECKING:
+    from cotdistill.teach.asking import Decoding as Decoded
+
+_OPTION = re.compile(r"^--?[\w-]+: ")
+_SWITCH: Mapping[Thinking, bool | None] = {"data": None, "on": True, "off": False}
+
+
+def asking_faults(study: Study, place: str, sets: Mapping[str, QuestionSet]) -> Iterator[Fault]:
+    """Yield what keeps an arm's model from being asked: its options, its questions."""
+    for name, arm in study.arms.items():
+        match arm:
+            case TeachArm():
+                yield from _refused_lesson(study, arm.teach, f"{place}:arms.{name}.teach")
+            case SampleArm():
+                where = f"{place}:arms.{name}.sample"
+                yield from _refused_sampling(study, arm.sample, where)
+                yield from _without_solutions(arm.sample, sets, where)
+            case LoopArm():
+                where = f"{place}:arms.{name}.improve.sample"
+                yield from _refused_sampling(study, arm.improve.sample, where)
+                yield from _without_solutions(arm.improve.sample, sets, where)
+
+
+def dev_faults(study: Study, place: str, sets: Mapping[str, QuestionSet]) -> Iterator[Fault]:
+    """Yield question sets of which all questions, or none, are for development."""
+    asked = set(_asked_sets(study))
+    for name, one in sets.items():
+        where = f"{place}:questions.{name}.dev"
+        counts = _dev_counts(one) if one.declared.dev else None
+        if counts is None:
+            continue
+        kept, total = counts
+        if kept >= total and name in asked:
+            wrong = f"all {counted(total, 'question')} would be kept out of training"
+            yield Fault(where, wrong, "a smaller share or number")
+        elif not kept:
+            wrong = f"{one.declared.dev:g} of {counted(total, 'question')} is none"
+            yield Fault(where, wrong, "a larger share, or a number of questions")
+
+
+def _dev_counts(one: QuestionSet) -> tuple[int, int] | None:
+    """Return how many questions of a set are for development, and how many it has, if known."""
+    if one.is_here:
+        try:
+            keys = {question_key(row["question"], "words") for row in one.rows}
+            return len(one.dev_keys), len(keys)
+        except FaultsError:
+            return None  # said of the set itself
+    rows = benchmark(str(one.declared.benchmark)).rows.get(one.declared.split)
+    if not rows or one.declared.dev < 1:
+        return None
+    return min(int(one.declared.dev), rows[0]), rows[0]
+
+
+def _asked_sets(study: Study) -> Iterator[str]:
+    for arm in study.arms.values():
+        match arm:
+            case AnswersArm():
+                yield arm.answers
+            case TeachArm():
+                yield arm.teach.questions
+            case SampleArm() | LoopArm():
+                asked = arm.sample if isinstance(arm, SampleArm) else arm.improve.sample
+                yield from _listed(asked.questions)
+
+
+def _refused_lesson(study: Study, asked: TeachRequest, where: str) -> Iterator[Fault]:
+    from cotdistill.teach.lesson import Lesson
+
+    try:
+        Lesson(
+            _decoding(study, asked, asked.teacher),
+            levels=() if asked.level is None else (asked.level,),
+            formats=(asked.prompt or asked.format,),
+            samples=asked.samples,
+            rewrite=asked.rewrite_of is not None,
+            reasoning=asked.reasoning,
+            again=asked.again,
+        )
+    except MisuseError as error:
+        yield Fault(where, _OPTION.sub("", str(error)))
+
+
+def _refused_sampling(study: Study, asked: SampleRequest, where: str) -> Iterator[Fault]:
+    from cotdistill.teach.asking import Decoding as Decoded
+    from cotdistill.teach.sampling import Plan
+
+    if asked.strategy == "interactive" and asked.helper is None:
+        return  # a fault of its own
+    try:
+        Plan(
+            _decoding(study, asked, asked.model or ""),
+            strategy=asked.strategy,
+            samples=asked.samples,
+            min_correct=asked.min_correct,
+            rounds=asked.attempts,
+            helper=Decoded(asked.helper) if asked.helper else None,
+        )
+    except MisuseError as error:
+        yield Fault(where, _OPTION.sub("", str(error)))
+
+
+def _decoding(study: Study, asked: Decoding, model: str) -> Decoded:
+    from cotdistill.teach.asking import Decoding as Decoded
+
+    declared = study.models.get(model)
+    return Decoded(
+        model,
+        temperature=asked.temperature,
+        top_p=asked.top_p,
+        stop=tuple(asked.stop),
+        max_tokens=asked.max_tokens,
+        seed=asked.seed,
+        thinking=_SWITCH[asked.thinking],
+        api=declared.api if isinstance(declared, EndpointModel) else "chat",
+    )
+
+
+def _without_solutions(
+    asked: SampleRequest, sets: Mapping[str, QuestionSet], where: str
+) -> Iterator[Fault]:
+    """Yield question sets without the reference solutions that a strategy goes by."""
+    from cotdistill.teach.sampling import NEEDS_RATIONALE
+
+    if asked.strategy not in NEEDS_RATIONALE:
+        return
+    expected = f"one each, for the strategy {asked.strategy}"
+    remedy = "the strategies vanilla, uniform and answer need none"
+    for name in _listed(asked.questions):
+        one = sets.get(name)
+        if one is None:
+            continue
+        if not one.is_here:
+            shapes = benchmark(str(one.declared.benchmark)).shapes
+            if not any(shape.rationale for shape in shapes):
+                wrong = f"'{name}' has no reference solutions"
+                yield Fault(f"{where}.questions", wrong, expected, remedy)
+            continue
+        try:
+            held_out, rows = one.dev_keys, one.rows
+        except FaultsError:
+            continue  # said of the set itself
+        asked_rows = [r for r in rows if question_key(r["question"], "words") not in held_out]
+        lacking = [row for row in asked_rows if not str(row.get("rationale") or "").strip()]
+        if lacking:
+            wrong = f"{len(lacking):,} of {counted(len(asked_rows), 'question')} of '{name}' have "
+            wrong += f"no reference solution (first {lacking[0]['id']})"
+            yield Fault(f"{where}.questions", wrong, expected, remedy)
+
+
+def _listed(value: str | Sequence[str]) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value
