@@ -447,7 +447,10 @@ def test_a_shipped_study_generates(
     for questions in study.questions.values():
         if questions.file is not None:
             Path(questions.file).parent.mkdir(exist_ok=True)
-            rows = [{"question": f"{n} + {n}?", "gold": f"{2 * n}"} for n in range(40)]
+            rows = [
+                {"question": f"{n} + {n}?", "gold": f"{2 * n}", "rationale": f"It is {2 * n}."}
+                for n in range(40)
+            ]
             text = "".join(json.dumps(row) + "\n" for row in rows)
             Path(questions.file).write_text(text, encoding="utf-8")
     done = generate(name, tmp_path / "run")

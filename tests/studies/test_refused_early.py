@@ -60,7 +60,7 @@ def test_a_strategy_that_goes_by_solutions_needs_them(said: Said, strategy: str)
     status, text = said(arms={"s": sampled(strategy=strategy)})
     assert status == 1
     assert "arms.s.sample.questions: 20 of 20 questions of 'q' have no reference solution" in text
-    assert f"expected one each, for the strategy {strategy}" in text
+    assert "only the strategies interactive, rationale and state_reset go by solutions" in text
     solved = {"q": {"file": "solved.jsonl"}}
     assert said(arms={"s": sampled(strategy=strategy)}, questions=solved)[0] == 0
 
@@ -70,6 +70,14 @@ def test_a_loop_that_goes_by_solutions_needs_them_too(said: Said) -> None:
     status, text = said(improve=loop, questions={"q": {"file": "q.jsonl", "dev": 4}})
     assert status == 1
     assert "16 of 16 questions of 'q' have no reference solution" in text
+
+
+def test_a_fault_of_all_loops_is_one_line_with_their_number(said: Said) -> None:
+    loop = {"recipe": "ful", "rounds": 2, "sample": {"questions": "q"},
+            "for": {"strategy": ["vanilla", "uniform", "answer"]}}  # fmt: skip
+    text = said(improve=loop, questions={"q": {"file": "q.jsonl", "dev": 4}})[1]
+    assert text.count("no recipe 'ful'") == 1
+    assert "improve.recipe: no recipe 'ful' (in 3 entries of the grid, first " in text
 
 
 def test_a_data_folder_that_is_not_there_is_a_fault(said: Said) -> None:

@@ -146,8 +146,9 @@ def _without_solutions(
 
     if asked.strategy not in NEEDS_RATIONALE:
         return
-    expected = f"one each, for the strategy {asked.strategy}"
-    remedy = "the strategies vanilla, uniform and answer need none"
+    *most, last = sorted(NEEDS_RATIONALE)
+    remedy = f"only the strategies {', '.join(most)} and {last} go by solutions"
+    expected = "one each"
     for name in _listed(asked.questions):
         one = sets.get(name)
         if one is None:

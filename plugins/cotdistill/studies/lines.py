@@ -12,6 +12,7 @@ import yaml
 from cotdistill.errors import Fault
 
 _UNKNOWN = re.compile(r"unknown key '([^']+)'")
+_LOOP = re.compile(r"arms\.(improve-[^:]+?)\.improve(?=\.|:|$)")
 _HOLE = re.compile(r"\{\w+\}")
 
 
@@ -31,21 +32,38 @@ def with_lines(faults: Iterable[Fault], path: Path, place: str) -> Iterator[Faul
         if root is None or keys == fault.place or keys[:1].isdigit():
             cells.setdefault(fault, [])
             continue
+        cell = keys
+        keys = _in_improve(root, keys)
         parts = keys.partition(": ")[0].split(".")
         unknown = _UNKNOWN.match(fault.wrong)
         line = _found(root, [*parts, *([unknown.group(1)] if unknown else [])]).line
         written = _found(root, parts).written
         here = replace(fault, place=f"{place}:{line}:{written or keys}") if line else fault
-        cells.setdefault(here, []).extend([keys] if written else [])
+        is_cell = bool(written) or keys != cell
+        cells.setdefault(here, []).extend([cell] if is_cell else [])
     for fault, of_cells in cells.items():
-        if len(of_cells) == 1:
-            line_of = fault.place.removeprefix(f"{place}:").partition(":")[0]
+        line_of, _, key = fault.place.removeprefix(f"{place}:").partition(":")
+        if len(of_cells) == 1 and key.startswith("improve"):
+            yield fault
+        elif len(of_cells) == 1:
             yield replace(fault, place=f"{place}:{line_of}:{of_cells[0]}")
         elif of_cells:
             wrong = f"{fault.wrong} (in {len(of_cells)} entries of the grid, first {of_cells[0]})"
             yield replace(fault, wrong=wrong)
         else:
             yield fault
+
+
+def _in_improve(root: yaml.Node, keys: str) -> str:
+    """Return a key of a loop as the file writes it: those of its `improve:` are in no arm."""
+    arm = _LOOP.match(keys)
+    if arm is None or not isinstance(root, yaml.MappingNode):
+        return keys
+    values = {str(key.value): value for key, value in root.value}
+    arms = values.get("arms")
+    if "improve" not in values or (arms is not None and _entry(arms, arm.group(1).split("."))):
+        return keys
+    return f"improve{keys[arm.end() :]}"
 
 
 @dataclass(frozen=True)
