@@ -78,7 +78,8 @@ def test_the_example_study_has_no_fault(tmp_path: Path, monkeypatch: pytest.Monk
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (tmp_path / f"{name}.jsonl").write_text(text)
     monkeypatch.setenv("COTDISTILL_DATA", str(tmp_path / "nothing-prepared"))
-    (tmp_path / "sums.jsonl").write_text('{"question": "1 + 1?", "gold": "2"}\n' * 3)
+    sums = [f'{{"question": "{n} + 1?", "gold": "{n + 1}"}}\n' for n in range(30)]
+    (tmp_path / "sums.jsonl").write_text("".join(sums))
     checked = check(str(tmp_path / "mine.yaml"))
     assert [str(fault) for fault in checked.faults] == []
     compared = "1 arm against the development questions of sums (3)"

@@ -35,7 +35,7 @@ def write_traces(folder: Path, share: float) -> None:
 def test_the_gsi_study_has_six_strategies_in_two_forms(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_traces(tmp_path, 0.01)
+    write_traces(tmp_path, 0.02)
     monkeypatch.chdir(tmp_path)
     assert main(["generate", "gsi", "-o", "run"]) == 0
     runs = [json.loads(line) for line in Path("run/manifest.jsonl").read_text().splitlines()]

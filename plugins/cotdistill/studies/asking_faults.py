@@ -68,7 +68,9 @@ def _dev_counts(one: QuestionSet) -> tuple[int, int] | None:
             return len(one.dev_keys), len(keys)
         except FaultsError:
             return None  # said of the set itself
-    rows = benchmark(str(one.declared.benchmark)).rows.get(one.declared.split)
+    if one.declared.benchmark is None:
+        return None  # a registered dataset that comes later
+    rows = benchmark(one.declared.benchmark).rows.get(one.declared.split)
     if not rows or one.declared.dev < 1:
         return None
     return min(int(one.declared.dev), rows[0]), rows[0]
@@ -154,8 +156,8 @@ def _without_solutions(
         if one is None:
             continue
         if not one.is_here:
-            shapes = benchmark(str(one.declared.benchmark)).shapes
-            if not any(shape.rationale for shape in shapes):
+            source = one.declared.benchmark
+            if source is None or not any(shape.rationale for shape in benchmark(source).shapes):
                 wrong = f"'{name}' has no reference solutions"
                 yield Fault(f"{where}.questions", wrong, expected, remedy)
             continue
