@@ -12,20 +12,20 @@ from pathlib import Path
 from cotdistill.catalogue.packaged import students
 from cotdistill.errors import Fault, FaultsError, StudyError
 from cotdistill.studies.arm import DatasetArm
-from cotdistill.studies.asking_faults import asking_faults, dev_faults
 from cotdistill.studies.declared_model import ScratchModel
 from cotdistill.studies.evaluation_limits import (
     context_needed,
     evaluation_faults,
     generation_budget,
 )
+from cotdistill.studies.faults.asking import asking_faults, dev_faults
+from cotdistill.studies.faults.loops import difficulty_faults, loop_faults, race_faults
+from cotdistill.studies.faults.recipes import recipe_faults, task_faults
+from cotdistill.studies.faults.references import reference_faults
 from cotdistill.studies.instructions import OWN, words_of
 from cotdistill.studies.learner import Learner, evaluated_models, learner_of, named_models
-from cotdistill.studies.loop_faults import difficulty_faults, loop_faults, race_faults
 from cotdistill.studies.prompt import Prompt
 from cotdistill.studies.question_sets import QuestionSet, question_sets
-from cotdistill.studies.recipe_faults import recipe_faults, task_faults
-from cotdistill.studies.references import reference_faults
 from cotdistill.studies.resolved_arm import ResolvedArm, arms_and_faults, missing_file_faults
 from cotdistill.studies.runs import Run, all_runs, twice_faults, unasked_faults
 from cotdistill.studies.study import Study

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from cotdistill.errors import Fault
 from cotdistill.studies.arm import Factor
+from cotdistill.studies.faults.references import own_column
 from cotdistill.studies.learner import Learner
-from cotdistill.studies.references import own_column
 from cotdistill.studies.requests import Loop
 from cotdistill.studies.selection import chooses_student, meets
 from cotdistill.studies.study import Recipe, Study, TaskUse

@@ -1,0 +1,1 @@
+"""What keeps a study from being run, found by its names, numbers and questions alone."""
