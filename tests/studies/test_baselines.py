@@ -106,3 +106,12 @@ def test_a_recipe_has_seeds_of_its_own() -> None:
     made = resolve(study({"level": 1}, recipes=recipes), "s.yaml")
     seeds = {(run.recipe, run.seed) for run in made.runs}
     assert seeds == {("full", 42), ("more", 1), ("more", 2), ("more", 3)}
+
+
+def test_a_recipe_or_a_student_can_be_what_is_compared_with() -> None:
+    recipes = {"ce": {"max_steps": 2}, "kd": {"max_steps": 3}}
+    declared = study({"recipe": "ce"}, recipes=recipes)
+    assert resolve(declared, "s.yaml").runs
+    assert baseline_arms(declared)["a-2"] == "a-2"  # itself, under the other recipe
+    with pytest.raises(StudyError, match="no recipe 'cee'; did you mean 'ce'"):
+        resolve(study({"recipe": "cee"}, recipes=recipes), "s.yaml")

@@ -12,6 +12,7 @@ from cotdistill.studies.selection import meets
 if TYPE_CHECKING:
     from cotdistill.studies.study import Study
 
+_BESIDES = ("arm", "recipe", "student")
 Selection = dict[str, Factor]
 """Factors that choose baselines, as {level: 1}."""
 
@@ -21,7 +22,8 @@ def baseline_arms(study: Study) -> dict[str, str | None]:
 
     `compare.baseline` names one arm, which is everybody's. Factors, as {level: 1}, choose an arm in
     each group: the one with these factors whose other factors the compared arm has as well.
-    Without it, nothing is declared and every value is None.
+    Where only a recipe or student is chosen, as {recipe: ce}, an arm is compared with itself under
+    that. Without a declared baseline every value is None.
 
     >>> from cotdistill.studies.load import load_study
     >>> baseline_arms(load_study("quickstart")[0])["level3"]
@@ -31,7 +33,10 @@ def baseline_arms(study: Study) -> dict[str, str | None]:
     factors = _factors(study)
     if declared is None or isinstance(declared, str):
         return dict.fromkeys(factors, declared)
-    return {arm: next(iter(_nearest(arm, factors, declared)), None) for arm in factors}
+    chosen = _of_arms(study, declared)
+    if not chosen:
+        return {arm: arm for arm in factors}
+    return {arm: next(iter(_nearest(arm, factors, chosen)), None) for arm in factors}
 
 
 def first_baseline(study: Study) -> str | None:
@@ -46,13 +51,18 @@ def baseline_faults(study: Study, place: str) -> Iterator[Fault]:
         return
     where = f"{place}:compare.baseline"
     factors = _factors(study)
-    known = sorted({name for of_arm in factors.values() for name in of_arm})
+    of_arms = {name for of_arm in factors.values() for name in of_arm}
+    known = sorted(of_arms | {*_BESIDES, *_of_recipes(study)})
     unknown = [name for name in declared if name not in known]
     for name in unknown:
-        hint = did_you_mean(name, known) if known else "arms have no factors"
-        yield Fault(where, f"no arm has the factor '{name}'", "", hint)
+        yield Fault(where, f"no arm has the factor '{name}'", "", did_you_mean(name, known))
     if not declared:
         yield Fault(where, "no factors", "an arm, or factors as {level: 1}")
+    for name, there in (("recipe", study.recipes), ("student", study.students)):
+        if name in declared and declared[name] not in there:
+            hint = did_you_mean(str(declared[name]), list(there))
+            yield Fault(where, f"no {name} '{declared[name]}'", "", hint)
+    declared = _of_arms(study, declared)
     if unknown or not declared:
         return
     if not any(meets(declared, of_arm) for of_arm in factors.values()):
@@ -75,10 +85,22 @@ def without_baseline(study: Study) -> list[str]:
     return [arm for arm, baseline in baseline_arms(study).items() if baseline is None]
 
 
+def _of_arms(study: Study, chosen: Selection) -> Selection:
+    """Return the part of a selection that chooses among arms."""
+    others = {*_BESIDES, *_of_recipes(study)} - {"arm"}
+    return {name: value for name, value in chosen.items() if name not in others}
+
+
+def _of_recipes(study: Study) -> set[str]:
+    """Return the factors that only recipes have."""
+    of_arms = {name for arm in study.arms.values() for name in arm.factors}
+    return {name for one in study.recipes.values() for name in one.factors} - of_arms
+
+
 def _factors(study: Study) -> dict[str, Mapping[str, Factor]]:
     """Return the factors of the arms that have runs."""
     return {
-        name: arm.factors
+        name: {"arm": name, **arm.factors}
         for name, arm in study.arms.items()
         if isinstance(arm, UntouchedArm | LoopArm) or arm.train
     }
@@ -91,7 +113,7 @@ def _nearest(arm: str, factors: Mapping[str, Mapping[str, Factor]], chosen: Sele
         return [arm]
     found: dict[str, int] = {}
     for name, of_other in factors.items():
-        shared = {key: value for key, value in of_other.items() if key not in chosen}
+        shared = {k: value for k, value in of_other.items() if k not in (*chosen, "arm")}
         if meets(chosen, of_other) and all(own.get(key) == v for key, v in shared.items()):
             found[name] = len(shared)
     most = max(found.values(), default=0)

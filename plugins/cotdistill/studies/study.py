@@ -356,7 +356,10 @@ class Study(Shape):
 
     def never_dropped(self) -> set[str]:
         """Return the arms that a race keeps: those that others are compared with or made from."""
-        declared = [arm for arm in baseline_arms(self).values() if arm is not None]
+        found = baseline_arms(self)
+        declared = [arm for arm in found.values() if arm is not None]
+        if all(arm == baseline for arm, baseline in found.items()):
+            declared = []  # recipes or students are compared, and no arm is the others' baseline
         named = [*(declared or [next(iter(self.arms))]), *self.compare.also]
         named += [loop.start for loop in self.loops().values() if loop.start]
         named += [m.run.arm for m in self.models.values() if isinstance(m, TrainedModel)]
