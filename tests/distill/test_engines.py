@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import AutoTokenizer
 
+from cotdistill.distill.capture import Capture, capture
+from cotdistill.distill.settings import Teacher
 from cotdistill.distill.signals.from_scores import ScoreEngine
+from cotdistill.distill.signals.manifest import read_manifest
 from cotdistill.distill.trainer.capture_engine import TransformersEngine
 from cotdistill.errors import FaultsError
 from cotdistill.hosts.prompt_logprobs import server_scores
@@ -104,3 +108,45 @@ def test_signals_at_a_temperature_hold_the_whole_sum(model: Any) -> None:
     expected = torch.logsumexp(log_p[1:4] / 2, -1).numpy()
     assert np.allclose(row.log_z, expected[None], atol=1e-5)
     assert np.allclose(np.exp(row.log_p).sum(1) + np.exp(row.tail), 1.0, atol=1e-5)
+
+
+def test_one_percent_of_the_rows_is_compared_between_engines_and_recorded(
+    model: Any, tmp_path: Path
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(model.name_or_path)
+    numbers = np.random.default_rng(0)
+    rows = [
+        {"input_ids": ids, "labels": [-100, *ids[1:]]}
+        for ids in (numbers.integers(3, 280, size=6).tolist() for _ in range(200))
+    ]
+
+    def off(body: dict[str, Any]) -> Any:
+        """Answer with one log probability that is 0.25 nats off, in every row."""
+        reply = answer(model, body)
+        token = str(body["prompt"][3])
+        reply["choices"][0]["prompt_logprobs"][3][token]["logprob"] -= 0.25
+        return reply
+
+    wanted = Capture({}, Teacher(model="m"), tmp_path / "signals", "http://there/v1", K, batch=100)
+    with serving(lambda body, _: off(body)) as server:
+        capture(
+            wanted, rows, tokenizer, lambda: engine(server, K, len(tokenizer)),
+            lambda: TransformersEngine(model, len(tokenizer), K, (1.0,)),
+        )  # fmt: skip
+    found = read_manifest(tmp_path / "signals", "t").comparison
+    assert found is not None
+    assert (found.reference, found.rows, found.tokens) == ("transformers", 2, 10)
+    assert found.largest_difference == pytest.approx(0.25, abs=0.02)
+    assert found.mean_difference == pytest.approx(0.05, abs=0.02)
+    assert found.same_likeliest == 1.0
+
+
+def test_a_k_above_what_the_server_allows_says_how_to_start_it() -> None:
+    reply = (
+        b"HTTP/1.1 400 Bad Request\r\nContent-Length: 62\r\n\r\n"
+        + (b'{"message":"Requested prompt logprobs of 32, allowed is 20.  "}'[:62])
+    )
+    with serving(lambda *_: reply) as server, pytest.raises(FaultsError) as caught:
+        engine(server, k=32).score(ROWS[:1])
+    assert "start the server with --max-logprobs of at least the k asked for" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cotdistill.distill.signals.row_key import places_of, row_key, rows_of
-from cotdistill.distill.signals.shard import RowSignals, StoredRows, mass_of, write_shard
+from cotdistill.distill.signals.shard import RowSignals, mass_of, write_shard
+from cotdistill.distill.signals.stored_rows import StoredRows
 from cotdistill.errors import DataError
 
 VOCABULARY = 300
@@ -111,3 +114,53 @@ def test_packed_rows_have_the_keys_of_rows_by_themselves() -> None:
 def test_the_first_token_is_predicted_by_nothing() -> None:
     assert places_of([1, 2, 3]) == [0, 1]
     assert places_of([-100, -100]) == []
+
+
+def shards(folder: Path, rows: int = 300) -> tuple[list[Path], list[bytes]]:
+    """Write two shards of many row groups each."""
+    keys = [row_key([number], [number]) for number in range(rows)]
+    keys[7] = keys[7][:14] + b"\0\0"  # numpy strips zeros from the end of bytes
+    paths = [folder / "part-0.parquet", folder / "part-1.parquet"]
+    for number, path in enumerate(paths):
+        some = range(number, rows, 2)
+        write_shard(path, {keys[one]: signals(40, 8, seed=one) for one in some})
+    return paths, keys
+
+
+def test_rows_are_read_when_they_are_asked_for_and_memory_is_bounded(tmp_path: Path) -> None:
+    paths, keys = shards(tmp_path)
+    all_of_them = StoredRows(paths, (1.0, 2.0))
+    bounded = StoredRows(paths, (1.0, 2.0), kept_bytes=100_000)
+    assert (len(bounded), set(bounded.keys())) == (len(keys), set(keys))
+    for number in np.random.default_rng(0).permutation(len(keys)):
+        one, same = bounded.row(keys[number]), all_of_them.row(keys[number])
+        assert (one.ids == np.sort(signals(40, 8, seed=int(number)).ids, 1)).all()
+        assert (one.log_p == same.log_p).all()
+        assert (one.log_z == same.log_z).all()
+        assert bounded.held_bytes < 200_000
+    assert all_of_them.held_bytes > 400_000
+    assert row_key([9999], [1]) not in bounded
+    with pytest.raises(KeyError):
+        bounded.row(b"x" * 16)
+
+
+def test_processes_that_are_forked_read_side_by_side(tmp_path: Path) -> None:
+    """As the workers of a data loader do; a position in a file that they shared would be lost."""
+    paths, keys = shards(tmp_path)
+    stored = StoredRows(paths, (1.0, 2.0), kept_bytes=1)
+    expected = [stored.row(key).ids.sum() for key in keys]
+
+    def sums(order: list[int]) -> list[int]:
+        return [int(stored.row(keys[one]).ids.sum()) for one in order]
+
+    children = []
+    for seed in range(2):
+        order = np.random.default_rng(seed).permutation(len(keys)).tolist()
+        child = os.fork()
+        if not child:
+            wrong = 1
+            with contextlib.suppress(Exception):
+                wrong = int(sums(order) != [expected[one] for one in order])
+            os._exit(wrong)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]

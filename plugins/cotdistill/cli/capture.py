@@ -38,6 +38,9 @@ class CaptureArguments:
         typer.Option(min=0.01, help="to train with later; repeatable [default: kd.temperature]"),
     ] = None
     batch_size: Annotated[int, typer.Option(min=1, help="rows that are scored at once")] = 8
+    part_tokens: Annotated[
+        int, typer.Option(min=1, help="tokens of a shard, which a kill costs at most")
+    ] = 200_000
     compare: Annotated[
         bool, typer.Option(help="score one percent of the rows with transformers too")
     ] = True
@@ -62,7 +65,7 @@ def capture(arguments: CaptureArguments) -> None:
     options = CaptureOptions(
         arguments.file, arguments.output, arguments.teacher, arguments.endpoint, arguments.key_env,
         arguments.engine, arguments.top_k, tuple(arguments.temperature or ()),
-        arguments.batch_size, arguments.compare,
+        arguments.batch_size, arguments.compare, arguments.part_tokens,
     )  # fmt: skip
     folder, manifest = run_capture(options)
     write = sys.stdout.write

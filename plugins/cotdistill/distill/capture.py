@@ -27,11 +27,15 @@ from cotdistill.distill.signals.manifest import (
     Job,
     Manifest,
     Part,
+    joint_hash,
     vocabulary_hash,
+    weight_hashes,
     write_manifest,
 )
+from cotdistill.distill.signals.masses import Masses
 from cotdistill.distill.signals.row_key import places_of, row_key
-from cotdistill.distill.signals.shard import RowSignals, StoredRows, mass_of, write_shard
+from cotdistill.distill.signals.shard import RowSignals, mass_of, write_shard
+from cotdistill.distill.signals.stored_rows import StoredRows
 from cotdistill.errors import Fault, FaultsError
 from cotdistill.files.atomic import sha256_of, write_text
 from cotdistill.schema import read_shape
@@ -82,24 +86,30 @@ def capture(
     Raises:
         FaultsError: the folder holds another capture, or cannot be written.
     """
-    job = _job(wanted, tokenizer)
+    weights = weight_hashes(str(wanted.teacher.model))
+    job = _job(wanted, tokenizer, joint_hash(weights))
     _begin(wanted.output, job)
     wanted_rows = _unique_rows(rows)
     if not wanted_rows:
         raise FaultsError(Fault("rows", "no row has a token that is trained on"))
     parts = sorted(wanted.output.glob("part-*.parquet"))
-    done = StoredRows(parts, job.temperatures).keys()
-    rest = {key: row for key, row in wanted_rows.items() if key not in done}
-    if done and rest:
+    done = StoredRows(parts, job.temperatures)
+    rest = {key: number for key, number in wanted_rows.items() if key not in done}
+    if len(done) and rest:
         _say(f"{len(done):,} rows were captured before; {len(rest):,} left")
     if rest:
         scorer = engine()
-        for number, chunk in enumerate(_chunks(rest, wanted.tokens_of_part), len(parts)):
+        for number, chunk in enumerate(_chunks(rest, rows, wanted.tokens_of_part), len(parts)):
             write_shard(
                 wanted.output / f"part-{number:05}.parquet", _scored(scorer, chunk, wanted.batch)
             )
             _say(f"part {number}: {counted(len(chunk), 'row')}")
-    manifest = _sealed(wanted, job, tokenizer, wanted_rows, reference)
+    compared = None
+    if reference is not None and wanted.compare:
+        compared = _compared(
+            wanted, job, {k: _row(rows[n]) for k, n in _few(wanted_rows)}, reference
+        )
+    manifest = _sealed(wanted, job, tokenizer, compared, weights)
     write_manifest(wanted.output, manifest)
     return manifest
 
@@ -110,18 +120,21 @@ def mass_table(folder: Path, manifest: Manifest) -> list[tuple[int, float, float
     Bytes of a smaller k than was captured are those of the first rows, written again.
     """
     stored = _stored(folder, manifest)
-    table = []
-    some = {key: stored.row(key) for key in sorted(stored.keys())[:_WRITTEN_AGAIN]}
-    kept = [
-        np.sort(np.exp(stored.row(key).log_p), axis=1)[:, ::-1] for key in sorted(stored.keys())
+    ks = [k for k in _KS if k < manifest.job.top_k] + [manifest.job.top_k]
+    masses = [Masses() for _ in ks]
+    some: dict[bytes, RowSignals] = {}
+    for key in stored.keys():  # noqa: SIM118 -- it is no mapping
+        row = stored.row(key)
+        if len(some) < _WRITTEN_AGAIN:
+            some[key] = row
+        largest = np.sort(np.exp(row.log_p), axis=1)[:, ::-1].cumsum(1)
+        for k, mass in zip(ks, masses, strict=True):
+            mass.add(largest[:, min(k, largest.shape[1]) - 1])
+    sizes = [_bytes_per_token(some, k) for k in ks[:-1]] + [manifest.bytes_per_token]
+    return [
+        (k, size, mass.mean, mass.quantile(0.05))
+        for k, size, mass in zip(ks, sizes, masses, strict=True)
     ]
-    for k in [k for k in _KS if k < manifest.job.top_k] + [manifest.job.top_k]:
-        mass = np.concatenate([row[:, :k].sum(1) for row in kept])
-        size = manifest.bytes_per_token
-        if k < manifest.job.top_k:
-            size = _bytes_per_token(some, k)
-        table.append((k, size, float(mass.mean()), float(np.quantile(mass, 0.05))))
-    return table
 
 
 def _bytes_per_token(rows: Mapping[bytes, RowSignals], k: int) -> float:
@@ -137,13 +150,14 @@ def _bytes_per_token(rows: Mapping[bytes, RowSignals], k: int) -> float:
         return round(path.stat().st_size / max(1, tokens), 1)
 
 
-def _job(wanted: Capture, tokenizer: Any) -> Job:
+def _job(wanted: Capture, tokenizer: Any, weights: str | None) -> Job:
     teacher = wanted.teacher
     return Job(
         teacher=str(teacher.model),
         revision=teacher.revision,
         adapters=teacher.adapters,
         quantization=teacher.quantization,
+        weights=weights,
         engine="vllm-server" if wanted.engine.startswith("http") else wanted.engine,
         top_k=wanted.top_k,
         temperatures=tuple(sorted({1.0, *wanted.temperatures})),
@@ -168,30 +182,42 @@ def _begin(folder: Path, job: Job) -> None:
 
 def differences(earlier: Job, wanted: Job) -> str:
     """Say in what a capture differs from what is wanted; other data sets are no difference."""
-    theirs, ours = earlier.model_dump(exclude={"rows"}), wanted.model_dump(exclude={"rows"})
+    left_out = {"rows", "weights"}
+    theirs, ours = earlier.model_dump(exclude=left_out), wanted.model_dump(exclude=left_out)
     for name in ROW_SETTINGS:
         if name != "dataset":
             theirs[name], ours[name] = earlier.rows.get(name), wanted.rows.get(name)
-    return ", ".join(
+    found = [
         f"{name} {theirs[name]!r}, not {ours[name]!r}"
         for name in ours
         if theirs[name] != ours[name]
-    )
+    ]
+    if None not in (earlier.weights, wanted.weights) and earlier.weights != wanted.weights:
+        found.append(f"other weights of {earlier.teacher}")
+    return ", ".join(found)
 
 
-def _unique_rows(rows: Sequence[Mapping[str, Any]]) -> dict[bytes, Row]:
-    found: dict[bytes, Row] = {}
-    for row in rows:
-        ids, labels = list(row["input_ids"]), list(row["labels"])
+def _unique_rows(rows: Sequence[Mapping[str, Any]]) -> dict[bytes, int]:
+    """Return the numbers of the rows that are trained on; of equal rows the first."""
+    found: dict[bytes, int] = {}
+    for number, given in enumerate(rows):
+        ids, labels = _row(given)
         if places_of(labels):
-            found.setdefault(row_key(ids, labels), (ids, labels))
+            found.setdefault(row_key(ids, labels), number)
     return found
 
 
-def _chunks(rows: Mapping[bytes, Row], tokens: int) -> Iterator[dict[bytes, Row]]:
+def _row(given: Mapping[str, Any]) -> Row:
+    return list(given["input_ids"]), list(given["labels"])
+
+
+def _chunks(
+    wanted: Mapping[bytes, int], rows: Sequence[Mapping[str, Any]], tokens: int
+) -> Iterator[dict[bytes, Row]]:
     chunk: dict[bytes, Row] = {}
     filled = 0
-    for key, row in rows.items():
+    for key, number in wanted.items():
+        row = _row(rows[number])
         if chunk and filled + len(row[0]) > tokens:
             yield chunk
             chunk, filled = {}, 0
@@ -199,6 +225,11 @@ def _chunks(rows: Mapping[bytes, Row], tokens: int) -> Iterator[dict[bytes, Row]
         filled += len(row[0])
     if chunk:
         yield chunk
+
+
+def _few(wanted: Mapping[bytes, int]) -> list[tuple[bytes, int]]:
+    """Return one percent of the rows, at least one, chosen by their keys."""
+    return sorted(wanted.items())[: max(1, round(len(wanted) * _COMPARED))]
 
 
 def _scored(engine: Engine, rows: Mapping[bytes, Row], batch: int) -> dict[bytes, RowSignals]:
@@ -219,42 +250,33 @@ def _sealed(
     wanted: Capture,
     job: Job,
     tokenizer: Any,
-    rows: Mapping[bytes, Row],
-    reference: Callable[[], Engine] | None,
+    comparison: Comparison | None,
+    weights: dict[str, str],
 ) -> Manifest:
-    paths = sorted(wanted.output.glob("part-*.parquet"))
-    parts, masses = [], []
-    for path in paths:
+    parts, mass = [], Masses()
+    for path in sorted(wanted.output.glob("part-*.parquet")):
         stored = StoredRows([path], job.temperatures)
-        rows_of_part = [stored.row(key) for key in sorted(stored.keys())]
-        masses += [mass_of(row) for row in rows_of_part]
-        tokens = sum(len(row.tail) for row in rows_of_part)
-        size = path.stat().st_size
+        tokens = 0
+        for key in stored.keys():  # noqa: SIM118
+            row = stored.row(key)
+            mass.add(mass_of(row))
+            tokens += len(row.tail)
+        size, digest = path.stat().st_size, sha256_of(path)
         parts.append(
-            Part(
-                name=path.name,
-                rows=len(rows_of_part),
-                tokens=tokens,
-                size=size,
-                sha256=sha256_of(path),
-            )
+            Part(name=path.name, rows=len(stored), tokens=tokens, size=size, sha256=digest)
         )
-    mass = np.concatenate(masses)
     tokens = sum(part.tokens for part in parts)
-    comparison = None
-    if reference is not None and wanted.compare:
-        comparison = _compared(StoredRows(paths, job.temperatures), rows, reference())
     return Manifest(
         job=job,
         versions={name: importlib.metadata.version(name) for name in _packages(job.engine)},
-        weights=_weight_hashes(wanted.teacher),
+        weights=weights,
         vocabulary=len(tokenizer),
         parts=tuple(parts),
         rows=sum(part.rows for part in parts),
         tokens=tokens,
         bytes_per_token=round(sum(part.size for part in parts) / tokens, 1),
-        mass_mean=round(float(mass.mean()), 6),
-        mass_worst=round(float(np.quantile(mass, 0.05)), 6),
+        mass_mean=round(mass.mean, 6),
+        mass_worst=round(mass.quantile(0.05), 6),
         comparison=comparison,
     )
 
@@ -263,27 +285,22 @@ def _packages(engine: str) -> list[str]:
     return ["cotdistill", "llamafactory", "transformers", *(["vllm"] if engine == "vllm" else [])]
 
 
-def _weight_hashes(teacher: Teacher) -> dict[str, str]:
-    folder = Path(str(teacher.model))
-    return {path.name: sha256_of(path) for path in sorted(folder.glob("*.safetensors"))}
-
-
-def _compared(stored: StoredRows, rows: Mapping[bytes, Row], engine: Engine) -> Comparison:
-    """Score one percent of the rows, chosen by their keys, with the reference."""
-    keys = sorted(rows)[: max(1, round(len(rows) * _COMPARED))]
+def _compared(
+    wanted: Capture, job: Job, rows: Mapping[bytes, Row], reference: Callable[[], Engine]
+) -> Comparison:
+    """Score a few rows with the reference, next to what is stored of them."""
+    stored = StoredRows(sorted(wanted.output.glob("part-*.parquet")), job.temperatures)
+    engine = reference()
     gaps, same = [], []
-    for key in keys:
-        (exact,) = engine.score([rows[key]])
+    for key, row in rows.items():
+        (exact,) = engine.score([row])
         found = stored.row(key)
         gaps.append(np.abs(found.chosen - exact.chosen))
-        best = [
-            np.take_along_axis(r.ids, r.log_p.argmax(1)[:, None], 1)[:, 0] for r in (found, exact)
-        ]
-        same.append(best[0] == best[1])
+        same.append(_likeliest(found) == _likeliest(exact))
     gap = np.concatenate(gaps)
     return Comparison(
         reference="transformers",
-        rows=len(keys),
+        rows=len(rows),
         tokens=len(gap),
         mean_difference=float(gap.mean()),
         largest_difference=float(gap.max()),

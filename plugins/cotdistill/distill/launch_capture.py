@@ -32,6 +32,7 @@ class CaptureOptions:
     temperatures: tuple[float, ...] = ()
     batch: int = 8
     compare: bool = True
+    tokens_of_part: int = 200_000
 
 
 def run_capture(options: CaptureOptions) -> tuple[Path, Manifest]:
@@ -62,7 +63,7 @@ def run_capture(options: CaptureOptions) -> tuple[Path, Manifest]:
         )
     wanted = Capture(
         arguments, teacher, output, engine, options.top_k, temperatures, options.batch,
-        options.compare,
+        options.compare, options.tokens_of_part,
     )  # fmt: skip
     return output, _with_rows(options, wanted)
 

@@ -114,8 +114,9 @@ def memory_faults(model: str, bits: int | None, place: str) -> list[Fault]:
         return []
     wrong = f"the teacher needs {_gib(size)} and {_gib(free)} are free"
     remedy = (
-        "load it in 4 bits (quantization: 4), choose a smaller one, or run `cotdistill capture` "
-        "once where it fits and train from the stored signals, without a teacher in memory"
+        "load it in 4 bits (quantization: 4), split or offload it (deepspeed: z3 or z3-offload), "
+        "choose a smaller one, or run `cotdistill capture` once where it fits and train from the "
+        "stored signals, without a teacher in memory"
     )
     return [Fault(place, wrong, "a teacher that fits", remedy)]
 

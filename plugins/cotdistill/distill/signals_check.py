@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cotdistill.distill.signals.manifest import ROW_SETTINGS, Job, read_manifest, vocabulary_hash
+from cotdistill.distill.signals.manifest import (
+    ROW_SETTINGS,
+    Job,
+    joint_hash,
+    read_manifest,
+    vocabulary_hash,
+    weight_hashes,
+)
 from cotdistill.distill.train_file import TrainFile
 from cotdistill.errors import Fault
 
@@ -27,8 +34,13 @@ def signal_faults(file: TrainFile, tokenizer: Any, place: str) -> list[Fault]:
     if source.model and source.model != job.teacher:
         wrong = f"the signals are those of {job.teacher}"
         faults.append(Fault(f"{place}.model", wrong, source.model, _AGAIN))
+    there = joint_hash(weight_hashes(source.model)) if source.model and job.weights else None
+    if there not in (None, job.weights):
+        changed = f"the weights of {source.model} are not those that the signals are of"
+        faults.append(Fault(f"{place}.model", changed, "the same weights", _AGAIN))
     if source.revision and source.revision != job.revision:
-        wrong = f"the signals are those of revision {job.revision}"
+        theirs = f"revision {job.revision}" if job.revision else "no named revision"
+        wrong = f"the signals are those of {theirs}"
         faults.append(Fault(f"{place}.revision", wrong, source.revision, _AGAIN))
     if settings.temperature not in job.temperatures:
         known = ", ".join(f"{one:g}" for one in job.temperatures)

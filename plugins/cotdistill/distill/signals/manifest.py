@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from cotdistill.errors import DataError, Fault
-from cotdistill.files.atomic import sha256_of, write_text
+from cotdistill.files.atomic import sha256_of, sha256_of_text, write_text
 from cotdistill.schema import Shape, read_shape
 
 MANIFEST = "manifest.json"
@@ -30,6 +31,7 @@ class Job(Shape):
     revision: str | None = None
     adapters: str | None = None
     quantization: int | None = None
+    weights: str | None = Field(default=None, description="hash of a local teacher's weights")
     engine: str
     top_k: int = Field(ge=1)
     temperatures: tuple[float, ...] = (1.0,)
@@ -80,6 +82,20 @@ def vocabulary_hash(tokenizer: Any) -> str:
     for number in range(len(tokenizer)):
         digest.update(f"{number}:{tokenizer.convert_ids_to_tokens(number)}\0".encode())
     return digest.hexdigest()
+
+
+def weight_hashes(model: str) -> dict[str, str]:
+    """Return the hashes of a local model's weight files, by their names; empty for a hub id."""
+    return {path.name: sha256_of(path) for path in sorted(Path(model).glob("*.safetensors"))}
+
+
+def joint_hash(weights: Mapping[str, str]) -> str | None:
+    """Return one hash of all weight files, or None where there are none.
+
+    >>> joint_hash({}), joint_hash({"model.safetensors": "ab"})[:8]
+    (None, '44009030')
+    """
+    return sha256_of_text(json.dumps(weights, sort_keys=True)) if weights else None
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

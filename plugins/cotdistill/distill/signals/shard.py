@@ -8,7 +8,7 @@ but 1 the log of the sum of p ** (1/T) over the whole vocabulary (docs/how-to/di
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotdistill.distill.signals.row_key import KEY_BYTES
-from cotdistill.errors import DataError, Fault
 from cotdistill.files.atomic import written_bytes
 
 STEPS_PER_NAT = 12.0
 _LOWEST_TAIL = -40.0
+_TOKENS_OF_GROUP = 2000
+"""About how many tokens are read together: a row is found by reading its group."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def write_shard(path: Path, rows: Mapping[bytes, RowSignals]) -> int:
         parquet.write_table(
             table,
             stream,
+            row_group_size=max(1, len(counts) * _TOKENS_OF_GROUP // max(1, sum(counts))),
             compression="zstd",
             compression_level=9,
             use_dictionary=False,
@@ -93,62 +95,3 @@ def _lists(pyarrow: Any, rows: list[NDArray[Any]], kind: Any) -> Any:
     return pyarrow.LargeListArray.from_arrays(
         pyarrow.array(offsets), pyarrow.array(values, type=kind)
     )
-
-
-class StoredRows:
-    """All rows of some shards, in memory as they are stored, found by their keys."""
-
-    def __init__(self, paths: Iterable[Path], temperatures: tuple[float, ...]) -> None:
-        self.temperatures = temperatures
-        self._tables: list[Any] = []
-        self._places: dict[bytes, tuple[int, int]] = {}
-        for number, path in enumerate(paths):
-            table = _table(path)
-            for row, key in enumerate(table.column("key").to_pylist()):
-                self._places[key] = number, row
-            self._tables.append(
-                {name: table.column(name).combine_chunks() for name in table.column_names}
-            )
-
-    def __contains__(self, key: bytes) -> bool:
-        return key in self._places
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def keys(self) -> frozenset[bytes]:
-        """Return the keys of all rows."""
-        return frozenset(self._places)
-
-    def row(self, key: bytes) -> RowSignals:
-        """Return a row as it can be compared with: the k log probabilities and the tail add up.
-
-        Raises:
-            KeyError: there is no such row.
-        """
-        table, number = self._places[key]
-        columns = self._tables[table]
-
-        def values(name: str) -> NDArray[Any]:
-            return np.asarray(columns[name][number].values)
-
-        tokens = int(columns["n"][number].as_py())
-        ids = np.cumsum(values("ids").reshape(tokens, -1), axis=1, dtype=np.int64)
-        log_p = values("log_p").reshape(tokens, -1).astype(np.float32) / -STEPS_PER_NAT
-        tail = values("tail").astype(np.float32)
-        inside = np.log(np.maximum(-np.expm1(tail.astype(np.float64)), 1e-12))
-        total = np.log(np.exp(log_p.astype(np.float64)).sum(1))
-        log_p = log_p + (inside - total)[:, None].astype(np.float32)
-        log_z = values("z").reshape(-1, tokens)
-        return RowSignals(ids, log_p, tail, values("chosen").astype(np.float32), log_z)
-
-
-def _table(path: Path) -> Any:
-    from pyarrow import parquet
-
-    try:
-        return parquet.read_table(path)
-    except (OSError, ValueError) as error:  # what pyarrow's own errors derive from
-        reason = str(error).splitlines()[0]
-        remedy = "remove this file and the manifest, and run the same capture again"
-        raise DataError(Fault(str(path), f"no shard of signals ({reason})", "", remedy)) from error

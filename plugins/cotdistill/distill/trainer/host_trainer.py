@@ -9,7 +9,7 @@ from typing import Any
 from llamafactory.train.sft.trainer import CustomSeq2SeqTrainer
 
 from cotdistill.distill.settings import Distillation
-from cotdistill.distill.signals.shard import StoredRows
+from cotdistill.distill.signals.stored_rows import StoredRows
 from cotdistill.distill.trainer.distilling import DistillingMixin, head_size
 from cotdistill.distill.trainer.forward import install_teacher
 from cotdistill.distill.trainer.pairs import PairCollator, checked_pairs, find_pairs

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cotdistill.distill.signals.row_key import places_of, row_key, rows_of
-from cotdistill.distill.signals.shard import StoredRows
+from cotdistill.distill.signals.stored_rows import StoredRows
 from cotdistill.errors import DataError, Fault
 
 Collator = Callable[[list[dict[str, Any]]], dict[str, Any]]
@@ -50,9 +51,13 @@ class SignalCollator:
                     continue
                 signals = self.stored.row(key)
                 places = torch.tensor(places_of(labels)) + start + offset
-                order = np.argsort(-signals.log_p, axis=1)[:, : self.k]
-                ids[number, places] = torch.from_numpy(np.take_along_axis(signals.ids, order, 1))
-                kept = np.take_along_axis(signals.log_p, order, 1)
+                kept_ids: NDArray[Any] = signals.ids
+                kept: NDArray[Any] = signals.log_p
+                if self.k < kept.shape[1]:
+                    best = np.argpartition(-kept, self.k - 1, axis=1)[:, : self.k]
+                    kept_ids = np.take_along_axis(kept_ids, best, 1)
+                    kept = np.take_along_axis(kept, best, 1)
+                ids[number, places] = torch.from_numpy(kept_ids)
                 log_p[number, places] = torch.from_numpy(kept)
                 log_z[number, places] = self._log_z(signals.log_z)
                 known[number, places] = True
