@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -33,6 +34,8 @@ from cotdistill.errors import Fault, FaultsError
 
 LOG = "kd_log.jsonl"
 PROJECTED = "kd_projection.safetensors"
+COUNTED = "cotdistill"
+"""Where a checkpoint's `trainer_state.json` holds what was counted before it."""
 LEAST_SHARE = 1e-4
 """Of the gradient's norm: with less, the teacher might as well not be there."""
 _MEASURED_BEFORE_STOP = 50
@@ -48,7 +51,7 @@ class DistillingMixin(Trainer):
     def begin(self, settings: Distillation, vocabulary: int, teacher: Any, place: str) -> None:
         """Put the loss into the student's forward, and say which loss that is."""
         self.place, self.settings = place, settings
-        self.micro_batches = self.measured_steps = 0
+        self.micro_batches = self.measured_steps = self.batches_before = 0
         self.total = Sums()
         self.distiller = Distiller(
             objective_of(settings), vocabulary, teacher, settings.chunk, settings.count_padding
@@ -67,10 +70,32 @@ class DistillingMixin(Trainer):
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Compute the host's loss; count the calls, and measure on the steps that are logged."""
         if self.distiller is not None and model.training:
+            if not self.micro_batches:
+                self._take_up()
             self.micro_batches += 1
             every = max(1, int(self.args.logging_steps))
             self.distiller.measure = (self.state.global_step + 1) % every == 0
         return super().compute_loss(model, inputs, *args, **kwargs)
+
+    def _take_up(self) -> None:
+        """Go on counting where the checkpoint stopped that the host resumes from, if it does."""
+        before = self.state.stateful_callbacks.get(COUNTED)
+        if isinstance(before, dict):
+            self.total, self.batches_before = Sums(**before["sums"]), int(before["batches"])
+        log = Path(self.args.output_dir) / LOG
+        if self.is_world_process_zero() and log.is_file():
+            _cut(log, self.state.global_step)
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Save what the host saves, and in its state what was counted so far."""
+        if self.distiller is not None:
+            sums = dataclasses.replace(self.total)
+            sums.add(self._over_ranks(self.distiller.sums))
+            self.state.stateful_callbacks[COUNTED] = {
+                "sums": dataclasses.asdict(sums),
+                "batches": self.batches_before + self.distiller.calls,
+            }
+        super()._save_checkpoint(*args, **kwargs)
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
         """Return the host's sampler, or one that keeps the rationales of a question together."""
@@ -169,8 +194,11 @@ class DistillingMixin(Trainer):
         if self.distiller is not None and self.is_world_process_zero():
             Path(self.args.output_dir).mkdir(parents=True, exist_ok=True)
         done = super().train(*args, **kwargs)
-        if self.distiller is not None and self.micro_batches:
+        if self.distiller is not None:
+            if not self.micro_batches:  # resumed from the last checkpoint of all
+                self._take_up()
             self.total.add(self._over_ranks(self.distiller.sums))
+            self.distiller.sums = Sums()
             if self.settings.divergence != "none":
                 self._refuse_no_effect()
             if self.is_world_process_zero():
@@ -198,7 +226,7 @@ class DistillingMixin(Trainer):
         total = self.total
         summary = {
             "loss": self.settings.described(self.distiller.vocabulary),
-            "batches": self.distiller.calls,
+            "batches": self.batches_before + self.distiller.calls,
             "tokens": int(total.tokens),
             "kd_tokens": int(total.kd_tokens),
             "ce": total.ce / max(1, total.tokens),
@@ -208,6 +236,18 @@ class DistillingMixin(Trainer):
         }
         path = Path(self.args.output_dir) / SUMMARY
         path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+
+
+def _cut(log: Path, step: int) -> None:
+    """Drop the lines of steps that are taken again, and what a kill cut in half."""
+    kept = []
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+        try:
+            if json.loads(line)["step"] <= step and line.endswith("\n"):
+                kept.append(line)
+        except (ValueError, KeyError, TypeError):
+            continue
+    log.write_text("".join(kept), encoding="utf-8")
 
 
 def head_size(model: Any) -> int:

@@ -56,7 +56,8 @@ class HeadInput:
     Shapes: hidden [tokens][H]; labels [tokens]; with_kd [tokens] or None for all.
 
     `vocabulary` is how many entries student and teacher share; `chunk` how many tokens are taken
-    at a time, or None for as many as CHUNK_BYTES allows.
+    at a time, or None for as many as CHUNK_BYTES allows; `fewest` how many chunks there are at
+    least, some of them empty.
     """
 
     hidden: Tensor
@@ -66,9 +67,10 @@ class HeadInput:
     with_kd: Tensor | None = None
     chunk: int | None = None
     measure: bool = False
+    fewest: int = 1
 
     def bounds(self) -> list[tuple[int, int]]:
-        """Return the chunks' first and last tokens: of nearly equal size, and at least one.
+        """Return the chunks' first and last tokens: of nearly equal size.
 
         >>> HeadInput(torch.zeros(10, 2), torch.zeros(10), None, vocabulary=3, chunk=4).bounds()
         [(0, 3), (3, 6), (6, 10)]
@@ -76,7 +78,7 @@ class HeadInput:
         tokens = len(self.labels)
         allowed = CHUNK_BYTES.get(self.hidden.device.type, _ELSEWHERE)
         most = self.chunk or max(_FEWEST, allowed // (4 * _BUFFERS * self.vocabulary))
-        chunks = max(1, -(-tokens // most))
+        chunks = max(self.fewest, -(-tokens // most))
         ends = [tokens * number // chunks for number in range(chunks + 1)]
         return list(pairwise(ends))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -105,6 +105,8 @@ class LanguageModel:
         plain = type(head) is nn.Linear and head.bias is None and not head._forward_hooks
         if plain and self.transform.cap is None and not sharded(head):
             return head_loss(given, head.weight, objective, self.transform.scale)
+        if sharded(head):
+            given = replace(given, fewest=_most_chunks(given))
         return module_head_loss(given, self.logits, objective)
 
     def _compare(self, model: Any, role: str) -> None:
@@ -126,6 +128,14 @@ class LanguageModel:
             wrong = f"{name} does more between body and head than is known of it"
             remedy = "train on the teacher's text instead"
             raise FaultsError(Fault(role, wrong, "logits of body and head", remedy))
+
+
+def _most_chunks(given: HeadInput) -> int:
+    """Return the most chunks of any process: a head in parts is put together by all of them."""
+    chunks = torch.tensor(len(given.bounds()), device=given.hidden.device)
+    if torch.distributed.is_initialized():
+        torch.distributed.all_reduce(chunks, torch.distributed.ReduceOp.MAX)
+    return int(chunks)
 
 
 def sharded(module: nn.Module) -> bool:

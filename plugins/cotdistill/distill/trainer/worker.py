@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from cotdistill.distill.resuming import resumed
 from cotdistill.distill.seq2seq_file import read_seq2seq_file
 from cotdistill.distill.train_file import TrainFile, read_train_file, seq2seq_arguments
 from cotdistill.errors import Fault, FaultsError, UserError
@@ -46,7 +47,9 @@ def train_here(file: TrainFile) -> int:
     from cotdistill.distill.trainer.row_choice import chosen_keys
     from cotdistill.distill.trainer.teacher import load_teacher
 
-    arguments = dict(file.arguments)
+    arguments, note = resumed(file.arguments)
+    if note and os.environ.get("RANK", "0") == "0":
+        sys.stderr.write(f"note: {note}\n")
     model_arguments = get_train_args(dict(arguments))[0]
     settings = file.distillation
     plan = Plan(
@@ -98,7 +101,7 @@ def _one_message(step: Callable[..., Any], place: str) -> Callable[..., Any]:
 
 def _signals(file: TrainFile) -> Any:
     from cotdistill.distill.signals.manifest import read_manifest
-    from cotdistill.distill.signals.shard import StoredRows
+    from cotdistill.distill.signals.stored_rows import StoredRows
     from cotdistill.distill.signals_check import row_differences
     from cotdistill.distill.trainer.host_trainer import Signals
 
