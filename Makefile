@@ -156,6 +156,7 @@ bench-closeness: setup
 
 bench-kd: setup .venv-bench/kd/ready
 	@$(BIN)/python -P benchmarks/kd/head.py --peers .venv-bench/kd $(if $(LARGE),--large)
+	@OMP_NUM_THREADS=1 $(BIN)/python -P benchmarks/kd/steps.py
 
 # Kernels alone, to be loaded next to the torch of .venv.
 .venv-bench/kd/ready: benchmarks/kd/peers.txt

@@ -1,23 +1,28 @@
 """Does distillation help? A trained mentor, a student with few rows, CE against CE + KD.
 
-    python -P benchmarks/kd/helps.py [--rows 200] [--steps 300] [--seeds 5] [--chosen 0.9,2]
+    python -P benchmarks/kd/helps.py [--rows 200] [--steps 300] [--slips 0] [--seeds 5]
+                                     [--chosen 0.9,2] [--only-development]
 
 Puzzles (where is the ball after six swaps), rationales of level 6, randomly initialised models with
-one tokenizer. The mentor (4 layers) is trained on 6,400 questions, the student (2 layers, half as
-wide) on `--rows` of them. Weight and temperature are chosen on development questions with three
-random seeds (`--chosen` repeats an earlier choice); the comparison uses other seeds and the test
-questions. `permuted` is a control: the same teacher with the rows of its head in another order, so
-that its probabilities belong to other tokens. Intervals are Student's t over seeds, and over the
-differences to CE, which has the same initial weights and order of rows in each seed. Everything
-trains through LLaMA-Factory, in one process.
+one tokenizer. With `--slips 0.2` a step of a rationale is wrong with this probability, and those
+after it go on from there: the chains of an unreliable teacher, which are not filtered. The mentor
+(4 layers) is trained on 6,400 questions, the student (2 layers, half as wide) on `--rows` of them,
+from the mentor's stored signals (all tokens of the vocabulary). Weight and temperature are chosen
+on development questions with random seeds of their own (`--chosen` repeats an earlier choice); the
+comparison uses other seeds and the test questions. `permuted` is a control: the same teacher with
+the rows of its head in another order, so that its probabilities belong to other tokens. Intervals
+are Student's t over seeds, and over the differences to CE, which has the same initial weights and
+order of rows in each seed. Everything trains through LLaMA-Factory, in one process.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import io
 import json
+import random
 import sys
 import tempfile
 from itertools import islice
@@ -36,62 +41,75 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=200)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--slips", type=float, default=0.0, help="chance of a wrong step")
+    parser.add_argument("--development", type=int, default=3, help="seeds that choose")
+    parser.add_argument("--only-development", action="store_true")
     parser.add_argument("--chosen", default="", help="weight,temperature")
     parser.add_argument("--folder", default="")
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
         folder = Path(options.folder or stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
-        pair = tuple(map(float, options.chosen.split(","))) if options.chosen else None
-        compare(folder, options.rows, options.steps, options.seeds, pair)
+        compare(folder, options)
 
 
-def compare(
-    folder: Path, rows: int, steps: int, seeds: int, pair: tuple[float, ...] | None
-) -> None:
+def compare(folder: Path, options: argparse.Namespace) -> None:
     """Train the mentor, choose weight and temperature, compare."""
     from cotdistill.benchmarks.puzzles import draw_puzzles
+
+    rows, steps = options.rows, options.steps
+    pair = tuple(map(float, options.chosen.split(","))) if options.chosen else None
 
     drawn = list(draw_puzzles("ball", 6, MENTOR_ROWS + 200, 1, "train"))
     test = list(draw_puzzles("ball", 6, 200, 2, "test"))
     many, dev = drawn[:MENTOR_ROWS], drawn[MENTOR_ROWS:]
+    many = [slipping(puzzle, options.slips, number) for number, puzzle in enumerate(many)]
     texts = [f"{puzzle.question}\n{puzzle.rationale}" for puzzle in many]
     sets = {"many": many, "few": list(islice(many, rows))}
     write_rows(folder, sets)
     if not (folder / "mentor" / "model.safetensors").is_file():
         build(folder / "mentor-0", texts, 64, 4, 0)
         train(folder, "mentor", "mentor-0", "many", 300, 1, None)
-    permute(folder / "mentor", folder / "permuted")
+    if not (folder / "permuted" / "model.safetensors").is_file():
+        permute(folder / "mentor", folder / "permuted")
+    signals = {name: captured(folder, name, rows) for name in ("mentor", "permuted")}
     print(f"mentor, 4 layers, {MENTOR_ROWS:,} rows: test {accuracy(folder / 'mentor', test):.1%}")
     chosen, best = pair or TRIED[0], -1.0
-    for weight, temperature in [] if pair else TRIED:
-        kd = {"teacher": str(folder / "mentor"), "weight": weight, "temperature": temperature}
+    tried: list[tuple[float, float] | None] = [None, *TRIED]
+    for one in [] if pair else tried:
+        kd = one and {"teacher": signals["mentor"], "weight": one[0], "temperature": one[1]}
+        label = "CE" if one is None else f"weight {one[0]:g}, T {one[1]:g}"
         found = []
-        for seed in (1, 2, 3):
-            name = f"dev-{weight:g}-{temperature:g}-{seed}"
+        for seed in range(1, 1 + options.development):
+            name = f"dev-{label.replace(' ', '')}-{rows}-{steps}-{seed}"
             build(folder / f"student-{seed}", texts, WIDTH, LAYERS, seed)
             train(folder, name, f"student-{seed}", "few", steps, seed, kd)
             found.append(accuracy(folder / name, dev))
-        shown = ", ".join(f"{one:.1%}" for one in found)
-        print(f"development: weight {weight:g}, T {temperature:g}: {shown}", flush=True)
-        if sum(found) > best:
-            chosen, best = (weight, temperature), sum(found)
+        shown = ", ".join(f"{score:.1%}" for score in found)
+        print(f"development: {label}: {shown}", flush=True)
+        if one is not None and sum(found) > best:
+            chosen, best = one, sum(found)
+    if options.only_development:
+        return
     weight, temperature = chosen
     kd = {"weight": weight, "temperature": temperature}
     recipes: dict[str, dict[str, Any] | None] = {
         "CE": None,
-        "CE + KD": kd | {"teacher": str(folder / "mentor")},
-        "CE + KD, permuted": kd | {"teacher": str(folder / "permuted")},
+        "CE + KD": kd | {"teacher": signals["mentor"]},
+        "CE + KD, permuted": kd | {"teacher": signals["permuted"]},
     }
     scores: dict[str, list[float]] = {name: [] for name in recipes}
-    for seed in range(11, 11 + seeds):
+    for seed in range(11, 11 + options.seeds):
         build(folder / f"student-{seed}", texts, WIDTH, LAYERS, seed)
         for name, block in recipes.items():
             out = f"{name.replace(' ', '')}-{seed}"
             train(folder, out, f"student-{seed}", "few", steps, seed, block)
             scores[name].append(accuracy(folder / out, test))
             print(f"seed {seed}, {name}: {scores[name][-1]:.1%}", flush=True)
-    print(f"\nstudent, {LAYERS} layers, {rows:,} rows, {steps} steps; {len(test)} test questions")
+    print(
+        f"\nstudent, {LAYERS} layers, {rows:,} rows, slips {options.slips:g}, {steps} steps, "
+        f"weight {weight:g}, T {temperature:g}; {len(test)} test questions"
+    )
     for name, values in scores.items():
         mean, half = interval(values)
         print(f"{name:<20}{mean:>7.1%}  [{max(0, mean - half):.1%}, {min(1, mean + half):.1%}]")
@@ -99,6 +117,37 @@ def compare(
         gaps = [value - other for value, other in zip(values, scores["CE"], strict=True)]
         mean, half = interval(gaps)
         print(f"{name} minus CE: {mean:+.1%}  [{mean - half:+.1%}, {mean + half:+.1%}]")
+
+
+def slipping(puzzle: Any, slips: float, number: int) -> Any:
+    """Return a puzzle whose rationale goes wrong at some steps, and on from there."""
+    if not slips:
+        return puzzle
+    chance = random.Random(number)
+    cup = puzzle.question.partition("cup ")[2][0]
+    lines = []
+    for line in puzzle.rationale.splitlines()[:-1]:
+        first, second = line[:2]
+        cup = {first: second, second: first}.get(cup, cup)
+        if chance.random() < slips:
+            cup = chance.choice([other for other in "ABCD" if other != cup])
+        lines.append(f"{first}{second} ={cup}")
+    return dataclasses.replace(puzzle, rationale="\n".join([*lines, f"The answer is {cup}."]))
+
+
+def captured(folder: Path, teacher: str, rows: int) -> dict[str, str]:
+    """Store a teacher's signals for the student's rows, as the command does."""
+    from cotdistill.cli.main import main as cotdistill
+
+    out = folder / f"signals-{teacher}-{rows}"
+    file = write_file(folder, f"capture-{rows}", "mentor", "few", 1, 1, None)
+    words = ["capture", str(file), "--teacher", str(folder / teacher), "-o", str(out)]
+    for temperature in {1.0, 2.0}:
+        words += ["--temperature", str(temperature)]
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        if cotdistill([*words, "--top-k", "10000", "--batch-size", "32"]):
+            raise SystemExit(f"capture of {teacher} failed")
+    return {"signals": str(out)}
 
 
 def interval(values: list[float]) -> tuple[float, float]:
@@ -131,32 +180,44 @@ def build(path: Path, texts: list[str], width: int, layers: int, seed: int) -> N
     build_student(shape, texts, path)
 
 
-def train(
+def write_file(
     folder: Path, name: str, model: str, dataset: str, steps: int, seed: int,
     kd: dict[str, Any] | None,
-) -> None:  # fmt: skip
-    """Train one model through LLaMA-Factory, with or without a teacher."""
-    from llamafactory.train.tuner import run_exp
-
-    from cotdistill.distill.train_file import read_train_file
-    from cotdistill.distill.trainer.worker import checked, train_here
+) -> Path:  # fmt: skip
+    """Write a training file of LLaMA-Factory, with or without a teacher."""
     from cotdistill.files.yamls import dump_yaml
 
     arguments = {
         "model_name_or_path": str(folder / model), "stage": "sft", "do_train": True,
         "finetuning_type": "full", "dataset_dir": str(folder), "dataset": dataset,
         "template": "chatml", "cutoff_len": 128, "output_dir": str(folder / name),
-        "logging_steps": 10, "save_strategy": "no", "report_to": "none", "use_cpu": True,
+        "overwrite_output_dir": True, "logging_steps": 10, "save_strategy": "no",
+        "report_to": "none", "use_cpu": True,
         "per_device_train_batch_size": 32, "max_steps": steps, "learning_rate": 4.0e-3,
         "lr_scheduler_type": "cosine", "warmup_ratio": 0.1, "seed": seed, "disable_tqdm": True,
         "preprocessing_num_workers": 1, "disable_gradient_checkpointing": True,
     }  # fmt: skip
     path = folder / f"{name}.yaml"
     path.write_text(dump_yaml(arguments | ({"kd": kd} if kd else {})), encoding="utf-8")
+    return path
+
+
+def train(
+    folder: Path, name: str, model: str, dataset: str, steps: int, seed: int,
+    kd: dict[str, Any] | None,
+) -> None:  # fmt: skip
+    """Train one model through LLaMA-Factory."""
+    from llamafactory.train.tuner import run_exp
+
+    from cotdistill.distill.train_file import read_train_file
+    from cotdistill.distill.trainer.worker import checked, train_here
+    from cotdistill.files.yamls import read_yaml
+
+    path = write_file(folder, name, model, dataset, steps, seed, kd)
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         file = read_train_file([str(path)])
         if file is None:
-            run_exp(arguments)
+            run_exp(read_yaml(path))
         else:
             checked(file)
             train_here(file)

@@ -290,3 +290,15 @@ def test_gradient_checkpointing_changes_nothing() -> None:
         found.append(gradients(model))
     for name, gradient in found[0].items():
         torch.testing.assert_close(found[1][name], gradient)
+
+
+def test_a_teacher_of_the_students_own_weights_leaves_the_student_in_training() -> None:
+    """A peer shared one module between both, and put the student into evaluation mode with it."""
+    student = model_of("gpt2")
+    teacher = copy.deepcopy(student).eval()
+    distiller = distilling(student, teacher)
+    assert all(module.training for module in student.modules())
+    student(**batch()).loss.backward()
+    assert all(module.training for module in student.modules())
+    assert not any(module.training for module in teacher.modules())
+    assert distiller.sums.kd > 1e-4  # only the student drops out

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cotdistill.distill.trainer.chunk_loss import Objective, SparseTeacher, Sums, chunk_loss
 from cotdistill.distill.trainer.divergences import DIVERGENCES
@@ -281,6 +282,26 @@ def test_chunks_are_of_nearly_equal_size() -> None:
     assert sizes == [[7], [8], [4, 5], [6, 7, 6, 7, 7]]
 
 
+@pytest.mark.parametrize("tokens", [0, 3, TOKENS])
+def test_a_head_in_parts_is_called_as_often_as_by_the_process_with_most_tokens(tokens: int) -> None:
+    """Every call puts it together on all processes (ZeRO-3); one call less, and they wait."""
+    case = Case(tokens=tokens)
+    called = []
+
+    def head(hidden: Tensor) -> Tensor:
+        called.append(len(hidden))
+        return hidden @ case.weight.t()
+
+    value, _ = module_head_loss(case.given(fewest=9), head, Objective(0.5, 0.5))
+    assert (len(called), sum(called)) == (9, tokens)
+    found = case.gradients(value)
+    assert len(called) == 18  # once more each in the backward pass
+    expected = loss(Objective(0.5, 0.5), *case.logits(), case.labels) if tokens else value * 0
+    close(value, expected)
+    for one, wanted in zip(found, case.gradients(expected) if tokens else found, strict=True):
+        close(one, wanted)
+
+
 def test_a_logit_scale_is_part_of_value_and_gradient() -> None:
     case = Case()
     objective = Objective(0.5, 0.5, "jsd", 2.0)
@@ -441,3 +462,38 @@ def test_sums_of_micro_batches_add_up_whatever_their_sizes() -> None:
             sum_ += gradient
     for found, wanted in zip(total, whole, strict=True):
         close(found, wanted)
+
+
+class Largest(TorchDispatchMode):
+    """Notes the largest tensor that an operation returns."""
+
+    numbers = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:  # fmt: skip
+        found = func(*args, **(kwargs or {}))
+        for one in found if isinstance(found, (tuple, list)) else [found]:
+            if isinstance(one, Tensor):
+                self.numbers = max(self.numbers, one.numel())
+        return found
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("top_k", [None, 4])
+@pytest.mark.parametrize("name", NAMES)
+def test_no_tensor_grows_with_the_number_of_tokens_times_the_vocabulary(
+    name: str, top_k: int | None, backend: str
+) -> None:
+    if name == "logit_mse" and top_k:
+        pytest.skip("settings refuse it")
+    found = []
+    for tokens in (200, 800):
+        case = Case(tokens=tokens)
+        with Largest() as largest:
+            value, _ = case.computed(backend, Objective(0.5, 0.5, name, 2.0, 0.3, top_k), chunk=8)
+            value.backward()
+        assert largest.numbers < tokens * VOCABULARY
+        found.append(largest.numbers)
+    states = WIDTH + 2  # what grows with tokens are hidden states, the teacher's the wider ones
+    assert found[1] <= max(800 * states, VOCABULARY * WIDTH, 8 * (VOCABULARY + 3))
