@@ -158,7 +158,7 @@ def test_one_seed_an_arm_compares_models_and_marks_nothing(tmp_path: Path) -> No
     (effect,) = found.main
     assert (effect.found.claim, effect.mark) == ("models", "")
     tables = factor_tables(found, matrix(collect(tmp_path)))
-    assert "only these trained models" in tables[-1].table.notes[-1]
+    assert "only these trained models" in tables[0].table.notes[-1]
 
 
 def test_an_arm_without_factors_and_an_untouched_model_stay_out_of_the_grid(tmp_path: Path) -> None:

@@ -357,10 +357,10 @@ def score_of(runs: ArmRuns, stratum: Stratum, answers: int = 1) -> Interval:
 def points(value: float) -> str:
     """Return a fraction as points with its sign.
 
-    >>> points(0.0751)
-    '+7.5'
+    >>> points(0.0751), points(-0.0001)
+    ('+7.5', '+0.0')
     """
-    return f"{100 * value:+.1f}"
+    return f"{round(100 * value, 1) + 0.0:+.1f}"  # no -0.0
 
 
 def _shared_tables(

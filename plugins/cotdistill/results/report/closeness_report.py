@@ -28,8 +28,8 @@ _UNITS = {
 }  # fmt: skip
 _ABOUT = (
     "How the student found each arm's rationales before it was trained, and how that goes with "
-    "what it reached. Rank correlations over arms; the second holds the length of the responses "
-    "constant."
+    "what it reached: rank correlations over arms, in brackets with the length of the responses "
+    "held constant."
 )
 
 
@@ -115,13 +115,13 @@ def _arms(one: MeasuredStudent) -> Table:
 def _correlations(points: Sequence[_Points]) -> Table:
     rows = []
     for one in points:
+        cells = []
         for measure in MEASURES:
             found = one.of(measure)
-            both = (_signed(found.rank), _signed(found.without_length))
-            arms = str(len(one.scores))
-            rows.append((one.student, one.recipe, one.task, measure, *both, arms))
-    columns = ("student", "recipe", "task", "measure", "rank correlation", "length held constant",
-               "arms")  # fmt: skip
+            without_length = f" ({_signed(found.without_length)})" if measure != "tokens" else ""
+            cells.append(_signed(found.rank) + without_length)
+        rows.append((one.student, one.recipe, one.task, str(len(one.scores)), *cells))
+    columns = ("student", "recipe", "task", "arms", *MEASURES)
     keep = [n for n in range(len(columns)) if n > 2 or len({row[n] for row in rows}) > 1]
     notes = [*dict.fromkeys(caution(len(one.scores)) for one in points), CAUTION]
     return Table(

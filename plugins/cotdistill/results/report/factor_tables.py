@@ -21,8 +21,8 @@ class TitledTable(NamedTuple):
 
 
 def factor_tables(found: ByFactor, scores: Matrix) -> list[TitledTable]:
-    """Return every pivot, then the main effects, then the interactions."""
-    made = [_pivot_table(pivot, scores.several_recipes) for pivot in found.pivots]
+    """Return the main effects, the interactions, then every pivot."""
+    made: list[TitledTable] = []
     notes = [*found.notes, *_claims([*found.main, *found.interactions])]
     if found.main:
         about = (
@@ -37,7 +37,7 @@ def factor_tables(found: ByFactor, scores: Matrix) -> list[TitledTable]:
         )
         table = effect_table(found.interactions, answers(found.interactions))
         made.append(TitledTable("Interactions", about, table))
-    return made
+    return [*made, *(_pivot_table(pivot, scores.several_recipes) for pivot in found.pivots)]
 
 
 def answers(interactions: Sequence[Effect]) -> list[str]:
@@ -45,7 +45,11 @@ def answers(interactions: Sequence[Effect]) -> list[str]:
     pairs: dict[tuple[str, str, str, str], list[Effect]] = {}
     for one in interactions:
         pairs.setdefault((one.task, one.recipe, one.factor, one.other), []).append(one)
-    return [f"{task}: {dependence(effects)}" for (task, _, _, _), effects in pairs.items()]
+    several = len({recipe for _, recipe, _, _ in pairs if recipe}) > 1
+    return [
+        f"{task}{f', recipe {recipe}' if several and recipe else ''}: {dependence(effects)}"
+        for (task, recipe, _, _), effects in pairs.items()
+    ]
 
 
 def effect_table(effects: Sequence[Effect], notes: Sequence[str] = ()) -> Table:
