@@ -1,5 +1,6 @@
 """What results are compared with: an arm, a recipe, a student, or a choice by factors."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -187,7 +188,15 @@ def test_a_study_may_declare_factors_as_its_baseline(tmp_path: Path) -> None:
     write_study(tmp_path, {"l1": {"file": "rows.jsonl"}, "l6": {"file": "rows.jsonl"}})
     for level, count in ((6, 30), (1, 20)):
         put(tmp_path, [count, count + 2], arm=f"l{level}", factors={"level": level})
-    assert table_of(tmp_path).baseline == "l6"
+    assert table_of(tmp_path).baseline == "l6", "the first, where nothing is declared"
+    path = tmp_path / "study.yaml"
+    study = json.loads(path.read_text(encoding="utf-8"))
+    study["arms"]["l1"]["factors"], study["arms"]["l6"]["factors"] = {"level": 1}, {"level": 6}
+    study |= {"students": ["Qwen2.5-0.5B-Instruct"], "compare": {"baseline": {"level": 1}}}
+    path.write_text(json.dumps(study), encoding="utf-8")
+    assert table_of(tmp_path).baseline == "level 1"
+    assert found(table_of(tmp_path)) == {("l1", "l6"): 10.0}
+    assert [one.first for one in compare([tmp_path])[0]] == ["l1"]
 
 
 def test_an_untrained_model_is_the_baseline_of_all_recipes_and_has_none_itself(

@@ -12,7 +12,7 @@ from pathlib import Path
 from cotdistill.errors import DataError, Fault, did_you_mean
 from cotdistill.runfolder.manifest import Factor
 from cotdistill.studies.load import study_if_any
-from cotdistill.studies.selection import meets
+from cotdistill.studies.selection import meets, nearest
 
 Group = tuple[str, str, str]  # student, arm, recipe
 Factors = Mapping[tuple[str, str], Mapping[str, Factor]]  # of each arm and recipe
@@ -61,16 +61,11 @@ def bases_of(groups: Sequence[Group], factors: Factors, chosen: Selection) -> di
         if group in candidates:
             continue
         near = of_student.get("" if STUDENT in chosen else group[0], [])
-        shared: dict[Group, int] = {}
-        for one in near:
-            others = {k: v for k, v in all_described[one].items() if k not in chosen}
-            if all(own.get(name) == value for name, value in others.items()):
-                shared[one] = len(others)
-        nearest = [one for one, count in shared.items() if count == max(shared.values())]
-        if not nearest and group[2] == UNTRAINED and ARM in chosen:
-            nearest = near  # the other way round: one trained baseline, whatever its recipe
-        if len(nearest) == 1:
-            found[group] = nearest[0]
+        like_it = nearest(own, {one: all_described[one] for one in near}, chosen)
+        if not like_it and group[2] == UNTRAINED and ARM in chosen:
+            like_it = near  # the other way round: one trained baseline, whatever its recipe
+        if len(like_it) == 1:
+            found[group] = like_it[0]
     return found
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cotdistill.errors import Fault, did_you_mean
 from cotdistill.studies.arm import Factor, LoopArm, UntouchedArm
-from cotdistill.studies.selection import meets
+from cotdistill.studies.selection import meets, nearest
 
 if TYPE_CHECKING:
     from cotdistill.studies.study import Study
@@ -68,8 +68,10 @@ def baseline_faults(study: Study, place: str) -> Iterator[Fault]:
     if not any(meets(declared, of_arm) for of_arm in factors.values()):
         values = {name: list(dict.fromkeys(of[name] for of in factors.values() if name in of))
                   for name in declared}  # fmt: skip
-        there = "; ".join(f"{name}: {', '.join(map(str, of[:12]))}" for name, of in values.items())
-        yield Fault(where, f"no arm has {_shown(declared)}", "", f"there are {there}")
+        known_values = "; ".join(
+            f"{name}: {', '.join(map(str, of[:12]))}" for name, of in values.items()
+        )
+        yield Fault(where, f"no arm has {_shown(declared)}", "", f"there are {known_values}")
         return
     several = {arm: found for arm in factors if len(found := _nearest(arm, factors, declared)) > 1}
     for arm, found in list(several.items())[:1]:
@@ -111,13 +113,12 @@ def _nearest(arm: str, factors: Mapping[str, Mapping[str, Factor]], chosen: Sele
     own = factors[arm]
     if meets(chosen, own):
         return [arm]
-    found: dict[str, int] = {}
-    for name, of_other in factors.items():
-        shared = {k: value for k, value in of_other.items() if k not in (*chosen, "arm")}
-        if meets(chosen, of_other) and all(own.get(key) == v for key, v in shared.items()):
-            found[name] = len(shared)
-    most = max(found.values(), default=0)
-    return [name for name, count in found.items() if count == most]
+    candidates = {
+        name: {key: value for key, value in of_other.items() if key != "arm"}
+        for name, of_other in factors.items()
+        if meets(chosen, of_other)
+    }
+    return nearest(own, candidates, chosen)
 
 
 def _shown(chosen: Selection) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from cotdistill.catalogue.formats import format_called
 from cotdistill.studies.arm import Factor
 
+Key = TypeVar("Key")
 When = dict[str, Factor | list[Factor]]
 _SIZE = re.compile(r"(<=|>=|<|>)\s*([0-9.]+)\s*B?\Z", re.IGNORECASE)
 
@@ -36,6 +38,28 @@ def _has(factors: Mapping[str, Factor], name: str, wanted: Factor | Sequence[Fac
 def values_of(wanted: Factor | Sequence[Factor]) -> Sequence[Factor]:
     """Return the values that a selection asks for, of which it may name one alone."""
     return wanted if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
+
+
+def nearest(
+    own: Mapping[str, Factor],
+    candidates: Mapping[Key, Mapping[str, Factor]],
+    chosen: Mapping[str, Factor],
+) -> list[Key]:
+    """Return the candidates that have nothing but what was chosen that one lacks.
+
+    Of several, those that have most in common with it.
+
+    >>> own = {"level": 6, "teacher": "qwen"}
+    >>> nearest(own, {"a": {"level": 1, "teacher": "qwen"}, "b": {"level": 1}}, {"level": 1})
+    ['a']
+    """
+    shared: dict[Key, int] = {}
+    for name, factors in candidates.items():
+        rest = {key: value for key, value in factors.items() if key not in chosen}
+        if all(own.get(key) == value for key, value in rest.items()):
+            shared[name] = len(rest)
+    most = max(shared.values(), default=0)
+    return [name for name, count in shared.items() if count == most]
 
 
 def _same(value: Factor, wanted: Factor) -> bool:
