@@ -81,3 +81,26 @@ def test_a_record_that_says_why_a_run_was_skipped_is_read(folder: Path) -> None:
     states = {run.run: run.state for run in collect(folder).runs}
     assert states[skipped] == "skipped: behind the leader"
     assert json.loads((folder / "manifest.jsonl").read_text().splitlines()[1])["run"] == skipped
+
+
+def test_a_run_without_samples_says_that_it_is_not_compared(folder: Path) -> None:
+    other = RUN.replace("fine", "best")
+    add_run(folder, other, "best")
+    add_training(folder, other)
+    out = add_scores(folder, other, [True] * 40)
+    for path in out.glob("samples_*.jsonl"):
+        path.unlink()
+    found = collect(folder)
+    (score,) = found.runs[1].scores
+    assert (score.score.value, round(score.score.low, 3)) == (1.0, 0.912), "no interval of 1 to 1"
+    (note,) = found.notes
+    assert note.startswith(f"{other}: digits: no samples were logged, so its score is not compared")
+
+
+def test_samples_without_the_metric_of_the_results_say_so(folder: Path) -> None:
+    (path,) = folder.rglob("samples_*.jsonl")
+    text = path.read_text(encoding="utf-8").replace('"exact_match":', '"another":')
+    path.write_text(text, encoding="utf-8")
+    assert any(
+        "has exact_match, so its score is not compared" in one for one in collect(folder).notes
+    )

@@ -34,7 +34,7 @@ from cotdistill.results.questions import QuestionId
 from cotdistill.results.run_results import Evaluated, Score
 from cotdistill.results.run_settings import settings_of
 from cotdistill.results.verdict_files import GradedResponses, VerdictSource
-from cotdistill.stats.confidence import Interval, score_interval
+from cotdistill.stats.confidence import Interval, score_interval, wilson
 
 _STRICT = {"exact_match_strict": "strict", "strict_match": "strict, in the form asked for"}
 _LOGGED = ("lm_eval_version", "transformers_version")
@@ -94,6 +94,8 @@ def evaluation_of(
                 scores[task] = score
                 left_out = score.table.left_out if score.table else []
                 notes += [f"{task}: {note}" for note in left_out]
+                if score.table is None and task not in members:
+                    notes.append(f"{task}: {_untested(samples.get(task), score)}")
     if faults:
         raise DataError(faults)
     return Evaluated(tuple(scores.values()), members, environment, tuple(notes))
@@ -160,9 +162,9 @@ def _score(
     if source == "run" and not 0 <= value <= 1:
         raise DataError(score_fault(value, scored.place, str(metric)))
     table = question_scores(samples, source, scored.results, keep) if samples else None
-    interval = _from_stderr(scored.numbers, metric, value)
     counted = (scored.results.get("n-samples") or {}).get(scored.task) or {}
     questions, repeats = _count(counted.get("effective")), 1
+    interval = _from_stderr(scored.numbers, metric, value, questions)
     tokens = characters = None
     if table is not None and table.values:
         interval = score_interval(list(table.values.values()), answers=table.repeats)
@@ -189,6 +191,16 @@ def _score(
         timeouts=_timeouts(scored, metric, table, questions * repeats),
         readings=_readings(scored.numbers, metric) if source == "run" else {},
     )
+
+
+def _untested(samples: SampleFile | None, score: Score) -> str:
+    """Say why a score is not compared with others: nothing is known of its questions."""
+    why = (
+        "no samples were logged"
+        if samples is None
+        else f"no question of {samples.path.name} has {score.metric}"
+    )
+    return f"{why}, so its score is not compared, and its interval is made of lm-eval's own error"
 
 
 def _timeouts(
@@ -236,9 +248,16 @@ def _environment(results: Row) -> dict[str, str]:
     return {name: str(value) for name, value in logged.items() if value}
 
 
-def _from_stderr(numbers: Mapping[str, Any], metric: MainMetric, value: float) -> Interval:
-    """The host's standard error, where the samples were not logged: the best there is."""
+def _from_stderr(
+    numbers: Mapping[str, Any], metric: MainMetric, value: float, questions: int
+) -> Interval:
+    """The host's standard error, where the samples were not logged: the best there is.
+
+    It is 0 where all answers are right, or none: then the number of questions says more.
+    """
     error = as_number(numbers.get(f"{metric.metric}_stderr,{metric.filter}"))
+    if value in (0.0, 1.0) and questions:
+        return wilson(round(value * questions), questions)
     half = 1.96 * error if error is not None else float("nan")
     return Interval(value, value - half, value + half)
 

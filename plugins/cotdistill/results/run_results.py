@@ -184,4 +184,5 @@ class Results:
             + (f" and {len(runs) - _NAMED} more" if len(runs) > _NAMED else "")
             for state, runs in states.items()
         )
-        return f"{count} of {len(self.runs)} runs have no score or lack a task ({kinds})"
+        lack = "have no score or lack a task" if count > 1 else "has no score or lacks a task"
+        return f"{count} of {len(self.runs)} runs {lack} ({kinds})"
