@@ -254,9 +254,11 @@ def _bin_counts(bins: Mapping[str, list[str]], found: Sampled, new: list[Row]) -
     for name, questions in bins.items():
         there = [question for question in questions if question in found.right]
         covered = sum(bool(found.right[question]) for question in there)
+        counts = Counter(found.right[question] for question in there)
         yield Bin(
             name,
             len(there),
             covered / len(there) if there else 0.0,
             sum(rows[question] for question in there),
+            {str(number): counts[number] for number in sorted(counts)},
         )

@@ -22,13 +22,15 @@ Verdict = Literal["continue", "stop", "end"]
 class Bin:
     """The questions of one difficulty in a round.
 
-    Units: `coverage` the share of its questions with a correct answer; `rows` its training rows.
+    Units: `coverage` the share of its questions with a correct answer; `rows` its training rows;
+    `correct` how many of its questions have so many different correct answers, by their number.
     """
 
     name: str
     questions: int
     coverage: float
     rows: int
+    correct: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,12 @@ def as_latex(table: Matrix, caption: str, name: str = "results") -> str:
     columns = "l" * (len(heads) - len(table.tasks)) + "r" * (len(table.tasks) + means)
     verdicts = "" if table.source == "run" else f" ({table.source} verdicts)"
     best = _best(table)
+    block = "student and recipe" if _by_recipe(table) else "student"
     lines = [
         *(f"% {' '.join(note.split())}" for note in table.notes),
         r"\begin{table}",
         rf"\caption{{{_tex(caption)}{verdicts}. Score in \%, with 95\,\% interval; bold: the "
-        r"highest of a student; $\uparrow$ and $\downarrow$ differ from "
+        rf"highest of a {block}; $\uparrow$ and $\downarrow$ differ from "
         rf"{_tex(table.baseline)} ({_test_of(table)}, Holm, $p < 0.05$).}}",
         rf"\label{{tab:{file_name(name) or 'results'}}}",
         rf"\begin{{tabular}}{{{columns}}}",
@@ -74,7 +75,12 @@ def _best(table: Matrix) -> Mapping[tuple[tuple[str, str], str], float]:
 
 
 def _block(table: Matrix, group: Group) -> tuple[str, str]:
-    return group[0], group[2] if table.several_recipes else ""
+    return group[0], group[2] if _by_recipe(table) else ""
+
+
+def _by_recipe(table: Matrix) -> bool:
+    """Whether the best is looked for within a recipe: not where recipes are what is compared."""
+    return table.several_recipes and not table.across_recipes
 
 
 def _test_of(table: Matrix) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cotdistill.results.matrix import file_name
-from cotdistill.results.report.charts import Axes, Curve, Figure, Point, curves
+from cotdistill.results.report.charts import Axes, Curve, Figure, Point, curves, heat_map
 from cotdistill.results.report.factor_tables import TitledTable
 from cotdistill.runfolder.manifest import ManifestRun, read_manifest
 from cotdistill.runfolder.race import FOLDER as RACES
@@ -25,6 +25,7 @@ from cotdistill.stats.confidence import Interval
 from cotdistill.tables import Table
 
 _NONE = float("nan")
+_MOST_BINS = 60  # rows of a heat map
 _ABOUT_ROUNDS = (
     "Development questions choose the round and end the loop; the scores above are of the chosen "
     "round on the test questions, asked once. Gains are points over the best round before, with "
@@ -214,6 +215,7 @@ def _of_loop(loop: DoneLoop) -> Iterator[Figure]:
             "round to round, the tail narrows (Ding et al. 2024, arXiv:2411.00750)."
         )
         yield _over_rounds(f"rounds-{name}-tail", f"Tail narrowing: {title}", about, rows, "rows")
+        yield from _correct_by_difficulty(loop, name, title)
     lines = []
     for one in loop.rounds:
         total = one.data.questions or 1
@@ -222,6 +224,33 @@ def _of_loop(loop: DoneLoop) -> Iterator[Figure]:
     about = "Share of questions by how many different correct answers they have."
     made = (f"rounds-{name}-correct", f"Correct answers a question: {title}", about)
     yield _over_rounds(*made, lines, "questions", "correct answers")
+
+
+def _correct_by_difficulty(loop: DoneLoop, name: str, title: str) -> Iterator[Figure]:
+    """Yield how many correct answers questions have, by round and difficulty, as a heat map."""
+    bins = [
+        (f"round {r.number}, {_difficulty(b.name)}", b) for r in loop.rounds for b in r.data.bins
+    ]
+    counts = sorted({int(count) for _, one in bins for count in one.correct})
+    if not counts or len(bins) > _MOST_BINS:
+        return
+    cells = [
+        [
+            Interval(one.correct.get(str(count), 0) / one.questions, _NONE, _NONE)
+            if one.questions
+            else None
+            for count in counts
+        ]
+        for _, one in bins
+    ]
+    yield heat_map(
+        f"rounds-{name}-correct-difficulty",
+        f"Correct answers by difficulty: {title}",
+        "Percent of the questions of a difficulty that have so many different correct answers "
+        "(across), round by round.",
+        ([label for label, _ in bins], [str(count) for count in counts]),
+        cells,
+    )
 
 
 def _over_rounds(
