@@ -20,12 +20,12 @@ def as_latex(table: Matrix, caption: str, name: str = "results") -> str:
     columns = "l" * (len(heads) - len(table.tasks)) + "r" * (len(table.tasks) + means)
     verdicts = "" if table.source == "run" else f" ({table.source} verdicts)"
     best = _best(table)
-    block = "student and recipe" if _by_recipe(table) else "student"
+    within = "student and recipe" if _by_recipe(table) else "student"
     lines = [
         *(f"% {' '.join(note.split())}" for note in table.notes),
         r"\begin{table}",
         rf"\caption{{{_tex(caption)}{verdicts}. Score in \%, with 95\,\% interval; bold: the "
-        rf"highest of a {block}; $\uparrow$ and $\downarrow$ differ from "
+        rf"highest of a {within}; $\uparrow$ and $\downarrow$ differ from "
         rf"{_tex(table.baseline)} ({_test_of(table)}, Holm, $p < 0.05$).}}",
         rf"\label{{tab:{file_name(name) or 'results'}}}",
         rf"\begin{{tabular}}{{{columns}}}",
