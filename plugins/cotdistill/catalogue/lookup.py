@@ -70,7 +70,8 @@ def student_called(name: str, students: Mapping[str, Student], place: str) -> St
         Fault(
             place,
             f"unknown student '{name}'",
-            "a name of `cotdistill list students`, or a mapping with model and template",
+            "a name of `cotdistill list students`, or of models: as in models: {"
+            f"{name.rpartition('/')[2]}: {{model: {name}, template: TEMPLATE}}}}",
             did_you_mean(name, known),
         )
     )

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cotdistill.cli.options import SET_HELP
 from cotdistill.cli.tables import say, talk
 from cotdistill.tables import counted
 
@@ -20,7 +21,7 @@ def check(
     ] = None,
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", help="override a study value, key=value; repeatable"),
+        typer.Option("--set", help=SET_HELP, metavar="KEY=VALUE"),
     ] = None,
     deep: Annotated[
         bool, typer.Option("--deep", help="also check with LLaMA-Factory's own code (slower)")

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from cotdistill.cli.options import SET_HELP
+
 _NAMED = 8
 
 
@@ -19,7 +21,7 @@ def generate(
     ] = None,
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", help="override a study value, as in hardware.gpus=4; repeatable"),
+        typer.Option("--set", help=SET_HELP, metavar="KEY=VALUE"),
     ] = None,
 ) -> None:
     """Generate the run folder of a study: a training and an evaluation file for every run.

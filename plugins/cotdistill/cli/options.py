@@ -23,6 +23,10 @@ Workers = Annotated[int, typer.Option(help="number of processes [default: one pe
 SkipBad = Annotated[bool, typer.Option(help="skip and count malformed lines")]
 Parquet = Annotated[bool, typer.Option(help="also write the rows as Parquet")]
 Tokenizer = Annotated[str | None, typer.Option(help="tokenizer.json, model folder or hub id")]
+SET_HELP = (
+    "override a study value, as in hardware.gpus=4; a new name with dots stands in quotes, as in "
+    "'models.\"Qwen2.5-7B\".model=PATH'; repeatable"
+)
 
 
 def one_option_per_field(verb: Callable[..., None]) -> Callable[..., None]:

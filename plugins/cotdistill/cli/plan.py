@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from cotdistill.cli.options import SET_HELP
 from cotdistill.cli.tables import show_table
 
 
@@ -20,7 +21,7 @@ class PlanOptions:
     study: Annotated[str, typer.Argument(help="packaged study, study file or run folder")]
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="override a study value; repeatable"),
+        typer.Option("--set", metavar="KEY=VALUE", help=SET_HELP),
     ] = None
     teraflops: Annotated[float, typer.Option(min=0.001, help="dense bf16 peak of one device")] = 312
     utilisation: Annotated[

@@ -100,11 +100,12 @@ def _grids(
     entries: dict[str, Any], where: str, registered: Registered, faults: list[Fault]
 ) -> dict[str, Any]:
     made: dict[str, Any] = {}
+    made_by: dict[str, str] = {}
     for name, entry in entries.items():
         if not isinstance(entry, dict) or "for" not in entry:
             if name in made:
-                faults.append(Fault(where, f"the name '{name}' is there twice"))
-            made[name] = entry
+                faults.append(_made_twice(where, name, made_by[name], name))
+            made[name], made_by[name] = entry, name
             continue
         place = f"{where}.{name}"
         found = _cells(entry["for"], f"{place}.for", registered, faults)
@@ -116,10 +117,9 @@ def _grids(
         for binding, factors in cells:
             cell_name = str(filled(name, binding, place, faults))
             if cell_name in made:
-                remedy = "name all axes in it, as in level-{level}, and each value once"
-                wrong = f"several cells are called '{cell_name}'"
-                faults.append(Fault(place, wrong, "", remedy))
+                faults.append(_made_twice(where, name, made_by[cell_name], cell_name))
                 break
+            made_by[cell_name] = name
             cell = filled(body, binding, place, faults)
             if where.endswith(":models"):  # the arms and recipes that name a model have factors
                 made[cell_name] = cell
@@ -128,6 +128,16 @@ def _grids(
             own = given if isinstance(given, dict) else {}
             made[cell_name] = {**cell, "factors": with_format({**factors, **own})}
     return made
+
+
+def _made_twice(where: str, entry: str, earlier: str, name: str) -> Fault:
+    """Return the fault of a name that one entry makes twice, or that two entries make."""
+    if entry == earlier:
+        remedy = "name all axes in it, as in level-{level}, and each value once"
+        return Fault(f"{where}.{entry}", f"several cells are called '{name}'", "", remedy)
+    wrong = f"'{name}' is made by '{earlier}' as well: the two overlap"
+    remedy = "leave the cell out of one, or give one another name"
+    return Fault(f"{where}.{entry}", wrong, "", remedy)
 
 
 def _cells(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -123,22 +125,72 @@ def study_if_any(folder: Path) -> Study | None:
 def with_settings(value: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     """Return a study's mapping with `key.key=value` settings applied; values are read as YAML.
 
+    A name that has dots is put in quotes or brackets, as `models."Qwen2.5-7B".revision=main`; one
+    that the study has is found without them.
+
     >>> with_settings({"seeds": [1], "hardware": {"gpus": 1}}, ["hardware.gpus=4", "seeds=[1, 2]"])
     {'seeds': [1, 2], 'hardware': {'gpus': 4}}
     """
     changed = copy.deepcopy(value)
     for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key:
-            raise FaultsError(
-                Fault(f"--set {setting}", "not a setting", "key=value, such as hardware.gpus=4")
-            )
+        key, text = _key_and_text(setting)
         place: Any = changed
-        *parents, last = key.split(".")
-        for depth, parent in enumerate(parents):
-            place = _step_into(place, parent, f"--set {'.'.join(parents[: depth + 1])}")
-        _assign(place, last, parse_yaml(text, f"--set {key}"), f"--set {key}")
+        left = _parts_of(key, setting)
+        gone: list[str] = []
+        while True:
+            name, left = _next_name(place, left)
+            gone.append(name)
+            if not left:
+                break
+            place = _step_into(place, name, f"--set {'.'.join(gone)}")
+        _assign(place, name, parse_yaml(text, f"--set {key}"), f"--set {key}")
     return changed
+
+
+_PART = re.compile(r"""\.?(?:"([^"]+)"|'([^']+)'|\[([^\]]+)\]|([^.\["']+))""")
+_KEY = re.compile(r"""((?:"[^"]*"|'[^']*'|\[[^\]]*\]|[^="'\[])+)=(.*)\Z""", re.DOTALL)
+
+
+def _key_and_text(setting: str) -> tuple[str, str]:
+    """Return both sides of the `=` that is outside quotes and brackets."""
+    found = _KEY.match(setting)
+    if found is None:
+        expected = "key=value, such as hardware.gpus=4"
+        raise FaultsError(Fault(f"--set {setting}", "not a setting", expected))
+    return found.group(1), found.group(2)
+
+
+def _parts_of(key: str, setting: str) -> list[tuple[str, bool]]:
+    """Return the names of a key, and of each whether it stood in quotes or brackets.
+
+    >>> _parts_of("models.'Qwen2.5-7B'[context]", "")
+    [('models', False), ('Qwen2.5-7B', True), ('context', True)]
+    """
+    parts: list[tuple[str, bool]] = []
+    end = 0
+    while end < len(key):
+        found = _PART.match(key, end)
+        if found is None or (found.start() and key[found.start()] not in ".["):
+            wrong = f"the key cannot be read from '{key[end:]}' on"
+            expected = "names with dots between them; those that have dots in quotes"
+            raise FaultsError(Fault(f"--set {setting}", wrong, expected))
+        quoted = found.group(1) or found.group(2) or found.group(3)
+        parts.append((quoted.strip("\"'"), True) if quoted else (found.group(4), False))
+        end = found.end()
+    return parts
+
+
+def _next_name(place: Any, parts: list[tuple[str, bool]]) -> tuple[str, list[tuple[str, bool]]]:
+    """Return the name that comes next, and what is left: the longest one that is there.
+
+    Where none is there it is the first part.
+    """
+    plain = list(itertools.takewhile(lambda part: not part[1], parts))
+    for taken in range(len(plain), 1, -1):
+        name = ".".join(part for part, _ in plain[:taken])
+        if isinstance(place, dict) and name in place:
+            return name, parts[taken:]
+    return parts[0][0], parts[1:]
 
 
 def _step_into(place: Any, key: str, where: str) -> Any:

@@ -33,6 +33,7 @@ def study_notes(study: Study) -> Iterator[str]:
     yield from _uneven_weights(study)
     yield from _merges_of_one(study)
     yield from _choosing_nothing(study)
+    yield from _the_same_twice(study)
 
 
 def unusual_learning_rates(study: Study) -> Iterator[str]:
@@ -120,6 +121,20 @@ def _choosing_nothing(study: Study) -> Iterator[str]:
             found.setdefault(_wanted(study, when), []).append(what)
     for wanted, names in found.items():
         yield f"{_listed(names)}: {wanted}"
+
+
+def _the_same_twice(study: Study) -> Iterator[str]:
+    """Say which arms, and which recipes, differ in nothing but their names."""
+    for kind, entries in (("arms", study.arms), ("recipes", study.recipes)):
+        same: dict[str, list[str]] = {}
+        for name, entry in entries.items():
+            same.setdefault(entry.model_dump_json(exclude={"factors"}), []).append(name)
+        for names in same.values():
+            if len(names) > 1:
+                yield (
+                    f"{kind} {_listed(names)} are the same but for their names and factors: each "
+                    "is trained and tested on its own, and no difference can be found"
+                )
 
 
 def _wanted(study: Study, when: When) -> str:
