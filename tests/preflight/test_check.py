@@ -65,7 +65,7 @@ def test_rows_that_were_altered_are_named(folder: Path) -> None:
 def test_what_a_run_will_still_make_is_a_note_and_no_fault(
     small_study: Study, study_file: WriteStudy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_jsonl(tmp_path / "rows.jsonl", [{"question": "1 + 1?", "gold": "2", "rationale": "It is 2."}])
+    write_jsonl(tmp_path / "rows.jsonl", [{"instruction": "1 + 1?", "output": "It is 2."}])
     small_study["arms"]["kept"] = {"file": "rows.jsonl", "filter": {"per_question": 1}}
     folder = tmp_path / "run"
     generate(str(study_file(small_study)), folder)

@@ -7,13 +7,15 @@ the evaluation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from cotdistill.runfolder.stages import question_count
-from cotdistill.studies.arm import LoopArm, SampleArm, TeachArm
+from cotdistill.runfolder.stages import asked_count
+from cotdistill.studies.arm import AnswersArm, LoopArm, SampleArm, TeachArm
 from cotdistill.studies.declared_model import EndpointModel
+from cotdistill.studies.known_model import known_model
 from cotdistill.studies.requests import Loop, SampleRequest, TeachRequest
+from cotdistill.studies.resolve import Resolved
 from cotdistill.studies.study import Study
 from cotdistill.tables import Table, counted
 
@@ -21,6 +23,8 @@ _WORDS = {1: 35, 2: 39, 3: 50, 4: 59, 5: 70, 6: 81}  # of GPT-4o on SVAMP, arXiv
 _TOKENS_A_WORD = 1.5
 _TAUGHT_PROMPT = 420  # instruction and example of a level
 _PLAIN_PROMPT = 90
+_QUESTION = 60
+_SENTENCE = 12  # a reference answer without a rationale
 _CORRECTION = 150  # five sentences of the teacher of the interactive strategy
 
 
@@ -41,33 +45,64 @@ class Asked:
     is_local: bool
 
 
-def asked_models(study: Study, generated: int) -> tuple[Asked, ...]:
+def asked_models(resolved: Resolved, generated: int) -> tuple[Asked, ...]:
     """Return what each taught or sampled arm asks; `generated` tokens are a free rationale."""
-    return tuple(_asked(study, generated))
+    return tuple(_asked(resolved, generated))
 
 
-def _asked(study: Study, generated: int) -> Iterator[Asked]:
+def written_rows(resolved: Resolved, arm: str, generated: int) -> tuple[int | None, float] | None:
+    """Return the most rows that a model will write for an arm, and their tokens; None of others.
+
+    All that is asked for is taken to be kept, but for a limit of rows a question.
+    """
+    declared = resolved.study.arms[arm]
+    if isinstance(declared, AnswersArm):
+        return asked_count(resolved, declared.answers), float(_QUESTION + _SENTENCE)
+    if not isinstance(declared, TeachArm | SampleArm):
+        return None
+    asked: TeachRequest | SampleRequest
+    asked = declared.teach if isinstance(declared, TeachArm) else declared.sample
+    each = asked.samples
+    if declared.filter and declared.filter.per_question:
+        each = min(each, declared.filter.per_question)
+    known = _count(resolved, _sets(asked))
+    tokens = _rationale(resolved.study, asked, generated) + _QUESTION
+    return None if known is None else known * each, float(tokens)
+
+
+def _sets(asked: TeachRequest | SampleRequest) -> Sequence[str]:
+    return [asked.questions] if isinstance(asked.questions, str) else asked.questions
+
+
+def _count(resolved: Resolved, sets: Sequence[str]) -> int | None:
+    counts = [asked_count(resolved, one) for one in sets]
+    return None if None in counts else sum(count or 0 for count in counts)
+
+
+def _rationale(study: Study, asked: TeachRequest | SampleRequest, generated: int) -> int:
+    """Return the tokens of a rationale: by its level, else those of a free one, if allowed."""
+    level = asked.level if isinstance(asked, TeachRequest) else None
+    model = asked.teacher if isinstance(asked, TeachRequest) else asked.model or ""
+    most = known_model(model, study.models).tokens_allowed(asked.max_tokens)
+    return min(generated if level is None else round(_WORDS[level] * _TOKENS_A_WORD), most)
+
+
+def _asked(resolved: Resolved, generated: int) -> Iterator[Asked]:
+    study = resolved.study
     for name, arm in study.arms.items():
         if isinstance(arm, TeachArm):
             asked: TeachRequest | SampleRequest = arm.teach
-            model, sets = arm.teach.teacher, [arm.teach.questions]
-            level = arm.teach.level
-            each = generated if level is None else round(_WORDS[level] * _TOKENS_A_WORD)
-            each, prompt, more = min(each, asked.max_tokens), _TAUGHT_PROMPT, 2 * asked.samples
+            model, prompt, more = arm.teach.teacher, _TAUGHT_PROMPT, 2 * asked.samples
         elif isinstance(arm, SampleArm):
             asked = arm.sample
-            model = arm.sample.model or ""
-            given = arm.sample.questions
-            sets = [given] if isinstance(given, str) else list(given)
-            each, prompt = min(generated, asked.max_tokens), _PLAIN_PROMPT
+            model, prompt = arm.sample.model or "", _PLAIN_PROMPT
             more = 0 if arm.sample.strategy == "vanilla" else arm.sample.attempts
         elif isinstance(arm, LoopArm):
-            yield from _asked_by_a_loop(study, name, arm.improve, generated)
+            yield from _asked_by_a_loop(resolved, name, arm.improve, generated)
             continue
         else:
             continue
-        counts = [question_count(study.questions[one]) for one in sets]
-        known = None if None in counts else sum(count or 0 for count in counts)
+        each, known = _rationale(study, asked, generated), _count(resolved, _sets(asked))
         declared = study.models.get(model)
         is_local = not isinstance(declared, EndpointModel)
         price = declared.price if isinstance(declared, EndpointModel) else None
@@ -87,15 +122,13 @@ def _asked(study: Study, generated: int) -> Iterator[Asked]:
         )
 
 
-def _asked_by_a_loop(study: Study, name: str, loop: Loop, generated: int) -> Iterator[Asked]:
+def _asked_by_a_loop(resolved: Resolved, name: str, loop: Loop, generated: int) -> Iterator[Asked]:
     """Yield what all rounds of a loop sample at most, for every student and seed; then its helper.
 
     A round asks again where too few answers are right, so requests are at least those of round 1.
     """
-    asked = loop.sample
-    sets = [asked.questions] if isinstance(asked.questions, str) else asked.questions
-    counts = [question_count(study.questions[one]) for one in sets]
-    known = None if None in counts else sum(count or 0 for count in counts)
+    asked, study = loop.sample, resolved.study
+    known = _count(resolved, _sets(asked))
     runs = len(study.students) * len(study.seeds_of(loop.recipe))
     more = 0 if asked.strategy == "vanilla" else asked.attempts
     each = min(generated, asked.max_tokens)

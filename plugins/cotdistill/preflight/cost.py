@@ -100,6 +100,17 @@ def training_memory(
     return (own + activations + logits) / _GIB
 
 
+def model_memory(parameters: float) -> float:
+    """Return GiB of a model that is only asked: its weights in bf16.
+
+    Units: parameters in billions.
+
+    >>> round(model_memory(7.61), 1)
+    14.2
+    """
+    return parameters * 1e9 * _WEIGHTS["full"] / _GIB
+
+
 def training_disk(
     parameters: float, method: Method, deepspeed: str | None, checkpoints: int = 1
 ) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from cotdistill.studies.arm import Arm, Factor
 from cotdistill.studies.baselines import baseline_arms, without_baseline
+from cotdistill.studies.notes import study_notes
 from cotdistill.studies.resolve import Resolved
 from cotdistill.studies.runs import Run
 from cotdistill.studies.study import Study
@@ -29,11 +30,22 @@ def design_table(resolved: Resolved) -> Table:
     notes = [note for runs in groups.values() for note in _notes(runs)]
     notes.append(f"rows ask {_words(prompt.instruction)}, tasks {_words(prompt.of_tasks)}")
     notes += baseline_notes(resolved.study)
-    dev = [name for name, one in resolved.study.questions.items() if one.dev]
+    dev = [_dev_count(resolved, name) for name, q in resolved.study.questions.items() if q.dev]
     notes += [f"development questions, in no arm: {', '.join(dev)}"] if dev else []
+    notes += study_notes(resolved.study)
     columns = ("arms", "trained on", "students", "recipe", "seeds", "runs")
     rows = tuple(_row(resolved, runs) for runs in groups.values())
     return Table(columns, rows, tuple(dict.fromkeys(notes)))
+
+
+def _dev_count(resolved: Resolved, name: str) -> str:
+    """Return a question set with the number of its development questions, as far as it is known."""
+    declared, found = resolved.study.questions[name], resolved.sets.get(name)
+    if found is not None and found.is_here:
+        return f"{name} ({len(found.dev)} of {len(found.rows)})"
+    if declared.dev >= 1:
+        return f"{name} ({declared.dev:g})"
+    return f"{name} (about {declared.dev:.0%}, drawn by hash)"
 
 
 def baseline_notes(study: Study) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,10 +12,11 @@ from cotdistill.errors import Fault, StudyError
 from cotdistill.files.bundle import only_bundles
 from cotdistill.files.jsonl import read_rows
 from cotdistill.hosts.lm_eval.task_files import task_key, tasks_behind
-from cotdistill.preflight.asking import Asked, asked_models
+from cotdistill.preflight.asking import Asked, asked_models, written_rows
 from cotdistill.preflight.cost import (
     Machine,
     Method,
+    model_memory,
     training_disk,
     training_memory,
     training_seconds,
@@ -24,9 +25,13 @@ from cotdistill.preflight.cost import training_steps as steps_of
 from cotdistill.preflight.design import design_table
 from cotdistill.results.collect import collect
 from cotdistill.runfolder.kept import dev_set
-from cotdistill.runfolder.stages import question_count
+from cotdistill.runfolder.stages import asked_count
+from cotdistill.studies.arm import SampleArm, TeachArm
 from cotdistill.studies.baselines import baseline_arms
+from cotdistill.studies.evaluation_limits import generation_budget
+from cotdistill.studies.known_model import known_model
 from cotdistill.studies.load import load_study
+from cotdistill.studies.notes import study_notes
 from cotdistill.studies.resolve import Resolved, resolve
 from cotdistill.studies.resolved_arm import ResolvedArm
 from cotdistill.studies.runs import Run
@@ -81,7 +86,8 @@ class Plan:
 
     Units: `questions` and `answers` a question by task, None where not known; `run_sd`, the
     standard deviation from run to run that the study declares, in points. `baselines` has the
-    baseline of each arm where factors choose several.
+    baseline of each arm where factors choose several; `has_judge` says
+    whether the study ends with one.
     """
 
     study: str
@@ -95,6 +101,8 @@ class Plan:
     design: Table
     asked: tuple[Asked, ...] = ()
     baselines: Mapping[str, str | None] = field(default_factory=dict)
+    has_judge: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def seeds(self) -> int:
@@ -162,11 +170,13 @@ def plan(name_or_path: str, settings: list[str], assumed: Assumed) -> Plan:
         name_or_path = str(resolved)
     study, place = load_study(name_or_path, settings)
     with only_bundles(study.bundles):
-        return _plan(study, resolve(study, place), assumed)
+        root = resolved.parent if resolved.is_file() else None
+        return _plan(study, resolve(study, place), assumed, root)
 
 
-def _plan(study: Study, resolved: Resolved, assumed: Assumed) -> Plan:
-    arms = {name: _arm_size(resolved.arms[name], assumed) for name in study.trained_arms()}
+def _plan(study: Study, resolved: Resolved, assumed: Assumed, root: Path | None) -> Plan:
+    arms = {name: _arm_size(resolved, name, assumed, root) for name in study.trained_arms()}
+    free = min(assumed.generated, generation_budget(study))
     questions = {task: _questions(task, resolved) for task in study.evaluation.task_names}
     answers = {task: _repeats(task) for task in questions}
     asked = (use.task for run in resolved.runs for use in run.tasks)
@@ -180,8 +190,10 @@ def _plan(study: Study, resolved: Resolved, assumed: Assumed) -> Plan:
         responses=responses,
         design=design_table(resolved),
         devices=study.hardware.devices,
-        assumed=assumed,
-        asked=asked_models(study, assumed.generated),
+        assumed=replace(assumed, generated=free),
+        asked=asked_models(resolved, assumed.generated),
+        has_judge=study.judge is not None,
+        notes=tuple(study_notes(study)),
         baselines=baseline_arms(study) if isinstance(study.compare.baseline, dict) else {},
     )
 
@@ -234,7 +246,7 @@ def _run_costs(
         if not run.is_trained or run.step is not None:
             continue
         recipe = study.recipes[run.recipe]
-        rows, a_row = arms.get(run.arm) or _loop_rows(run, study, assumed)
+        rows, a_row = arms.get(run.arm) or _loop_rows(run, resolved, assumed)
         size = _scratch_size(run) if run.student.scratch else run.student.parameters
         method = _method(recipe.template)
         cost = RunCost(run, rows, None, None, None, None)
@@ -257,13 +269,13 @@ def _run_costs(
         yield _times(cost)
 
 
-def _loop_rows(run: Run, study: Study, assumed: Assumed) -> tuple[int | None, float]:
+def _loop_rows(run: Run, resolved: Resolved, assumed: Assumed) -> tuple[int | None, float]:
     """Return the most rows that a round of a loop is trained on, and their mean tokens."""
     loop = run.loop
     assert loop is not None
     asked = loop.sample.questions
     sets = [asked] if isinstance(asked, str) else asked
-    counts = [question_count(study.questions[name]) for name in sets]
+    counts = [asked_count(resolved, name) for name in sets]
     each = loop.sample.samples
     each += 0 if loop.sample.strategy == "vanilla" else loop.sample.attempts
     if loop.keep.per_question is not None:
@@ -288,7 +300,7 @@ def _memory(run: Run, study: Study, size: float, method: Method, batch: int) -> 
     """Return the GiB that a run takes on each device with a per-device batch."""
     recipe = study.recipes[run.recipe]
     vocabulary = run.student.scratch.vocab_size if run.student.scratch else 152_000
-    return training_memory(
+    own = training_memory(
         size,
         method,
         study.hardware.devices,
@@ -296,6 +308,15 @@ def _memory(run: Run, study: Study, size: float, method: Method, batch: int) -> 
         batch * recipe.cutoff_len,
         vocabulary,
     )
+    return own + _teacher_memory(run, study)
+
+
+def _teacher_memory(run: Run, study: Study) -> float:
+    """Return the GiB of a teacher's weights next to its student, whole on every device."""
+    kd = study.recipes[run.recipe].kd
+    if kd is None or not isinstance(kd.teacher, str) or (run.loop and run.loop.capture):
+        return 0.0
+    return model_memory(known_model(kd.teacher, study.models).parameters or 0.0)
 
 
 def _fitting(run: Run, study: Study, size: float, assumed: Assumed) -> str:
@@ -330,11 +351,24 @@ def _scratch_size(run: Run) -> float:
     return (scratch.layers * per_layer + scratch.vocab_size * scratch.hidden_size) / 1e9
 
 
-def _arm_size(arm: ResolvedArm, assumed: Assumed) -> tuple[int | None, float]:
-    """Return an arm's rows and mean tokens per row, from its file where there is one."""
+def _arm_size(
+    resolved: Resolved, name: str, assumed: Assumed, root: Path | None
+) -> tuple[int | None, float]:
+    """Return an arm's rows and mean tokens per row, from its file where there is one.
+
+    Rows that a model writes are those of the run folder `root`, once they are there.
+    """
+    arm = resolved.arms[name]
+    is_written = isinstance(arm.declared, TeachArm | SampleArm)
+    if root is not None and is_written and (root / arm.file).is_file():
+        return _measured(root / arm.file)
+    return _size(resolved, arm, assumed)
+
+
+def _size(resolved: Resolved, arm: ResolvedArm, assumed: Assumed) -> tuple[int | None, float]:
     if arm.mixing:
         weights = arm.mixing.weights
-        parts = {p.name: _arm_size(p, assumed) for p in arm.parts if weights[p.name]}
+        parts = {p.name: _size(resolved, p, assumed) for p in arm.parts if weights[p.name]}
         sizes = [rows for rows, _ in parts.values()]
         total = sum(weights.values())
         mean = sum(tokens * weights[part] / total for part, (_, tokens) in parts.items())
@@ -346,7 +380,23 @@ def _arm_size(arm: ResolvedArm, assumed: Assumed) -> tuple[int | None, float]:
         return source.declared_rows, _PUZZLE_TOKENS
     if source.path and source.at_hand:
         return _measured(source.path)
+    if arm.name in resolved.study.arms:
+        written = written_rows(resolved, arm.name, assumed.generated)
+        if written is not None:
+            return _with_added(written, [_size(resolved, one, assumed) for one in arm.added])
     return source.declared_rows, float(assumed.response_tokens)
+
+
+def _with_added(
+    own: tuple[int | None, float], added: Sequence[tuple[int | None, float]]
+) -> tuple[int | None, float]:
+    """Return rows and mean tokens of an arm with those of the arms that it adds."""
+    parts = [own, *added]
+    if any(rows is None for rows, _ in parts):
+        return None, own[1]
+    total = sum(rows or 0 for rows, _ in parts)
+    tokens = sum((rows or 0) * each for rows, each in parts)
+    return total, tokens / max(total, 1)
 
 
 def _measured(path: Path) -> tuple[int, float]:

@@ -112,10 +112,11 @@ def as_json(made: Plan) -> dict[str, Any]:
         "training_hours": made.hours,
         "evaluation_hours": made.evaluation_hours,
         "responses": made.responses,
-        "judge_requests": made.judge_calls,
+        "has_judge": made.has_judge,
+        "judge_requests": made.judge_calls if made.has_judge else 0,
         "asked_models": [vars(one) for one in made.asked],
         "cost": made.money,
-        "notes": [note for table in tables for note in table.notes],
+        "notes": [*made.notes, *(note for table in tables for note in table.notes)],
     }
 
 
@@ -196,15 +197,23 @@ def _advice(made: Plan, run_sd: float) -> Iterator[str]:
 def _cost_notes(made: Plan) -> Iterator[str]:
     assumed = made.assumed
     machine = assumed.machine
+    judged = ""
+    if made.has_judge or assumed.judge_price is not None:
+        tokens = made.judge_calls * JUDGE_TOKENS
+        judged = f"; judge at most {counted(made.judge_calls, 'request')}, {tokens:,} tokens"
     yield (
         f"{counted(len(made.runs), 'run')}; training {made.hours:,.1f} device hours, evaluation "
-        f"{counted(made.responses, 'answer')}, {made.evaluation_hours:,.1f} device hours; judge at "
-        f"most {counted(made.judge_calls, 'request')}, {made.judge_calls * JUDGE_TOKENS:,} tokens"
+        f"{counted(made.responses, 'answer')}, {made.evaluation_hours:,.1f} device hours{judged}"
     )
     yield (
         "tokens: of training; hours: of one device; GiB/GPU: memory of each device; disk: GiB of "
         "the finished runs"
     )
+    if made.asked:
+        yield (
+            "estimated: rows that a model writes are as many as are asked for, of the lengths "
+            "assumed; `plan RUNFOLDER` counts those that are there"
+        )
     if most := max((run.disk_in_training or 0.0 for run in made.runs), default=0.0):
         yield f"while it trains, the largest run has {most:,.1f} GiB on disk, optimizer included"
     if made.money is not None:
@@ -216,8 +225,9 @@ def _cost_notes(made: Plan) -> Iterator[str]:
         yield f"{counted(unknown, 'run')} {verb} not counted: {unknowns}"
     yield (
         f"assumed: {machine.teraflops:.3g} TFLOP/s at {machine.utilisation:.0%} utilisation, "
-        f"{assumed.response_tokens} tokens per row where rows are unavailable, "
-        f"{assumed.generated} tokens per answer, {assumed.decode:g} generated tokens per second "
+        f"{assumed.response_tokens} tokens per row where rows are unavailable (--row-tokens), "
+        f"{assumed.generated} tokens per answer, at most what tasks allow (--answer-tokens), "
+        f"{assumed.decode:g} generated tokens per second (--decode) "
         f"and device{'' if made.asked else '; no teacher is called'}"
     )
     tight = {(run.run.student.name, run.run.recipe): run for run in made.runs if run.fitting}

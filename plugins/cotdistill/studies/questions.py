@@ -20,7 +20,8 @@ class Questions(Shape):
     )
     dev: float = key(
         0.0,
-        "questions kept out of all training, for choices on the way: a share below 1, or a number; "
+        "questions kept out of all training, for choices on the way: a share below 1 (by a hash of "
+        "each question, so about as many), or a number (exactly as many); "
         "they are the evaluation task dev_<name>",
         0.1,
         ge=0,

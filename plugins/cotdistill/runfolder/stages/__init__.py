@@ -9,7 +9,7 @@ manifest (`generate`), the rules of the Snakefile, the order and the checks of `
 
 from __future__ import annotations
 
-from cotdistill.runfolder.stages.ask import SAMPLE, TEACH, question_count
+from cotdistill.runfolder.stages.ask import SAMPLE, TEACH, asked_count
 from cotdistill.runfolder.stages.collect import COLLECT
 from cotdistill.runfolder.stages.evaluate import EVALUATE
 from cotdistill.runfolder.stages.export import EXPORT
@@ -26,8 +26,8 @@ __all__ = [
     "Declared",
     "Stage",
     "StudyFiles",
+    "asked_count",
     "declared_jobs",
-    "question_count",
     "snakefile_text",
     "stage_called",
 ]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cotdistill.studies.prompt import Prompt
     from cotdistill.studies.questions import Questions
     from cotdistill.studies.requests import Decoding, SampleRequest, TeachRequest
+    from cotdistill.studies.resolve import Resolved
     from cotdistill.studies.study import Study
 
 _ENCODED_AT_ONCE = 64
@@ -310,14 +311,14 @@ def prompt_words(prompt: Prompt) -> list[str]:
 def _asks(files: StudyFiles, sets: Iterable[str], asked: TeachRequest | SampleRequest) -> Asks:
     """Return how many requests there will be at least, where the number of questions is known."""
     model = getattr(asked, "teacher", None) or getattr(asked, "model", None) or ""
-    counts = [_asked_count(files, name) for name in sets]
+    counts = [asked_count(files.resolved, name) for name in sets]
     count = sum(count for count in counts if count is not None)
     return Asks(str(model), requests=None if None in counts else count * asked.samples)
 
 
-def _asked_count(files: StudyFiles, name: str) -> int | None:
+def asked_count(resolved: Resolved, name: str) -> int | None:
     """Return how many questions of a set are asked; of a share that is not here, about as many."""
-    declared, found = files.resolved.study.questions[name], files.resolved.sets.get(name)
+    declared, found = resolved.study.questions[name], resolved.sets.get(name)
     count = question_count(declared)
     if count is None or not declared.dev:
         return count
