@@ -1,4 +1,4 @@
-"""What `plan` says of rows that a model will write, of a judge, and of a teacher next to a student."""
+"""What `plan` says of rows that a model writes, of a judge, and of a teacher's memory."""
 
 from __future__ import annotations
 

@@ -58,9 +58,9 @@ def baseline_faults(study: Study, place: str) -> Iterator[Fault]:
         yield Fault(where, f"no arm has the factor '{name}'", "", did_you_mean(name, known))
     if not declared:
         yield Fault(where, "no factors", "an arm, or factors as {level: 1}")
-    for name, there in (("recipe", study.recipes), ("student", study.students)):
-        if name in declared and declared[name] not in there:
-            hint = did_you_mean(str(declared[name]), list(there))
+    for name, names in (("recipe", [*study.recipes]), ("student", study.students)):
+        if name in declared and declared[name] not in names:
+            hint = did_you_mean(str(declared[name]), names)
             yield Fault(where, f"no {name} '{declared[name]}'", "", hint)
     declared = _of_arms(study, declared)
     if unknown or not declared:
