@@ -6,6 +6,7 @@ PUBLIC_MODULES = (
     "baselines",
     "declared_model",
     "drafts",
+    "evaluation_limits",
     "instructions",
     "json_schema",
     "known_model",
