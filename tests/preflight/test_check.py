@@ -71,8 +71,10 @@ def test_what_a_run_will_still_make_is_a_note_and_no_fault(
     generate(str(study_file(small_study)), folder)
     capsys.readouterr()
     assert main(["check", str(folder)]) == 0
-    said = capsys.readouterr().err
-    assert "note: not made yet, so not checked: data/kept.jsonl; make them: cotdistill run " in said
+    notes = capsys.readouterr().err
+    assert (
+        "note: not made yet, so not checked: data/kept.jsonl; make them: cotdistill run " in notes
+    )
     run_own_job(folder, "prepare", "kept")
     assert main(["check", str(folder)]) == 0
     assert "not made yet" not in capsys.readouterr().err
