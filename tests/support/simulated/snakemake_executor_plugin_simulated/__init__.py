@@ -64,7 +64,9 @@ class Executor(RealExecutor):
                 continue
             busy = sum(len(taken.ids) for _, _, _, taken in self.under_way)
             sizes = [int(one.resources.get("gpu", 0)) for one in scheduler.open_jobs]
-            self._note("waits", free=len(self.devices) - busy, ready=sorted(sizes))
+            timers = sum(isinstance(one, threading.Timer) for one in threading.enumerate())
+            free = len(self.devices) - busy
+            self._note("waits", free=free, ready=sorted(sizes), timers=timers)
             self.now = self.under_way[0][0]
             ended = []
             with self.lock:
