@@ -5,8 +5,9 @@
     python benchmarks/results.py judge                  # a loopback server that answers in 50 ms
 
 `rescore` and `report` make their own samples: questions with numbers, fractions and expressions,
-answered in a few hundred words. `judge` measures the server's ceiling in the same run, with bare
-sockets that know no HTTP client, and prints the judge's requests per second as a share of it.
+the same in every run, answered in a few hundred words. `judge` measures the server's ceiling in the
+same run, with bare sockets that know no HTTP client, and prints the judge's requests per second as
+a share of it.
 """
 
 from __future__ import annotations
@@ -53,14 +54,14 @@ REPLY = json.dumps(
 
 def write_samples(folder: Path, count: int, run: str) -> Path:
     """Write a results file and its samples, about 1,200 characters a response."""
-    chance = random.Random(f"{run}{count}")
+    asked, chance = random.Random(count), random.Random(f"{run}{count}")
     out = folder / run / "model"
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"samples_made_{STAMP}.jsonl"
     right = 0
     with path.open("w", encoding="utf-8") as stream:
         for number in range(count):
-            gold, stated, correct = answer(chance)
+            gold, stated, correct = answer(asked, chance)
             right += correct
             words = " ".join(chance.choices(WORDS, k=230))
             close = rf"\boxed{{{stated}}}" if chance.random() < 0.8 else f"The answer is {stated}."
@@ -88,11 +89,11 @@ def write_samples(folder: Path, count: int, run: str) -> Path:
     return path
 
 
-def answer(chance: random.Random) -> tuple[str, str, bool]:
+def answer(asked: random.Random, chance: random.Random) -> tuple[str, str, bool]:
     """Return a reference answer, a stated answer, and whether the two are equal."""
-    a, b = chance.randint(2, 999), chance.randint(2, 99)
+    a, b = asked.randint(2, 999), asked.randint(2, 99)
+    kind = asked.random()
     correct = chance.random() < 0.6
-    kind = chance.random()
     wrong = 0 if correct else 1
     if kind < 0.6:
         return str(a * b), f"{a * b + wrong:,}", correct
