@@ -1,102 +1,166 @@
-"""Guided sampling against uniform at equal sampling cost, on the project's puzzles.
+"""Loops on the project's puzzles: does guidance help, and do the alarms tell a collapse?
 
-    python benchmarks/loops.py FOLDER [--seeds 3] [--rounds 2]
+    python benchmarks/loops.py guided FOLDER [--seeds 3]
+    python benchmarks/loops.py collapse FOLDER
+    python benchmarks/loops.py idle FOLDER
 
-A tiny student is trained from nothing on a few hundred digit sums, so that it gets 20 to 40 % of
-new ones right. Then two loops go on from there: uniform resampling, and state reset, which lets the
-student continue the beginning of the reference solution. Both ask the same number of samples a
-question at most (4 plain ones, then up to 4 more until 2 are right). Writes the study, runs it and
-prints the development scores by round and the test scores. Minutes on a laptop, no network.
+A tiny student is trained from nothing on 400 sums of six digits, of which four fifths are below
+five, and then asked sums of digits of every size: the more large digits, the harder.
+
+`guided`: two loops go on from there, uniform resampling and state reset, which lets the student
+continue the beginning of the reference solution. Both ask for the same number of samples a question
+at most (4 plain ones, then up to 4 more until 2 are right).
+
+`collapse`: one loop is made to collapse (one sample a question, no cap, its own rows alone, each
+round from the last model), one is healthy (several samples, a cap, balanced, the original rows
+kept). Prints every round's alarms.
+
+`idle`: the CPU seconds of the jobs of a round that is skipped, in a folder of one of the others.
+
+The jobs of the run folder are done one after another in this process, by LLaMA-Factory, lm-eval and
+cotdistill, whose start would else take most of the time. No network.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import random
+import resource
 import statistics
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from cotdistill.benchmarks.puzzles import draw_puzzles
+import yaml
+
+from cotdistill.cli.main import main as cotdistill
 from cotdistill.files.yamls import dump_yaml
 from cotdistill.results.report.loop_report import loops_in
+from cotdistill.runfolder.job import read_declared_jobs
+from cotdistill.runs.own_jobs import run_own_job
 
-STRATEGIES = ("uniform", "state_reset")
+SMALL = 0.8
+SAMPLED = {"questions": "sums", "temperature": 0.7, "max_tokens": 64}
+GUIDED = {
+    "sample": {**SAMPLED, "samples": 4, "min_correct": 2, "attempts": 4},
+    "keep": {"per_question": 2, "data": "original"},
+    "for": {"strategy": ["uniform", "state_reset"]},
+}
+COLLAPSING = {
+    "from": "previous",
+    "sample": {**SAMPLED, "samples": 1, "strategy": "vanilla"},
+    "keep": {"data": "none"},
+}
+HEALTHY = {
+    "sample": {**SAMPLED, "samples": 4, "min_correct": 2, "attempts": 4, "strategy": "uniform"},
+    "keep": {"per_question": 2, "balance": True, "data": "original"},
+}
 
 
-def study(seeds: int, rounds: int, steps: int) -> dict[str, object]:
+def study(name: str, given: argparse.Namespace) -> dict[str, Any]:
     """Return the study."""
     recipe = {
-        "max_steps": steps, "learning_rate": 4.0e-3, "precision": "fp32", "global_batch": 32,
-        "per_device_batch": 32, "cutoff_len": 160,
+        "epochs": given.epochs, "learning_rate": given.rate, "precision": "fp32",
+        "global_batch": 32, "per_device_batch": 32, "cutoff_len": 160,
     }  # fmt: skip
-    shape = {"hidden_size": 64, "layers": 2, "heads": 4, "intermediate_size": 128, "context": 192}
-    return {
+    loop: dict[str, Any] = {
+        "recipe": "full", "start": "start", "rounds": given.rounds, "stop": None,
+        "difficulty": "large", "likelihood": 100,
+    }  # fmt: skip
+    if given.from_:
+        loop["from"] = given.from_
+    made = {
         "schema_version": 2,
-        "name": "guided-or-uniform",
-        "about": "Does state reset beat uniform resampling at equal sampling cost?",
-        "models": {"tiny": {"scratch": shape}},
+        "name": name,
+        "about": "Loops on sums of digits",
+        "models": {"tiny": {"scratch": {
+            "hidden_size": 64, "layers": 2, "heads": 4, "intermediate_size": 128, "context": 192,
+        }}},
         "students": ["tiny"],
-        "questions": {"sums": {"file": "sums.jsonl", "dev": 150, "task": "cot_gsm8k"}},
+        "questions": {"sums": {"file": "sums.jsonl", "dev": given.dev, "task": "cot_gsm8k"}},
         "arms": {"start": {"file": "start.jsonl"}},
         "recipes": {"full": recipe},
-        "improve": {
-            "recipe": "full", "start": "start", "rounds": rounds, "stop": None,
-            "sample": {
-                "questions": "sums", "samples": 4, "min_correct": 2, "attempts": 4,
-                "temperature": 0.7, "max_tokens": 80,
-            },
-            "keep": {"per_question": 2, "data": "original"},
-            "for": {"strategy": list(STRATEGIES)},
-        },
-        "seeds": list(range(1, seeds + 1)),
+        "seeds": [given.train_seed + number for number in range(given.seeds)],
         "evaluation": {
-            "tasks": ["cot_puzzles_digit_sum"], "batch_size": 50,
-            "generation": {"max_gen_toks": 80},
+            "tasks": [{"cot_puzzles_digit_sum": {"limit": 50}}], "batch_size": 50,
+            "generation": {"max_gen_toks": 64},
         },
         "hardware": {"gpus": 0},
     }  # fmt: skip
+    if name == "guided":
+        return made | {"improve": {**loop, **GUIDED}}
+    factors = {"collapsing": COLLAPSING, "healthy": HEALTHY}
+    arms = {f"{key}": {"improve": {**loop, **own}} for key, own in factors.items()}
+    return made | {"arms": {**made["arms"], **arms}}
 
 
-def write_inputs(folder: Path, start: int, sampled: int) -> None:
+def sums(count: int, seed: int, small: float) -> list[dict[str, Any]]:
+    """Return different sums of six digits, of which the share `small` is below five."""
+    source = random.Random(seed)
+    rows: dict[tuple[int, ...], dict[str, Any]] = {}
+    while len(rows) < count:
+        digits = tuple(
+            source.randrange(5) + (0 if source.random() < small else 5) for _ in range(6)
+        )
+        total, lines = 0, []
+        for digit in digits:
+            total = (total + digit) % 10
+            lines.append(f"{digit} ={total}")
+        large = sum(digit >= 5 for digit in digits)
+        rows.setdefault(digits, {
+            "id": f"sum-{''.join(map(str, digits))}", "dataset": "sums", "split": "train",
+            "question": f"Start at 0. Add {', '.join(map(str, digits))}. What is the last digit?",
+            "gold": str(total), "kind": "number",
+            "rationale": "\n".join([*lines, f"The answer is {total}."]),
+            "meta": {"large": min(max(large, 1), 5)},
+        })  # fmt: skip
+    return list(rows.values())
+
+
+def write_inputs(folder: Path, given: argparse.Namespace) -> None:
     """Write the rows of the start and the questions, which have no row in common."""
     folder.mkdir(parents=True, exist_ok=True)
-    puzzles = list(draw_puzzles("digit-sum", 6, start + sampled, 5, "train"))
+    start = sums(given.start, 5, SMALL)
+    known = {row["id"] for row in start}
+    rows = [row for row in sums(2 * given.sampled, 6, 0.5) if row["id"] not in known]
     with (folder / "start.jsonl").open("w", encoding="utf-8") as stream:
-        for one in puzzles[:start]:
-            stream.write(json.dumps({"instruction": one.question, "output": one.rationale}) + "\n")
-    with (folder / "sums.jsonl").open("w", encoding="utf-8") as stream:
-        for one in puzzles[start:]:
-            row = {
-                "id": one.id, "dataset": "digit-sum", "split": "train", "question": one.question,
-                "gold": one.answer, "kind": "number", "rationale": one.rationale,
-            }  # fmt: skip
-            stream.write(json.dumps(row) + "\n")
-    (folder / "study.yaml").touch()
+        for row in start:
+            one = {"instruction": row["question"], "output": row["rationale"]}
+            stream.write(json.dumps(one) + "\n")
+    text = "".join(json.dumps(row) + "\n" for row in rows[: given.sampled])
+    (folder / "sums.jsonl").write_text(text, encoding="utf-8")
 
 
-def main() -> None:
-    """Write, run and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=75, help="of every training")
-    parser.add_argument("--start", type=int, default=400, help="rows that the first model learns")
-    parser.add_argument("--sampled", type=int, default=450, help="questions, 150 for development")
-    parser.add_argument("--only", default="", help="run only jobs of this pattern")
-    given = parser.parse_args()
-    write_inputs(given.folder, given.start, given.sampled)
-    text = dump_yaml(study(given.seeds, given.rounds, given.steps))
-    (given.folder / "study.yaml").write_text(text, encoding="utf-8")
-    run = given.folder / "run"
-    ours = [sys.executable, "-m", "cotdistill"]
-    subprocess.run(
-        [*ours, "generate", str(given.folder / "study.yaml"), "-o", str(run)], check=True
-    )
-    only = ["--only", given.only] if given.only else []
-    subprocess.run([*ours, "run", str(run), "--jobs", "2", *only], check=True)
+def cpu_seconds() -> float:
+    """Return the CPU seconds of this process and of all finished children."""
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, kinds))
+
+
+def do_jobs(run: Path, only: str) -> None:
+    """Do the jobs of a run folder in this process, those that are done already left out."""
+    from llamafactory.train.tuner import run_exp
+
+    for job in (read_declared_jobs(run) or {}).values():
+        output = run / (job.output or "")
+        if job.stage == "collect" or only not in job.name or output.exists():
+            continue
+        before = cpu_seconds()
+        if job.stage == "train":
+            run_exp(yaml.safe_load((run / str(job.file)).read_text(encoding="utf-8")))
+        elif job.command:
+            if job.command[0] != "cotdistill" or cotdistill(list(job.command[1:])):
+                raise SystemExit(f"{job} failed")
+        else:
+            run_own_job(run, job.stage, job.name)
+        print(f"{job}: {cpu_seconds() - before:.1f} CPU s", flush=True)
+
+
+def show(run: Path) -> None:
+    """Print the rounds of every loop, their alarms, and the means over seeds."""
     by_arm: dict[str, list[tuple[float, ...]]] = {}
     for loop in loops_in(run):
         start = loop.choice.dev[0] if loop.choice and loop.choice.dev[0] is not None else 0.0
@@ -104,10 +168,69 @@ def main() -> None:
         tokens = sum(one.data.tokens for one in loop.rounds)
         shown = " ".join(f"{100 * one:5.1f}" for one in scores)
         print(f"{loop.run.arm:22} seed {loop.run.seed}: dev by round {shown}; {tokens:,} tokens")
+        for one in loop.rounds:
+            data, own = one.data, one.decision.likelihood
+            hardest = "-" if data.hardest_share is None else f"{data.hardest_share:.1%}"
+            nats = "-" if own is None else f"{own:.3f}"
+            rows = ", ".join(f"{many} {kind}" for kind, many in data.rows.items())
+            print(f"  round {one.number}: covered {data.coverage:.1%}, hardest questions {hardest}")
+            print(f"    of the new rows, {nats} nats a token, rows {rows}")
+            for line in one.decision.alarms:
+                print(f"    alarm: {line}")
         by_arm.setdefault(loop.run.arm, []).append(scores)
     for arm, runs in by_arm.items():
         means = [100 * statistics.fmean(one) for one in zip(*runs, strict=False)]
         print(f"{arm:22} mean of {len(runs)}: {' '.join(f'{one:5.1f}' for one in means)}")
+
+
+def idle(run: Path) -> None:
+    """Time the jobs of a skipped round: those of the last round of a loop that has ended."""
+    record = next(iter(sorted((run / "rounds").glob("*--round1.json"))))
+    text = json.loads(record.read_text(encoding="utf-8"))
+    record.write_text(json.dumps({**text, "skip": {"*": "to be timed"}}), encoding="utf-8")
+    name = record.stem.replace("--round1", "--round2")
+    for stage in ("sample", "filter", "likelihood", "train", "evaluate", "decide"):
+        (run / "done" / stage / f"{name}.json").unlink(missing_ok=True)
+        before = cpu_seconds()
+        words = ["step", stage, name, "--folder", str(run)]
+        subprocess.run([sys.executable, "-m", "cotdistill", *words], check=True)
+        print(f"{stage}: {cpu_seconds() - before:.2f} CPU s")
+
+
+def main() -> None:
+    """Write, run and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("guided", "collapse", "idle", "show"))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--train-seed", type=int, default=1, help="the first of the seeds")
+    parser.add_argument("--rounds", type=int, default=None)
+    parser.add_argument("--epochs", type=float, default=6.0, help="of every training")
+    parser.add_argument("--rate", type=float, default=4.0e-3, help="learning rate")
+    parser.add_argument("--from", dest="from_", default=None, help="base or previous")
+    parser.add_argument("--start", type=int, default=400, help="rows that the first model learns")
+    parser.add_argument("--sampled", type=int, default=350, help="questions, --dev included")
+    parser.add_argument("--dev", type=int, default=150, help="questions for development")
+    parser.add_argument("--only", default="", help="do only jobs whose name holds this text")
+    given = parser.parse_args()
+    given.folder = given.folder.resolve()
+    run = given.folder / "run"
+    if given.what == "show":
+        show(run)
+        return
+    if given.what == "idle":
+        idle(run)
+        return
+    given.rounds = given.rounds or {"guided": 1, "collapse": 3}[given.what]
+    write_inputs(given.folder, given)
+    text = dump_yaml(study(given.what, given))
+    (given.folder / "study.yaml").write_text(text, encoding="utf-8")
+    if cotdistill(["generate", str(given.folder / "study.yaml"), "-o", str(run)]):
+        raise SystemExit(1)
+    os.chdir(run)
+    do_jobs(run, given.only)
+    show(run)
+    print(f"{cpu_seconds():,.0f} CPU s")
 
 
 if __name__ == "__main__":

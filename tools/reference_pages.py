@@ -137,7 +137,8 @@ def _help(verb: str) -> str:
 def write(check: bool) -> int:
     """Write the pages, or only report those that are out of date; return the exit status."""
     stale = []
-    for name, text in pages().items():
+    made = pages()
+    for name, text in made.items():
         path = FOLDER / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             if check and name in NOT_COMPARED:
@@ -147,7 +148,7 @@ def write(check: bool) -> int:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
     for path in sorted(FOLDER.glob("*.md")):
-        if path.name not in pages() and path.read_text(encoding="utf-8").startswith(HEADER):
+        if path.name not in made and path.read_text(encoding="utf-8").startswith(HEADER):
             stale.append(path.name)
             if not check:
                 path.unlink()

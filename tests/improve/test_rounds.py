@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ from cotdistill.files.atomic import sha256_of
 from cotdistill.improve.choose import choose
 from cotdistill.improve.decide import decide
 from cotdistill.improve.keep import keep_rows
+from cotdistill.improve.likelihood import measure_likelihood, read_likelihood
 from cotdistill.runfolder.round_records import read_data
 from loop_folder import LOOP, START, LoopFolder, study, write_inputs
+from slow_server import slow_server
 
 
 def right(number: int) -> int:
@@ -178,6 +182,124 @@ def test_the_tail_alarm_fires_on_a_collapse_and_is_silent_on_a_healthy_loop(
     assert data is not None
     assert data.hardest_share is not None
     assert data.hardest_share < 0.1
+
+
+def test_rounds_of_an_adapter_go_on_from_the_merged_model_before(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    declared = study(improve={"from": "previous"})
+    declared["recipes"]["full"]["template"] = "lora"
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(declared, sort_keys=False))
+    root = tmp_path / "run"
+    assert main(["generate", str(tmp_path / "s.yaml"), "-o", str(root)]) == 0
+    jobs = {(job["stage"], job["name"]): job for job in rows(root / "jobs.jsonl")}
+    first, second = (f"{LOOP}--round{number}" for number in (1, 2))
+    before = str(root / "exported" / first)
+    for kind in ("train", "export"):
+        file = yaml.safe_load((root / kind / f"{second}.yaml").read_text())
+        assert file["model_name_or_path"] == before, kind
+    assert ["export", first] in jobs["train", second]["needs"]
+    words = jobs["sample", second]["command"]
+    assert words[words.index("--model") + 1] == f"exported/{first}"
+    start = yaml.safe_load((root / "train" / f"{first}.yaml").read_text())
+    assert start["model_name_or_path"] == str(root / "exported" / START)
+
+
+def test_a_helper_that_disappears_in_round_3_fails_that_round_and_the_same_command_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_inputs(tmp_path)
+
+    def student(body: dict[str, Any]) -> str:
+        text = " ".join(str(message["content"]) for message in body["messages"])
+        number = int(re.findall(r"What is (\d+) plus", text)[0])
+        return f"The answer is {right(number) if 'Add both.' in text else -1}."
+
+    with slow_server(student) as asked, slow_server(lambda _: "Add both.") as helper:
+        endpoint = {"endpoint": helper.url, "model": "helper"}
+        sample = {"questions": "sums", "samples": 1, "attempts": 1, "helper": "helper"}
+        declared = study(improve={"sample": sample, "for": {"strategy": ["interactive"]}})
+        declared["models"]["helper"] = endpoint
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(declared, sort_keys=False))
+        root = tmp_path / "run"
+        assert main(["generate", str(tmp_path / "study.yaml"), "-o", str(root)]) == 0
+        name = "tiny--improve-interactive--full--s42--round3"
+        jobs = {(job["stage"], job["name"]): job for job in rows(root / "jobs.jsonl")}
+        words = list(jobs["sample", name]["command"][1:])
+        at = words.index("--transformers")
+        words[at : at + 2] = ["--endpoint", asked.url, "--any-model", "--concurrency", "1"]
+        words[1] = str(root / words[1])
+        words[words.index("-o") + 1] = str(root / "data" / "sample" / name)
+        helper.is_down = True
+        assert main([*words, "--patience", "1"]) == 1
+        printed = capsys.readouterr().err
+        assert helper.url in printed
+        before = len(asked.bodies)
+        assert before == 40, "the plain samples are kept"
+        helper.is_down = False
+        assert main([*words, "--patience", "60"]) == 0
+        assert len(asked.bodies) == before + 40, "nothing is asked twice"
+    samples = rows(root / "data" / "sample" / name / "samples.jsonl")
+    assert sum(row["correct"] is True for row in samples) == 40
+
+
+def test_rows_that_their_writer_is_surer_of_are_an_alarm_unless_the_score_rises(
+    loop: LoopFolder,
+) -> None:
+    loop.scores(0, [True, False] * 10)
+    changed(loop, likelihood=10)
+    for number, nats in ((1, 0.9), (2, 0.4), (3, 0.2)):
+        path = loop.root / "rounds" / f"{loop.name(number)}.likelihood.json"
+        found = {"questions": 10, "tokens": 9.0, "nll": nats, "low": nats, "high": nats + 0.1}
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(found))
+    first = done(loop, 1, lambda n: [right(n)], [True] * 12 + [False] * 8)
+    second = done(loop, 2, lambda n: [right(n)], [True] * 12 + [False] * 8)
+    third = done(loop, 3, lambda n: [right(n)], [True] * 20)
+    assert [one.likelihood for one in (first, second, third)] == [0.9, 0.4, 0.2]
+    assert first.alarms == third.alarms == ()
+    assert second.alarms == (
+        "likelihood: the new rows cost the model that wrote them 0.900 -> 0.400 nats a token, and "
+        "the score does not rise",
+    )
+
+
+@pytest.mark.host
+def test_the_new_rows_are_scored_by_the_model_that_wrote_them(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    declared = study(improve={"likelihood": 6})
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(declared, sort_keys=False))
+    assert main(["generate", str(tmp_path / "study.yaml"), "-o", str(tmp_path / "run")]) == 0
+    loop = LoopFolder(tmp_path / "run")
+    jobs = {(job["stage"], job["name"]): job for job in rows(loop.root / "jobs.jsonl")}
+    job = jobs["likelihood", loop.name(2)]
+    assert ["train", loop.name(1)] in job["needs"]
+    assert ["likelihood", loop.name(2)] in jobs["decide", loop.name(2)]["needs"]
+    loop.weights(START, seed=0)
+    loop.samples(1, lambda n: [right(n)])
+    keep_rows(loop.root, loop.name(1))
+    found = measure_likelihood(loop.root, loop.name(1))
+    assert found.questions == 6
+    assert found == read_likelihood(loop.root, loop.name(1))
+    assert found.low < found.nll < found.high
+    kept = rows(loop.root / "data" / "rounds" / f"{loop.name(1)}.jsonl")
+    first = list({row["question_id"]: row for row in reversed(kept)}.values())[::-1][:6]
+    writer = loop.root / "checkpoints" / START
+    assert found.nll == pytest.approx(statistics.fmean(nll(writer, row) for row in first), rel=1e-4)
+
+
+def nll(model: Path, row: dict[str, Any]) -> float:
+    """Return the mean negative log-likelihood of a response, by a plain forward pass."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(model)
+    asked = [{"role": "user", "content": row["instruction"]}]
+    text = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+    prompt = tokenizer(text, add_special_tokens=False)["input_ids"]
+    response = tokenizer(row["output"], add_special_tokens=False)["input_ids"]
+    ids = torch.tensor([prompt + response])
+    logits: Any = AutoModelForCausalLM.from_pretrained(model)(ids).logits[0, len(prompt) - 1 : -1]
+    return float(torch.nn.functional.cross_entropy(logits.detach(), ids[0, len(prompt) :]))
 
 
 def test_long_copied_and_truncated_texts_raise_alarms(loop: LoopFolder) -> None:

@@ -14,8 +14,11 @@ import pytest
 import yaml
 
 from cotdistill.cli.main import main
+from cotdistill.preflight.plan import Assumed, plan
 from cotdistill.racing.decide import decide_race
-from cotdistill.stats.racing import halves, leaders, may_drop, standings
+from cotdistill.runfolder.race import Batch, most_of_batches
+from cotdistill.stats.racing import halves, leaders, may_drop, seeds_of_batches, standings
+from cotdistill.studies.requests import Race
 from loop_folder import study, write_inputs
 from loop_programs import kill_all, noted, put_programs, record, start
 from run_folder import add_scores
@@ -140,6 +143,86 @@ def reached(root: Path, one: str, command: subprocess.Popen[str]) -> None:
 def shares(arms: Sequence[str], seeds: Sequence[int]) -> dict[str, float]:
     truth = dict(zip(ARMS, (0.1, 0.4, 0.8, 0.6, 0.3), strict=True))
     return {f"tiny--{arm}--full--s{seed}": truth[arm] for arm in arms for seed in seeds}
+
+
+def test_a_race_is_priced_as_at_most_with_the_most_expensive_arms(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declared = race_study(final=1)
+    declared["seeds"] = [1, 2]
+    declared["arms"]["l6"]["rows"] = 320
+    declared["recipes"]["full"].update({"max_steps": None, "epochs": 1})
+    write_inputs(tmp_path)
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(declared, sort_keys=False))
+    made = plan(str(tmp_path / "s.yaml"), [], Assumed())
+    (race,) = made.races
+    assert (race.arms, len(race.race), len(race.final)) == (5, 11, 4)
+    steps = [cost.steps for cost in race.race]
+    assert steps.count(80) == 3, "the most expensive arm is in every batch"
+    assert made.responses == 4 * 2 + 11 * 5, "test questions of the finalists, and development ones"
+    assert made.hours == pytest.approx(sum(cost.hours or 0 for cost in (*race.race, *race.final)))
+    everything = sum(cost.hours or 0 for cost in made.runs)
+    assert len(made.runs) == 10
+    assert made.hours > everything / 2
+    assert main(["plan", str(tmp_path / "s.yaml")]) == 0
+    printed = capsys.readouterr().out
+    assert "15 runs at most" in printed
+    assert "race of 5 arms (tiny, full): at most 11 runs, then 4 runs of the finalists" in printed
+
+
+@pytest.mark.parametrize(
+    ("race", "free", "kept", "most"),
+    [
+        ({"top": 2, "batches": 2}, 4, 1, [5, 3, 3]),
+        ({"top": 2, "batches": 20}, 3, 1, [4, 4, 4, 4, 4, *[3] * 16]),
+        ({"procedure": "halving", "top": 3, "batches": 3}, 6, 1, [7, 7, 4, 4]),
+    ],
+)
+def test_a_race_is_never_longer_than_it_was_said(
+    race: dict[str, Any], free: int, kept: int, most: list[int]
+) -> None:
+    """Where few arms race for long, nothing is dropped before a quarter of all runs is done."""
+    shape = Race(**race)
+    sizes = [shape.first, *seeds_of_batches(shape.procedure, shape.batches)]
+    batches = [Batch(number, tuple(range(size))) for number, size in enumerate(sizes)]
+    assert most_of_batches(shape, free, kept, batches) == most
+
+
+def test_loops_race_with_every_round_of_a_seed(tmp_path: Path) -> None:
+    declared = study(race={"batches": 1, "top": 1}, improve={
+        "rounds": 2, "stop": None, "for": {"strategy": ["uniform", "vanilla", "state_reset"]},
+    })  # fmt: skip
+    root = generated(tmp_path, declared)
+    jobs = jobs_of(root)
+    for seed in (1001, 1002):
+        for strategy in ("uniform", "vanilla", "state_reset"):
+            run = f"tiny--improve-{strategy}--full--s{seed}"
+            assert ("decide", run) in jobs
+            assert ("train", f"{run}--round2") in jobs
+            assert jobs["evaluate", run]["output"] == f"race/scores/{run}"
+        assert ("train", f"tiny--start--full--s{seed}") in jobs, "what the loops start from"
+    later = jobs["train", "tiny--improve-uniform--full--s1002--round1"]
+    assert later["unless"][0] == "race/tiny--full--batch0.json"
+
+
+@pytest.mark.slow
+def test_a_race_of_loops_runs_to_its_end(tmp_path: Path) -> None:
+    declared = study(race={"batches": 1, "top": 1}, improve={
+        "rounds": 1, "stop": None, "for": {"strategy": ["uniform", "vanilla"]},
+    })  # fmt: skip
+    root = generated(tmp_path, declared)
+    best = {f"tiny--improve-vanilla--full--s{seed}": 0.9 for seed in (1001, 1002, 42)}
+    rounds = {f"{name}--round1": 0.9 for name in best}
+    put_programs(root, best | rounds, str(root / "data/questions/sums.jsonl"))
+    command = start(root, "--jobs", "2")
+    output, _ = command.communicate(timeout=600)
+    assert command.returncode == 0, output
+    done = noted(root, "ENDED")
+    assert "train tiny--improve-vanilla--full--s1002--round1" in done
+    assert "train tiny--improve-uniform--full--s1002--round1" not in done
+    assert "evaluate tiny--improve-vanilla--full--s42" in done
+    skipped = record(root, "train", "tiny--improve-uniform--full--s42--round1")
+    assert "not among the finalists" in skipped["notes"]["skipped"]
 
 
 @pytest.mark.slow

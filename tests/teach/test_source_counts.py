@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from cotdistill.benchmarks.question import asked_only
 from cotdistill.cli.main import main
 from cotdistill.teach.graded import graded_text
 from cotdistill.teach.guards import mentions_hint
@@ -141,3 +142,49 @@ def test_samples_are_counted_and_resampled_as_guided_self_improvement_does(tmp_p
     gained = 30 * (4 + 3 + 2 + 1)
     assert len(rows(tmp_path / "out" / "gained.jsonl")) == gained
     assert len(rows(tmp_path / "out" / "traces.jsonl")) == 30 * sum(range(9)) + gained
+
+
+def test_programs_are_counted_and_resampled_the_same_way(tmp_path: Path) -> None:
+    """The paper's programs for GSM8K run in the sandbox; of question i, i mod 5 of 4 are right."""
+    items = list(islice(Items(str(DATA / "gsi" / "pot_gsm8k.json")), 60))
+    source = tmp_path / "q.jsonl"
+    with source.open("w", encoding="utf-8") as stream:
+        for number, item in enumerate(items):
+            row = {"id": f"gsm8k-{number}", "dataset": "gsm8k", "split": "train", "kind": "number"}
+            stream.write(json.dumps(row | {"question": item.question, "gold": item.gold}) + "\n")
+    programs = {asked_only(item.question.strip()): item.rationale for item in items}
+    places = {question: place for place, question in enumerate(programs)}
+    given: Counter[str] = Counter()
+
+    def decide(body: dict[str, Any]) -> str:
+        text = body["messages"][0]["content"]
+        assert text.endswith(" Let's write a program.")
+        assert text.count("rogram") - asked_only(text).count("rogram") == 1, "asked for once"
+        question = asked_only(text)
+        given[question] += 1
+        number = given[question]
+        if number <= places[question] % 5 or number > 4:
+            return f"# Attempt {number}\n{programs[question]}"
+        return f"# Attempt {number}\nprint(-1)"
+
+    with slow_server(decide) as server:
+        words = ["sample", str(source), "--endpoint", server.url, "--model", "m", "-k", "4"]
+        words += [
+            "--strategy",
+            "uniform",
+            "--min-correct",
+            "2",
+            "--rounds",
+            "2",
+            "--mode",
+            "program",
+        ]
+        words += ["--instruction", "{question} Let's write a program.", "--per-question", "0"]
+        assert main([*words, "--concurrency", "1", "-o", str(tmp_path / "out")]) == 0
+    ledger = json.loads((tmp_path / "out" / "ledger.json").read_text())
+    plain, *again = ledger["rounds"]
+    expected = Counter(str(place % 5) for place in range(len(programs)))
+    assert plain["questions_by_correct_samples"] == dict(sorted(expected.items()))
+    short = expected["0"] * 2 + expected["1"]
+    assert len(rows(tmp_path / "out" / "gained.jsonl")) == short
+    assert len(again) == 2

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cotdistill.benchmarks.question import asked_only
+
 PLACE = "{question}"
 ACCEPTS = "after"
 """The name in a `doc_to_text` by which a task accepts an instruction from outside."""
@@ -28,8 +30,12 @@ class Frame:
         return bool(self.before or self.after)
 
     def around(self, question: str) -> str:
-        """Return a question with its instruction."""
-        return f"{self.before}{question}{self.after}"
+        """Return a question with its instruction, in place of one that it brings along.
+
+        >>> frame_of("{question} Let's write a program.").around("2 + 2? Let's write a program.")
+        "2 + 2? Let's write a program."
+        """
+        return f"{self.before}{asked_only(question) if self else question}{self.after}"
 
 
 def frame_of(instruction: str) -> Frame:

@@ -99,6 +99,9 @@ class How:
         str, typer.Option(help="where programs run: auto, bubblewrap, landlock, plain")
     ] = "auto"
     limit: Annotated[int | None, typer.Option(min=1, help="only the first N questions")] = None
+    draw: Annotated[
+        int | None, typer.Option(min=1, help="only N questions, drawn at random by their words")
+    ] = None
     shard: Annotated[
         str | None, typer.Option(metavar="I/N", help="do part I of N; run without it at the end")
     ] = None

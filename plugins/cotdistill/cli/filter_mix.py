@@ -147,7 +147,8 @@ class MixOptions:
         bool, typer.Option(help="sample with replacement where a source is too small")
     ] = False
     form: Annotated[
-        str, typer.Option("--format", help="output format: alpaca, sharegpt, messages or traces")
+        str,
+        typer.Option("--format", help="output format: alpaca, sharegpt, messages, micota, traces"),
     ] = "alpaca"
     tokenizer: Tokenizer = None
     parquet: Parquet = False

@@ -122,7 +122,13 @@ def sample(arguments: SampleArguments) -> None:
         grader = _grader(arguments, stack)
         plan = _plan(arguments, model, helper, grader)
         panel = Panel(model.price)
-        report = run(Items(arguments.questions, arguments.limit), plan, askers, options, panel)
+        report = run(
+            Items(arguments.questions, arguments.limit, arguments.draw),
+            plan,
+            askers,
+            options,
+            panel,
+        )
     panel.close(report.spent, report.states.total())
     if options.no_replies:
         say(f"{counted(report.spent.requests, 'request')} written to {arguments.output / 'batch'}")

@@ -111,7 +111,11 @@ def teach(arguments: TeachArguments) -> None:
     panel = Panel(model.price)
     with stack:
         report = run(
-            Items(arguments.questions, arguments.limit), lesson, model.asker, options, panel
+            Items(arguments.questions, arguments.limit, arguments.draw),
+            lesson,
+            model.asker,
+            options,
+            panel,
         )
     panel.close(report.spent, report.totals.asked)
     for warning in report.warnings:

@@ -3,5 +3,6 @@
 PUBLIC_MODULES = (
     "decide",
     "keep",
+    "likelihood",
     "tell",
 )

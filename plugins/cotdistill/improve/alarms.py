@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cotdistill.improve.likelihood import OwnLikelihood
 from cotdistill.runfolder.round_records import RoundData, RoundDecision
 
 HALF = 0.5
@@ -29,6 +30,7 @@ class Scored:
     low: float
     high: float
     first_loss: float | None
+    own: OwnLikelihood | None = None
 
 
 def alarms(
@@ -86,9 +88,22 @@ def _of_scores(scored: Scored, before: RoundDecision | None) -> Iterator[str]:
             f"score: {scored.gain:+.1f} points on the development questions "
             f"({scored.low:+.1f} to {scored.high:+.1f})"
         )
+    if scored.own is not None:
+        yield from _of_likelihood(scored.own, scored.gain, before)
+        return
     was, loss = before.first_loss if before else None, scored.first_loss
     if was is not None and loss is not None and loss < was and scored.gain <= 0:
         yield (
             f"likelihood: the rows cost their model {was:.3f} -> {loss:.3f} nats a token before "
             "training, and the score does not rise"
+        )
+
+
+def _of_likelihood(own: OwnLikelihood, gain: float, before: RoundDecision | None) -> Iterator[str]:
+    """Yield the alarm of rows that their writer was surer of, by more than chance."""
+    was = before.likelihood if before else None
+    if was is not None and own.high < was and gain <= 0:
+        yield (
+            f"likelihood: the new rows cost the model that wrote them {was:.3f} -> {own.nll:.3f} "
+            "nats a token, and the score does not rise"
         )

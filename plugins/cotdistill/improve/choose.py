@@ -62,9 +62,11 @@ def _weights(at: LoopRun, number: int, kind: str) -> Path:
 def _as_it_is(at: LoopRun) -> Path:
     """Return the folder of the student that the loop started from: a local one, or the cache's."""
     from cotdistill.hosts.hub import cached_model
-    from cotdistill.studies.declared_model import NamedModel
+    from cotdistill.studies.declared_model import MergedModel, NamedModel, merged_folder
 
     declared = at.study.models[at.run.student]
+    if isinstance(declared, MergedModel):
+        return at.folder / merged_folder(at.run.student)
     assert isinstance(declared, NamedModel)
     folder = Path(declared.model)
     return folder.resolve() if folder.is_dir() else cached_model(declared.model, declared.revision)

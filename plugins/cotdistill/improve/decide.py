@@ -13,6 +13,7 @@ from cotdistill.errors import DataError, Fault
 from cotdistill.files.atomic import write_text
 from cotdistill.hosts.llamafactory.outputs import read_training
 from cotdistill.improve.alarms import Scored, alarms
+from cotdistill.improve.likelihood import read_likelihood
 from cotdistill.improve.loop import LoopRun, loop_run, seconds_of
 from cotdistill.results.dev_scores import DevScore, dev_score, gain_interval
 from cotdistill.runfolder.round_records import (
@@ -26,7 +27,7 @@ from cotdistill.runfolder.round_records import (
 from cotdistill.runfolder.rounds import FOLDER, record_of
 from cotdistill.runfolder.skipping import EVERY
 
-STAGES = ("sample", "filter", "train", "export", "evaluate")
+STAGES = ("sample", "filter", "likelihood", "train", "export", "evaluate")
 
 
 def decide(folder: Path, name: str) -> RoundDecision:
@@ -70,9 +71,10 @@ def _scored_decision(
     loss = _first_loss(at)
     first = data if at.round == 1 else read_data(at.folder, at.name(1))
     last = read_data(at.folder, at.name(at.round - 1)) if earlier else None
+    own = read_likelihood(at.folder, at.name(at.round)) if at.loop.likelihood else None
     found = alarms(
         data,
-        Scored(gain, low, high, loss),
+        Scored(gain, low, high, loss, own),
         first or data,
         (last, earlier[-1]) if last is not None else None,
     )
@@ -89,6 +91,7 @@ def _scored_decision(
         reason=reason,
         alarms=found,
         first_loss=loss,
+        likelihood=own.nll if own else None,
         seconds=dict(seconds),
         skip={EVERY: reason} if verdict == "stop" else {},
     )

@@ -14,6 +14,7 @@ from cotdistill.runfolder.stages import asked_count
 from cotdistill.studies.arm import AnswersArm, LoopArm, SampleArm, TeachArm
 from cotdistill.studies.declared_model import EndpointModel
 from cotdistill.studies.known_model import known_model
+from cotdistill.studies.probes import probe_folders, probed_arm, probes_of
 from cotdistill.studies.requests import Loop, SampleRequest, TeachRequest
 from cotdistill.studies.resolve import Resolved
 from cotdistill.studies.study import Study
@@ -47,7 +48,30 @@ class Asked:
 
 def asked_models(resolved: Resolved, generated: int) -> tuple[Asked, ...]:
     """Return what each taught or sampled arm asks; `generated` tokens are a free rationale."""
-    return tuple(_asked(resolved, generated))
+    return (*_asked_by_probes(resolved.study, generated), *_asked(resolved, generated))
+
+
+def _asked_by_probes(study: Study, generated: int) -> Iterator[Asked]:
+    """Yield what the probes of merges ask; models that several ask the same are asked once."""
+    seen: set[str] = set()
+    for merge, probe in probes_of(study).items():
+        found = probed_arm(study, merge)
+        if found is None:
+            continue
+        each = _rationale(study, found[1], generated)
+        for model, folder in probe_folders(study, merge).items():
+            if folder in seen:
+                continue
+            seen.add(folder)
+            declared = study.models.get(model)
+            is_local = not isinstance(declared, EndpointModel)
+            price = declared.price if isinstance(declared, EndpointModel) else None
+            count = probe.questions
+            prompts, tokens = count * _TAUGHT_PROMPT, count * each
+            money: float | None = 0.0 if is_local else None
+            if price is not None:
+                money = (prompts * price.input + tokens * price.output) / 1e6
+            yield Asked("probe", model, count, count, prompts, tokens, money, is_local)
 
 
 def written_rows(resolved: Resolved, arm: str, generated: int) -> tuple[int | None, float] | None:

@@ -38,6 +38,7 @@ from cotdistill.preflight.asked_alike import asked_otherwise, declared_differenc
 from cotdistill.preflight.contamination import compare_arms
 from cotdistill.preflight.design import baseline_notes
 from cotdistill.preflight.distillation import teacher_vocabularies
+from cotdistill.preflight.merges import check_merges
 from cotdistill.preflight.prompts import check_prompts
 from cotdistill.preflight.rows import RowReport, row_reports
 from cotdistill.runfolder.bundles import in_recorded_bundles
@@ -216,6 +217,7 @@ def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> C
             compared = compare_arms(study, checked.trained_arms)
             missing = tuple(environment_faults(study, place))
             otherwise = tuple(asked_otherwise(study, place))
+            merges = check_merges(study, place)
     except FaultsError as error:
         return Checked((f"study {name_or_path}",), error.faults)
     looked_at = f"study {study.name}: {counted(len(checked.files), 'run')}"
@@ -232,10 +234,14 @@ def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> C
         *compared.notes,
         *declared_differences(study),
         *baseline_notes(study),
+        *merges.notes,
     )
-    faults = (*missing, *compared.faults, *otherwise)
+    faults = (*missing, *compared.faults, *otherwise, *merges.faults)
+    more = list(compared.looked_at)
+    if merges.compared:
+        more.append(f"the models of {counted(merges.compared, 'merge')}")
     if not deep:
-        return Checked((looked_at, *compared.looked_at), faults, notes=notes)
+        return Checked((looked_at, *more), faults, notes=notes)
     configs = []
     for _, layout, made in checked.files:
         if made.train and made.train.values.get("stage") != SEQ2SEQ:
@@ -243,8 +249,7 @@ def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> C
         if made.export:
             configs.append((f"{layout.run}.yaml", "export", made.export.values))
     looked_at += ", by LLaMA-Factory's own parser"
-    looked = (looked_at, *compared.looked_at)
-    return Checked(looked, (*faults, *_accepted(configs)), notes=notes)
+    return Checked((looked_at, *more), (*faults, *_accepted(configs)), notes=notes)
 
 
 @in_recorded_bundles
@@ -321,6 +326,11 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
     notes += _unpinned({name: rev for run in manifest for name, rev in run.revisions.items()})
     faults += asked_otherwise(study, str(root / "study.yaml"))
     notes += declared_differences(study)
+    merges = check_merges(study, str(root / "study.yaml"))
+    faults += merges.faults
+    notes += merges.notes
+    if merges.compared:
+        looked_at.append(f"the models of {counted(merges.compared, 'merge')}")
     faults += [
         Fault(str(root / name), "was edited or removed", "the file that the folder came with",
               "generate the folder again")

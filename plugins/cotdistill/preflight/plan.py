@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from cotdistill.preflight.cost import training_steps as steps_of
 from cotdistill.preflight.design import design_table
 from cotdistill.results.collect import collect
 from cotdistill.runfolder.kept import dev_set
+from cotdistill.runfolder.race import batches_of, heats_of, most_of_batches
 from cotdistill.runfolder.stages import asked_count
 from cotdistill.studies.arm import SampleArm, TeachArm
 from cotdistill.studies.baselines import baseline_arms
@@ -32,6 +33,7 @@ from cotdistill.studies.evaluation_limits import generation_budget
 from cotdistill.studies.known_model import known_model
 from cotdistill.studies.load import load_study
 from cotdistill.studies.notes import study_notes
+from cotdistill.studies.requests import Loop
 from cotdistill.studies.resolve import Resolved, resolve
 from cotdistill.studies.resolved_arm import ResolvedArm
 from cotdistill.studies.runs import Run
@@ -103,6 +105,7 @@ class Plan:
     baselines: Mapping[str, str | None] = field(default_factory=dict)
     has_judge: bool = False
     notes: tuple[str, ...] = ()
+    races: tuple[RaceCost, ...] = ()
 
     @property
     def seeds(self) -> int:
@@ -134,8 +137,13 @@ class Plan:
 
     @property
     def hours(self) -> float:
-        """Device hours of all training runs whose cost is known."""
-        return math.fsum(run.hours or 0.0 for run in self.runs)
+        """Device hours of all training runs whose cost is known; with a race, at most."""
+        return math.fsum(run.hours or 0.0 for run in self.trained)
+
+    @property
+    def trained(self) -> tuple[RunCost, ...]:
+        """What is trained at most: every run, or of those that race only as many as go on."""
+        return _trained_at_most(self.runs, self.races)
 
     @property
     def evaluation_hours(self) -> float:
@@ -159,6 +167,21 @@ class Plan:
         return devices + judge + asked
 
 
+@dataclass(frozen=True)
+class RaceCost:
+    """What the race of one student and recipe takes at most, the most expensive arms going on.
+
+    `race` are its own runs, scored on development questions, and `final` those that are compared on
+    the test questions; `arms` is how many arms start.
+    """
+
+    student: str
+    recipe: str
+    arms: int
+    race: tuple[RunCost, ...]
+    final: tuple[RunCost, ...]
+
+
 def plan(name_or_path: str, settings: list[str], assumed: Assumed) -> Plan:
     """Return what a study costs, by its name, its file or a run folder of it.
 
@@ -179,11 +202,23 @@ def _plan(study: Study, resolved: Resolved, assumed: Assumed, root: Path | None)
     free = min(assumed.generated, generation_budget(study))
     questions = {task: _questions(task, resolved) for task in study.evaluation.task_names}
     answers = {task: _repeats(task) for task in questions}
-    asked = (use.task for run in resolved.runs for use in run.tasks)
+    runs = tuple(_run_costs(resolved, arms, assumed))
+    races = tuple(_race_costs(resolved, runs))
+    racing = {(one.student, one.recipe) for one in races}
+    scored = [run for run in resolved.runs if (run.student.name, run.recipe) not in racing]
+    scored += [cost.run for one in races for cost in one.final]
+    asked = (use.task for run in scored for use in run.tasks)
     responses = sum((questions[task] or 0) * answers[task] for task in asked)
+    responses += sum(len(one.race) for one in races) * _dev_questions(resolved, study.questions)
+    responses += sum(
+        run.loop.rounds * _dev_questions(resolved, _sets_of(run.loop))
+        for run in (cost.run for cost in _trained_at_most(runs, races))
+        if run.loop is not None
+    )
     return Plan(
         study=study.name,
-        runs=tuple(_run_costs(resolved, arms, assumed)),
+        runs=runs,
+        races=races,
         questions=questions,
         answers=answers,
         run_sd=study.evaluation.run_sd,
@@ -269,13 +304,67 @@ def _run_costs(
         yield _times(cost)
 
 
+def _race_costs(resolved: Resolved, runs: Sequence[RunCost]) -> Iterator[RaceCost]:
+    """Yield each race with the runs that it takes at most."""
+    study = resolved.study
+    for heat in heats_of(resolved):
+        assert study.race is not None
+        costs: dict[str, RunCost] = {}
+        for one in runs:
+            if (one.run.student.name, one.run.recipe) == (heat.student, heat.recipe):
+                costs.setdefault(one.run.arm, one)
+        never = study.never_dropped()
+        kept = [one for arm, one in costs.items() if arm in never]
+        free = [one for arm, one in costs.items() if arm not in never]
+        free.sort(key=lambda one: -(one.hours or 0.0))
+        batches = batches_of(study)
+        most = most_of_batches(study.race, len(free), len(kept), batches)
+        race = [
+            replace(one, run=replace(one.run, seed=seed))
+            for batch, arms in zip(batches, most, strict=True)
+            for one in [*kept, *free][:arms]
+            for seed in batch.seeds
+        ]
+        final = [
+            replace(one, run=replace(one.run, seed=seed))
+            for one in [*kept, *free[: study.race.final]]
+            for seed in study.seeds
+        ]
+        yield RaceCost(heat.student, heat.recipe, len(costs), tuple(race), tuple(final))
+
+
+def _trained_at_most(runs: Sequence[RunCost], races: Sequence[RaceCost]) -> tuple[RunCost, ...]:
+    racing = {(one.student, one.recipe) for one in races}
+    others = [one for one in runs if (one.run.student.name, one.run.recipe) not in racing]
+    return (*others, *(run for one in races for run in (*one.race, *one.final)))
+
+
+def _sets_of(loop: Loop) -> Sequence[str]:
+    asked = loop.sample.questions
+    return [asked] if isinstance(asked, str) else asked
+
+
+def _dev_questions(resolved: Resolved, names: Iterable[str]) -> int:
+    """Return how many development questions some sets have; of sets that are not here, about."""
+    count = 0
+    for name in names:
+        declared, found = resolved.study.questions[name], resolved.sets.get(name)
+        if not declared.dev:
+            continue
+        if found is not None and found.is_here:
+            count += len(found.dev)
+        else:
+            others = asked_count(resolved, name) or 0
+            share = declared.dev / (1 - declared.dev) if declared.dev < 1 else 0.0
+            count += round(others * share if declared.dev < 1 else declared.dev)
+    return count
+
+
 def _loop_rows(run: Run, resolved: Resolved, assumed: Assumed) -> tuple[int | None, float]:
     """Return the most rows that a round of a loop is trained on, and their mean tokens."""
     loop = run.loop
     assert loop is not None
-    asked = loop.sample.questions
-    sets = [asked] if isinstance(asked, str) else asked
-    counts = [asked_count(resolved, name) for name in sets]
+    counts = [asked_count(resolved, name) for name in _sets_of(loop)]
     each = loop.sample.samples
     each += 0 if loop.sample.strategy == "vanilla" else loop.sample.attempts
     if loop.keep.per_question is not None:

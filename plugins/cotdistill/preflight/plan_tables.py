@@ -26,7 +26,7 @@ RUN_SDS = (0.5, 1.0, 2.0)
 def cost_table(made: Plan) -> Table:
     """Return a row per student and recipe, with totals and assumptions as notes."""
     groups: dict[tuple[str, str], list[RunCost]] = {}
-    for cost in made.runs:
+    for cost in made.trained:
         groups.setdefault((cost.run.student.name, cost.run.recipe), []).append(cost)
     columns = ("student", "recipe", "runs", "tokens", "steps", "hours", "GiB/GPU", "disk")
     rows = [
@@ -201,8 +201,9 @@ def _cost_notes(made: Plan) -> Iterator[str]:
     if made.has_judge or assumed.judge_price is not None:
         tokens = made.judge_calls * JUDGE_TOKENS
         judged = f"; judge at most {counted(made.judge_calls, 'request')}, {tokens:,} tokens"
+    runs = counted(len(made.trained), "run") + (" at most" if made.races else "")
     yield (
-        f"{counted(len(made.runs), 'run')}; training {made.hours:,.1f} device hours, evaluation "
+        f"{runs}; training {made.hours:,.1f} device hours, evaluation "
         f"{counted(made.responses, 'answer')}, {made.evaluation_hours:,.1f} device hours{judged}"
     )
     yield (
@@ -216,6 +217,12 @@ def _cost_notes(made: Plan) -> Iterator[str]:
         )
     if most := max((run.disk_in_training or 0.0 for run in made.runs), default=0.0):
         yield f"while it trains, the largest run has {most:,.1f} GiB on disk, optimizer included"
+    for race in made.races:
+        raced = counted(len(race.race), "run")
+        yield (
+            f"race of {race.arms} arms ({race.student}, {race.recipe}): at most {raced}, then "
+            f"{counted(len(race.final), 'run')} of the finalists with the seeds of the study"
+        )
     if made.money is not None:
         yield f"cost: {made.money:,.2f}"
     unknown = sum(run.hours is None for run in made.runs)

@@ -12,7 +12,15 @@ from pathlib import Path
 
 from cotdistill.errors import DataError, Fault, MisuseError
 from cotdistill.results.dev_scores import DevScore, dev_score
-from cotdistill.runfolder.race import FOLDER, Batch, Heat, batch_name, batches_of, heats_of
+from cotdistill.runfolder.race import (
+    FOLDER,
+    Batch,
+    Heat,
+    batch_name,
+    batches_of,
+    heats_of,
+    most_of_batches,
+)
 from cotdistill.runfolder.race_records import Place, RaceRecord, read_race, write_race
 from cotdistill.stats.racing import (
     Standing,
@@ -128,13 +136,9 @@ def _noise(scores: dict[str, list[DevScore]]) -> float:
 
 
 def _planned(race: Race, heat: Heat, kept: set[str], batches: list[Batch]) -> int:
-    """Return how many runs the race has in all."""
-    free = len(heat.arms) - len(kept)
-    total, left = 0, free
-    for batch in batches:
-        total += (left + len(kept)) * len(batch.seeds)
-        left = min(race.top, free) if race.procedure == "leaders" else max(-(-left // 2), 1)
-    return total
+    """Return how many runs the race has in all, at most."""
+    arms = most_of_batches(race, len(heat.arms) - len(kept), len(kept), batches)
+    return sum(count * len(batch.seeds) for count, batch in zip(arms, batches, strict=True))
 
 
 def _place(one: Standing) -> Place:

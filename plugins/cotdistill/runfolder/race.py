@@ -8,10 +8,12 @@ the race as far as the jobs go; the record of a batch says which arms the next o
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from cotdistill.stats.racing import seeds_of_batches
+from cotdistill.stats.racing import may_drop, seeds_of_batches
+from cotdistill.studies.requests import Race
 from cotdistill.studies.resolve import Resolved
 from cotdistill.studies.runs import Run
 from cotdistill.studies.study import Study
@@ -72,6 +74,33 @@ def heats_of(resolved: Resolved) -> list[Heat]:
         for (student, recipe), runs in found.items()
         if len(runs) > 1
     ]
+
+
+def most_of_batches(race: Race, free: int, kept: int, batches: Sequence[Batch]) -> list[int]:
+    """Return how many arms each batch trains at most, of `free` ones and `kept` ones.
+
+    Nothing is dropped before a quarter of all these runs is done, which may let more arms into the
+    early batches, and so makes the race longer.
+
+    >>> sizes = [Batch(number, (number,)) for number in range(3)]
+    >>> most_of_batches(Race(top=2, batches=2), free=4, kept=1, batches=sizes)
+    [5, 3, 3]
+    """
+    planned = 0
+    while True:
+        arms, left, done = [], free, 0
+        for batch in batches:
+            arms.append(left + kept)
+            done += arms[-1] * len(batch.seeds)
+            if not may_drop(done, planned):
+                continue
+            if race.procedure == "leaders":
+                left = min(race.top, free)
+            else:
+                left = max(math.ceil(left / 2), min(race.top, left))
+        if done <= planned:
+            return arms
+        planned = done
 
 
 def runs_of(resolved: Resolved, heat: Heat, batch: Batch) -> Iterator[Run]:

@@ -78,7 +78,9 @@ class RoundDecision:
 
     Units: `scores` fractions by task, `dev` their mean; `gain` points above the best round before,
     `low` and `high` its 95 % interval over questions; `first_loss` the loss of the first training
-    steps, which is that of the model that is trained on the rows; `seconds` of wall time by stage.
+    steps, which is that of the model that is trained on the rows; `likelihood` the negative
+    log-likelihood of the rows in nats a token under the model that wrote them, None where it is not
+    measured; `seconds` of wall time by stage.
     `best` is the round with the highest score so far; 0 is the model that the loop starts from.
     """
 
@@ -93,6 +95,7 @@ class RoundDecision:
     reason: str
     alarms: tuple[str, ...] = ()
     first_loss: float | None = None
+    likelihood: float | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     skip: Mapping[str, str] = field(default_factory=dict)
 

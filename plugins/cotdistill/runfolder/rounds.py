@@ -48,6 +48,11 @@ def filter_record_of(name: str) -> str:
     return f"{FOLDER}/{name}.filter.json"
 
 
+def likelihood_record_of(name: str) -> str:
+    """Return where the record of how likely a round's rows are to their writer lies."""
+    return f"{FOLDER}/{name}.likelihood.json"
+
+
 def rows_of(name: str) -> str:
     """Return where the training rows of a round lie."""
     return f"data/{FOLDER}/{name}.jsonl"
@@ -127,9 +132,12 @@ def _first(resolved: Resolved, configs: RunConfigs, root: Path, run: Run, loop: 
     tasks = resolved.study.dev_tasks(loop)
     if loop.start is None:
         here = Run(run.student, UNTOUCHED, UNTRAINED, None, {}, tasks, round=0)
-        layout = Layout(root, here.name, str(run.student.model), scores_in=f"{FOLDER}/scores")
-        made = configs.evaluation(here, layout, str(run.student.model))
-        return Round(here, layout, made, str(run.student.model), ())
+        merged = run.student.merged
+        model = f"{root}/{merged}" if merged else str(run.student.model)
+        layout = Layout(root, here.name, model, scores_in=f"{FOLDER}/scores")
+        made = configs.evaluation(here, layout, model)
+        made_by: tuple[JobId, ...] = (("merge", run.student.name),) if merged else ()
+        return Round(here, layout, made, merged or model, made_by)
     start = replace(run, arm=loop.start, loop=None)
     where = layout_of(root, start)
     merges = configs.files(start, where).export is not None

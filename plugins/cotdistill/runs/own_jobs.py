@@ -29,6 +29,10 @@ def run_own_job(folder: Path, stage: str, name: str) -> None:
         sys.stdout.write(f"{data.coverage:.1%} of {data.questions:,} questions covered; ")
         sys.stdout.write(f"rows: {kept}\n")
         sys.stdout.write("".join(f"{why}\n" for why in data.skip.values()))
+    elif job.stage == "likelihood":
+        from cotdistill.improve.likelihood import measure_likelihood
+
+        sys.stdout.write(f"{measure_likelihood(folder, name)}\n")
     elif job.stage == "decide" and (job.output or "").startswith("race/"):
         from cotdistill.racing.decide import decide_race, lines_of
 
@@ -37,6 +41,8 @@ def run_own_job(folder: Path, stage: str, name: str) -> None:
         from cotdistill.improve.tell import decided
 
         sys.stdout.write("".join(f"{line}\n" for line in decided(folder, name)))
+    elif job.stage == "probe":
+        _probe(folder, name)
     elif name.endswith("+questions"):
         from cotdistill.arms.build import build_questions
 
@@ -53,6 +59,30 @@ def run_own_job(folder: Path, stage: str, name: str) -> None:
         from cotdistill.arms.build import build_arm
 
         build_arm(folder, job.arm or name)
+
+
+def _probe(folder: Path, merge: str) -> None:
+    """Compare a merge's length with those of two models.
+
+    Raises:
+        DataError: it is not between them, and has to be; the record is written before.
+    """
+    from cotdistill.errors import DataError, Fault
+    from cotdistill.studies.load import study_of
+    from cotdistill.studies.probes import probe_folders, probe_record_of, probes_of
+    from cotdistill.tables import markdown_of
+    from cotdistill.teach.probe import probe_record, write_probe
+
+    study = study_of(folder)
+    probe = probes_of(study)[merge]
+    folders = {name: folder / place for name, place in probe_folders(study, merge).items()}
+    found = probe_record(merge, probe.short, probe.long, folders, required=probe.required)
+    write_probe(folder / probe_record_of(merge), found)
+    sys.stdout.write("\n".join((markdown_of(found.table()), *found.table().notes)) + "\n")
+    if found.wrong and probe.required:
+        remedy = f"change its weights, or say models.{merge}.probe.required: false"
+        wrong = f"is not of intermediate length: {'; '.join(found.wrong)}"
+        raise DataError(Fault(f"the merge '{merge}'", wrong, "", remedy))
 
 
 def _reports(folder: Path) -> list[Path]:

@@ -15,6 +15,7 @@ PUBLIC_MODULES = (
     "load",
     "migrate",
     "notes",
+    "probes",
     "prompt",
     "question_sets",
     "questions",

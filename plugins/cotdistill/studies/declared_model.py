@@ -82,10 +82,29 @@ class EndpointModel(Shape):
         return endpoint
 
 
+class Probe(Shape):
+    """Whether a merge writes at a length between two models, asked before it teaches or is sampled.
+
+    All three answer the same questions, as the first arm that the merge teaches asks them.
+    """
+
+    short: str = key(..., "a model of `models:` that writes less", "short")
+    long: str = key(..., "a model of `models:` that writes more", "long")
+    questions: int = key(64, "questions that each of them is asked", 64, ge=2, le=10_000)
+    required: bool = key(
+        True, "false: a merge that is not between them teaches all the same", False
+    )
+
+
 class MergedModel(Merge):
     """A model merged from others of one shape, as MiCoTA's teacher assistant."""
 
     template: str | None = key(None, "LLaMA-Factory template of the donor", "qwen")
+    probe: Probe | None = key(
+        None,
+        "asks the merge and two models a few questions before it teaches, and compares lengths",
+        {"short": "short", "long": "long"},
+    )
 
 
 def merged_folder(name: str) -> str:

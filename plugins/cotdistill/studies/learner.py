@@ -6,7 +6,7 @@ import functools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,14 +103,21 @@ def learner_of(
             if entry is None and declared.template is None:
                 entry = student_called(declared.model, known, f"{place}: {name}")
             return _learner(name, declared, entry)
+        case MergedModel():
+            merge = _merge(name, declared, models, known)
+            if merge.template == _NO_TEMPLATE:
+                unsaid = f"the merge '{name}' has no template"
+                how = "say template: in it, or name a donor of the catalogue"
+                raise StudyError(Fault(place, unsaid, "LLaMA-Factory's template of its donor", how))
+            return merge
     what = type(declared).__name__
     wrong = f"'{name}' is {_NOT_TRAINED[what]}, which is not trained"
     raise StudyError(Fault(place, wrong, "a model with weights: model or scratch"))
 
 
+_NO_TEMPLATE = "empty"
 _NOT_TRAINED = {
     "EndpointModel": "an endpoint",
-    "MergedModel": "a merge",
     "TrainedModel": "a run of this study",
     "FolderOfModels": "a folder of models",
 }
@@ -128,14 +135,7 @@ def evaluated_models(
     if isinstance(declared, EndpointModel):
         yield Learner(name, declared.model, "empty", None, None, None, endpoint=declared)
     elif isinstance(declared, MergedModel):
-        donor = declared.chosen_donor
-        like = next((s for s in known.values() if donor in (s.name, s.model)), None)
-        yield Learner(
-            name, None, declared.template or (like.template if like else "empty"),
-            like.default_system if like else None, like.enable_thinking if like else None, None,
-            like.context if like else None, like.heads if like else None,
-            parameters=like.parameters if like else None, merged=merged_folder(name),
-        )  # fmt: skip
+        yield _merge(name, declared, models, known)
     elif isinstance(declared, FolderOfModels):
         found = sorted(Path(declared.folder).glob(declared.pattern), key=_step_then_name)
         folders = [path for path in found if (path / "config.json").is_file()]
@@ -150,6 +150,25 @@ def evaluated_models(
             )
     else:
         yield learner_of(name, models, known, place)
+
+
+def _merge(
+    name: str,
+    declared: MergedModel,
+    models: Mapping[str, Model],
+    known: Mapping[str, CatalogueStudent],
+) -> Learner:
+    """Return a merge, which is asked and trained as its donor is."""
+    donor = models.get(declared.chosen_donor, NamedModel(model=declared.chosen_donor))
+    if isinstance(donor, MergedModel):
+        like = _merge(name, donor, models, known)
+    elif isinstance(donor, NamedModel):
+        entry = next((s for s in known.values() if donor.model in (s.name, s.model)), None)
+        like = _learner(name, donor, entry)
+    else:
+        like = Learner(name, None, _NO_TEMPLATE, None, None, None)
+    template = declared.template or like.template or _NO_TEMPLATE
+    return replace(like, model=None, revision=None, template=template, merged=merged_folder(name))
 
 
 def _step_then_name(path: Path) -> tuple[str, int, str]:
@@ -179,7 +198,7 @@ def _learner(name: str, declared: NamedModel, found: CatalogueStudent | None) ->
     return Learner(
         name,
         found.model if found else declared.model,
-        str(declared.template or (found and found.template)),
+        declared.template or (found.template if found else ""),
         system,
         thinking,
         None,

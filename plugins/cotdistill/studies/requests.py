@@ -161,6 +161,14 @@ class Loop(Shape):
         "level",
     )
 
+    likelihood: int | None = key(
+        None,
+        "rows of a round, each of another question, whose likelihood under the model that wrote "
+        "them is measured by a forward pass; null: none, and the first training loss stands in",
+        200,
+        ge=2,
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _truncated_samples_are_no_fault(cls, value: Any) -> Any:

@@ -7,6 +7,7 @@ PUBLIC_MODULES: tuple[str, ...] = (
     "graded",
     "lesson",
     "outputs",
+    "probe",
     "profiles",
     "prompts",
     "questions",

@@ -205,6 +205,7 @@ def _failure_row(item: Item, sample: Sample, totals: Totals) -> dict[str, Any]:
         "sample": sample.number,
         "state": answer.state,
         "why": answer.why,
+        "tokens": answer.completion_tokens or None,
         "key": answer.key,
     }
 

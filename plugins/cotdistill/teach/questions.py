@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import heapq
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,7 +53,8 @@ class Item:
 class Items:
     """One or several sources (with commas between), read anew by each iteration, in their order.
 
-    `limit` takes the first so many. A question that comes twice is taken once.
+    `limit` takes the first so many, `drawn` so many at random: which ones follows from their words
+    alone. A question that comes twice is taken once.
 
     Raises:
         DataError: when read: the source is missing, or rows cannot be read; up to 20 at once.
@@ -59,9 +62,18 @@ class Items:
 
     name: str
     limit: int | None = None
+    drawn: int | None = None
 
     def __iter__(self) -> Iterator[Item]:
         """Yield each question once."""
+        if self.drawn is None:
+            yield from self._each()
+            return
+        marks = heapq.nsmallest(self.drawn, map(_drawing, self._each()))
+        chosen = frozenset(marks)
+        yield from (item for item in self._each() if _drawing(item) in chosen)
+
+    def _each(self) -> Iterator[Item]:
         seen: set[int] = set()
         faults: list[Fault] = []
         for place, found in _read(self.name):
@@ -92,6 +104,12 @@ class Items:
             return None
         name, _, split = self.name.partition(":")
         return split_file(name, split or "train") if name in benchmark_names() else None
+
+
+def _drawing(item: Item) -> bytes:
+    """Return what orders questions at random."""
+    text = f"{question_key(item.question)} {item.id}"
+    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
 
 
 def _read(name: str) -> Iterator[tuple[str, Item | str]]:

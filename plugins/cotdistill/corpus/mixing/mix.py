@@ -19,7 +19,14 @@ from cotdistill.corpus.mixing.mixture import (
 )
 from cotdistill.corpus.mixing.settings import Mixing
 from cotdistill.corpus.records.parquet import write_parquet_copy
-from cotdistill.corpus.records.trace import Trace, alpaca_row, messages_row, sharegpt_row, target
+from cotdistill.corpus.records.trace import (
+    Trace,
+    alpaca_row,
+    messages_row,
+    micota_row,
+    sharegpt_row,
+    target,
+)
 from cotdistill.corpus.records.trace_row import trace_row
 from cotdistill.files.atomic import written_bytes
 from cotdistill.files.inputs import InputFiles, refuse_overwriting
@@ -27,11 +34,12 @@ from cotdistill.files.jsonl import row_line
 from cotdistill.files.ledger import Ledger, LedgerFile, ledger_path, write_ledger
 from cotdistill.files.parquet import parquet_copy, require_parquet
 
-Format = Literal["alpaca", "sharegpt", "messages", "traces"]
+Format = Literal["alpaca", "sharegpt", "messages", "micota", "traces"]
 WRITERS: Mapping[Format, Callable[[Trace], dict[str, Any]]] = {
     "alpaca": alpaca_row,
     "sharegpt": sharegpt_row,
     "messages": messages_row,
+    "micota": micota_row,
     "traces": trace_row,
 }
 _SYSTEM_COLUMN = ("alpaca", "sharegpt")

@@ -133,6 +133,20 @@ def training_row(trace: Trace) -> dict[str, Any]:
     return {"system": system_of(trace), "instruction": trace.question, "output": target(trace)}
 
 
+def micota_row(trace: Trace) -> dict[str, Any]:
+    r"""Return a trace as MiCoTA's correctness filter writes it (arXiv:2507.01887).
+
+    >>> micota_row(Trace("1", "toy", "train", "8 / 2?", "4", r"So \boxed{4}", answer="4"))
+    {'instruction': '8 / 2?', 'output': 'So \\boxed{4}', 'answer': '4', 'resp_answer': '4'}
+    """
+    return {
+        "instruction": trace.question,
+        "output": trace.rationale,
+        "answer": trace.gold,
+        "resp_answer": trace.answer or "",
+    }
+
+
 def sharegpt_row(trace: Trace) -> dict[str, Any]:
     """Return a trace as LLaMA-Factory's sharegpt rows, with a system prompt where it has one.
 

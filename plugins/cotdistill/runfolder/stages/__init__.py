@@ -13,10 +13,11 @@ from cotdistill.runfolder.stages.ask import SAMPLE, TEACH, asked_count
 from cotdistill.runfolder.stages.collect import COLLECT
 from cotdistill.runfolder.stages.evaluate import EVALUATE
 from cotdistill.runfolder.stages.export import EXPORT
-from cotdistill.runfolder.stages.improve import CAPTURE, DECIDE, FILTER
+from cotdistill.runfolder.stages.improve import CAPTURE, DECIDE, FILTER, LIKELIHOOD
 from cotdistill.runfolder.stages.judge import JUDGE
 from cotdistill.runfolder.stages.merge import MERGE
 from cotdistill.runfolder.stages.prepare import PREPARE
+from cotdistill.runfolder.stages.probe import PROBE
 from cotdistill.runfolder.stages.race import with_race
 from cotdistill.runfolder.stages.stage import Declared, Stage, StudyFiles
 from cotdistill.runfolder.stages.train import TRAIN
@@ -33,7 +34,8 @@ __all__ = [
 ]
 
 STAGES: tuple[Stage, ...] = (
-    MERGE, TEACH, SAMPLE, FILTER, PREPARE, CAPTURE, TRAIN, EXPORT, EVALUATE, DECIDE, JUDGE, COLLECT,
+    MERGE, PROBE, TEACH, SAMPLE, FILTER, PREPARE, CAPTURE, LIKELIHOOD, TRAIN, EXPORT, EVALUATE,
+    DECIDE, JUDGE, COLLECT,
 )  # fmt: skip
 _BY_NAME = {stage.name: stage for stage in STAGES}
 

@@ -53,7 +53,6 @@ def asking_needs(study: Study, arm: str) -> tuple[JobId, ...]:
 
 def _taught(files: StudyFiles) -> Iterator[Declared]:
     from cotdistill.studies.arm import TeachArm
-    from cotdistill.studies.known_model import known_model
 
     study = files.resolved.study
     for name, arm in study.arms.items():
@@ -61,20 +60,27 @@ def _taught(files: StudyFiles) -> Iterator[Declared]:
             continue
         asked = arm.teach
         who = asked_model(files, asked.teacher, f"arms.{name}.teach.teacher")
-        words = ["cotdistill", "teach", _source(study, asked, name), *who.words]
         left = () if asked.rewrite_of else without_dev_needs(study, [asked.questions])
-        words += ["--teacher", asked.teacher, "--formats", asked.prompt or asked.format]
-        if asked.level is not None:
-            words += ["--levels", str(asked.level)]
-        if asked.rewrite_of:
-            words += ["--rewrite"]
-        words += ["--reasoning", asked.reasoning, "--again", str(asked.again)]
-        words += ["-k", str(asked.samples), "--gold", asked.gold]
-        words += decoding_words(asked, known_model(asked.teacher, study.models))
+        words = teaching_words(study, asked, name, who)
         needs = who.needs + left
         if asked.rewrite_of:
             needs += asking_needs(study, asked.rewrite_of)
         yield _job(files, "teach", name, words, who, needs, _asks(files, [asked.questions], asked))
+
+
+def teaching_words(study: Study, asked: TeachRequest, arm: str, who: Who) -> list[str]:
+    """Return the words that let a model teach an arm."""
+    from cotdistill.studies.known_model import known_model
+
+    words = ["cotdistill", "teach", _source(study, asked, arm), *who.words]
+    words += ["--teacher", asked.teacher, "--formats", asked.prompt or asked.format]
+    if asked.level is not None:
+        words += ["--levels", str(asked.level)]
+    if asked.rewrite_of:
+        words += ["--rewrite"]
+    words += ["--reasoning", asked.reasoning, "--again", str(asked.again)]
+    words += ["-k", str(asked.samples), "--gold", asked.gold]
+    return words + decoding_words(asked, known_model(asked.teacher, study.models))
 
 
 def _sampled(files: StudyFiles) -> Iterator[Declared]:
@@ -189,7 +195,9 @@ def asked_model(files: StudyFiles, name: str, where: str) -> Who:
         words = local_words(gpus, encodes=_is_encoder_decoder(files, declared.run.model))
         return Who(["--model", folder, *words], gpus, (need,))
     if isinstance(declared, MergedModel):
-        return Who(["--model", merged_folder(name), *local_words(gpus)], gpus, (("merge", name),))
+        needs: tuple[JobId, ...] = (("merge", name),)
+        needs += (("probe", name),) if declared.probe else ()
+        return Who(["--model", merged_folder(name), *local_words(gpus)], gpus, needs)
     packaged = students()
     if isinstance(declared, NamedModel) or (declared is None and name in packaged):
         asked = declared.model if isinstance(declared, NamedModel) else name

@@ -20,6 +20,7 @@ from cotdistill.runfolder.rounds import (
     Round,
     asked_as,
     filter_record_of,
+    likelihood_record_of,
     question_source,
     record_of,
     rounds_of,
@@ -29,10 +30,10 @@ from cotdistill.runfolder.rounds import (
     signals_of,
 )
 from cotdistill.runfolder.stages.ask import (
+    asked_count,
     asked_model,
     decoding_words,
     local_words,
-    question_count,
 )
 from cotdistill.runfolder.stages.prepare import rows_job_name
 from cotdistill.runfolder.stages.stage import Declared, Stage, StudyFiles, no_jobs
@@ -71,6 +72,8 @@ def _loop_jobs(files: StudyFiles, configs: RunConfigs, run: Run, loop: Loop) -> 
         yield _filtering(files, loop, (rounds, here), decided, ended)
         if loop.capture:
             yield _capture(files, configs, here, decided, unless)
+        if loop.likelihood is not None:
+            yield _likelihood(files, loop, (before, here), decided, unless)
         yield _training(run, (before, here), decided, unless)
         yield from _export(here, unless)
         yield _evaluation(files, here, (*here.made_by, *decided), unless)
@@ -112,7 +115,7 @@ def _sampling(
         where = f"arms.{run.arm}.improve.sample.helper"
         words += asked_model(files, asked.helper, where).as_helper(where)
     words += ["-o", samples_of(here.name)]
-    counts = [question_count(study.questions[one]) for one in sets]
+    counts = [asked_count(files.resolved, one) for one in sets]
     known = None if None in counts else sum(count or 0 for count in counts) * asked.samples
     return Declared(
         Job(
@@ -147,6 +150,32 @@ def _filtering(
     )  # fmt: skip
 
 
+def _likelihood(
+    files: StudyFiles,
+    loop: Loop,
+    pair: tuple[Round, Round],
+    needs: tuple[JobId, ...],
+    unless: tuple[str, ...],
+) -> Declared:
+    """Return the job that scores a round's rows with the model that wrote them.
+
+    It starts in the environment that trains, which has transformers.
+    """
+    from cotdistill.runfolder.commands import prefixed
+
+    before, here = pair
+    study = files.resolved.study
+    own = prefixed(study, "train", ["cotdistill"])
+    return Declared(
+        Job(
+            "likelihood", here.name, own=() if own == ["cotdistill"] else tuple(own),
+            declared=str(loop.likelihood), gpus=min(study.hardware.gpus, 1),
+            output=likelihood_record_of(here.name), arm=here.run.arm,
+            needs=(("filter", here.name), *before.made_by, *needs), unless=unless,
+        )
+    )  # fmt: skip
+
+
 def _training(
     run: Run,
     pair: tuple[Round, Round],
@@ -170,6 +199,9 @@ def _training(
     elif run.student.scratch:
         needs += (("prepare", f"{run.student.name}--{run.made_for}"),)
         inputs += (student_folder(run.student.name, run.made_for),)
+    elif run.student.merged:
+        needs += (("merge", run.student.name),)
+        inputs += (run.student.merged,)
     text = "".join([made.train.text, *more.values()])
     return Declared(
         Job(
@@ -202,14 +234,17 @@ def _capture(
     words += ["--teacher", teacher["model"], "-o", signals_of(here.name)]
     words += ["--top-k", str(kd.top_k or _KEPT_TOKENS)]
     words += ["--temperature", f"{kd.temperature or 1.0:g}"]
-    start = (("prepare", f"{here.run.student.name}--{here.run.made_for}"),)
-    scratch = start if here.run.student.scratch else ()
+    student: tuple[JobId, ...] = ()
+    if here.run.student.scratch:
+        student = (("prepare", f"{here.run.student.name}--{here.run.made_for}"),)
+    elif here.run.student.merged:
+        student = (("merge", here.run.student.name),)
     return Declared(
         Job(
             "capture", here.name, command=tuple(prefixed(study, "capture", words)),
             gpus=study.hardware.gpus, output=signals_of(here.name), arm=here.run.arm,
             declared=hash_of_words(words, files.root),
-            needs=(("filter", here.name), *scratch, *block.needs, *needs), unless=unless,
+            needs=(("filter", here.name), *student, *block.needs, *needs), unless=unless,
         )
     )  # fmt: skip
 
@@ -257,6 +292,8 @@ def _decision(
         ("evaluate", here.name), ("evaluate", rounds[0].name), ("filter", here.name),
         ("train", here.name), *needs,
     )  # fmt: skip
+    if loop.likelihood is not None:
+        needs += (("likelihood", here.name),)
     return Declared(
         Job(
             "decide", here.name, own=_own(files), declared=sha256_of_text(loop.model_dump_json()),
@@ -307,4 +344,13 @@ CAPTURE = Stage(
     extra="train",
     remakes=False,
     jobs=no_jobs,
+)
+LIKELIHOOD = Stage(
+    name="likelihood",
+    about="measure how likely a round's rows are to the model that wrote them",
+    program="cotdistill",
+    extra="train",
+    remakes=False,
+    jobs=no_jobs,
+    is_in=lambda study: any(loop.likelihood is not None for loop in study.loops().values()),
 )

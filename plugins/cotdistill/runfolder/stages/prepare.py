@@ -33,12 +33,14 @@ def lengths_job_name(arm: str) -> str:
 
 
 def prepared_for(resolved: Resolved, run: Run) -> tuple[tuple[str, str], ...]:
-    """Return the jobs that a run's training waits for: its arm's rows, its own student."""
+    """Return the jobs that a run's training waits for: its rows, its student, their lengths."""
     needs: list[tuple[str, str]] = []
     if run.arm in resolved.arms and resolved.arms[run.arm].has_file:
         needs.append(("prepare", rows_job_name(run.arm)))
     if run.student.scratch:
         needs.append(("prepare", student_job_name(run)))
+    if run.student.merged:
+        needs.append(("merge", run.student.name))
     return (*needs, ("prepare", lengths_job_name(run.arm)))
 
 
@@ -48,7 +50,8 @@ def inputs_of(resolved: Resolved, run: Run) -> tuple[str, ...]:
 
     arm = resolved.arms.get(run.arm)
     rows = [arm.file] if arm is not None and arm.has_file else []
-    return (*rows, *([student_folder(run.student.name, run.arm)] if run.student.scratch else []))
+    made = [student_folder(run.student.name, run.arm)] if run.student.scratch else []
+    return (*rows, *made, *([run.student.merged] if run.student.merged else []))
 
 
 def student_digest(run: Run, data_hash: str | None) -> str | None:

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from cotdistill.runfolder.config_files import RunConfigs
     from cotdistill.runfolder.stages.stage import Stage
 
-_OF_RUNS = ("sample", "filter", "capture", "train", "export", "evaluate", "decide")
+_OF_RUNS = (
+    "sample", "filter", "capture", "likelihood", "train", "export", "evaluate", "decide",
+)  # fmt: skip
 
 
 def with_race(files: StudyFiles, stages: Iterable[Stage], jobs: list[Declared]) -> list[Declared]:

@@ -21,6 +21,7 @@ from cotdistill.studies.declared_model import (
     TrainedModel,
 )
 from cotdistill.studies.expand import RESERVED
+from cotdistill.studies.probes import probe_faults
 from cotdistill.studies.requests import Distill
 from cotdistill.studies.study import Recipe, Study
 
@@ -48,6 +49,7 @@ def reference_faults(study: Study, place: str) -> Iterator[Fault]:
     yield from baseline_faults(study, place)
     yield from _judge_faults(study, place)
     yield from _distillation_faults(study, place)
+    yield from probe_faults(study, place)
     yield from _factor_faults(study, place)
     yield from _sample_faults(study, place)
     yield from _circles(study, place)
@@ -69,6 +71,9 @@ def _named_models(study: Study) -> Iterator[tuple[str, str]]:
     for name, model in study.models.items():
         if isinstance(model, TrainedModel):
             yield f"models.{name}.run.model", model.run.model
+        if isinstance(model, MergedModel) and model.probe is not None:
+            for key in ("short", "long"):
+                yield f"models.{name}.probe.{key}", getattr(model.probe, key)
     for name, recipe in study.recipes.items():
         if recipe.kd and isinstance(recipe.kd.teacher, str):
             yield f"recipes.{name}.kd.teacher", recipe.kd.teacher
@@ -192,7 +197,8 @@ def _waits_for(study: Study, key: str) -> Iterator[str]:
             yield from (f"arms.{other}" for other in entry.mix if other != name)
         case MergedModel():
             of_merge = (entry.base, *entry.models, entry.donor)
-            yield from dict.fromkeys(f"models.{one}" for one in of_merge if one)
+            asked = (entry.probe.short, entry.probe.long) if entry.probe else ()
+            yield from dict.fromkeys(f"models.{one}" for one in (*of_merge, *asked) if one)
         case TrainedModel():
             run = entry.run
             yield from (f"models.{run.model}", f"arms.{run.arm}", f"recipes.{run.recipe}")
