@@ -99,6 +99,23 @@ def gap_scores(scene: Scene) -> None:
     write_study(folder, {arm: {"dataset": "gsm8k_train"} for arm in ("short", "long", "mixed")})
 
 
+def compared(scene: Scene) -> None:
+    """Run folders whose arms, recipes and levels differ."""
+    gap_scores(scene)
+    for seed in (1, 2):
+        right = [True] * (20 + seed) + [False] * (20 - seed)
+        for recipe in ("ce", "ce-kd"):
+            folder, run = scene.folder / "runs/kd", f"tiny--fine--{recipe}--s{seed}"
+            add_run(folder, run, "fine", seed=seed, recipe=recipe)
+            add_scores(folder, run, right)
+        for level in (1, 6):
+            folder, run = scene.folder / "runs/levels", f"tiny--level{level}--full--s{seed}"
+            add_run(folder, run, f"level{level}", seed=seed, factors={"level": level})
+            add_scores(folder, run, right)
+    for name, arms in (("kd", ["fine"]), ("levels", ["level1", "level6"])):
+        write_study(scene.folder / "runs" / name, {arm: {"dataset": "gsm8k_train"} for arm in arms})
+
+
 def a_gap_to_run(scene: Scene) -> None:
     """A run folder whose jobs do next to nothing, on a machine with four GPUs."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -175,7 +192,7 @@ FAST: dict[str, Callable[[Scene], None]] = {
     "bundles": a_bundle,
     "corpus": traces,
     "export": finished,
-    "results": gap_scores,
+    "results": compared,
     "run": a_gap_to_run,
     "teach": a_server,
 }
