@@ -142,3 +142,17 @@ def test_llamafactory_itself_accepts_what_is_accepted_here_and_names_what_it_ref
 def test_a_python_without_llamafactory_is_one_clear_line() -> None:
     with pytest.raises(FaultsError, match=r"cannot be asked .*cotdistill doctor"):
         accepted_by_llamafactory([("x", "train", FULL)], [sys.executable, "-S", "-I"])
+
+
+def test_frozen_layers_of_half_precision_are_a_fault_on_a_cpu(tmp_path: Path) -> None:
+    arguments = {
+        "model_name_or_path": str(tmp_path), "finetuning_type": "freeze", "use_cpu": True,
+        "bf16": False, "fp16": False,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text('{"dtype": "bfloat16"}', encoding="utf-8")
+    (fault,) = training_argument_faults(arguments, "t.yaml")
+    assert str(fault).startswith("t.yaml:finetuning_type: the frozen layers stay bfloat16")
+    assert training_argument_faults(arguments | {"bf16": True}, "t.yaml") == []
+    assert training_argument_faults(arguments | {"use_cpu": False}, "t.yaml") == []
+    (tmp_path / "config.json").write_text('{"dtype": "float32"}', encoding="utf-8")
+    assert training_argument_faults(arguments, "t.yaml") == []

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill.errors import Fault, did_you_mean
+from cotdistill.files.json_file import read_json
 from cotdistill.files.yamls import yaml_scalar
 from cotdistill.hosts.environments.ask_python import ask_python
 from cotdistill.hosts.llamafactory import check_arguments, read_registrations
@@ -38,7 +39,26 @@ def training_argument_faults(arguments: Mapping[str, Any], place: str) -> list[F
     t.yaml:lora_rnk: unknown to LLaMA-Factory 0.9.5; did you mean 'lora_rank'?
     t.yaml:learning_rate: text '1e-4'; expected number; write 0.0001 without quotes
     """
-    return _faults(arguments, place, _known())
+    return [*_faults(arguments, place, _known()), *_frozen_half_faults(arguments, place)]
+
+
+def _frozen_half_faults(arguments: Mapping[str, Any], place: str) -> list[Fault]:
+    """Return that frozen layers stay in half precision where the trained ones become float32.
+
+    On a CPU, LLaMA-Factory loads a model in the type of its file and makes what it trains float32;
+    without bf16 or fp16, which cast on the way, the first step fails.
+    """
+    casts = arguments.get("bf16") or arguments.get("fp16") or not arguments.get("use_cpu")
+    if arguments.get("finetuning_type") != "freeze" or casts:
+        return []
+    config = Path(str(arguments.get("model_name_or_path"))) / "config.json"
+    about = read_json(config) if config.is_file() else {}
+    kind = (about.get("dtype") or about.get("torch_dtype")) if isinstance(about, dict) else None
+    if kind not in ("bfloat16", "float16"):
+        return []
+    wrong = f"the frozen layers stay {kind}, as in {config}, and the trained ones become float32"
+    remedy = "take a model folder of float32, or say precision: bf16"
+    return [Fault(f"{place}:finetuning_type", wrong, "one type for all layers", remedy)]
 
 
 def export_argument_faults(arguments: Mapping[str, Any], place: str) -> list[Fault]:

@@ -1,0 +1,350 @@
+"""The evidence of a study: a table of its answers without any text, and every number made from it.
+
+    .venv/bin/python tools/evidence.py take runs/laptop -o docs/evidence/laptop
+    .venv/bin/python tools/evidence.py numbers docs/evidence/laptop --into docs/evidence/laptop.md
+
+`take` reads a finished run folder: `answers.csv` has a row a question and run (a hash of the
+question, task, arm, seed, whether the answer is correct, its tokens), `facts.json` what was run:
+versions, seconds of each job, hashes of ledgers and files. `numbers` needs only these two files and
+computes every table and figure of the page again, with the statistics that `cotdistill report`
+uses; `--check` compares only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from draw_report import picture
+
+from cotdistill.hosts.lm_eval.samples import read_samples
+from cotdistill.results.arm_comparisons import (
+    ArmRuns,
+    Difference,
+    adjusted,
+    difference,
+    points,
+    pooled_runs,
+    score_of,
+)
+from cotdistill.results.collect import RunResult, collect
+from cotdistill.results.questions import identified
+from cotdistill.stats.run_variance import Stratum
+from cotdistill.tables import Table, duration, markdown_of
+
+UNTRAINED = "untouched"
+HASH_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer: which question (a hash), of which run, whether correct, its length in tokens."""
+
+    question: str
+    task: str
+    arm: str
+    seed: str
+    correct: int
+    tokens: int
+    truncated: int
+
+
+# ---------------------------------------------------------------------------------------- take
+
+
+def take(folder: Path, out: Path, model: Path) -> None:
+    """Write the answers and the facts of a finished run folder."""
+    count = token_counter(model)
+    results = collect(folder)
+    rows = [row for run in results.runs for row in _answers(run, count)]
+    out.mkdir(parents=True, exist_ok=True)
+    write_answers(out / "answers.csv", rows)
+    facts = json.dumps(_facts(folder, results.runs), indent=1, sort_keys=True)
+    (out / "facts.json").write_text(facts + "\n", encoding="utf-8")
+    sys.stderr.write(f"{len(rows):,} answers of {len(results.runs)} runs in {out}\n")
+
+
+def token_counter(model: Path) -> Callable[[str], int]:
+    """Return a function that counts the tokens of a text as a model does."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def _answers(run: RunResult, count: Callable[[str], int]) -> Iterator[Answer]:
+    for score in run.scores:
+        assert score.table is not None, f"{run.run}: no samples"
+        values = score.table.values
+        for found in identified(read_samples(score.table.file)):
+            if found.question in values and not found.repeated:
+                (text,) = found.sample.responses
+                yield Answer(
+                    question=hashlib.sha256(found.question.encode()).hexdigest()[:HASH_DIGITS],
+                    task=score.task,
+                    arm=run.arm,
+                    seed="" if run.seed is None else str(run.seed),
+                    correct=int(values[found.question]),
+                    tokens=count(text),
+                    truncated=int(found.sample.metric("cut_off") or 0),
+                )
+
+
+def _facts(folder: Path, runs: Sequence[RunResult]) -> dict[str, Any]:
+    jobs = {
+        f"{path.parent.name} {path.stem}": round(json.loads(path.read_text())["seconds"], 1)
+        for path in sorted(folder.glob("done/*/*.json"))
+    }
+    hashed = [*folder.glob("data/*.ledger.json"), folder / "study.yaml", folder / "manifest.jsonl"]
+    trained = {
+        run.run: {
+            "last_loss": run.training.last_loss,
+            "tokens": run.training.tokens,
+            "seconds": run.training.seconds,
+        }
+        for run in runs
+        if run.training
+    }
+    versions: dict[str, str] = {}
+    for run in runs:
+        versions |= {**run.evaluated.environment, **run.trained_with}
+    return {
+        "versions": versions,
+        "job_seconds": jobs,
+        "trained": trained,
+        "sha256": {str(path.relative_to(folder)): _sha256(path) for path in sorted(hashed)},
+    }
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_answers(path: Path, rows: Iterable[Answer]) -> None:
+    """Write answers as CSV, in the order of task, arm, seed and question."""
+    ordered = sorted(rows, key=lambda row: (row.task, row.arm, row.seed, row.question))
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(
+            stream, [field.name for field in fields(Answer)], lineterminator="\n"
+        )
+        writer.writeheader()
+        writer.writerows(map(asdict, ordered))
+
+
+# ------------------------------------------------------------------------------------- numbers
+
+
+def read_answers(path: Path) -> list[Answer]:
+    """Return the answers of a table."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        return [
+            Answer(
+                row["question"], row["task"], row["arm"], row["seed"],
+                int(row["correct"]), int(row["tokens"]), int(row["truncated"]),
+            )
+            for row in csv.DictReader(stream)
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Study:
+    """The answers of a study as arms by task, with the run variance of each task."""
+
+    answers: Sequence[Answer]
+
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks, in the order of their names."""
+        return sorted({row.task for row in self.answers})
+
+    @property
+    def arms(self) -> list[str]:
+        """The arms: the untrained student first."""
+        return sorted({row.arm for row in self.answers}, key=lambda arm: (arm != UNTRAINED, arm))
+
+    def rows(self, task: str, arm: str) -> list[Answer]:
+        """Return the answers of one arm on one task."""
+        return [row for row in self.answers if (row.task, row.arm) == (task, arm)]
+
+    def runs(self, task: str, arm: str) -> ArmRuns:
+        """Return the scores of one arm on one task, by seed and question."""
+        scores: dict[str, dict[str, float]] = defaultdict(dict)
+        for row in self.rows(task, arm):
+            scores[f"{arm} {row.seed}".strip()][row.question] = float(row.correct)
+        return ArmRuns(arm, task, scores, trained=arm != UNTRAINED)
+
+    def stratum(self, task: str) -> Stratum:
+        """Return how far runs of one arm vary on a task, pooled over the arms."""
+        return pooled_runs([[self.runs(task, arm)] for arm in self.arms])
+
+    def difference(self, task: str, first: str, second: str) -> Difference:
+        """Compare the second arm with the first on a task."""
+        stratum = self.stratum(task)
+        one, two = self.runs(task, first), self.runs(task, second)
+        found = difference([one], [two], stratum, names=(first, second))
+        assert found is not None, f"{first}, {second}: no common question of {task}"
+        return found
+
+
+def score_table(study: Study) -> Table:
+    """Return a row a task and arm: score with its interval, each seed's count, lengths."""
+    rows = []
+    for task in study.tasks:
+        stratum = study.stratum(task)
+        for arm in study.arms:
+            runs, answers = study.runs(task, arm), study.rows(task, arm)
+            interval = score_of(runs, stratum)
+            right = [f"{sum(one.values()):.0f}" for one in runs.scores.values()]
+            rows.append(
+                (
+                    task, arm, str(len(runs.scores)), str(len(runs.shared())), ", ".join(right),
+                    f"{100 * interval.value:.1f}",
+                    f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]",
+                    f"{statistics.fmean(row.tokens for row in answers):.0f}",
+                    f"{100 * statistics.fmean(row.truncated for row in answers):.1f}",
+                )
+            )  # fmt: skip
+    columns = (
+        "task", "arm", "runs", "questions", "correct, by run", "score %", "95 % interval",
+        "tokens an answer", "truncated %",
+    )  # fmt: skip
+    return Table(columns, tuple(rows))
+
+
+def comparisons(study: Study) -> list[Difference]:
+    """Return every pair of arms on every task, adjusted over the pairs of the task."""
+    return [
+        one
+        for task in study.tasks
+        for one in adjusted([study.difference(task, *pair) for pair in combinations(study.arms, 2)])
+    ]
+
+
+def difference_table(found: Sequence[Difference]) -> Table:
+    """Return a row a comparison: points, interval, p alone and after Holm, and the run sd."""
+    rows = []
+    for one in found:
+        compared, bounds = one.compared, one.difference
+        sd = compared.run_variance.sd if compared.run_variance else None
+        rows.append(
+            (
+                one.task, f"{one.second} - {one.first}", points(bounds.value),
+                f"[{points(bounds.low)}, {points(bounds.high)}]",
+                "" if one.p is None else f"{one.p:.3f}",
+                "" if one.p_holm is None else f"{one.p_holm:.3f}",
+                one.mark, "" if sd is None else f"{100 * sd:.1f}",
+                f"{100 * compared.visible:.0f}",
+            )
+        )  # fmt: skip
+    columns = (
+        "task", "arms", "points", "95 % interval", "p", "p Holm", "", "run sd",
+        "likely to be seen from",
+    )  # fmt: skip
+    return Table(columns, tuple(rows))
+
+
+def cost_table(facts: dict[str, Any]) -> Table:
+    """Return a row a stage: jobs, wall time, shortest and longest job."""
+    by_stage: dict[str, list[float]] = defaultdict(list)
+    for job, seconds in facts["job_seconds"].items():
+        by_stage[job.partition(" ")[0]].append(seconds)
+    rows = [
+        (stage, str(len(times)), duration(sum(times)), duration(min(times)), duration(max(times)))
+        for stage, times in sorted(by_stage.items(), key=lambda item: -sum(item[1]))
+    ]
+    total = [seconds for times in by_stage.values() for seconds in times]
+    rows.append(("all", str(len(total)), duration(sum(total)), "", ""))
+    return Table(("stage", "jobs", "wall time", "shortest", "longest"), tuple(rows))
+
+
+def tables_of(folder: Path) -> dict[str, Table]:
+    """Return every table of a study's page, by the name that the page has it under."""
+    study = Study(read_answers(folder / "answers.csv"))
+    facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+    hashes = tuple((name, digest[:16]) for name, digest in facts["sha256"].items())
+    versions = tuple((name, str(version)) for name, version in sorted(facts["versions"].items()))
+    return {
+        "scores": score_table(study),
+        "differences": difference_table(comparisons(study)),
+        "cost": cost_table(facts),
+        "versions": Table(("part", "version"), versions),
+        "hashes": Table(("file of the run folder", "SHA-256, first 16 digits"), hashes),
+    }
+
+
+def figures_of(folder: Path) -> dict[str, str]:
+    """Return a figure of the scores of each task, by the name of its file."""
+    study = Study(read_answers(folder / "answers.csv"))
+    found = {}
+    for task in study.tasks:
+        stratum = study.stratum(task)
+        scores = [(arm, score_of(study.runs(task, arm), stratum)) for arm in study.arms]
+        bars = [
+            {"arm": arm, "score": str(one.value), "low": str(one.low), "high": str(one.high)}
+            for arm, one in scores
+        ]
+        title = f"{task}: correct answers, with 95 % confidence intervals"
+        found[f"{task}.svg"] = picture(bars, title, None)
+    return found
+
+
+def with_tables(page: str, tables: dict[str, Table]) -> str:
+    """Return a page with the tables between its marks `<!-- NAME -->` and `<!-- /NAME -->`."""
+    for name, table in tables.items():
+        first, last = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        before, found, rest = page.partition(first)
+        _, closed, after = rest.partition(last)
+        if not (found and closed):
+            raise SystemExit(f"evidence: the page has no place for the table '{name}': {first}")
+        page = f"{before}{first}\n{markdown_of(table).strip()}\n\n{last}{after}"
+    return page
+
+
+def main() -> None:
+    """Take the evidence of a run folder, or compute the numbers of a page from it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    taking = verbs.add_parser("take", help="read a run folder")
+    taking.add_argument("folder", type=Path)
+    taking.add_argument("-o", "--output", type=Path, required=True)
+    taking.add_argument("--model", type=Path, default=Path(".venv/models/SmolLM2-135M-Instruct"))
+    numbers = verbs.add_parser("numbers", help="compute every table and figure again")
+    numbers.add_argument("folder", type=Path)
+    numbers.add_argument("--into", type=Path, help="a page whose tables are replaced")
+    numbers.add_argument("--check", action="store_true", help="change nothing, exit 1 if it would")
+    given = parser.parse_args()
+    if given.verb == "take":
+        take(given.folder, given.output, given.model)
+        return
+    tables = tables_of(given.folder)
+    if given.into is None:
+        sys.stdout.write("\n".join(f"## {name}\n\n{markdown_of(t)}" for name, t in tables.items()))
+        return
+    texts = {given.folder / name: text for name, text in figures_of(given.folder).items()}
+    texts[given.into] = with_tables(given.into.read_text(encoding="utf-8"), tables)
+    changed = [path for path, text in texts.items() if _text_of(path) != text]
+    for path in changed:
+        if given.check:
+            sys.stderr.write(f"evidence: {path} is not what the table of answers gives\n")
+        else:
+            path.write_text(texts[path], encoding="utf-8")
+    if given.check and changed:
+        raise SystemExit(1)
+
+
+def _text_of(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+if __name__ == "__main__":
+    main()
