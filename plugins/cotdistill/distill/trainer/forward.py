@@ -79,13 +79,18 @@ class Distiller:
 
 
 def install_teacher(model: Any) -> None:
-    """Let a teacher's forward hand its states and its head on to the function `then`."""
+    """Let a teacher's forward hand its states and its head on to the function `then`.
+
+    It returns only its states, without a graph: of a result with one, DeepSpeed would believe that
+    the teacher is trained.
+    """
     parts = LanguageModel.of(model, "teacher")
 
     def forward(_self: Any, *args: Any, then: Callable[..., Any], **inputs: Any) -> Any:
         with torch.no_grad():
             hidden = parts.states(*args, **inputs)
-        return then(hidden, parts.logits)
+        then(hidden, parts.logits)
+        return hidden
 
     parts.inner.forward = MethodType(forward, parts.inner)
 
@@ -146,19 +151,23 @@ def _training_loss(
         )  # fmt: skip
         return student.loss(given, _for_padding(distiller, supervised, keep))
 
-    def with_teacher(states: Tensor, logits: Logits) -> tuple[Tensor, Sums]:
+    found: list[tuple[Tensor, Sums]] = []
+
+    def with_teacher(states: Tensor, logits: Logits) -> None:
         theirs = states.reshape(-1, states.shape[-1])[keep]
         teacher = DenseTeacher(theirs, logits)
         if distiller.hidden is None:
-            return total(own, teacher)
+            found.append(total(own, teacher))
+            return
         loss, sums = total(_noted(own, distiller, "head_at_states"), teacher)
         compared = distiller.hidden(_noted(own, distiller, "hidden_at_states"), theirs, known)
         sums.hidden = float(compared.detach())
         sums.kd_tokens = len(own) if known is None else int(known.sum())
-        return loss + distiller.hidden.weight * compared, sums
+        found.append((loss + distiller.hidden.weight * compared, sums))
 
     if distiller.ask_teacher is not None:
-        loss, sums = distiller.ask_teacher(*args, then=with_teacher, **inputs)
+        distiller.ask_teacher(*args, then=with_teacher, **inputs)
+        ((loss, sums),) = found
     elif SIGNALS[0] in extra:
         stored = SparseTeacher(*(_flat(extra[name]) for name in SIGNALS))
         loss, sums = total(own, stored.select(keep))
