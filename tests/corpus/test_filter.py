@@ -628,6 +628,27 @@ def test_a_file_name_that_is_not_utf_8_is_filtered(tmp_path: Path) -> None:
     assert read_ledger(tmp_path / "kept.jsonl") == ledger
 
 
+def test_every_verb_reads_a_file_whose_name_is_not_utf_8(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(b"caf\xe9.jsonl")
+    try:
+        write_jsonl(tmp_path / name, [trace_dict(2), trace_dict(3)])
+    except OSError:
+        pytest.skip("this file system takes only UTF-8 names")
+    for words in (
+        ["import-traces", name, "-o", "imported"],
+        ["mix", f"one={name}=1", "-o", "mixed.jsonl"],
+        ["grade", name, "-o", "graded.jsonl"],
+        ["granularity", name, "--rows", "rows.jsonl"],
+        ["lint", name, "--workers", "1"],
+        ["filter", name, "-o", os.fsdecode(b"kept\xe9.jsonl"), "--workers", "1"],
+    ):
+        assert main(words) == 0, (words[0], capsys.readouterr().err)
+    assert len(read_jsonl(tmp_path / "mixed.jsonl")) == 2
+
+
 def test_lint_speaks_of_one_row_in_the_singular(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

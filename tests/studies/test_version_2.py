@@ -367,7 +367,11 @@ def test_a_study_of_version_1_is_read_and_migrated_without_another_meaning(
     assert "students described under models: (tiny)" in capsys.readouterr().err
     done = generate(str(tmp_path / "new.yaml"), tmp_path / "one")
     assert (len(done.unchanged), done.changed, done.notes) == (2, (), ())
-    assert main(["migrate", str(path), "-o", str(tmp_path / "new.yaml")]) == 1
+    written = (tmp_path / "new.yaml").read_text()
+    assert main(["migrate", str(path), "-o", str(tmp_path / "new.yaml")]) == 0  # nothing to do
+    (tmp_path / "other.yaml").write_text(written + "# mine")
+    assert main(["migrate", str(path), "-o", str(tmp_path / "other.yaml")]) == 1
+    assert (tmp_path / "other.yaml").read_text() == written + "# mine"
     assert main(["migrate", str(path), "--in-place"]) == 0
     assert path.with_name(f"{path.name}.v1").is_file()
 

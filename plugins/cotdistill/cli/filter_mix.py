@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +19,7 @@ from cotdistill.cli.options import (
     progress_line,
     workers_or_all,
 )
-from cotdistill.cli.tables import show_table
+from cotdistill.cli.tables import show_table, talk
 from cotdistill.errors import FaultsError, MisuseError
 from cotdistill.files.ledger import Ledger, ledger_path
 from cotdistill.tables import Table
@@ -122,7 +121,7 @@ def filter_(options: FilterOptions) -> None:
     ledger = filtering.filter_traces(options.files, filters, options.output, how, progress_line())
     _show_ledger(options.output, ledger)
     if not ledger.counts["kept"]:
-        sys.stderr.write(f"no row is kept; the reasons are in {rejected_path(options.output)}\n")
+        talk(f"no row is kept; the reasons are in {rejected_path(options.output)}")
         raise typer.Exit(1)
 
 
@@ -198,7 +197,7 @@ def mix(options: MixOptions) -> None:
     show_table(
         Table(columns, tuple((name, str(drawn[name]), str(characters[name])) for name in drawn))
     )
-    sys.stderr.write(f"{options.output} and {ledger_path(options.output)}\n")
+    talk(f"{options.output} and {ledger_path(options.output)}")
 
 
 class _WrongOptionError(FaultsError):
@@ -218,8 +217,8 @@ def _show_ledger(output: Path, ledger: Ledger) -> None:
     show_table(Table(("rows", "count"), rows))
     if ledger.notes["benchmarks_not_prepared"]:
         names = ", ".join(ledger.notes["benchmarks_not_prepared"])
-        sys.stderr.write(f"not compared with (type cotdistill prepare NAME): {names}\n")
-    sys.stderr.write(f"{output} and {ledger_path(output)}\n")
+        talk(f"not compared with (type cotdistill prepare NAME): {names}")
+    talk(f"{output} and {ledger_path(output)}")
 
 
 def _source(text: str) -> tuple[str, Path, float]:

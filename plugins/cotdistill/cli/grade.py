@@ -108,7 +108,7 @@ def _progress() -> Iterator[Callable[[int], None]]:
         nonlocal last
         if time.monotonic() - last >= _LINE_EVERY:
             last = time.monotonic()
-            sys.stderr.write(f"{counted(done, 'row')} graded\n")
+            talk(f"{counted(done, 'row')} graded")
             sys.stderr.flush()
 
     yield say

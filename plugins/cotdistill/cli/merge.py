@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cotdistill.cli.tables import say, talk
+
 _EVERY_SECONDS = 10
 
 if TYPE_CHECKING:
@@ -53,19 +55,19 @@ def merge(arguments: MergeArguments) -> None:
     settings = read_merge(arguments.file)
     sources = look_at(settings, folders_of(settings, arguments.file), arguments.file)
     for note in sources.notes:
-        sys.stderr.write(f"note: {note}\n")
+        talk(f"note: {note}")
     options = MergeOptions(arguments.threads, int(arguments.shard_gb * 1e9), _progress())
     if arguments.dry_run:
         _show_estimate(sources, options)
         return
     engine = "native" if arguments.engine == "native" else "mergekit"
     if is_made(sources, arguments.output, engine):
-        sys.stderr.write("made before: nothing to do\n")
+        talk("made before: nothing to do")
     elif engine == "native":
         write_merge(sources, arguments.output, options)
     else:
         write_by_mergekit(sources, arguments.output, options, arguments.engine)
-    sys.stdout.write(f"{arguments.output}\n")
+    say(f"{arguments.output}")
 
 
 def _progress() -> Callable[[int, int], None]:
@@ -79,7 +81,7 @@ def _progress() -> Callable[[int, int], None]:
             return
         shown = now
         left = (now - started) * (total - done) / max(done, 1)
-        sys.stderr.write(f"{done / total:.0%} of {total:,} weights, {left:,.0f} s left\n")
+        talk(f"{done / total:.0%} of {total:,} weights, {left:,.0f} s left")
 
     return progress
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cotdistill.cli.tables import talk
+from cotdistill.cli.tables import say, talk
 
 
 def migrate(
@@ -38,4 +38,4 @@ def migrate(
     if done.written is None:
         sys.stdout.write(done.text)
     else:
-        sys.stdout.write(f"{done.written}\n")
+        say(f"{done.written}")

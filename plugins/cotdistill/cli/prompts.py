@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from cotdistill.cli.tables import say
 
 
 def prompts(
@@ -37,4 +38,4 @@ def prompts(
         install_training_template(checkpoint, trained_of(settings))
     except ValueError as error:
         raise FaultsError(Fault(str(train), f"its template cannot be used ({error})")) from error
-    sys.stdout.write(f"{checkpoint}: its chat template is now the one of {train}\n")
+    say(f"{checkpoint}: its chat template is now the one of {train}")

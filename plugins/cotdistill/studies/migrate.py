@@ -40,6 +40,8 @@ def migrate_file(path: Path, output: Path | None = None) -> Migrated:
         return Migrated(text, done.changes, output)
     if output == path:
         write_text(free_name(path.with_name(f"{path.name}.v1")), before)
+    elif output.is_file() and output.read_bytes() == text.encode():
+        return Migrated(text, done.changes, output)  # written before, by a call that was killed
     elif output.exists():
         raise FaultsError(Fault(str(output), "is there already", "", "name another file with -o"))
     write_text(output, text)
