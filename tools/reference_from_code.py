@@ -72,6 +72,10 @@ LATER = (
     ("models/", "randomly initialised students"),
     ("checkpoints/RUN/", "what a training wrote: weights, logs, results"),
     ("merged/RUN/", "a student with its adapter merged"),
+    (
+        "epochs/RUN/",
+        "with `keep: best`: links to the checkpoints of each epoch, and which was chosen",
+    ),
     ("scores/RUN/", "lm-eval's results and samples, verdicts of `rescore` and `judge`"),
     ("data/ARM.lengths.json", "rows that do not fit `cutoff_len`, by student and recipe"),
     ("report/", "the report: page, tables, figures"),

@@ -215,6 +215,9 @@ def _plan(study: Study, resolved: Resolved, assumed: Assumed, root: Path | None)
         for run in (cost.run for cost in _trained_at_most(runs, races))
         if run.loop is not None
     )
+    for run in resolved.runs:  # development questions that choose an epoch
+        tasks = study.epoch_tasks(run.factors.get("questions")) if run.epochs else ()
+        responses += sum((_questions(u.task, resolved) or 0) * (run.epochs or 0) for u in tasks)
     return Plan(
         study=study.name,
         runs=runs,
@@ -286,7 +289,7 @@ def _run_costs(
         method = _method(recipe.template)
         cost = RunCost(run, rows, None, None, None, None)
         if size is not None:
-            kept = recipe.settings.get("save_total_limit", 1)
+            kept = run.epochs or recipe.settings.get("save_total_limit", 1)
             checkpoints = kept if isinstance(kept, int) else 1
             disk, most = training_disk(size, method, recipe.deepspeed, checkpoints)
             memory = _memory(run, study, size, method, recipe.per_device_batch)

@@ -1,6 +1,7 @@
 """Scores after a run: collected, compared, graded again, judged, reported."""
 
 PUBLIC_MODULES = (
+    "best_epoch",
     "closeness_of_runs",
     "collect",
     "compare",

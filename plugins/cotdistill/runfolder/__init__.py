@@ -4,6 +4,7 @@ PUBLIC_MODULES = (
     "bundles",
     "commands",
     "dev_rows",
+    "epochs",
     "generate",
     "job",
     "kept",

@@ -30,7 +30,7 @@ from cotdistill.runfolder.commands import (
 from cotdistill.runfolder.config_text import ConfigFile, ConfigRenderer
 from cotdistill.runfolder.dev_rows import dev_rows_name
 from cotdistill.runfolder.distillation import Block, Weights, block_of
-from cotdistill.runfolder.job import Command
+from cotdistill.runfolder.job import Command, JobId
 from cotdistill.runfolder.kept import TASKS, task_folders
 from cotdistill.runfolder.layout import Layout, layout_of
 from cotdistill.runfolder.tensor_parallel import tensor_parallel_size
@@ -120,7 +120,7 @@ class RunConfigs:
             train,
             command,
             self._export_file(run, layout, merging) if merging else None,
-            merging,
+            None if layout.chooses else merging,  # then it is a link to the chosen epoch's
             self._eval_file(run, layout, scored),
             self._evaluate(run, layout),
             block,
@@ -168,9 +168,9 @@ class RunConfigs:
 
         def weights_of(run: Run) -> Weights:
             layout = layout_of(root, run)
-            if self.files(run, layout).export is None:
-                return Weights(layout.absolute(layout.weights), ("train", run.trained))
-            return Weights(layout.absolute(layout.exported), ("export", run.name))
+            merged = self.files(run, layout).export is not None
+            where = layout.absolute(layout.exported if merged else layout.weights)
+            return Weights(where, made_by(run, merged=merged))
 
         return weights_of
 
@@ -275,6 +275,16 @@ class RunConfigs:
         return {"enable_thinking": thinking, **given}
 
 
+def made_by(run: Run, *, merged: bool) -> JobId:
+    """Return the job that a trained run's weights come from, merged ones or the training's own.
+
+    Those of a chosen epoch, or of a loop's chosen round, are there once it is decided.
+    """
+    if run.epochs is not None or run.loop is not None:
+        return ("decide", run.name)
+    return ("export", run.name) if merged else ("train", run.trained)
+
+
 def backend_of(study: Study, run: Run) -> str:
     """Return the backend that a run is evaluated with: an endpoint is asked where it is."""
     endpoint = run.student.endpoint
@@ -314,6 +324,7 @@ def _training_context(study: Study, run: Run, layout: Layout) -> dict[str, Any]:
         "revision": run.student.revision,
         "default_system": system,
         "save_steps": recipe.save_steps,
+        "keep_epochs": run.epochs is not None,
         "dataset_dir": str(layout.root),
         "deepspeed": deepspeed if recipe.deepspeed else None,
         "preprocessing_workers": recipe.workers or (1 if on_cpu else _WORKERS),

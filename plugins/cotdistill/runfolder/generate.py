@@ -278,6 +278,7 @@ def _manifest_run(
     has_student = run.is_trained and run.student.scratch is not None and run.loop is None
     first = f"{layout.run}--round1" if run.loop else run.trained
     trained = replace(layout, trained=first)
+    merged_first = f"{layout.run}--epoch1" if run.epochs else first if run.loop else run.name
     return ManifestRun(
         run=run.name,
         student=run.student.name,
@@ -286,7 +287,7 @@ def _manifest_run(
         seed=run.seed,
         files=Files(
             train=trained.train_file if made.train else None,
-            export=replace(layout, run=first).export_file if made.export else None,
+            export=replace(layout, run=merged_first).export_file if made.export else None,
             eval=layout.eval_file,
             data=data.file if data else None,
             student=student_folder(run.student.name, run.arm) if has_student else None,
@@ -298,7 +299,7 @@ def _manifest_run(
         ),
         sha256=Hashes(
             train=hashes.get(("train", first)) if made.train else None,
-            export=hashes.get(("export", first if run.loop else run.name)),
+            export=hashes.get(("export", merged_first)),
             eval=str(hashes["evaluate", run.name]),
             data=digest,
             student=student_digest(run, digest) if has_student else None,

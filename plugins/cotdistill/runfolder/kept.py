@@ -75,7 +75,7 @@ def kept_files(study: Study, sets: Mapping[str, QuestionSet]) -> KeptFiles:
 
 def unprepared_dev_faults(study: Study, sets: Mapping[str, QuestionSet]) -> list[Fault]:
     """Return why development questions that a study asks are not here."""
-    asked = [dev_set(task, sets) for task in study.evaluation.task_names]
+    asked = [dev_set(task, sets) for task in study.task_names()]
     return [dev.not_here for dev in asked if dev is not None and not dev.is_here]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from cotdistill.runfolder.epochs import FOLDER as EPOCHS
 from cotdistill.studies.runs import Run, student_folder
 
 
@@ -22,6 +23,8 @@ class Layout:
     trained: str = ""  # the run whose training it evaluates; checkpoints have it in common
     step: int | None = None
     scores_in: str = "scores"
+    epoch: int | None = None  # one of the epochs among which one is chosen
+    chooses: bool = False  # whether its weights are those of the chosen epoch
 
     @property
     def train_file(self) -> str:
@@ -45,7 +48,9 @@ class Layout:
 
     @property
     def weights(self) -> str:
-        """The weights that are evaluated, or merged first: of the end, or of a step."""
+        """The weights that are evaluated, or merged first: of the end, of a step or an epoch."""
+        if self.epoch is not None or self.chooses:
+            return f"{EPOCHS}/{self.trained}/{'best' if self.chooses else self.epoch}"
         return self.checkpoint if self.step is None else f"{self.checkpoint}/checkpoint-{self.step}"
 
     @property
@@ -66,4 +71,7 @@ class Layout:
 def layout_of(root: Path, run: Run) -> Layout:
     """Return where the files of a run lie."""
     made = f"{root}/{run.student.merged or student_folder(run.student.name, run.made_for)}"
-    return Layout(root, run.name, run.student.model or made, run.trained, run.step)
+    return Layout(
+        root, run.name, run.student.model or made, run.trained, run.step,
+        chooses=run.epochs is not None,
+    )  # fmt: skip

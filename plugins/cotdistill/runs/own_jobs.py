@@ -37,6 +37,10 @@ def run_own_job(folder: Path, stage: str, name: str) -> None:
         from cotdistill.racing.decide import decide_race, lines_of
 
         sys.stdout.write("".join(f"{line}\n" for line in lines_of(decide_race(folder, name))))
+    elif job.stage == "decide" and (job.output or "").startswith("epochs/"):
+        from cotdistill.results.best_epoch import decide_epoch
+
+        sys.stdout.write("".join(f"{line}\n" for line in decide_epoch(folder, name)))
     elif job.stage == "decide":
         from cotdistill.improve.tell import decided
 

@@ -27,7 +27,9 @@ class Run:
     `step` is the optimizer step of an evaluated checkpoint, None for the end of the training.
     `loop` says that a loop makes its model, `start` the arm that the loop's first model was trained
     on; `round` is the round of a loop whose model it is, None for the one that is chosen in the
-    end. Rounds are no runs of the study: they are made of its loops (`cotdistill.studies.rounds`).
+    end. `epochs` are those among which one is chosen, None where the last is taken; `epoch` is the
+    one that is scored for that. Rounds and epochs are no runs of the study: they follow from its
+    loops and recipes (`cotdistill.runfolder.rounds`, `cotdistill.runfolder.epochs`).
     """
 
     student: Learner
@@ -39,6 +41,8 @@ class Run:
     step: int | None = None
     loop: Loop | None = None
     round: int | None = None
+    epochs: int | None = None
+    epoch: int | None = None
 
     @property
     def is_trained(self) -> bool:
@@ -52,7 +56,8 @@ class Run:
             round_ = "" if self.round is None else f"--round{self.round}"
             return f"{self.student.name}--{self.arm}{round_}"
         step = "" if self.step is None else f"--step{self.step}"
-        return f"{self.trained}{step}"
+        epoch = "" if self.epoch is None else f"--epoch{self.epoch}"
+        return f"{self.trained}{step}{epoch}"
 
     @property
     def trained(self) -> str:
@@ -93,7 +98,9 @@ def all_runs(study: Study, learners: list[Learner], others: list[Learner]) -> It
         if not is_chosen(recipe, learner, arm, factors[arm]):
             continue
         of_run = _with_recipe(factors[arm], recipe, of_arms)
-        run = Run(learner, arm, recipe_name, seed, of_run, tasks[arm])
+        chosen = recipe.keep == "best" and recipe.epochs and not learner.is_encoder_decoder
+        epochs = int(recipe.epochs or 0) if chosen else None
+        run = Run(learner, arm, recipe_name, seed, of_run, tasks[arm], epochs=epochs)
         yield run
         if study.evaluation.checkpoints and recipe.save_steps and recipe.max_steps:
             for step in range(recipe.save_steps, recipe.max_steps, recipe.save_steps):

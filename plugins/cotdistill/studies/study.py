@@ -81,6 +81,12 @@ class Recipe(Shape):
     save_steps: int | None = key(
         None, "keep a checkpoint every so many steps; null: one an epoch, the last kept", 100, ge=1
     )
+    keep: Literal["last", "best"] = key(
+        "last",
+        "which epoch is evaluated: the last, or the best on the development questions; "
+        "encoder-decoders choose theirs wherever there are such questions",
+        "best",
+    )
     students: list[str] | None = key(
         None,
         "only these students: names, shell patterns, or sizes like '< 14 B'; null: all",
@@ -346,7 +352,17 @@ class Study(Shape):
         """Return every task that is asked, those that only choose the rounds of loops too."""
         chosen_by = [use.task for loop in self.loops().values() for use in self.dev_tasks(loop)]
         chosen_by += [use.task for use in self.race_tasks()]
+        if any(recipe.keep == "best" for recipe in self.recipes.values()):
+            chosen_by += [use.task for use in self.epoch_tasks(None)]
         return list(dict.fromkeys([*self.evaluation.task_names, *chosen_by]))
+
+    def epoch_tasks(self, questions: object) -> tuple[TaskUse, ...]:
+        """Return the tasks that choose an epoch: those of an arm's question set, else of all."""
+        sets = {name.lower(): name for name, each in self.questions.items() if each.dev}
+        own = sets.get(str(questions).lower())
+        known = {use.task: use for use in self.evaluation.tasks}
+        names = [f"dev_{name}" for name in ([own] if own else sets.values())]
+        return tuple(known.get(name, TaskUse(task=name)) for name in names)
 
     def race_tasks(self) -> tuple[TaskUse, ...]:
         """Return the tasks that decide a race: those of all development questions."""

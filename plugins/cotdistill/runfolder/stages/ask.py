@@ -230,6 +230,7 @@ def local_words(gpus: int, *, encodes: bool = False) -> list[str]:
 
 def trained_weights(files: StudyFiles, declared: object, where: str) -> tuple[str, JobId]:
     """Return the folder of a trained run's weights, and the job that makes it."""
+    from cotdistill.runfolder.config_files import made_by
     from cotdistill.studies.declared_model import TrainedModel
 
     assert isinstance(declared, TrainedModel)
@@ -239,9 +240,8 @@ def trained_weights(files: StudyFiles, declared: object, where: str) -> tuple[st
     for run, layout, made in files.runs:
         found = (run.student.name, run.arm, run.recipe, run.seed)
         if found == (wanted.model, wanted.arm, wanted.recipe, seed) and run.step is None:
-            if made.export:
-                return layout.exported, ("export", run.name)
-            return layout.checkpoint, ("train", run.trained)
+            merged = made.export is not None
+            return layout.exported if merged else layout.weights, made_by(run, merged=merged)
     wrong = f"no run of {wanted.model} on {wanted.arm} with {wanted.recipe}, seed {seed}"
     raise StudyError(Fault(where, wrong, "a run of this study: check students, arms and recipes"))
 

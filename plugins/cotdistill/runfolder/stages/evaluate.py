@@ -20,6 +20,8 @@ def _jobs(files: StudyFiles) -> Iterator[Declared]:
         needs: tuple[tuple[str, str], ...] = ()
         if run.loop is not None:
             needs = (("decide", run.name),)
+        elif run.epochs is not None:
+            needs = (("train", run.trained), ("decide", run.trained))
         elif made.export:
             needs = (("export", run.name),)
         elif run.is_trained:

@@ -35,6 +35,7 @@ from cotdistill.runfolder.stages.ask import (
     decoding_words,
     local_words,
 )
+from cotdistill.runfolder.stages.epochs import epoch_jobs
 from cotdistill.runfolder.stages.prepare import rows_job_name
 from cotdistill.runfolder.stages.stage import Declared, Stage, StudyFiles, no_jobs
 
@@ -331,11 +332,11 @@ FILTER = Stage(
 )
 DECIDE = Stage(
     name="decide",
-    about="end a loop or let it go on, and choose its round",
+    about="end a loop or let it go on, and choose its round; choose an epoch",
     program="cotdistill",
     extra="",
     remakes=False,
-    jobs=no_jobs,
+    jobs=epoch_jobs,
 )
 CAPTURE = Stage(
     name="capture",

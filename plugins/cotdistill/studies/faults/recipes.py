@@ -41,6 +41,9 @@ def recipe_faults(study: Study, place: str, learners: Sequence[Learner]) -> Iter
             expected = "max_steps and save_steps, so that the steps are known beforehand"
             yield Fault(where, "evaluation.checkpoints is asked for", expected)
         yield from _batch_faults(recipe, study, where)
+        chooses = [one for one in learners if not one.is_encoder_decoder]
+        if recipe.keep == "best" and any(is_trained_by(recipe, one) for one in chooses):
+            yield from _epoch_faults(name, recipe, study, where)
     for learner in learners:
         if any(is_trained_by(recipe, learner) for recipe in study.recipes.values()):
             if learner.is_encoder_decoder and study.trained_arms():
@@ -54,6 +57,26 @@ def recipe_faults(study: Study, place: str, learners: Sequence[Learner]) -> Iter
             continue
         remedy = "add it to the 'students' of a recipe"
         yield Fault(f"{place}:recipes", f"no recipe trains '{learner.name}'", "", remedy)
+
+
+def _epoch_faults(name: str, recipe: Recipe, study: Study, where: str) -> Iterator[Fault]:
+    """Yield what keeps a recipe from choosing among its epochs."""
+    if recipe.epochs is None or recipe.epochs != int(recipe.epochs) or recipe.epochs < 2:
+        expected = "a whole number of 2 or more"
+        given = "max_steps" if recipe.epochs is None else f"{recipe.epochs:g}"
+        yield Fault(f"{where}.epochs", f"{given}, and keep: best chooses one", expected)
+    if not study.epoch_tasks(None):
+        remedy = "keep some of a question set: questions: {svamp: {benchmark: svamp, dev: 0.1}}"
+        yield Fault(f"{where}.keep", "no development questions to choose by", "", remedy)
+    for key in ("save_strategy", "save_steps", "save_total_limit", "save_only_model"):
+        if key in recipe.settings or (key == "save_steps" and recipe.save_steps):
+            wrong = f"'{key}' and keep: best, which saves every epoch"
+            yield Fault(where, wrong, "one of them")
+    others = [("evaluation.checkpoints", study.evaluation.checkpoints), ("race", study.race)]
+    others += [(f"arms.{arm}.improve", loop.recipe == name) for arm, loop in study.loops().items()]
+    for other, is_there in others:
+        if is_there:
+            yield Fault(f"{where}.keep", f"best, next to '{other}', which chooses too", "last")
 
 
 def _encoder_decoder_faults(learner: Learner, study: Study, place: str) -> Iterator[Fault]:
