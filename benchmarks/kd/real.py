@@ -124,7 +124,8 @@ def train(file: Path) -> None:
     read = read_train_file([str(file)])
     assert read is not None
     checked(read)
-    train_here(read)
+    with contextlib.redirect_stdout(sys.stderr):
+        train_here(read)
 
 
 def show(log: Path) -> None:
