@@ -508,7 +508,7 @@ def test_a_budget_stops_before_it_is_passed_and_says_so(
         how = ("--levels", "1", "--price", price, "--budget", "0.02", "--max-tokens", "16")
         assert teach(questions, server, out, *how) == 1
     found = ledger(out)
-    assert 0.01 < found["money"] <= 0.02
+    assert 0.0195 < found["money"] <= 0.02  # however many were under way at once
     assert found["counts"]["open"] == 400 - found["counts"]["kept"]
     assert "stopped at the budget of 0.02" in capsys.readouterr().err
 

@@ -118,8 +118,9 @@ class Engine:
             request = queue[0]
             prompt = len(request.encoded) // _CHARACTERS_A_TOKEN
             if why := self._meter.refusal(prompt, request.max_tokens):
-                self.spent.stopped = why
-                return
+                if self.spent.requests == self.spent.answered:
+                    self.spent.stopped = why
+                return  # else those under way may leave more than they were taken to cost
             queue.popleft()
             self.spent.requests += 1
             yield request
