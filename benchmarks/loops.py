@@ -4,8 +4,9 @@
     python benchmarks/loops.py collapse FOLDER
     python benchmarks/loops.py idle FOLDER
 
-A tiny student is trained from nothing on 400 sums of six digits, of which four fifths are below
-five, and then asked sums of digits of every size: the more large digits, the harder.
+A tiny student is trained from nothing on 400 sums of six digits, and goes on from there in loops;
+the number of digits above four is a question's difficulty. How good the first model is depends
+sharply on `--epochs`: 10 % of the development questions right after 6, 99 % after 24 (one seed).
 
 `guided`: two loops go on from there, uniform resampling and state reset, which lets the student
 continue the beginning of the reference solution. Both ask for the same number of samples a question
@@ -42,7 +43,7 @@ from cotdistill.results.report.loop_report import loops_in
 from cotdistill.runfolder.job import read_declared_jobs
 from cotdistill.runs.own_jobs import run_own_job
 
-SMALL = 0.8
+SMALL = 0.5
 SAMPLED = {"questions": "sums", "temperature": 0.7, "max_tokens": 64}
 GUIDED = {
     "sample": {**SAMPLED, "samples": 4, "min_correct": 2, "attempts": 4},

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from cotdistill.cli.main import main
+from cotdistill.improve.decide import pass_on
 from cotdistill.preflight.plan import Assumed, plan
 from cotdistill.racing.decide import decide_race
 from cotdistill.runfolder.race import Batch, most_of_batches
@@ -201,6 +202,9 @@ def test_loops_race_with_every_round_of_a_seed(tmp_path: Path) -> None:
             assert ("train", f"{run}--round2") in jobs
             assert jobs["evaluate", run]["output"] == f"race/scores/{run}"
         assert ("train", f"tiny--start--full--s{seed}") in jobs, "what the loops start from"
+        for name in (f"{run}--round1", f"{run}--round2", run):
+            pass_on(root, name)  # the race leaves the loop out: there is no round before
+            assert not (root / "rounds" / f"{name}.json").exists()
     later = jobs["train", "tiny--improve-uniform--full--s1002--round1"]
     assert later["unless"][0] == "race/tiny--full--batch0.json"
 

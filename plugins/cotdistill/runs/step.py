@@ -114,7 +114,7 @@ def _skip(folder: Path, job: Job, parts: dict[str, str], why: str) -> int:
     if job.stage == "decide":
         from cotdistill.improve.decide import pass_on
 
-        pass_on(folder, job.name, why)
+        pass_on(folder, job.name)
     made = hashlib.sha256(why.encode()).hexdigest()
     write_record(folder, job.id, JobRecord(parts, made, 0.0, _now(), {SKIPPED: why}))
     _say(f"{job}: skipped ({why})")
