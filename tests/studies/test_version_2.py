@@ -784,8 +784,13 @@ def test_a_study_without_training_has_a_plan(
 
 
 def test_a_study_ends_with_the_judge_s_job(
-    study: Study, study_file: WriteStudy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    study: Study,
+    study_file: WriteStudy,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delenv("JUDGE_KEY", raising=False)  # a dry run asks nobody
     urls = ["http://127.0.0.1:8000/v1", "http://127.0.0.1:8001/v1"]
     study["models"]["j"] = {"endpoint": urls, "model": "Org/Judge", "key_env": "JUDGE_KEY"}
     study["judge"] = {"model": "j", "audit": 0.2, "max_tokens": 300}

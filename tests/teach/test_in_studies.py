@@ -14,6 +14,11 @@ from slow_server import slow_server
 from teacher import asked_about, obedient, solution, write_questions
 
 
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEACHER_KEY", "a-key")
+
+
 def study(url: str, **changed: Any) -> dict[str, Any]:
     return {
         "schema_version": 2,

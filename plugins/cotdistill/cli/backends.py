@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cotdistill.teach.asking import Decoding
     from cotdistill.teach.budget import Limits, Price
 
-_USUAL_KEY = "OPENAI_API_KEY"
+USUAL_KEY = "OPENAI_API_KEY"
 
 BatchOut = Annotated[
     str | None,
@@ -199,7 +199,7 @@ def model_of(verb: str, whom: Whom, how: How, name: str | None = None) -> Model:
         known.model,
         endpoint,
         vllm,
-        how.key_env or known.key_env or _USUAL_KEY,
+        how.key_env or known.key_env or USUAL_KEY,
         how.concurrency,
         how.timeout,
         how.patience,
@@ -220,7 +220,7 @@ def key_in(variable: str) -> str | None:
         MisuseError: another one was named, and is not set or empty.
     """
     key = os.environ.get(variable)
-    if not key and variable != _USUAL_KEY:
+    if not key and variable != USUAL_KEY:
         raise MisuseError(
             f"no key in the environment variable {variable}, which was named for it; "
             f"type: export {variable}=KEY"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cotdistill.cli.backends import Backend, BatchIn, BatchOut
+from cotdistill.cli.backends import USUAL_KEY, Backend, BatchIn, BatchOut
 from cotdistill.cli.tables import show_table, talk, warn
 from cotdistill.errors import MisuseError
 from cotdistill.tables import counted
@@ -139,7 +139,7 @@ def _asker(arguments: JudgeArguments) -> Asker:
     if sum(way is not None for way in ways) != 1:
         raise MisuseError(
             "cotdistill judge: name the judge, with either --endpoint URL or --vllm SETTINGS "
-            "(or batch files; docs/backends.md)"
+            "(or batch files; docs/how-to/backends.md)"
         )
     place = arguments.out or arguments.places[0]
     return Backend(
@@ -147,7 +147,7 @@ def _asker(arguments: JudgeArguments) -> Asker:
         arguments.model,
         arguments.endpoint,
         arguments.vllm,
-        arguments.key_env,
+        USUAL_KEY if arguments.dry_run else arguments.key_env,  # no key for what is not asked
         arguments.concurrency,
         arguments.timeout,
         batch_out=arguments.batch_out,
