@@ -37,7 +37,7 @@ from cotdistill.studies.resolve import Resolved, resolve
 DEFAULT_SD = 1.0
 """Points from run to run where the study declares none and too few runs are there to measure it."""
 RUN_BY_QUESTION = 0.6
-"""Share of a question's variance, p (1 - p), that differs from run to run (docs/how-to/results.md)."""
+"""Share of a question's variance, p (1 - p), that differs from run to run."""
 
 
 def decide_race(folder: Path, name: str) -> RaceRecord:
