@@ -23,6 +23,7 @@ from cotdistill.runfolder.generate import Generated, check_study_files, generate
 from cotdistill.runfolder.job import Jobs, read_declared_jobs
 from cotdistill.runfolder.manifest import read_manifest
 from cotdistill.studies.load import load_study, shipped_studies
+from svamp_files import write_svamp_files
 
 Study = dict[str, Any]
 WriteStudy = Callable[[Study], Path]
@@ -443,6 +444,7 @@ def test_a_shipped_study_generates(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # where a packaged study looks for files of the user's
+    write_svamp_files(tmp_path / "data")
     study, _ = load_study(name)
     for questions in study.questions.values():
         if questions.file is not None:

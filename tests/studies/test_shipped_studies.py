@@ -15,6 +15,7 @@ from cotdistill.runfolder.generate import generate
 from cotdistill.studies.load import load_study
 from cotdistill.studies.resolve import resolve
 from cotdistill.studies.study import batch_steps
+from svamp_files import write_svamp_files
 
 RUNS = {
     "cot-factors": 7 * 156,
@@ -76,16 +77,7 @@ def test_every_generated_training_file_of_a_paper_s_study_is_sound(
 
 
 def test_the_laptop_study_holds_its_questions_out_of_every_arm(tmp_path: Path) -> None:
-    questions = [f"Ann has {n} pens and gets 2 more. How many has she?" for n in range(260)]
-    rationale = "She has {}. The answer is {}"
-    files = {f"SVAMP_ChatGPT_level{level}_ranked.json": rationale for level in (1, 3, 6)}
-    files["SVAMP_only_ans.json"] = "{}"
-    for name, answer in files.items():
-        rows = [
-            {"instruction": question, "output": answer.replace("{}", str(n + 2))}
-            for n, question in enumerate(questions)
-        ]
-        (tmp_path / name).write_text(json.dumps(rows), encoding="utf-8")
+    write_svamp_files(tmp_path)
     generate("laptop", tmp_path / "run", [f"data_folder={tmp_path}"])
     runs = [
         json.loads(line)
