@@ -57,6 +57,7 @@ from cotdistill.studies.load import (
     study_of,
 )
 from cotdistill.studies.notes import study_notes
+from cotdistill.studies.question_sets import DATASET_FILE
 from cotdistill.studies.resolved_arm import ResolvedArm, resolve_arms
 from cotdistill.studies.study import Study, read_study
 from cotdistill.tables import counted
@@ -112,10 +113,10 @@ def check_bundles(roots: Sequence[Path], deep: bool = False) -> Checked:
     for name in _within(roots, shipped_studies()):
         checked = check_study(name, (), deep)
         looked_at += checked.looked_at
-        absent = [one for one in checked.faults if _is_absent_questions(one)]
+        absent = [one for one in checked.faults if _is_absent(one)]
         faults += [one for one in checked.faults if one not in absent]
         if absent:
-            files = counted(len(absent), "file")
+            files = counted(sum(one.wrong.startswith(_NO_FILE) for one in absent), "file")
             notes.append(f"study {name}: not checked without {files} of questions that it reads")
     look("students", lambda: (len(_within(roots, student_files())), []))
     look("registered datasets", lambda: (len(_within(roots, dataset_files())), []))
@@ -132,10 +133,17 @@ def check_bundles(roots: Sequence[Path], deep: bool = False) -> Checked:
     return Checked(tuple(looked_at), tuple(faults), notes=tuple(notes))
 
 
-def _is_absent_questions(fault: Fault) -> bool:
+_NO_FILE = "no such file"
+
+
+def _is_absent(fault: Fault) -> bool:
     """Whether a packaged study lacks a file of questions, which only its user can have."""
     keys = fault.place.split(":")[-1].split(".")
-    return keys[0] == "questions" and keys[-1] == "file" and fault.wrong.startswith("no such file")
+    if keys == ["data_folder"]:
+        return fault.wrong.startswith("no such folder")
+    asked = keys[0] == "questions" and keys[-1] == "file"
+    answered = keys[0] == "arms" and fault.expected == DATASET_FILE
+    return (asked or answered) and fault.wrong.startswith(_NO_FILE)
 
 
 def _within(roots: Sequence[Path], files: Mapping[str, Path]) -> list[str]:

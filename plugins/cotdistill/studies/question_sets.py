@@ -27,6 +27,7 @@ from cotdistill.studies.questions import Questions
 from cotdistill.studies.study import Study
 
 Record = Mapping[str, Any]
+DATASET_FILE = "the dataset's file"
 _SCALE = 1 << 64
 
 
@@ -56,7 +57,7 @@ class QuestionSet:
         if self.declared.benchmark is None:
             wrong = f"no such file {self.path}"
             remedy = "fetch it and say --set data_folder=FOLDER"
-            return Fault(f"questions {self.name}", wrong, "the dataset's file", remedy)
+            return Fault(f"questions {self.name}", wrong, DATASET_FILE, remedy)
         name, split = self.declared.benchmark, self.declared.split
         wrong = f"the split '{split}' of {name} is not prepared"
         remedy = f"type: cotdistill prepare {name} --split {split}"
