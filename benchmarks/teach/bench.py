@@ -7,8 +7,8 @@
 `client` measures the server's ceiling in the same run, with bare sockets that know no HTTP client,
 and prints `teach`'s requests per second as a share of it: prompts filled in, replies of 500 tokens
 read, checked and kept; and those of the client alone, whose requests are ready. "adaptive" starts
-at 8 requests and finds its own number. The server has a process of its own. `peers` lets other
-programs ask the same server, in turn.
+at 8 requests, finds its own number and is measured once it has. The server has a process of its
+own. `peers` lets other programs ask the same server, in turn.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from loopback import ceiling, started
 from cotdistill.hosts.endpoint import Endpoint, ask_all, endpoint_asker
 from cotdistill.hosts.request import Request
 from cotdistill.teach.asking import Decoding
+from cotdistill.teach.budget import Spent
 from cotdistill.teach.engine import Engine
 from cotdistill.teach.lesson import Lesson, taught
 from cotdistill.teach.questions import Item
@@ -36,6 +37,7 @@ from cotdistill.teach.store import Store
 
 WORDS = "First the parts are added and then the sum is divided by what is left of them"
 LINE = f"{WORDS}.\n"
+WARMING = 1024  # requests in which 8 at once become 256
 REPLY = json.dumps(
     {
         "id": "c-1",
@@ -70,16 +72,28 @@ def asked_at(port: int, concurrency: int, count: int) -> tuple[float, float]:
 
 
 def taught_at(port: int, concurrency: int | None, count: int) -> tuple[float, float]:
-    """Return requests per second, and milliseconds of CPU time a request, of `teach`."""
+    """Return requests per second, and milliseconds of CPU time a request, of `teach`.
+
+    With no number given, further requests come first, in which it is found.
+    """
+    first = WARMING if concurrency is None else 0
     lesson = Lesson(Decoding("m", temperature=0.0, max_tokens=1024), levels=(3,))
-    items = (Item(f"q{n}", "toy", "train", f"What is {n} + {n}?", "15") for n in range(count))
+    items = (
+        Item(f"q{n}", "toy", "train", f"What is {n} + {n}?", "15") for n in range(first + count)
+    )
     asker = endpoint_asker(Endpoint((f"http://127.0.0.1:{port}/v1",), concurrency=concurrency))
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder)) as store:
-        engine = Engine(store, {"": asker})
-        start, cpu = time.perf_counter(), time.process_time()
+        began = [(time.perf_counter(), time.process_time())]
+
+        def watch(spent: Spent) -> None:
+            if spent.answered == first:
+                began.append((time.perf_counter(), time.process_time()))
+
+        engine = Engine(store, {"": asker}, watch=watch)
         engine.ask(taught(item, lesson) for item in items)
+        start, cpu = began[-1]
         seconds, used = time.perf_counter() - start, time.process_time() - cpu
-        assert len(store) == count
+        assert len(store) == first + count
     return count / seconds, 1000 * used / count
 
 
