@@ -71,7 +71,12 @@ LATER = (
     ("export/", "configuration of merging an adapter, where a recipe trains one"),
     ("models/", "randomly initialised students"),
     ("checkpoints/RUN/", "what a training wrote: weights, logs, results"),
-    ("merged/RUN/", "a student with its adapter merged"),
+    ("exported/RUN/", "a student with its adapter merged"),
+    ("merged/NAME/", "a model merged from others"),
+    ("probe/", "responses to the probes of merges, and what came of them"),
+    ("closeness/", "what `cotdistill closeness` measured"),
+    ("rounds/", "rows, records and scores of the rounds of loops"),
+    ("race/", "scores and records of races"),
     (
         "epochs/RUN/",
         "with `keep: best`: links to the checkpoints of each epoch, and which was chosen",

@@ -48,7 +48,8 @@ def main() -> None:
     parser.add_argument("--folder", default="")
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
-        folder = Path(options.folder or stack.enter_context(tempfile.TemporaryDirectory()))
+        place = Path(options.folder or stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = place / f"slips-{options.slips:g}"
         folder.mkdir(parents=True, exist_ok=True)
         compare(folder, options)
 

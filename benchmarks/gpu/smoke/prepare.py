@@ -43,8 +43,9 @@ def main() -> None:
     parser.add_argument("--have", nargs="*", default=[], help="distributions of the target")
     given = parser.parse_args()
     out: Path = given.output
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    out.mkdir(parents=True, exist_ok=True)
+    for old in out.glob("*.whl"):
+        old.unlink()
     lines = (HERE / "parts.txt").read_text(encoding="utf-8").splitlines()
     names = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     for name in names:
@@ -55,7 +56,7 @@ def main() -> None:
     for wheel in sorted((ROOT / ".venv" / "stand-ins").glob("*.whl")):
         shutil.copy(wheel, out)
     own_wheel(out)
-    sizes = {path.name: path.stat().st_size / 2**20 for path in out.iterdir()}
+    sizes = {path.name: path.stat().st_size / 2**20 for path in out.glob("*.whl")}
     for name, size in sorted(sizes.items(), key=lambda item: -item[1])[:8]:
         print(f"{size:6.1f} MiB  {name}")
     total = sum(sizes.values())

@@ -131,9 +131,11 @@ def main() -> None:
     """Run every job of the study, then its report, and print one table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/gpu-smoke"))
-    parser.add_argument("--smallest", action="store_true", help="on a CPU, in a minute or two")
+    parser.add_argument("--smallest", action="store_true", help="on a CPU, within 15 minutes")
     given = parser.parse_args()
     folder, on_gpu = given.output.resolve(), not given.smallest
+    if (folder / "done").exists():
+        raise SystemExit(f"smoke: {folder} has finished jobs, which cannot be measured again")
     os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
     os.environ.setdefault("PYTHONPATH", str(ROOT / "plugins"))
     if on_gpu:

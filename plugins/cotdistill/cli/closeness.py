@@ -71,10 +71,10 @@ def closeness(arguments: ClosenessArguments) -> None:
 
     first = Path(arguments.arms[0])
     if len(arguments.arms) == 1 and (first / MANIFEST).is_file():
-        if arguments.output is not None or arguments.score:
+        if arguments.output is not None or arguments.score or arguments.revision:
             raise MisuseError(
-                "cotdistill closeness RUNFOLDER writes into the run folder, and its report has the "
-                "scores: leave -o and --score out"
+                "cotdistill closeness RUNFOLDER writes into the run folder, its report has the "
+                "scores, and its study the revisions: leave -o, --score and --revision out"
             )
         for number, one in enumerate(to_measure(first, arguments.student)):
             if number:

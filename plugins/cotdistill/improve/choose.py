@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from cotdistill.errors import DataError, Fault
+from cotdistill.files.stale import link_in_place
 from cotdistill.improve.loop import LoopRun, loop_run
 from cotdistill.improve.weights import model_identity
 from cotdistill.results.dev_scores import dev_score
@@ -35,7 +36,7 @@ def choose(folder: Path, name: str) -> Choice:
         if output is None:
             continue
         target = _weights(at, best, kind)
-        _link(folder / output, target)
+        link_in_place(folder, output, target)
         weights = os.path.relpath(target, folder) if target.is_relative_to(folder) else str(target)
     choice = Choice(best, tuple(dev), reason, weights, model_identity(folder, weights))
     write_choice(folder, name, choice)
@@ -70,13 +71,3 @@ def _as_it_is(at: LoopRun) -> Path:
     assert isinstance(declared, NamedModel)
     folder = Path(declared.model)
     return folder.resolve() if folder.is_dir() else cached_model(declared.model, declared.revision)
-
-
-def _link(link: Path, target: Path) -> None:
-    """Make a link to a folder, in place of one that was there."""
-    link.parent.mkdir(parents=True, exist_ok=True)
-    near = link.parent.resolve() == target.parent.resolve()
-    temporary = link.with_name(f".{link.name}.new")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target.name if near else target)
-    temporary.replace(link)

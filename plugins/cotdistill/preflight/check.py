@@ -334,6 +334,7 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
     notes += _unpinned({name: rev for run in manifest for name, rev in run.revisions.items()})
     faults += asked_otherwise(study, str(root / "study.yaml"))
     notes += declared_differences(study)
+    notes += baseline_notes(study)
     merges = check_merges(study, str(root / "study.yaml"))
     faults += merges.faults
     notes += merges.notes

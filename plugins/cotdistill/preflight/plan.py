@@ -124,6 +124,10 @@ class Plan:
     def comparisons(self) -> int:
         """Comparisons of an arm with the baseline arm, over all students, recipes and tasks."""
         pairs = 0
+        if self.baselines and all(arm == base for arm, base in self.baselines.items()):
+            strata = list(self._strata().values())  # recipes or students are compared
+            pairs = sum(map(len, strata)) - len(set().union(*strata))
+            return max(1, pairs * len(self.questions))
         for arms in self._strata().values():
             found = [arm for arm in arms if self.baselines.get(arm) not in (None, arm)]
             pairs += len(found) if self.baselines else len(arms) - 1
@@ -292,6 +296,9 @@ def _run_costs(
             kept = run.epochs or recipe.settings.get("save_total_limit", 1)
             checkpoints = kept if isinstance(kept, int) else 1
             disk, most = training_disk(size, method, recipe.deepspeed, checkpoints)
+            if run.epochs and method != "full":  # the adapter of each epoch is merged and scored
+                merges = (run.epochs - 1) * model_memory(size)
+                disk, most = disk + merges, max(most, disk + merges)
             memory = _memory(run, study, size, method, recipe.per_device_batch)
             fitting = (
                 "" if memory <= assumed.machine.memory else _fitting(run, study, size, assumed)
@@ -331,7 +338,7 @@ def _race_costs(resolved: Resolved, runs: Sequence[RunCost]) -> Iterator[RaceCos
         final = [
             replace(one, run=replace(one.run, seed=seed))
             for one in [*kept, *free[: study.race.final]]
-            for seed in study.seeds
+            for seed in study.seeds_of(heat.recipe)
         ]
         yield RaceCost(heat.student, heat.recipe, len(costs), tuple(race), tuple(final))
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from cotdistill.errors import DataError, Fault, MisuseError
 from cotdistill.files.atomic import write_text
 from cotdistill.files.json_file import read_object
+from cotdistill.files.stale import link_in_place
 from cotdistill.hosts.llamafactory.resume import checkpoints
 from cotdistill.results.dev_scores import dev_score
 from cotdistill.runfolder.epochs import (
@@ -51,7 +51,7 @@ def list_epochs(folder: Path, run: str) -> list[int]:
         remedy = f"remove done/train/{run}.json, and run again"
         raise DataError(Fault(str(folder / "checkpoints" / run), wrong, "one an epoch", remedy))
     for number, checkpoint in enumerate(found, start=1):
-        _link(folder / FOLDER / run / str(number), checkpoint)
+        link_in_place(folder, f"{FOLDER}/{run}/{number}", checkpoint)
     steps = [int(path.name.rpartition("-")[2]) for path in found]
     write_text(folder / listing_of(run), json.dumps({"steps": steps}) + "\n")
     return steps
@@ -68,8 +68,9 @@ def choose_epoch(folder: Path, run: str) -> EpochChoice:
     best = max(range(len(dev)), key=lambda place: (dev[place], -place))
     merged = folder / "exported" / scored[best]
     if merged.is_dir():
-        _link(folder / "exported" / run, merged)
-    _link(folder / FOLDER / run / "best", (folder / FOLDER / run / str(best + 1)).resolve())
+        link_in_place(folder, f"exported/{run}", merged)
+    chosen = (folder / FOLDER / run / str(best + 1)).resolve()
+    link_in_place(folder, f"{FOLDER}/{run}/best", chosen)
     steps = read_object(folder / listing_of(run), "the steps of a run's epochs")["steps"]
     choice = EpochChoice(best + 1, tuple(dev), tuple(steps))
     write_epoch_choice(folder, run, choice)
@@ -82,12 +83,3 @@ def _scored(folder: Path, run: str) -> list[str]:
     if job is None:
         raise MisuseError(f"{folder}: no run '{run}' whose epochs are chosen")
     return [name for stage, name in job.needs if stage == "evaluate"]
-
-
-def _link(link: Path, target: Path) -> None:
-    """Make a link to a folder, in place of one that was there."""
-    link.parent.mkdir(parents=True, exist_ok=True)
-    temporary = link.with_name(f".{link.name}.new")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(os.path.relpath(target, link.parent.resolve()))
-    temporary.replace(link)

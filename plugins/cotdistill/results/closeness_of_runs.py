@@ -72,7 +72,8 @@ def to_measure(folder: Path, student: str | None = None) -> list[ToMeasure]:
     if not found:
         wrong = "no pretrained student is trained on rows of two arms"
         raise DataError(Fault(str(folder), wrong, "", "a random student has no use for it"))
-    missing = [path for one in found[:1] for path in one.arms.values() if not path.is_file()]
+    files = dict.fromkeys(path for one in found for path in one.arms.values())
+    missing = [path for path in files if not path.is_file()]
     if missing:
         remedy = f"make the arms' rows first: cotdistill run {folder}"
         raise DataError([Fault(str(path), "no such file", "", remedy) for path in missing])

@@ -82,15 +82,16 @@ def compare(
     """
     warnings: list[str] = []
     if len(places) == 1 and (places[0] / MANIFEST).is_file():
-        families, warnings = _families_in(places[0], baseline, task, source)
+        families, pooled, warnings = _families_in(places[0], baseline, task, source)
     elif len(places) < 2:
         raise MisuseError("cotdistill compare: name two or more runs, or one run folder")
     else:
         named = zip(short_names(places), map(_runs_of, places), strict=True)
         families = [[_arm(_Named(name, runs), task, source) for name, runs in named]]
+        pooled = families[0]
     found: list[Comparison] = []
     faults: list[Fault] = []
-    pool = _Pool(list(dict.fromkeys(arm for family in families for arm in family)))
+    pool = _Pool(pooled)
     for family in families:
         made, noted, wrong = _compare_arms(family, pool, all_pairs, run_sd)
         found += made
@@ -234,8 +235,8 @@ class _Pool:
 
 def _families_in(
     folder: Path, baseline: str | None, task: str | None, source: VerdictSource
-) -> tuple[list[list[_Arm]], list[str]]:
-    """Return the baselines of a run folder, each followed by what is compared with it."""
+) -> tuple[list[list[_Arm]], list[_Arm], list[str]]:
+    """Return a run folder's baselines, each followed by what is compared with it, and all arms."""
     places: dict[Group, list[Path]] = {}
     factors: dict[tuple[str, str], Mapping[str, Factor]] = {}
     untrained: set[Group] = set()
@@ -270,16 +271,12 @@ def _families_in(
         for group in groups
         if group not in bases and group not in baselines
     ]
-    arms = {
-        group: _arm(named[group], task, source)
-        for group in groups
-        if group in bases or group in baselines
-    }
+    arms = {group: _arm(named[group], task, source) for group in groups}
     families: dict[Group, list[_Arm]] = {}
     for group in groups:
         if group in bases:
             families.setdefault(bases[group], [arms[bases[group]]]).append(arms[group])
-    return list(families.values()), warnings
+    return list(families.values()), list(arms.values()), warnings
 
 
 def _arm(named: _Named, task: str | None, source: VerdictSource) -> _Arm:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from cotdistill.catalogue.formats import format_called
 from cotdistill.errors import DataError, Fault, did_you_mean
 from cotdistill.runfolder.manifest import Factor
 from cotdistill.studies.load import study_if_any
@@ -61,7 +62,12 @@ def bases_of(groups: Sequence[Group], factors: Factors, chosen: Selection) -> di
         if group in candidates:
             continue
         near = of_student.get("" if STUDENT in chosen else group[0], [])
-        like_it = nearest(own, {one: all_described[one] for one in near}, chosen)
+        left_out = {RECIPE} if group[2] == UNTRAINED else set()
+        described_near = {
+            one: {name: it for name, it in all_described[one].items() if name not in left_out}
+            for one in near
+        }
+        like_it = nearest(own, described_near, chosen)
         if not like_it and group[2] == UNTRAINED and ARM in chosen:
             like_it = near  # the other way round: one trained baseline, whatever its recipe
         if len(like_it) == 1:
@@ -122,6 +128,10 @@ def selection_of(text: str, groups: Sequence[Group], factors: Factors, state: st
     chosen: dict[str, Factor] = {}
     for part in text.split(","):
         name, _, wanted = (one.strip() for one in part.partition("="))
+        if name in chosen:
+            raise DataError(Fault("--baseline", f"'{name}' is there twice", "one value a factor"))
+        if name == "format":
+            wanted = str(format_called(wanted))
         if name not in values:
             no_factor = f"no {state} run has the factor '{name}'"
             raise DataError(Fault("--baseline", no_factor, "", did_you_mean(name, list(values))))

@@ -17,13 +17,14 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from cotdistill.files.stale import move_to_stale
 from cotdistill.hosts.llamafactory.outputs import training_fault
 from cotdistill.hosts.llamafactory.resume import checkpoints, last_whole_checkpoint
 from cotdistill.hosts.llamafactory.trained_with import why_not_trained_with
 from cotdistill.hosts.lm_eval.kept_responses import LOCK, kept_responses
 from cotdistill.runs.jobs import Job
 from cotdistill.runs.plan import has_own_folder
-from cotdistill.runs.records import Attempt, move_to_stale, read_attempt
+from cotdistill.runs.records import Attempt, read_attempt
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cotdistill.errors import Fault, MisuseError, did_you_mean
+from cotdistill.files.stale import move_to_stale
 from cotdistill.runfolder.stages import STAGES as ALL_STAGES
 from cotdistill.runs.jobs import STAGES, Job, JobId, Jobs, marker_of
-from cotdistill.runs.records import SKIPPED, made_from, move_to_stale, read_attempt, read_record
+from cotdistill.runs.records import SKIPPED, made_from, read_attempt, read_record
 
 REMAKES = tuple(stage.name for stage in ALL_STAGES if stage.remakes)
 """Stages whose result is another one each time, so that what follows must be made again too."""

@@ -106,23 +106,6 @@ def made_from(folder: Path, jobs: Jobs, job: Job) -> dict[str, str] | None:
     return parts
 
 
-def move_to_stale(folder: Path, relative: str) -> str | None:
-    """Move what is at a relative path to `stale/`; return its new place, or None if none was.
-
-    Nothing that a run made is ever deleted to make room for another.
-    """
-    source = folder / relative
-    if not source.exists() and not source.is_symlink():
-        return None
-    for number in range(1, 1_000_000):
-        target = folder / "stale" / f"{number:03d}" / relative
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            source.rename(target)
-            return str(target.relative_to(folder))
-    raise AssertionError("a million stale copies")
-
-
 def _read(path: Path) -> dict[str, Any]:
     try:
         read = json.loads(path.read_text(encoding="utf-8"))

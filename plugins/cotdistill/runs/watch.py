@@ -46,6 +46,7 @@ class Watch:
     failed: dict[JobId, Attempt] = field(default_factory=dict)
     finished: dict[JobId, float] = field(default_factory=dict)
     before: dict[JobId, float] = field(default_factory=dict)
+    skipped: set[JobId] = field(default_factory=set)
 
     def expect(self, pending: Iterable[JobId]) -> None:
         """Watch these jobs from now on; of others, what they took before tells the time left."""
@@ -66,6 +67,7 @@ class Watch:
                 self.finished[job] = done.seconds if done else 0.0
                 details = [f"{self.finished[job]:.1f} s"]
                 if done and SKIPPED in done.notes:
+                    self.skipped.add(job)
                     details = [f"skipped: {done.notes[SKIPPED]}"]
                 elif done and job not in self.running:  # it was too fast to be seen running
                     details += _start(done.notes)
@@ -90,7 +92,8 @@ class Watch:
         """Return the seconds until all is done, None while too little is known."""
         running = {job: _seconds_since(one.started) or 0.0 for job, one in self.running.items()}
         waiting = [job for job in self.waiting if job not in running]
-        return seconds_left(self.jobs, {**self.before, **self.finished}, waiting, running)
+        took = {job: took for job, took in self.finished.items() if job not in self.skipped}
+        return seconds_left(self.jobs, {**self.before, **took}, waiting, running)
 
     def place(self, job: JobId) -> str:
         """Return the progress of a running job as far as its host tells it.

@@ -157,11 +157,12 @@ def _merge(
     declared: MergedModel,
     models: Mapping[str, Model],
     known: Mapping[str, CatalogueStudent],
+    behind: tuple[str, ...] = (),
 ) -> Learner:
-    """Return a merge, which is asked and trained as its donor is."""
+    """Return a merge, which is asked and trained as its donor is; `behind` is whose donor it is."""
     donor = models.get(declared.chosen_donor, NamedModel(model=declared.chosen_donor))
-    if isinstance(donor, MergedModel):
-        like = _merge(name, donor, models, known)
+    if isinstance(donor, MergedModel) and declared.chosen_donor not in behind:
+        like = _merge(name, donor, models, known, (*behind, declared.chosen_donor))
     elif isinstance(donor, NamedModel):
         entry = next((s for s in known.values() if donor.model in (s.name, s.model)), None)
         like = _learner(name, donor, entry)

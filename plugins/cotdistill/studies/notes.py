@@ -128,6 +128,8 @@ def _the_same_twice(study: Study) -> Iterator[str]:
     for kind, entries in (("arms", study.arms), ("recipes", study.recipes)):
         same: dict[str, list[str]] = {}
         for name, entry in entries.items():
+            if kind == "arms" and not getattr(entry, "train", True):
+                continue  # a source of others
             same.setdefault(entry.model_dump_json(exclude={"factors"}), []).append(name)
         for names in same.values():
             if len(names) > 1:

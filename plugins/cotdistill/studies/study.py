@@ -218,6 +218,13 @@ class Compare(Shape):
     )
     also: list[str] = key([], "further arms that all are compared with", ["answer-only"])
 
+    @field_validator("baseline", mode="before")
+    @classmethod
+    def _one_value_a_factor(cls, value: Any) -> Any:
+        if isinstance(value, dict) and any(isinstance(one, list | dict) for one in value.values()):
+            raise ValueError("one value a factor, as in {level: 1}")
+        return value
+
 
 class Judge(Shape):
     """The second opinion at the end of a study."""

@@ -139,6 +139,11 @@ def responses_in(folder: Path) -> dict[str, Response]:
     Raises:
         DataError: files are missing or broken.
     """
+    for name in (TRACES, FAILURES):
+        if not (folder / name).is_file():
+            raise DataError(
+                Fault(str(folder / name), "no such file", "what teach writes", "ask again")
+            )
     found: dict[str, Response] = {}
     if (folder / TRACES).stat().st_size:
         for row in read_rows(folder / TRACES):
@@ -151,9 +156,11 @@ def responses_in(folder: Path) -> dict[str, Response]:
             )
     if (folder / FAILURES).stat().st_size == 0:
         return found
+    answered = [one.correct is not None for one in found.values()]
+    correct = False if any(answered) or not answered else None  # None without reference answers
     for row in read_rows(folder / FAILURES):
         if row.get("state") == "cut" and row.get("tokens"):
-            found[str(row["question"])] = Response(int(row["tokens"]), False, False, False)
+            found[str(row["question"])] = Response(int(row["tokens"]), False, False, correct)
     return found
 
 

@@ -14,6 +14,10 @@ model=$2
 shift 2
 task=$SLURM_ARRAY_TASK_ID
 count=$SLURM_ARRAY_TASK_COUNT
+if [ "${SLURM_ARRAY_TASK_MIN:-0}" != 0 ] || [ "${SLURM_ARRAY_TASK_MAX:-$((count - 1))}" != "$((count - 1))" ]; then
+    echo "run-batch.sh: the tasks of the array must be all from 0 up, as --array=0-7" >&2
+    exit 2
+fi
 folder=$(dirname "$file")/$(basename "$file" .jsonl | sed 's/^requests/replies/')
 replies=$folder/$task.jsonl
 mkdir -p "$folder"

@@ -31,6 +31,7 @@ from cotdistill.distill.trainer.pairs import (
     counts_of,
 )
 from cotdistill.errors import Fault, FaultsError
+from cotdistill.files.atomic import write_text
 
 LOG = "kd_log.jsonl"
 PROJECTED = "kd_projection.safetensors"
@@ -82,6 +83,8 @@ class DistillingMixin(Trainer):
         before = self.state.stateful_callbacks.get(COUNTED)
         if isinstance(before, dict):
             self.total, self.batches_before = Sums(**before["sums"]), int(before["batches"])
+            if self.is_world_process_zero():  # sums over all processes, so one of them has them
+                self.distiller.sums = Sums(**before["since_log"])
         log = Path(self.args.output_dir) / LOG
         if self.is_world_process_zero() and log.is_file():
             _cut(log, self.state.global_step)
@@ -89,10 +92,9 @@ class DistillingMixin(Trainer):
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         """Save what the host saves, and in its state what was counted so far."""
         if self.distiller is not None:
-            sums = dataclasses.replace(self.total)
-            sums.add(self._over_ranks(self.distiller.sums))
             self.state.stateful_callbacks[COUNTED] = {
-                "sums": dataclasses.asdict(sums),
+                "sums": dataclasses.asdict(self.total),
+                "since_log": dataclasses.asdict(self._over_ranks(self.distiller.sums)),
                 "batches": self.batches_before + self.distiller.calls,
             }
         super()._save_checkpoint(*args, **kwargs)
@@ -234,8 +236,7 @@ class DistillingMixin(Trainer):
             "kd_share": total.kd_share,
             "kd_agreement": total.agreeing / total.measured if total.measured else None,
         }
-        path = Path(self.args.output_dir) / SUMMARY
-        path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        write_text(Path(self.args.output_dir) / SUMMARY, json.dumps(summary, indent=2) + "\n")
 
 
 def _cut(log: Path, step: int) -> None:
@@ -247,7 +248,7 @@ def _cut(log: Path, step: int) -> None:
                 kept.append(line)
         except (ValueError, KeyError, TypeError):
             continue
-    log.write_text("".join(kept), encoding="utf-8")
+    write_text(log, "".join(kept))
 
 
 def head_size(model: Any) -> int:

@@ -73,17 +73,26 @@ def loops_in(folder: Path) -> list[DoneLoop]:
             rounds.append(DoneRound(number, data, decision))
         if rounds:
             found.append(DoneLoop(run, tuple(rounds), read_choice(folder, run.run)))
-    arms = Counter(loop.run.arm for loop in found)
-    return [
-        replace(loop, name=loop.run.arm if arms[loop.run.arm] == 1 else loop.run.run)
-        for loop in found
-    ]
+    return found
+
+
+def _named_loops(folders: Sequence[Path]) -> list[DoneLoop]:
+    """Return the loops of all folders, each by the shortest name that is its own."""
+    found = [(folder, loop) for folder in folders for loop in loops_in(folder)]
+    arms = Counter(loop.run.arm for _, loop in found)
+    runs = Counter(loop.run.run for _, loop in found)
+    named = []
+    for folder, loop in found:
+        arm, run = loop.run.arm, loop.run.run
+        name = arm if arms[arm] == 1 else run if runs[run] == 1 else f"{folder.name} · {run}"
+        named.append(replace(loop, name=name))
+    return named
 
 
 def loop_tables(folders: Sequence[Path]) -> list[TitledTable]:
     """Return the rounds of all loops, and how the arms of all races stood."""
     made = []
-    loops = [loop for folder in folders for loop in loops_in(folder)]
+    loops = _named_loops(folders)
     if loops:
         made.append(TitledTable("Rounds", _ABOUT_ROUNDS, round_table(loops)))
     for folder in folders:
@@ -169,7 +178,7 @@ def race_table(records: Sequence[RaceRecord]) -> Table:
 
 def loop_figures(folders: Sequence[Path]) -> Iterator[Figure]:
     """Yield how loops develop: scores, coverage and rows by difficulty, correct answers, texts."""
-    loops = [loop for folder in folders for loop in loops_in(folder)]
+    loops = _named_loops(folders)
     if not loops:
         return
     yield _over_rounds(

@@ -199,7 +199,8 @@ def asked_model(files: StudyFiles, name: str, where: str) -> Who:
         needs += (("probe", name),) if declared.probe else ()
         return Who(["--model", merged_folder(name), *local_words(gpus)], gpus, needs)
     packaged = students()
-    if isinstance(declared, NamedModel) or (declared is None and name in packaged):
+    of_hub = {one.model for one in packaged.values()}
+    if isinstance(declared, NamedModel) or (declared is None and name in {*packaged, *of_hub}):
         asked = declared.model if isinstance(declared, NamedModel) else name
         model = packaged[asked].model if asked in packaged else asked
         words = ["--model", model, *local_words(gpus)]
