@@ -217,3 +217,19 @@ def test_two_arms_for_one_baseline_are_none() -> None:
     groups = [("tiny", arm, "ce") for arm in ("a1", "b1", "c6")]
     factors = {("a1", "ce"): {"level": 1}, ("b1", "ce"): {"level": 1}, ("c6", "ce"): {"level": 6}}
     assert bases_of(groups, factors, {"level": 1}) == {}
+
+
+def test_an_untrained_model_is_compared_with_the_arm_that_factors_choose() -> None:
+    groups = [("tiny", "u", "none"), ("tiny", "b", "ce"), ("tiny", "c", "ce")]
+    factors: dict[tuple[str, str], dict[str, str | int | float]] = {
+        ("b", "ce"): {"level": 6}, ("c", "ce"): {"level": 3}
+    }  # fmt: skip
+    found = bases_of(groups, factors, {"level": 6})
+    assert found == {groups[0]: groups[1], groups[2]: groups[1]}
+
+
+def test_a_factor_that_a_baseline_names_twice_is_refused(tmp_path: Path) -> None:
+    for level in (1, 6):
+        put(tmp_path, [30], arm=f"level-{level}", factors={"level": level})
+    with pytest.raises(DataError, match="'level' is there twice"):
+        compare([tmp_path], baseline="level=1,level=6")

@@ -94,6 +94,11 @@ def test_merges_of_each_other_are_a_circle(folder: Path) -> None:
     models = STUDY["models"] | {"assistant": first, "other": other}
     with pytest.raises(StudyError, match="goes in a circle"):
         generated(folder, STUDY | {"models": models})
+    donors = dict.fromkeys(("assistant", "other"), STUDY["models"]["assistant"])
+    donors["assistant"] = donors["assistant"] | {"donor": "other"}
+    donors["other"] = donors["other"] | {"donor": "assistant"}
+    with pytest.raises(StudyError, match="goes in a circle"):
+        generated(folder, STUDY | {"models": STUDY["models"] | donors, "students": ["assistant"]})
 
 
 def test_keys_of_a_merge_are_checked_in_a_study() -> None:

@@ -204,3 +204,15 @@ def test_a_probe_of_a_merge_that_teaches_nothing_is_a_fault(
     (folder / "s.yaml").write_text(yaml.safe_dump(declared))
     assert main(["check", str(folder / "s.yaml")]) == 1
     assert "'third' teaches no arm, so nothing says how to ask it" in capsys.readouterr().out
+
+
+def test_merges_that_are_compared_with_probed_merges_wait_for_no_gate(folder: Path) -> None:
+    study = probed_study(folder)
+    third = study["models"]["third"]
+    study["models"]["third"] = third | {"probe": third["probe"] | {"short": "half"}}
+    study["models"] = dict(reversed(study["models"].items()))
+    (folder / "s.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    assert main(["generate", str(folder / "s.yaml"), "-o", str(folder / "run")]) == 0
+    jobs = jobs_of(folder / "run")
+    assert ["merge", "half"] in jobs["probe", "half+responses"]["needs"]
+    assert ["probe", "half"] not in jobs["probe", "half+responses"]["needs"]

@@ -10,7 +10,7 @@ import pytest
 
 from cotdistill.cli import run as run_verb
 from cotdistill.runs.jobs import Job, JobId, log_of
-from cotdistill.runs.records import Attempt, JobRecord, write_attempt, write_record
+from cotdistill.runs.records import SKIPPED, Attempt, JobRecord, write_attempt, write_record
 from cotdistill.runs.watch import Watch
 
 TRAIN: JobId = ("train", "one")
@@ -89,3 +89,16 @@ def test_the_time_left_follows_from_finished_jobs_of_the_same_kind(tmp_path: Pat
     later = Watch(tmp_path, jobs, "s")  # another sitting knows what the first one took
     later.expect([("train", names[1]), ("train", names[2])])
     assert later.line() == "0/2 jobs · about 20 min left"
+
+
+def test_a_skipped_job_tells_nothing_about_the_time_that_others_take(tmp_path: Path) -> None:
+    names = ("tiny--loop--full--s1--round1", "tiny--loop--full--s1--round2", "tiny--long--full--s1")
+    jobs = {job.id: job for job in (Job("train", name, ("train",)) for name in names)}
+    watch = Watch(tmp_path, jobs, "r")
+    watch.expect(jobs)
+    write_record(tmp_path, ("train", names[0]), JobRecord({}, "a", 600.0, "now"))
+    write_record(
+        tmp_path, ("train", names[1]), JobRecord({}, "b", 0.0, "now", {SKIPPED: "it ended"})
+    )
+    watch.look()
+    assert watch.line() == "2/3 jobs · about 10 min left"
