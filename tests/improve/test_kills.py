@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -11,23 +9,8 @@ import pytest
 import yaml
 
 from cotdistill.cli.main import main
-from cotdistill.runfolder.job import read_declared_jobs
-from cotdistill.runs.jobs import marker_of
 from loop_folder import LOOP, START, LoopFolder, study, write_inputs
-from loop_programs import kill_all, noted, put_programs, record, start
-
-
-def reached(root: Path, one: str, command: subprocess.Popen[str]) -> None:
-    """Wait until a program has started, and all that does not wait for it has been recorded."""
-    jobs = read_declared_jobs(root) or {}
-    stage, name = one.split(" ")
-    later = {(stage, name)}
-    while more := {job.id for job in jobs.values() if later & set(job.needs)} - later:
-        later |= more
-    others = [root / marker_of(job) for job in jobs if job not in later]
-    while one not in noted(root, "STARTED") or not all(path.exists() for path in others):
-        assert command.poll() is None, command.communicate()[0]
-        time.sleep(0.05)
+from loop_programs import kill_all, noted, put_programs, reached, record, start
 
 
 @pytest.fixture

@@ -154,6 +154,6 @@ def test_a_run_folder_is_measured_and_reported(
     assert (one.student, list(one.arms), one.questions) == ("tiny", list(ARMS[:3]), 3)
     assert main(["report", str(folder)]) == 0
     assert main(["closeness", str(folder), "-o", "rows.jsonl"]) == 2
-    assert "leave -o and --score out" in capsys.readouterr().err
+    assert "leave -o, --score and --revision out" in capsys.readouterr().err
     assert main(["closeness", "one=a.jsonl"]) == 2
     assert "which student?" in capsys.readouterr().err

@@ -12,11 +12,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from cotdistill.hosts.machine.processes import marked
+from cotdistill.runfolder.job import marker_of, read_declared_jobs
 
 PROGRAM = """
 import hashlib, json, os, pathlib, sys, time
@@ -137,3 +139,16 @@ def record(root: Path, stage: str, name: str) -> dict[str, Any]:
     """Return the record of a finished job."""
     found: dict[str, Any] = json.loads((root / "done" / stage / f"{name}.json").read_text())
     return found
+
+
+def reached(root: Path, one: str, command: subprocess.Popen[str]) -> None:
+    """Wait until a program has started, and all that does not wait for it has been recorded."""
+    jobs = read_declared_jobs(root) or {}
+    stage, name = one.split(" ")
+    later = {(stage, name)}
+    while more := {job.id for job in jobs.values() if later & set(job.needs)} - later:
+        later |= more
+    others = [root / marker_of(job) for job in jobs if job not in later]
+    while one not in noted(root, "STARTED") or not all(path.exists() for path in others):
+        assert command.poll() is None, command.communicate()[0]
+        time.sleep(0.05)

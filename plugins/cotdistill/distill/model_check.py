@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -12,10 +11,18 @@ from cotdistill.distill.settings import Teacher
 from cotdistill.distill.signals_check import signal_faults
 from cotdistill.distill.train_file import TrainFile
 from cotdistill.distill.vocabulary import vocabulary_faults
-from cotdistill.errors import Fault, FaultsError
+from cotdistill.errors import DataError, Fault, FaultsError
+from cotdistill.files.json_file import read_object
+from cotdistill.files.jsonl import read_rows
 
 ROWS_ENCODED = 1000
 _WEIGHTS = ("*.safetensors", "*.bin")
+_READ_BY_HOSTS = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "generation_config.json",
+)
 
 
 def model_faults(file: TrainFile) -> list[Fault]:
@@ -26,8 +33,9 @@ def model_faults(file: TrainFile) -> list[Fault]:
     """
     place = str(file.path)
     student, data = _host_arguments(file)
-    faults = _student_faults(student, place)
     source = file.distillation.source
+    faults = damaged_files(student.model_name_or_path, source.model)
+    faults = faults or _student_faults(student, place)
     if file.distillation.teacher is None or faults:
         return faults
     if source.signals:
@@ -166,30 +174,43 @@ def _tokenizer(student: Any, data: Any) -> Any:
     return tokenizer
 
 
+def damaged_files(*models: str | None) -> list[Fault]:
+    """Return which of the files that the hosts read from local models are no JSON objects."""
+    faults: list[Fault] = []
+    for folder in dict.fromkeys(Path(model) for model in models if model):
+        for path in (folder / name for name in _READ_BY_HOSTS):
+            if path.is_file():
+                try:
+                    read_object(path)
+                except DataError as error:
+                    faults += error.faults
+    return faults
+
+
 def _own_texts(arguments: Mapping[str, Any]) -> Iterator[str]:
-    """Yield texts of local training files, whatever their columns are called."""
+    """Yield texts of local training files, whatever their columns are called.
+
+    Raises:
+        DataError: a file is broken.
+    """
     folder = Path(str(arguments.get("dataset_dir", "data")))
-    try:
-        registry = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    register = folder / "dataset_info.json"
+    if not register.is_file():
         return
+    registry = read_object(register)
     names = arguments.get("dataset") or []
     for name in names.split(",") if isinstance(names, str) else names:
         entry = registry.get(str(name).strip(), {})
+        if not isinstance(entry, dict):
+            raise DataError(Fault(f"{register}:{name}", "not a JSON object", "file_name, columns"))
         path = folder / str(entry.get("file_name", ""))
         if path.is_file():
             yield from _texts_in(path)
 
 
 def _texts_in(path: Path) -> Iterator[str]:
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        if path.suffix == ".jsonl":
-            rows = (json.loads(line) for line in stream if line.strip())
-        elif path.suffix == ".json":
-            rows = iter(json.load(stream))
-        else:
-            return
-        for row in rows:
+    if path.suffix in (".json", ".jsonl"):
+        for row in read_rows(path):
             yield from _strings(row)
 
 

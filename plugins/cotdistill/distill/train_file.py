@@ -76,6 +76,8 @@ def _with_block(path: Path, words: Sequence[str]) -> tuple[dict[str, Any], str] 
     stated = bool(header) or block.is_file()
     overridden = any(word.lstrip("+").startswith(("kd.", "kd=")) for word in words)
     plain = read_yaml(path)
+    if not isinstance(plain, dict):
+        raise FaultsError(Fault(str(path), "not a mapping", "arguments of llamafactory-cli train"))
     if not stated and not overridden and not (isinstance(plain, dict) and "kd" in plain):
         return None
     if header and header["name"] != block.name:
