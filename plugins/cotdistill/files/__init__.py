@@ -14,6 +14,7 @@ PUBLIC_MODULES = (
     "parquet",
     "reread",
     "shards",
+    "stale",
     "templates",
     "yamls",
 )
