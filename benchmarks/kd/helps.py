@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import io
 import json
 import random
 import sys
@@ -28,6 +27,10 @@ import tempfile
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+sys.path.append(str(Path(__file__).parent))
+
+from training import quiet, train_file
 
 WIDTH, LAYERS = 32, 2
 MENTOR_ROWS = 6400
@@ -145,7 +148,7 @@ def captured(folder: Path, teacher: str, rows: int) -> dict[str, str]:
     words = ["capture", str(file), "--teacher", str(folder / teacher), "-o", str(out)]
     for temperature in {1.0, 2.0}:
         words += ["--temperature", str(temperature)]
-    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+    with quiet():
         if cotdistill([*words, "--top-k", "10000", "--batch-size", "32"]):
             raise SystemExit(f"capture of {teacher} failed")
     return {"signals": str(out)}
@@ -208,20 +211,7 @@ def train(
     kd: dict[str, Any] | None,
 ) -> None:  # fmt: skip
     """Train one model through LLaMA-Factory."""
-    from llamafactory.train.tuner import run_exp
-
-    from cotdistill.distill.train_file import read_train_file
-    from cotdistill.distill.trainer.worker import checked, train_here
-    from cotdistill.files.yamls import read_yaml
-
-    path = write_file(folder, name, model, dataset, steps, seed, kd)
-    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-        file = read_train_file([str(path)])
-        if file is None:
-            run_exp(read_yaml(path))
-        else:
-            checked(file)
-            train_here(file)
+    train_file(write_file(folder, name, model, dataset, steps, seed, kd))
 
 
 def permute(teacher: Path, out: Path) -> None:

@@ -12,8 +12,6 @@ with a reference model (another loss, over full logits).
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
 import logging
 import statistics
@@ -22,6 +20,10 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+sys.path.append(str(Path(__file__).parent))
+
+from training import quiet, train_file
 
 FEW, MANY = 4, 24
 BATCH = 8
@@ -49,6 +51,7 @@ def main() -> int:
         with quiet():
             capture(folder, kinds["online teacher"])
             tokens = tokens_of_a_step(folder)
+        train_file(write_file(folder, {}, FEW))  # what is loaded once is not measured
         seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
         for _ in range(options.repeats):
             for kind, changes in kinds.items():
@@ -135,33 +138,9 @@ def step(folder: Path, changes: dict[str, Any]) -> float:
     for steps in (FEW, MANY):
         path = write_file(folder, changes, steps)
         began = time.process_time()
-        with quiet():
-            train(path)
+        train_file(path)
         taken.append(time.process_time() - began)
     return (taken[1] - taken[0]) / (MANY - FEW)
-
-
-def train(path: Path) -> None:
-    """Train in this process, through the host's own entry or ours."""
-    from llamafactory.train.tuner import run_exp
-
-    from cotdistill.distill.train_file import read_train_file
-    from cotdistill.distill.trainer.worker import checked, train_here
-    from cotdistill.files.yamls import read_yaml
-
-    file = read_train_file([str(path)])
-    if file is None:
-        run_exp(read_yaml(path))
-    else:
-        checked(file)
-        train_here(file)
-
-
-@contextlib.contextmanager
-def quiet() -> Any:
-    """Keep the host's talk back."""
-    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-        yield
 
 
 if __name__ == "__main__":

@@ -6,9 +6,8 @@ log-likelihood falls and the score does not rise, it learns nothing but to repea
 
 from __future__ import annotations
 
-import json
 import statistics
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from cotdistill.arms.rows import COLUMNS
@@ -16,11 +15,11 @@ from cotdistill.closeness.engines import Student, transformers_engine
 from cotdistill.closeness.measure import measured
 from cotdistill.closeness.paired import Answered, Paired
 from cotdistill.errors import DataError, Fault
-from cotdistill.files.atomic import write_text
 from cotdistill.files.json_file import read_object
 from cotdistill.files.jsonl import read_rows
 from cotdistill.improve.loop import loop_run
 from cotdistill.improve.sampled import LEDGER
+from cotdistill.runfolder.json_record import read_json_record, write_json_record
 from cotdistill.runfolder.rounds import likelihood_record_of, rows_of, samples_of
 from cotdistill.stats.confidence import cluster_interval
 
@@ -77,8 +76,7 @@ def measure_likelihood(folder: Path, name: str) -> OwnLikelihood:
     interval = cluster_interval([one.nll for one in scored])
     tokens = statistics.fmean(one.tokens for one in scored)
     found = OwnLikelihood(len(scored), tokens, interval.value, interval.low, interval.high)
-    path = folder / likelihood_record_of(name)
-    write_text(path, json.dumps(asdict(found), indent=1) + "\n")
+    write_json_record(folder / likelihood_record_of(name), found)
     return found
 
 
@@ -89,12 +87,4 @@ def read_likelihood(folder: Path, name: str) -> OwnLikelihood | None:
         DataError: the record is broken.
     """
     path = folder / likelihood_record_of(name)
-    if not path.is_file():
-        return None
-    remedy = "remove it and its record in done/, and run again"
-    row = read_object(path, "the record of a likelihood", remedy)
-    try:
-        return OwnLikelihood(**row)
-    except TypeError as error:
-        wrong = f"is not the record of a likelihood ({error})"
-        raise DataError(Fault(str(path), wrong, "", remedy)) from error
+    return read_json_record(path, OwnLikelihood, "the record of a likelihood")

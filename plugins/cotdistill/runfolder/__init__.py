@@ -7,6 +7,7 @@ PUBLIC_MODULES = (
     "epochs",
     "generate",
     "job",
+    "json_record",
     "kept",
     "layout",
     "manifest",
