@@ -329,6 +329,13 @@ def difference_row(one: Difference) -> dict[str, Any]:
     }
 
 
+TWO_METHODS = (
+    "p is exact (McNemar or sign flips), the interval the paired t test's; near p = 0.05 the two "
+    "can disagree"
+)
+"""Why an interval without 0 can stand next to a p of more than 0.05, where there is one seed."""
+
+
 def method_notes(differences: Sequence[Difference]) -> list[str]:
     """Say how intervals and p-values were made, and where they are of two methods."""
     notes = []
@@ -338,10 +345,7 @@ def method_notes(differences: Sequence[Difference]) -> list[str]:
             "agree. run sd: how far runs of one arm vary, pooled over the arms compared here"
         )
     if any(one.compared.exact for one in differences):
-        notes.append(
-            "claims about models: one seed an arm and no declared run sd. p is exact (McNemar or "
-            "sign flips), the interval the paired t test's; near p = 0.05 the two can disagree"
-        )
+        notes.append(f"claims about models: one seed an arm and no declared run sd. {TWO_METHODS}")
     return notes
 
 

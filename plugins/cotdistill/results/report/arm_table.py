@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cotdistill.results.arm_comparisons import Difference, difference_row, points
+from cotdistill.results.arm_comparisons import TWO_METHODS, Difference, difference_row, points
 from cotdistill.results.groups import UNTRAINED, Group
 from cotdistill.results.matrix import Cell, Matrix
 from cotdistill.tables import Table
@@ -161,7 +161,7 @@ def _explained(scores: Matrix) -> list[str]:
     if claims == {"models"}:
         notes.append(
             "one seed an arm and no declared run sd: differences are those of these trained "
-            "models, and no arm is marked"
+            f"models, and no arm is marked. {TWO_METHODS}"
         )
     elif claims:
         notes.append(
