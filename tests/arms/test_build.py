@@ -20,7 +20,7 @@ from cotdistill.files.ledger import read_ledger
 from cotdistill.preflight.check import check_run_folder
 from cotdistill.runfolder.generate import generate
 from cotdistill.studies.load import study_of
-from cotdistill.studies.resolved_arm import resolve_arm
+from cotdistill.studies.resolve_arms import resolve_arm
 from trace_rows import trace_dict, write_jsonl
 
 Study = dict[str, Any]

@@ -14,7 +14,7 @@ from cotdistill.cli.main import main
 from cotdistill.errors import DataError, StudyError
 from cotdistill.files.ledger import read_ledger
 from cotdistill.studies.load import load_study
-from cotdistill.studies.resolved_arm import resolve_arms
+from cotdistill.studies.resolve_arms import resolve_arms
 from trace_rows import write_jsonl
 
 Study = dict[str, Any]

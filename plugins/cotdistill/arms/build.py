@@ -28,7 +28,8 @@ from cotdistill.studies.arm import ArmFilters
 from cotdistill.studies.declared_model import ScratchModel
 from cotdistill.studies.load import study_of
 from cotdistill.studies.question_sets import asked_file, dev_questions, question_sets
-from cotdistill.studies.resolved_arm import ResolvedArm, Source, resolve_arm
+from cotdistill.studies.resolve_arms import resolve_arm
+from cotdistill.studies.resolved_arm import ResolvedArm, Source
 from cotdistill.studies.runs import student_folder
 
 

@@ -58,7 +58,8 @@ from cotdistill.studies.load import (
 )
 from cotdistill.studies.notes import study_notes
 from cotdistill.studies.question_sets import DATASET_FILE
-from cotdistill.studies.resolved_arm import ResolvedArm, resolve_arms
+from cotdistill.studies.resolve_arms import resolve_arms
+from cotdistill.studies.resolved_arm import ResolvedArm
 from cotdistill.studies.study import Study, read_study
 from cotdistill.tables import counted
 

@@ -21,6 +21,7 @@ PUBLIC_MODULES = (
     "questions",
     "requests",
     "resolve",
+    "resolve_arms",
     "resolved_arm",
     "runs",
     "selection",

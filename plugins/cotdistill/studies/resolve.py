@@ -26,7 +26,8 @@ from cotdistill.studies.instructions import OWN, words_of
 from cotdistill.studies.learner import Learner, evaluated_models, learner_of, named_models
 from cotdistill.studies.prompt import Prompt
 from cotdistill.studies.question_sets import QuestionSet, question_sets
-from cotdistill.studies.resolved_arm import ResolvedArm, arms_and_faults, missing_file_faults
+from cotdistill.studies.resolve_arms import arms_and_faults, missing_file_faults
+from cotdistill.studies.resolved_arm import ResolvedArm
 from cotdistill.studies.runs import Run, all_runs, twice_faults, unasked_faults
 from cotdistill.studies.study import Study
 

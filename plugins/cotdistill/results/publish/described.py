@@ -18,7 +18,8 @@ from cotdistill.results.run_results import Results, RunResult, Score
 from cotdistill.runfolder.manifest import ManifestRun, read_manifest
 from cotdistill.studies.learner import Learner, learner_of
 from cotdistill.studies.load import study_of
-from cotdistill.studies.resolved_arm import ResolvedArm, Source, arms_and_faults
+from cotdistill.studies.resolve_arms import arms_and_faults
+from cotdistill.studies.resolved_arm import ResolvedArm, Source
 from cotdistill.studies.study import Study
 
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d)-(\d\d)-(\d\d)")

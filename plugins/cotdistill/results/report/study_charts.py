@@ -17,7 +17,8 @@ from cotdistill.results.report.gap_charts import (
 from cotdistill.results.run_results import Results, Score
 from cotdistill.stats.confidence import Interval
 from cotdistill.studies.load import study_if_any
-from cotdistill.studies.resolved_arm import ResolvedArm, arms_and_faults
+from cotdistill.studies.resolve_arms import arms_and_faults
+from cotdistill.studies.resolved_arm import ResolvedArm
 
 _NO_BOUNDS = float("nan")
 _MOST_CURVES = 16
