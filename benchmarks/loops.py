@@ -43,7 +43,6 @@ from cotdistill.results.report.loop_report import loops_in
 from cotdistill.runfolder.job import read_declared_jobs
 from cotdistill.runs.own_jobs import run_own_job
 
-SMALL = 0.5
 SAMPLED = {"questions": "sums", "temperature": 0.7, "max_tokens": 64}
 GUIDED = {
     "sample": {**SAMPLED, "samples": 4, "min_correct": 2, "attempts": 4},
@@ -86,7 +85,7 @@ def study(name: str, given: argparse.Namespace) -> dict[str, Any]:
         "recipes": {"full": recipe},
         "seeds": [given.train_seed + number for number in range(given.seeds)],
         "evaluation": {
-            "tasks": [{"cot_puzzles_digit_sum": {"limit": 50}}], "batch_size": 50,
+            "tasks": [{"cot_puzzles_digit_sum": {"limit": 200}}], "batch_size": 50,
             "generation": {"max_gen_toks": 64},
         },
         "hardware": {"gpus": 0},
@@ -124,7 +123,7 @@ def sums(count: int, seed: int, small: float) -> list[dict[str, Any]]:
 def write_inputs(folder: Path, given: argparse.Namespace) -> None:
     """Write the rows of the start and the questions, which have no row in common."""
     folder.mkdir(parents=True, exist_ok=True)
-    start = sums(given.start, 5, SMALL)
+    start = sums(given.start, 5, given.small)
     known = {row["id"] for row in start}
     rows = [row for row in sums(2 * given.sampled, 6, 0.5) if row["id"] not in known]
     with (folder / "start.jsonl").open("w", encoding="utf-8") as stream:
@@ -210,6 +209,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=4.0e-3, help="learning rate")
     parser.add_argument("--from", dest="from_", default=None, help="base or previous")
     parser.add_argument("--start", type=int, default=400, help="rows that the first model learns")
+    parser.add_argument("--small", type=float, default=0.5, help="share of digits below 5 in them")
     parser.add_argument("--sampled", type=int, default=350, help="questions, --dev included")
     parser.add_argument("--dev", type=int, default=150, help="questions for development")
     parser.add_argument("--only", default="", help="do only jobs whose name holds this text")

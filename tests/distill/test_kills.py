@@ -13,6 +13,8 @@ import pytest
 
 from cotdistill.distill.signals.manifest import read_manifest
 from tiny_models import build, losses, training_file, write_rows
+from tiny_t5 import folder_with_models
+from tiny_t5 import training_file as seq2seq_file
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
 
@@ -121,3 +123,36 @@ def test_a_training_that_is_killed_again_and_again_ends_with_the_same_weights(
     summaries = [json.loads((out / "kd_summary.json").read_text()) for out in outs]
     assert summaries[0].pop("loss") == summaries[1].pop("loss")
     assert summaries[0] == pytest.approx(summaries[1], rel=1e-12)
+
+
+def test_an_encoder_decoder_that_is_killed_goes_on_from_its_last_epoch(tmp_path: Path) -> None:
+    """Its best epoch, its answers and its log are those of a training that nothing stopped."""
+    folder = folder_with_models(tmp_path)
+    config = folder / "student" / "config.json"
+    dropping = {**json.loads(config.read_text()), "dropout_rate": 0.1}
+    config.write_text(json.dumps(dropping))
+    outs = {name: folder / "out" / name for name in ("whole", "killed")}
+    for name in outs:
+        seq2seq_file(folder, name, num_train_epochs=4, per_device_train_batch_size=2)
+    whole, last = (job(f"train {folder}/{name}.yaml") for name in outs)
+    moments = [("checkpoint-*/trainer_state.json", 1), ("predictions-*.jsonl", 3)]
+    killed = [
+        job(f"train {folder}/killed.yaml", (outs["killed"], pattern, count))
+        for pattern, count in moments
+    ]
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT)], input=json.dumps([whole, *killed, last]),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, *between, end = json.loads(done.stdout.splitlines()[-1])
+    assert first == end == 0
+    assert set(between) <= {0, "killed"}
+    assert "note: resuming from checkpoint-" in done.stderr
+    answers = sorted(path.name for path in outs["whole"].glob("predictions-*.jsonl"))
+    assert len(answers) == 4
+    for name in ("model.safetensors", "kd_log.jsonl", *answers):
+        assert (outs["killed"] / name).read_bytes() == (outs["whole"] / name).read_bytes(), name
+    states = [json.loads((out / "trainer_state.json").read_text()) for out in outs.values()]
+    for key in ("best_global_step", "global_step", "max_steps"):
+        assert states[0][key] == states[1][key]

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -14,10 +13,8 @@ import torch
 from cotdistill.cli.main import main
 from cotdistill.distill.trainer.chunk_loss import Objective
 from cotdistill.distill.trainer.forward import Distiller, install_student, install_teacher
-from cotdistill.files.yamls import dump_yaml
 from naive_distillation import loss as naive_loss
-from tiny_models import ROWS, build
-from tiny_t5 import build_t5, t5
+from tiny_t5 import folder_with_models, t5, training_file
 
 VOCABULARY = 296
 
@@ -67,32 +64,6 @@ def test_adapters_on_q_and_v_learn_and_nothing_else_does() -> None:
     learning = {name for name, p in student.named_parameters() if p.grad is not None}
     assert learning
     assert all("lora_" in name for name in learning)
-
-
-def folder_with_models(tmp_path: Path) -> Path:
-    made = build(tmp_path / "made")
-    for name, seed, width in (("student", 0, 16), ("teacher", 1, 24)):
-        build_t5(tmp_path / name, made, seed, width)
-    rows = [{"q": row["instruction"], "a": f"{row['output']} --> {n}"} for n, row in
-            enumerate(ROWS)]  # fmt: skip
-    (tmp_path / "rows.json").write_text(json.dumps(rows))
-    columns = {"prompt": "q", "response": "a"}
-    registry = {"rows": {"file_name": "rows.json", "columns": columns}}
-    (tmp_path / "dataset_info.json").write_text(json.dumps(registry))
-    return tmp_path
-
-
-def training_file(folder: Path, name: str = "t5", **changes: Any) -> Path:
-    arguments = {
-        "stage": "seq2seq", "model_name_or_path": str(folder / "student"), "use_cpu": True,
-        "dataset_dir": str(folder), "dataset": "rows", "val_size": 8, "target_len": 64,
-        "output_dir": str(folder / "out" / name), "num_train_epochs": 2, "logging_steps": 1,
-        "per_device_train_batch_size": 8, "learning_rate": 1e-3, "disable_tqdm": True,
-        "kd": {"teacher": str(folder / "teacher"), "preset": "mentor-kd"},
-    } | changes  # fmt: skip
-    path = folder / f"{name}.yaml"
-    path.write_text(dump_yaml({k: v for k, v in arguments.items() if v is not None}))
-    return path
 
 
 @pytest.mark.host

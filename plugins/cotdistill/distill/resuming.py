@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cotdistill.distill.seq2seq_file import Seq2SeqFile
 from cotdistill.hosts.llamafactory.resume import checkpoints, last_whole_checkpoint
 from cotdistill.tables import counted
 
@@ -37,6 +39,20 @@ def resumed(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     if whole is None:
         return given | {"overwrite_output_dir": True}, f"starting again: {why}"
     return given | {"resume_from_checkpoint": str(whole)}, f"resuming from {whole.name}: {why}"
+
+
+def resuming_from(file: Seq2SeqFile) -> str | None:
+    """Return the checkpoint from which an encoder-decoder's training goes on, None from the start.
+
+    Its host looks for none. From the checkpoint after the last epoch it would train nothing and
+    report a loss of 0, so that the last epoch is done again.
+    """
+    if file.resume_from_checkpoint or file.overwrite_output_dir:
+        return file.resume_from_checkpoint
+    found = last_whole_checkpoint(Path(file.output_dir), int(os.environ.get("WORLD_SIZE", "1")))
+    if found is not None and os.environ.get("RANK", "0") == "0":
+        sys.stderr.write(f"note: resuming from {found.name}\n")
+    return None if found is None else str(found)
 
 
 def _step(path: Path) -> int:

@@ -72,16 +72,17 @@ def _probe(folder: Path, merge: str) -> None:
         DataError: it is not between them, and has to be; the record is written before.
     """
     from cotdistill.errors import DataError, Fault
+    from cotdistill.runfolder.json_record import write_json_record
     from cotdistill.studies.load import study_of
     from cotdistill.studies.probes import probe_folders, probe_record_of, probes_of
     from cotdistill.tables import markdown_of
-    from cotdistill.teach.probe import probe_record, write_probe
+    from cotdistill.teach.probe import probe_record
 
     study = study_of(folder)
     probe = probes_of(study)[merge]
     folders = {name: folder / place for name, place in probe_folders(study, merge).items()}
     found = probe_record(merge, probe.short, probe.long, folders, required=probe.required)
-    write_probe(folder / probe_record_of(merge), found)
+    write_json_record(folder / probe_record_of(merge), found)
     sys.stdout.write("\n".join((markdown_of(found.table()), *found.table().notes)) + "\n")
     if found.wrong and probe.required:
         remedy = f"change its weights, or say models.{merge}.probe.required: false"

@@ -7,14 +7,12 @@ never end, or solve nothing. So all three answer the same few questions first.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cotdistill.errors import DataError, Fault
-from cotdistill.files.atomic import write_text
 from cotdistill.files.jsonl import read_rows
 from cotdistill.stats.confidence import Interval, cluster_interval, wilson
 from cotdistill.tables import Table, counted
@@ -126,11 +124,6 @@ def probe_record(
     return ProbeRecord(
         **{**vars(record), "wrong": tuple(_wrong(record)), "notes": tuple(_notes(record))}
     )
-
-
-def write_probe(path: Path, record: ProbeRecord) -> None:
-    """Write what a probe found."""
-    write_text(path, json.dumps(asdict(record), ensure_ascii=False, indent=1) + "\n")
 
 
 def responses_in(folder: Path) -> dict[str, Response]:

@@ -2,7 +2,8 @@
 
 The encoder reads the question, the decoder writes rationale and answer. Rows are padded to the
 longest of their batch. After each epoch the development questions are answered greedily and
-graded; the best epoch is kept. Generations are written to `predictions-<step>.jsonl`.
+graded; the best epoch is kept. Generations are written to `predictions-<step>.jsonl`. The same
+command after a stop goes on from the last whole epoch.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from transformers import (
 )
 
 from cotdistill.distill.model_check import memory_faults
+from cotdistill.distill.resuming import resuming_from
 from cotdistill.distill.seq2seq_file import Seq2SeqFile
 from cotdistill.distill.settings import Distillation
 from cotdistill.distill.signals.row_key import row_key
@@ -109,7 +111,7 @@ def train_seq2seq(file: Seq2SeqFile, place: str) -> int:
         install_teacher(teacher)
     trainer.begin(settings, min(sizes), teacher, f"{place}:kd")
     trainer.model_accepts_loss_kwargs = True  # sums over tokens / their number in the whole batch
-    result = trainer.train(resume_from_checkpoint=file.resume_from_checkpoint)
+    result = trainer.train(resume_from_checkpoint=resuming_from(file))
     trainer.save_metrics("train", result.metrics)
     trainer.save_state()
     if trainer.is_world_process_zero():
@@ -166,13 +168,12 @@ def _student(file: Seq2SeqFile) -> Any:
 
 def _host_arguments(file: Seq2SeqFile, has_dev: bool) -> dict[str, Any]:
     given = {name: value for name, value in file.model_dump().items() if name not in _OWN_KEYS}
-    when = "epoch" if file.best_epoch else "no"
     return given | {
         "predict_with_generate": True,
         "generation_max_length": file.target_len,
         "generation_num_beams": 1,
-        "eval_strategy": when if has_dev else "no",
-        "save_strategy": when,
+        "eval_strategy": "epoch" if has_dev and file.best_epoch else "no",
+        "save_strategy": "epoch",
         "load_best_model_at_end": file.best_epoch,
         "metric_for_best_model": "correct_then_later" if file.best_epoch else None,
         "remove_unused_columns": False,

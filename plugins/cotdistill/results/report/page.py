@@ -44,6 +44,8 @@ class Made:
     runs: Table
     figures: list[Figure]
     browsed: Browsed
+    probed: list[str] = field(default_factory=list)
+    probes: list[TitledTable] = field(default_factory=list)
     closeness: list[TitledTable] = field(default_factory=list)
     on_the_way: list[TitledTable] = field(default_factory=list)
 
@@ -89,6 +91,8 @@ def page(results: Results, scores: Matrix, made: Made) -> str:
         "notes": [note for note in made.runs.notes if note not in warnings],
         "figures": [(figure, table_csv(figure.data)) for figure in made.figures],
         "by_factor": made.by_factor,
+        "probed": made.probed,
+        "probes": made.probes,
         "closeness": made.closeness,
         "on_the_way": made.on_the_way,
         "table": made.runs,

@@ -23,6 +23,7 @@ from cotdistill.results.report.loop_report import loop_figures, loop_tables
 from cotdistill.results.report.methods import methods
 from cotdistill.results.report.narrow import narrow
 from cotdistill.results.report.page import Made, page
+from cotdistill.results.report.probe_report import probe_notes, probe_tables
 from cotdistill.results.report.sample_browser import SampleKeeper, browse
 from cotdistill.results.report.spreadsheet import require_library, write_spreadsheet
 from cotdistill.results.report.study_charts import study_figures
@@ -103,12 +104,14 @@ def report(
     chance = {task: share for task in scores.tasks if (share := samples.chance(task)) is not None}
     taught = teacher_scores(teachers, scores.tasks, source)
     close = closeness(results, scores)
+    stated = [one for one in (results.missing, verdicts_note(results)) if one]
+    probed = probe_notes(results.folders)
     made = Made(
         title=title_of(folders),
         verdict=verdict(scores),
         missing=results.missing,
         methods=methods(results, scores),
-        table=arm_table(scores, [one for one in (results.missing, verdicts_note(results)) if one]),
+        table=arm_table(scores, [*stated, *probed]),
         comparisons=comparison_table(scores),
         by_factor=factor_tables(factors, scores),
         runs=run_table(results, scores),
@@ -117,6 +120,8 @@ def report(
             *close.figures,
             *loop_figures(results.folders),
         ],
+        probed=probed,
+        probes=probe_tables(results.folders),
         closeness=list(close.tables),
         on_the_way=loop_tables(results.folders),
         browsed=browse(results, samples),
@@ -199,7 +204,7 @@ def _markdown(title: str, scores: Matrix, made: Made) -> str:
         text += as_markdown(made.comparisons, comparisons_title(scores), 2)
     for one in made.by_factor:
         text += as_markdown(one.table, one.title, 2, before=(one.about,))
-    for one in [*made.closeness, *made.on_the_way]:
+    for one in [*made.probes, *made.closeness, *made.on_the_way]:
         text += as_markdown(one.table, one.title, 2, before=(one.about,))
     return text + as_markdown(Table((), ()), "Methods", 2, before=(made.methods,))
 
