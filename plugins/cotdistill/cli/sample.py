@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cotdistill.teach.asking import Decoding
     from cotdistill.teach.continuing import Way
     from cotdistill.teach.graded import Grader
-    from cotdistill.teach.sample import SampleReport
+    from cotdistill.teach.sample_report import SampleReport
     from cotdistill.teach.sampling import Plan
 
 
@@ -94,8 +94,8 @@ def sample(arguments: SampleArguments) -> None:
     """
     from cotdistill.cli.panel import Panel
     from cotdistill.teach.questions import Items
-    from cotdistill.teach.sample import SampleOptions
     from cotdistill.teach.sample import sample as run
+    from cotdistill.teach.sample_outputs import SampleOptions
     from cotdistill.teach.sampling import TEACHER
 
     if arguments.keep not in ("correct", "all"):

@@ -12,6 +12,8 @@ PUBLIC_MODULES: tuple[str, ...] = (
     "prompts",
     "questions",
     "sample",
+    "sample_outputs",
+    "sample_report",
     "sampling",
     "store",
     "teach",
