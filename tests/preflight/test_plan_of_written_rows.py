@@ -78,6 +78,17 @@ def test_a_teacher_takes_memory_next_to_its_student(made: Any) -> None:
     recipe = {"epochs": 1, "kd": {"teacher": "Qwen2.5-7B-Instruct"}}
     (taught,) = made(recipes={"full": recipe}).runs
     assert taught.memory - alone.memory == pytest.approx(model_memory(7.62), rel=0.01)
+    (wide,) = made(recipes={"full": recipe | {"precision": "fp32"}}).runs
+    assert wide.memory - alone.memory == pytest.approx(model_memory(7.62, 4.0), rel=0.01)
+
+
+def test_a_teacher_takes_time_for_each_token_of_its_student(made: Any) -> None:
+    (alone,) = made().runs
+    recipe = {"epochs": 1, "kd": {"teacher": "Qwen2.5-7B-Instruct"}}
+    (taught,) = made(recipes={"full": recipe}).runs
+    size = alone.run.student.parameters
+    assert taught.tokens == alone.tokens
+    assert taught.hours / alone.hours == pytest.approx((8 * size + 2 * 7.62) / (8 * size), rel=0.01)
 
 
 def test_an_answer_is_not_taken_to_be_longer_than_tasks_allow(made: Any) -> None:

@@ -50,19 +50,23 @@ def training_steps(
     return math.ceil(math.ceil(rows / global_batch) * (epochs or 0.0))
 
 
-def training_seconds(parameters: float, tokens: float, method: Method, machine: Machine) -> float:
+def training_seconds(
+    parameters: float, tokens: float, method: Method, machine: Machine, teacher: float = 0.0
+) -> float:
     """Return device seconds for a number of tokens, padding included.
 
     Formula: 6 operations per parameter and token (2 forward, 4 backward), 2 more for gradient
-        checkpointing; with frozen weights their own gradient (2) is not computed.
+        checkpointing; with frozen weights their own gradient (2) is not computed. A teacher that
+        is asked at each step takes 2 per parameter and token.
     Source: Kaplan et al. 2020, arXiv:2001.08361, sec. 2.1.
-    Units: parameters in billions.
+    Units: parameters in billions, the teacher's too.
 
     >>> round(training_seconds(7.0, 1e9, "full", Machine()) / 3600, 1)
     142.5
     """
-    a_token = {"full": 8.0, "lora": 6.0, "qlora": 6.0}[method]
-    return a_token * parameters * 1e9 * tokens / (machine.teraflops * 1e12 * machine.utilisation)
+    own = {"full": 8.0, "lora": 6.0, "qlora": 6.0}[method] * parameters
+    operations = (own + 2.0 * teacher) * 1e9 * tokens
+    return operations / (machine.teraflops * 1e12 * machine.utilisation)
 
 
 def training_memory(
@@ -100,15 +104,15 @@ def training_memory(
     return (own + activations + logits) / _GIB
 
 
-def model_memory(parameters: float) -> float:
-    """Return GiB of a model that is only asked: its weights in bf16.
+def model_memory(parameters: float, bytes_a_weight: float = _WEIGHTS["full"]) -> float:
+    """Return GiB of a model that is only asked: its weights, in bf16 unless said otherwise.
 
     Units: parameters in billions.
 
     >>> round(model_memory(7.61), 1)
     14.2
     """
-    return parameters * 1e9 * _WEIGHTS["full"] / _GIB
+    return parameters * 1e9 * bytes_a_weight / _GIB
 
 
 def training_disk(

@@ -309,7 +309,10 @@ def _run_costs(
             tokens = steps * recipe.global_batch * min(a_row, recipe.cutoff_len)
             cost = replace(cost, steps=steps, tokens=tokens)
             if size is not None:
-                seconds = training_seconds(size, tokens, method, assumed.machine)
+                teacher = _teacher_parameters(run, study)
+                if run.loop and run.loop.capture:  # asked once for each row, not in each epoch
+                    teacher /= max(1.0, recipe.epochs or 1.0)
+                seconds = training_seconds(size, tokens, method, assumed.machine, teacher)
                 cost = replace(cost, hours=seconds / 3600)
         yield _times(cost)
 
@@ -412,10 +415,18 @@ def _memory(run: Run, study: Study, size: float, method: Method, batch: int) -> 
 
 def _teacher_memory(run: Run, study: Study) -> float:
     """Return the GiB of a teacher's weights next to its student, whole on every device."""
-    kd = study.recipes[run.recipe].kd
-    if kd is None or not isinstance(kd.teacher, str) or (run.loop and run.loop.capture):
+    if run.loop and run.loop.capture:
         return 0.0
-    return model_memory(known_model(kd.teacher, study.models).parameters or 0.0)
+    wide = study.recipes[run.recipe].precision == "fp32"  # a teacher has its student's precision
+    return model_memory(_teacher_parameters(run, study), 4.0 if wide else 2.0)
+
+
+def _teacher_parameters(run: Run, study: Study) -> float:
+    """Return the billions of weights of a teacher that is asked for a run; 0 without one."""
+    kd = study.recipes[run.recipe].kd
+    if kd is None or not isinstance(kd.teacher, str):
+        return 0.0
+    return known_model(kd.teacher, study.models).parameters or 0.0
 
 
 def _fitting(run: Run, study: Study, size: float, assumed: Assumed) -> str:
