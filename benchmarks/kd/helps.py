@@ -3,8 +3,8 @@
     python -P benchmarks/kd/helps.py [--rows 200] [--steps 300] [--slips 0] [--seeds 5]
                                      [--chosen 0.9,2] [--only-development]
 
-Puzzles (where is the ball after six swaps), rationales of level 6, randomly initialised models with
-one tokenizer. With `--slips 0.2` a step of a rationale is wrong with this probability, and those
+Puzzles (where is the ball after six swaps, or the last digit of a sum), rationales of level 6,
+randomly initialised models with one tokenizer. With `--slips 0.2` a step of a rationale is wrong with this probability, and those
 after it go on from there: the chains of an unreliable teacher, which are not filtered. The mentor
 (4 layers) is trained on 6,400 questions, the student (2 layers, half as wide) on `--rows` of them,
 from the mentor's stored signals (all tokens of the vocabulary). Weight and temperature are chosen
@@ -32,7 +32,7 @@ sys.path.append(str(Path(__file__).parent))
 
 from training import quiet, train_file
 
-WIDTH, LAYERS = 32, 2
+LAYERS = 2
 MENTOR_ROWS = 6400
 TRIED = [(0.5, 1.0), (0.5, 2.0), (0.9, 1.0), (0.9, 2.0)]
 _T95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
@@ -45,6 +45,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--slips", type=float, default=0.0, help="chance of a wrong step")
+    parser.add_argument("--family", default="ball", help="ball or digit-sum")
+    parser.add_argument("--width", type=int, default=32, help="of the student")
     parser.add_argument("--development", type=int, default=3, help="seeds that choose")
     parser.add_argument("--only-development", action="store_true")
     parser.add_argument("--chosen", default="", help="weight,temperature")
@@ -52,7 +54,7 @@ def main() -> None:
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
         place = Path(options.folder or stack.enter_context(tempfile.TemporaryDirectory()))
-        folder = place / f"slips-{options.slips:g}"
+        folder = place / f"{options.family}-slips-{options.slips:g}"
         folder.mkdir(parents=True, exist_ok=True)
         compare(folder, options)
 
@@ -64,8 +66,8 @@ def compare(folder: Path, options: argparse.Namespace) -> None:
     rows, steps = options.rows, options.steps
     pair = tuple(map(float, options.chosen.split(","))) if options.chosen else None
 
-    drawn = list(draw_puzzles("ball", 6, MENTOR_ROWS + 200, 1, "train"))
-    test = list(draw_puzzles("ball", 6, 200, 2, "test"))
+    drawn = list(draw_puzzles(options.family, 6, MENTOR_ROWS + 200, 1, "train"))
+    test = list(draw_puzzles(options.family, 6, 200, 2, "test"))
     many, dev = drawn[:MENTOR_ROWS], drawn[MENTOR_ROWS:]
     many = [slipping(puzzle, options.slips, number) for number, puzzle in enumerate(many)]
     texts = [f"{puzzle.question}\n{puzzle.rationale}" for puzzle in many]
@@ -86,7 +88,7 @@ def compare(folder: Path, options: argparse.Namespace) -> None:
         found = []
         for seed in range(1, 1 + options.development):
             name = f"dev-{label.replace(' ', '')}-{rows}-{steps}-{seed}"
-            build(folder / f"student-{seed}", texts, WIDTH, LAYERS, seed)
+            build(folder / f"student-{seed}", texts, options.width, LAYERS, seed)
             train(folder, name, f"student-{seed}", "few", steps, seed, kd)
             found.append(accuracy(folder / name, dev))
         shown = ", ".join(f"{score:.1%}" for score in found)
@@ -104,7 +106,7 @@ def compare(folder: Path, options: argparse.Namespace) -> None:
     }
     scores: dict[str, list[float]] = {name: [] for name in recipes}
     for seed in range(11, 11 + options.seeds):
-        build(folder / f"student-{seed}", texts, WIDTH, LAYERS, seed)
+        build(folder / f"student-{seed}", texts, options.width, LAYERS, seed)
         for name, block in recipes.items():
             out = f"{name.replace(' ', '')}-{seed}"
             train(folder, out, f"student-{seed}", "few", steps, seed, block)
@@ -128,15 +130,19 @@ def slipping(puzzle: Any, slips: float, number: int) -> Any:
     if not slips:
         return puzzle
     chance = random.Random(number)
-    cup = puzzle.question.partition("cup ")[2][0]
+    digits = puzzle.family == "digit-sum"
+    state, states = ("0", "0123456789") if digits else ("A", "ABCD")
     lines = []
     for line in puzzle.rationale.splitlines()[:-1]:
-        first, second = line[:2]
-        cup = {first: second, second: first}.get(cup, cup)
+        step = line.partition(" =")[0]
+        if digits:
+            state = str((int(state) + int(step)) % 10)
+        else:
+            state = {step[0]: step[1], step[1]: step[0]}.get(state, state)
         if chance.random() < slips:
-            cup = chance.choice([other for other in "ABCD" if other != cup])
-        lines.append(f"{first}{second} ={cup}")
-    return dataclasses.replace(puzzle, rationale="\n".join([*lines, f"The answer is {cup}."]))
+            state = chance.choice([other for other in states if other != state])
+        lines.append(f"{step} ={state}")
+    return dataclasses.replace(puzzle, rationale="\n".join([*lines, f"The answer is {state}."]))
 
 
 def captured(folder: Path, teacher: str, rows: int) -> dict[str, str]:

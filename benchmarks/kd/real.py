@@ -22,6 +22,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).parent))
+
+from training import train_file
+
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / ".venv" / "models" / "SmolLM2-135M-Instruct"
 
@@ -51,11 +55,11 @@ def main() -> int:
         half = training_file(folder, "copy", folder / "half", more)
         began = time.process_time()
         captured(itself, folder / "signals")
-        print(f"capture: {time.process_time() - began:.0f} CPU s")
+        print(f"capture: {time.process_time() - began:.0f} CPU s", flush=True)
         for file in (itself, half):
             began = time.process_time()
-            train(file)
-            print(f"\n{file.stem}: {time.process_time() - began:.0f} CPU s")
+            train_file(file)
+            print(f"\n{file.stem}: {time.process_time() - began:.0f} CPU s", flush=True)
             show(folder / "out" / file.stem / "kd_log.jsonl")
     return 0
 
@@ -114,18 +118,6 @@ def captured(file: Path, folder: Path) -> None:
     words = ["capture", str(file), "--teacher", str(MODEL), "-o", str(folder)]
     if cotdistill([*words, "--part-tokens", "5000"]):
         raise SystemExit(1)
-
-
-def train(file: Path) -> None:
-    """Train in this process, as the command does."""
-    from cotdistill.distill.train_file import read_train_file
-    from cotdistill.distill.trainer.worker import checked, train_here
-
-    read = read_train_file([str(file)])
-    assert read is not None
-    checked(read)
-    with contextlib.redirect_stdout(sys.stderr):
-        train_here(read)
 
 
 def show(log: Path) -> None:
