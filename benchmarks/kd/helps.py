@@ -4,15 +4,16 @@
                                      [--chosen 0.9,2] [--only-development]
 
 Puzzles (where is the ball after six swaps, or the last digit of a sum), rationales of level 6,
-randomly initialised models with one tokenizer. With `--slips 0.2` a step of a rationale is wrong with this probability, and those
-after it go on from there: the chains of an unreliable teacher, which are not filtered. The mentor
-(4 layers) is trained on 6,400 questions, the student (2 layers, half as wide) on `--rows` of them,
-from the mentor's stored signals (all tokens of the vocabulary). Weight and temperature are chosen
-on development questions with random seeds of their own (`--chosen` repeats an earlier choice); the
-comparison uses other seeds and the test questions. `permuted` is a control: the same teacher with
-the rows of its head in another order, so that its probabilities belong to other tokens. Intervals
-are Student's t over seeds, and over the differences to CE, which has the same initial weights and
-order of rows in each seed. Everything trains through LLaMA-Factory, in one process.
+randomly initialised models with one tokenizer. With `--slips 0.2` a step of a rationale is wrong
+with this probability, and those after it go on from there: the chains of an unreliable teacher,
+which are not filtered. The mentor (4 layers) is trained on 6,400 questions, the student (2 layers,
+half as wide) on `--rows` of them, from the mentor's stored signals (all tokens of the vocabulary).
+Weight and temperature are chosen on development questions with random seeds of their own
+(`--chosen` repeats an earlier choice); the comparison uses other seeds and the test questions.
+`permuted` is a control: the same teacher with the rows of its head in another order, so that its
+probabilities belong to other tokens. Intervals are Student's t over seeds, and over the differences
+to CE, which has the same initial weights and order of rows in each seed. Everything trains through
+LLaMA-Factory, in one process.
 """
 
 from __future__ import annotations
