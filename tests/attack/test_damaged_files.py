@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
-import subprocess
+import signal
 import sys
+import tempfile
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -51,18 +54,50 @@ def attacked(
     return run
 
 
+@functools.cache
+def load_hosts() -> None:
+    """Import once what each process of a host would: seconds of each case are its imports."""
+    import lm_eval.models.huggingface  # noqa: F401
+
+
 def apart(place: Path, words: Sequence[str]) -> int:
     """Run a verb in a process of its own, and print what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "cotdistill", *words],
-        cwd=place,
-        env=os.environ | {"COTDISTILL_DATA": str(place / "prepared")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
-    print(done.stdout.decode("utf-8", "replace"))  # noqa: T201 -- it is what the case said
-    return done.returncode
+    load_hosts()
+    with tempfile.TemporaryFile() as printed:
+        sys.stdout.flush()
+        child = os.fork()
+        if not child:
+            _become(place, words, printed.fileno())
+        try:
+            _, status = os.waitpid(child, 0)
+        except BaseException:  # the alarm of a case that hangs
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            raise
+        printed.seek(0)
+        print(printed.read().decode("utf-8", "replace"))  # noqa: T201 -- it is what the case said
+    return os.waitstatus_to_exitcode(status)
+
+
+def _become(place: Path, words: Sequence[str], printed: int) -> NoReturn:
+    """Be `python -m cotdistill WORDS` in a folder, and never return."""
+    status = 1
+    try:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        os.dup2(printed, 1)
+        os.dup2(printed, 2)
+        sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
+        os.environ["COTDISTILL_DATA"] = str(place / "prepared")
+        os.chdir(place)
+        status = main(list(words))
+    except SystemExit as left:
+        status = left.code if isinstance(left.code, int) else int(left.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 @pytest.mark.parametrize("verb", ATTACKED, ids=lambda verb: verb.name)
