@@ -15,6 +15,8 @@ from attack.folders import hashes
 from attack.verbs import VERBS, Verb, run_folder, scores, study, traces
 from cotdistill.cli.main import main
 
+FILES = [verb for verb in VERBS for name in ("lint", "filter", "mix", "grade", "granularity")
+         if verb.name == name]  # fmt: skip
 POINTED = [(verb, option) for verb in VERBS for option in verb.outputs if verb.reads]
 
 
@@ -64,6 +66,55 @@ def test_no_option_takes_an_input_by_name_link_or_detour(
             commands.append(" ".join([*words[:place], named, *words[place + 1 :]]))
     (tmp_path / "x").mkdir()
     refused(tmp_path, commands, count)
+
+
+@pytest.mark.parametrize("verb", FILES, ids=lambda verb: verb.name)
+def test_a_file_takes_the_place_of_a_link_and_what_it_leads_to_stays(
+    verb: Verb, tmp_path: Path, part_of: Any, count: Counter[str]
+) -> None:
+    mine, words = tmp_path / "mine", verb.words.split()
+    (mine / "folder").mkdir(parents=True)
+    for name in ("file", "folder/file"):
+        (mine / name).write_text("mine")
+    before = hashes(mine)
+    verb.make(tmp_path, 1)
+    for option in verb.outputs:
+        output = tmp_path / words[words.index(option) + 1]
+        for name in part_of(("file", "folder", "nothing"), 3):
+            output.unlink(missing_ok=True)
+            output.symlink_to(mine / name)
+            ((_, status, printed),) = statuses(tmp_path, [verb.words])
+            assert status == int(verb.finds), printed
+            assert not output.is_symlink()
+            assert output.stat().st_size > len("mine")
+            assert hashes(mine) == before
+            count["outputs at links"] += 1
+
+
+def test_an_output_folder_may_be_a_link_and_stays_one(tmp_path: Path, count: Counter[str]) -> None:
+    (merge,) = (verb for verb in VERBS if verb.name == "merge")
+    merge.make(tmp_path, 1)
+    (tmp_path / "out").symlink_to(tmp_path / "disk" / "merged")  # leads nowhere yet
+    for _ in range(2):
+        ((_, status, printed),) = statuses(tmp_path, [merge.words])
+        assert status == 0, printed
+        assert (tmp_path / "out").is_symlink()
+        assert (tmp_path / "disk" / "merged" / "model.safetensors.index.json").is_file()
+        count["outputs at links"] += 1
+    assert not list(tmp_path.rglob("*~"))
+
+
+def test_a_folder_cannot_be_where_a_link_leads_nowhere(tmp_path: Path, count: Counter[str]) -> None:
+    traces(tmp_path)
+    run_folder(tmp_path)
+    (tmp_path / "out").symlink_to(tmp_path / "nowhere")
+    teach = "teach golds.jsonl --model m --endpoint http://127.0.0.1:9/v1 -o out"
+    commands = [teach, "import-traces a.jsonl -o out", "export r -o out", "report r -o out"]
+    for command, status, printed in statuses(tmp_path, commands):
+        assert status == 1, f"{command}: {printed}"
+        assert "a part of the path is a file, or a link that leads nowhere" in printed
+        count["outputs at links"] += 1
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_names_that_are_derived_from_an_output_are_no_inputs_either(

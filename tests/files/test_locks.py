@@ -31,5 +31,5 @@ def test_a_lock_is_taken_where_the_disk_is_full() -> None:
 
 def test_a_lock_where_nothing_can_be_written_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(FaultsError, match=r"cannot be written .*; free some space, or choose"):
+    with pytest.raises(FaultsError, match=r"a part of the path is a file.*; choose another"):
         take_lock(tmp_path / "file" / ".lock", "me")

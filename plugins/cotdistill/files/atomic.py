@@ -3,6 +3,9 @@
 A temporary file is locked while it is written. The kernel drops the lock with its holder, so what a
 killed program left behind is told from what another program is writing, and is removed by the next
 program that writes into the folder.
+
+A file takes the place of a link of its name, and what the link pointed to stays as it was: a run
+folder of somebody else cannot lead a program to write elsewhere. A link to a folder is followed.
 """
 
 from __future__ import annotations
@@ -64,7 +67,7 @@ def _appearing(path: Path, mode: str, **how: str) -> Iterator[IO[Any]]:
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise FaultsError(_disk_fault(path, error)) from error
+        raise FaultsError(disk_fault(path, error)) from error
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
@@ -80,6 +83,8 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
     Raises:
         FaultsError: the folder cannot be written or the disk is full; nothing is left behind.
     """
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
     replaced = _temporary(path, ".replaced")
     filling: Path | None = None
     descriptor = -1
@@ -97,7 +102,7 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
                 replaced.replace(path)
             raise
     except OSError as error:
-        raise FaultsError(_disk_fault(path, error)) from error
+        raise FaultsError(disk_fault(path, error)) from error
     finally:
         if descriptor >= 0:
             os.close(descriptor)
@@ -158,7 +163,7 @@ def write_texts_if_changed(folder: Path, texts: Mapping[str, str]) -> int:
             path = f"{folder}/{changed[first][0]}"
             _write_some(str(folder), changed[first : first + _AT_ONCE])
     except OSError as error:
-        raise FaultsError(_disk_fault(Path(path), error)) from error
+        raise FaultsError(disk_fault(Path(path), error)) from error
     return len(changed)
 
 
@@ -348,7 +353,8 @@ def _remove_leftover(path: Path, original: Path, was_replaced: bool) -> None:
         path.unlink()
 
 
-def _disk_fault(path: Path, error: OSError) -> Fault:
+def disk_fault(path: Path, error: OSError) -> Fault:
+    """Return the fault of a file or folder that cannot be written, with what to do about it."""
     remedies = {
         errno.ENOSPC: ("the disk is full", "free some space and run it again"),
         errno.EDQUOT: ("the disk quota is used up", "free some space and run it again"),
@@ -356,6 +362,14 @@ def _disk_fault(path: Path, error: OSError) -> Fault:
         errno.EACCES: ("the folder may not be written", "choose another folder or its owner"),
         errno.EPERM: ("the folder may not be written", "choose another folder or its owner"),
         errno.ENOTDIR: ("a part of the path is a file", "choose another folder"),
+        errno.EEXIST: (
+            "a part of the path is a file, or a link that leads nowhere",
+            "choose another folder",
+        ),
     }
-    wrong, remedy = remedies.get(error.errno or 0, (error.strerror or str(error), ""))
+    if error.errno not in remedies:
+        wrong = f"cannot be written ({error.strerror or error})"
+        remedy = "free some space, or choose another folder, and run it again"
+        return Fault(str(path), wrong, "", remedy)
+    wrong, remedy = remedies[error.errno]
     return Fault(str(path), f"cannot be written: {wrong}", "", remedy)

@@ -14,7 +14,8 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from cotdistill.errors import Fault, FaultsError
+from cotdistill.errors import FaultsError
+from cotdistill.files.atomic import disk_fault
 
 _BLOCK = 1 << 14
 
@@ -161,6 +162,4 @@ def line_at(descriptor: int, start: int) -> bytes:
 
 def cannot_write(path: Path, error: OSError) -> FaultsError:
     """Return the fault of a file that cannot be written."""
-    wrong = f"cannot be written ({error.strerror or error})"
-    remedy = "free some space or choose another folder, and run it again"
-    return FaultsError(Fault(str(path), wrong, "", remedy))
+    return FaultsError(disk_fault(path, error))

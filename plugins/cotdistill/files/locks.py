@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cotdistill.errors import Fault, FaultsError
+from cotdistill.files.atomic import disk_fault
 
 _LOOKED_AGAIN_S = 0.1
 
@@ -64,9 +65,7 @@ def take_lock(path: Path, holder: str) -> int | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        wrong = f"cannot be written ({error.strerror})"
-        remedy = "free some space, or choose a folder that you may write"
-        raise FaultsError(Fault(str(path), wrong, "", remedy)) from error
+        raise FaultsError(disk_fault(path, error)) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
