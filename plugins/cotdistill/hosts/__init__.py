@@ -31,6 +31,7 @@ PUBLIC_MODULES = (
     "machine.gpus",
     "machine.processes",
     "machine.program",
+    "meanwhile",
     "mergekit",
     "model_files",
     "progress_bar",
