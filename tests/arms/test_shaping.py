@@ -65,6 +65,17 @@ def test_an_arm_says_which_answer_its_texts_end_in(
     assert built({"a": {"file": "hens.jsonl", "target": target}}, "a") == [output]
 
 
+def test_spaces_and_line_breaks_before_a_text_are_left_out_where_the_arm_says_so(
+    built: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    chain = "\n 1. So it is 4.\n2. The answer is 4"
+    write_jsonl(tmp_path / "hens.jsonl", [mentor_row(3, chain=chain)])
+    arms = {"as-it-is": {"file": "hens.jsonl"}}
+    arms["stripped"] = {"file": "hens.jsonl", "target": {"strip": True}}
+    assert built(arms, "as-it-is") == [chain]
+    assert built(arms, "stripped") == [chain.strip()]
+
+
 def test_a_stated_answer_is_rewritten_only_if_it_means_the_gold(
     built: Callable[..., list[str]], tmp_path: Path
 ) -> None:

@@ -23,13 +23,16 @@ class PlanOptions:
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help=SET_HELP),
     ] = None
-    teraflops: Annotated[float, typer.Option(min=0.001, help="dense bf16 peak of one device")] = 312
+    teraflops: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="dense bf16 peak of one device; of GPUs 312, of CPUs unknown"),
+    ] = None
     utilisation: Annotated[
         float, typer.Option(min=0.001, max=1, help="share of the peak reached")
     ] = 0.35
     memory: Annotated[float, typer.Option(min=0.1, help="GiB per device")] = 80
     calibrate: Annotated[
-        Path | None, typer.Option(help="run folder whose finished runs give this machine's speed")
+        Path | None, typer.Option(help="run folder whose finished runs give this machine's speeds")
     ] = None
     row_tokens: Annotated[
         int, typer.Option(min=1, help="tokens per row where rows are not available")
@@ -37,9 +40,12 @@ class PlanOptions:
     answer_tokens: Annotated[
         int, typer.Option(min=1, help="expected tokens per generated answer")
     ] = 1000
-    decode: Annotated[float, typer.Option(min=1, help="generated tokens per second and device")] = (
-        2000
-    )
+    decode: Annotated[
+        float | None,
+        typer.Option(
+            min=1, help="generated tokens per second and device; of GPUs 2000, of CPUs unknown"
+        ),
+    ] = None
     judge_share: Annotated[
         float, typer.Option(min=0, max=1, help="share of answers sent to the judge")
     ] = 0.5
@@ -74,9 +80,9 @@ def plan(options: PlanOptions) -> None:
         options.row_tokens,
         options.answer_tokens,
         options.decode,
-        options.judge_share,
-        options.price_judge,
-        options.price_hour,
+        judge_share=options.judge_share,
+        judge_price=options.price_judge,
+        hour_price=options.price_hour,
     )
     if options.calibrate is not None:
         assumed = calibrated(options.calibrate, assumed)

@@ -23,14 +23,18 @@ _SHARDED_STATES = 14.0  # DeepSpeed's: bf16 weights, fp32 master weights and mom
 _GIB = 2**30
 
 
+GPU_TERAFLOPS = 312.0  # an A100's, dense bf16
+GPU_DECODE = 2000.0  # tokens a second
+
+
 @dataclass(frozen=True)
 class Machine:
-    """One device: peak speed, the share of it that training reaches, and memory.
+    """One device: peak speed (None where not known), the share that training reaches, memory.
 
     Units: TFLOP/s (dense bf16); a fraction; GiB.
     """
 
-    teraflops: float = 312.0
+    teraflops: float | None = GPU_TERAFLOPS
     utilisation: float = 0.35
     memory: float = 80.0
 
@@ -52,8 +56,8 @@ def training_steps(
 
 def training_seconds(
     parameters: float, tokens: float, method: Method, machine: Machine, teacher: float = 0.0
-) -> float:
-    """Return device seconds for a number of tokens, padding included.
+) -> float | None:
+    """Return device seconds for a number of tokens, padding included; None at an unknown speed.
 
     Formula: 6 operations per parameter and token (2 forward, 4 backward), 2 more for gradient
         checkpointing; with frozen weights their own gradient (2) is not computed. A teacher that
@@ -64,6 +68,8 @@ def training_seconds(
     >>> round(training_seconds(7.0, 1e9, "full", Machine()) / 3600, 1)
     142.5
     """
+    if machine.teraflops is None:
+        return None
     own = {"full": 8.0, "lora": 6.0, "qlora": 6.0}[method] * parameters
     operations = (own + 2.0 * teacher) * 1e9 * tokens
     return operations / (machine.teraflops * 1e12 * machine.utilisation)

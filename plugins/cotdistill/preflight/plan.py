@@ -14,6 +14,8 @@ from cotdistill.files.jsonl import read_rows
 from cotdistill.hosts.lm_eval.task_files import task_key, tasks_behind
 from cotdistill.preflight.asking import Asked, asked_models, written_rows
 from cotdistill.preflight.cost import (
+    GPU_DECODE,
+    GPU_TERAFLOPS,
     Machine,
     Method,
     model_memory,
@@ -24,6 +26,7 @@ from cotdistill.preflight.cost import (
 from cotdistill.preflight.cost import training_steps as steps_of
 from cotdistill.preflight.design import design_table
 from cotdistill.results.collect import collect
+from cotdistill.results.run_results import RunResult
 from cotdistill.runfolder.kept import dev_set
 from cotdistill.runfolder.race import batches_of, heats_of, most_of_batches
 from cotdistill.runfolder.stages import asked_count
@@ -50,14 +53,17 @@ class Assumed:
     """Assumptions about what a study does not state.
 
     Units: `response_tokens` tokens per row where rows cannot be read; `generated` tokens per
-    answer; `decode` tokens per second and device in evaluation; prices per million tokens and per
-    device hour.
+    answer; `decode` tokens per second and device in evaluation; `answer_seconds`, measured, device
+    seconds per answer; prices per million tokens and per device hour.
+    Speeds that are None are a GPU's where the study trains on GPUs, and unknown where it does not:
+    CPUs differ too much for one figure.
     """
 
-    machine: Machine = field(default_factory=Machine)
+    machine: Machine = field(default_factory=lambda: Machine(teraflops=None))
     response_tokens: int = 600
     generated: int = 1000
-    decode: float = 2000.0
+    decode: float | None = None
+    answer_seconds: float | None = None
     judge_share: float = 0.5
     judge_price: float | None = None
     hour_price: float | None = None
@@ -150,8 +156,17 @@ class Plan:
         return _trained_at_most(self.runs, self.races)
 
     @property
-    def evaluation_hours(self) -> float:
-        """Device hours to generate all answers."""
+    def has_speed(self) -> bool:
+        """Whether it is known or assumed how fast the machine trains and answers."""
+        return None not in (self.assumed.machine.teraflops, self.evaluation_hours)
+
+    @property
+    def evaluation_hours(self) -> float | None:
+        """Device hours to generate all answers; None where no speed is known."""
+        if self.assumed.answer_seconds is not None:
+            return self.responses * self.assumed.answer_seconds / 3600
+        if self.assumed.decode is None:
+            return None
         return self.responses * self.assumed.generated / self.assumed.decode / 3600
 
     @property
@@ -166,7 +181,9 @@ class Plan:
         prices = (self.assumed.hour_price, self.assumed.judge_price)
         if prices == (None, None) and not asked:
             return None
-        devices = (self.hours + self.evaluation_hours) * (self.assumed.hour_price or 0.0)
+        if self.assumed.hour_price is not None and not self.has_speed:
+            return None
+        devices = (self.hours + (self.evaluation_hours or 0.0)) * (self.assumed.hour_price or 0.0)
         judge = self.judge_calls * JUDGE_TOKENS / 1e6 * (self.assumed.judge_price or 0.0)
         return devices + judge + asked
 
@@ -202,6 +219,7 @@ def plan(name_or_path: str, settings: list[str], assumed: Assumed) -> Plan:
 
 
 def _plan(study: Study, resolved: Resolved, assumed: Assumed, root: Path | None) -> Plan:
+    assumed = _with_speeds(assumed, study)
     arms = {name: _arm_size(resolved, name, assumed, root) for name in study.trained_arms()}
     free = min(assumed.generated, generation_budget(study))
     questions = {task: _questions(task, resolved) for task in study.evaluation.task_names}
@@ -240,15 +258,29 @@ def _plan(study: Study, resolved: Resolved, assumed: Assumed, root: Path | None)
     )
 
 
-def calibrated(folder: Path, assumed: Assumed) -> Assumed:
-    """Return the assumptions with the machine's speed taken from the finished runs of `folder`.
+def _with_speeds(assumed: Assumed, study: Study) -> Assumed:
+    """Return the assumptions with a GPU's speeds where none are given and the study has GPUs."""
+    if study.hardware.gpus == 0:
+        return assumed
+    machine = assumed.machine
+    if machine.teraflops is None:
+        machine = replace(machine, teraflops=GPU_TERAFLOPS)
+    decode = GPU_DECODE if assumed.decode is None else assumed.decode
+    return replace(assumed, machine=machine, decode=decode)
 
-    The trainer counts 6 operations per weight and token where `training_seconds` counts 8.
+
+def calibrated(folder: Path, assumed: Assumed) -> Assumed:
+    """Return the assumptions with the machine's speeds taken from the finished runs of `folder`.
+
+    The trainer counts 6 operations per weight and token where `training_seconds` counts 8. An
+    answer is taken to last as long as those of its finished evaluations did, loading included;
+    where none has finished, the given or assumed speed stays.
 
     Raises:
         StudyError: no run in the folder has finished, or none logged its operations.
     """
-    trained = [run.training for run in collect(folder).runs if run.training is not None]
+    runs = collect(folder).runs
+    trained = [run.training for run in runs if run.training is not None]
     known = [one for one in trained if one.operations and not one.trained_nothing]
     if not known:
         wrong = "no finished run that logged its operations"
@@ -256,7 +288,18 @@ def calibrated(folder: Path, assumed: Assumed) -> Assumed:
     seconds = math.fsum(one.seconds for one in known)
     rate = math.fsum(one.operations or 0.0 for one in known) / seconds * 8 / 6
     machine = replace(assumed.machine, teraflops=rate / 1e12, utilisation=1.0)
-    return replace(assumed, machine=machine)
+    return replace(assumed, machine=machine, answer_seconds=_answer_seconds(runs))
+
+
+def _answer_seconds(runs: Sequence[RunResult]) -> float | None:
+    """Return the mean seconds of an answer in evaluations whose time was logged."""
+    seconds = answers = 0.0
+    for run in runs:
+        times = [score.evaluate_seconds for score in run.evaluated.scores]
+        if known := [time for time in times if time is not None]:
+            seconds += max(known)  # of the whole evaluation, whatever the number of its tasks
+            answers += sum(score.questions * score.repeats for score in run.evaluated.scores)
+    return seconds / answers if answers else None
 
 
 def check_budget(made: Plan, hours: float | None, money: float | None) -> None:
@@ -266,13 +309,21 @@ def check_budget(made: Plan, hours: float | None, money: float | None) -> None:
         StudyError: device hours or money exceed it, or money is limited without a price.
     """
     faults = []
-    needed = made.hours + made.evaluation_hours
-    if hours is not None and needed > hours:
+    needed = made.hours + (made.evaluation_hours or 0.0)
+    if hours is not None and not made.has_speed:
+        wrong = "how long it takes on this machine's CPU is not known"
+        remedy = "--calibrate RUNFOLDER measures it on finished runs; or --teraflops and --decode"
+        faults.append(Fault(made.study, wrong, "a speed to compare the budget with", remedy))
+    elif hours is not None and needed > hours:
         wrong = f"needs {needed:,.1f} device hours"
         faults.append(Fault(made.study, wrong, f"at most {hours:g}", "drop runs with --set"))
-    if money is not None and made.money is None:
+    if money is not None and made.money is None and made.has_speed:
         wrong = "no price was given"
         remedy = "--price-hour and --price-judge set them"
+        faults.append(Fault(made.study, wrong, "a price to compare the budget with", remedy))
+    elif money is not None and made.money is None:
+        wrong = "what it costs is not known: no price, or no speed of this machine's CPU, was given"
+        remedy = "--price-hour or --price-judge, and --calibrate RUNFOLDER"
         faults.append(Fault(made.study, wrong, "a price to compare the budget with", remedy))
     elif money is not None and (made.money or 0.0) > money:
         faults.append(Fault(made.study, f"costs {made.money:,.2f}", f"at most {money:g}"))
@@ -313,7 +364,7 @@ def _run_costs(
                 if run.loop and run.loop.capture:  # asked once for each row, not in each epoch
                     teacher /= max(1.0, recipe.epochs or 1.0)
                 seconds = training_seconds(size, tokens, method, assumed.machine, teacher)
-                cost = replace(cost, hours=seconds / 3600)
+                cost = replace(cost, hours=None if seconds is None else seconds / 3600)
         yield _times(cost)
 
 

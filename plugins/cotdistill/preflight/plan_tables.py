@@ -109,7 +109,7 @@ def as_json(made: Plan) -> dict[str, Any]:
             }
             for task, count in made.questions.items()
         ],
-        "training_hours": made.hours,
+        "training_hours": None if made.assumed.machine.teraflops is None else made.hours,
         "evaluation_hours": made.evaluation_hours,
         "responses": made.responses,
         "has_judge": made.has_judge,
@@ -202,10 +202,16 @@ def _cost_notes(made: Plan) -> Iterator[str]:
         tokens = made.judge_calls * JUDGE_TOKENS
         judged = f"; judge at most {counted(made.judge_calls, 'request')}, {tokens:,} tokens"
     runs = counted(len(made.trained), "run") + (" at most" if made.races else "")
+    training = None if machine.teraflops is None else made.hours
     yield (
-        f"{runs}; training {made.hours:,.1f} device hours, evaluation "
-        f"{counted(made.responses, 'answer')}, {made.evaluation_hours:,.1f} device hours{judged}"
+        f"{runs}; training {_hours(training)}, evaluation {counted(made.responses, 'answer')}, "
+        f"{_hours(made.evaluation_hours)}{judged}"
     )
+    if not made.has_speed:
+        yield (
+            "hours are not known: no speed is assumed of a CPU. Once a training and an evaluation "
+            "have finished, `--calibrate RUNFOLDER` measures it; `--teraflops` and `--decode` say it"
+        )
     yield (
         "tokens: of training; hours: of one device; GiB/GPU: memory of each device; disk: GiB of "
         "the finished runs"
@@ -225,24 +231,31 @@ def _cost_notes(made: Plan) -> Iterator[str]:
         )
     if made.money is not None:
         yield f"cost: {made.money:,.2f}"
-    unknown = sum(run.hours is None for run in made.runs)
+    unknown = sum(run.tokens is None or run.memory is None for run in made.runs)
     if unknown:
         verb = "is" if unknown == 1 else "are"
         unknowns = "rows or student's size are unknown"
         yield f"{counted(unknown, 'run')} {verb} not counted: {unknowns}"
-    yield (
-        f"assumed: {machine.teraflops:.3g} TFLOP/s at {machine.utilisation:.0%} utilisation, "
-        f"{assumed.response_tokens} tokens per row where rows are unavailable (--row-tokens), "
-        f"{assumed.generated} tokens per answer, at most what tasks allow (--answer-tokens), "
-        f"{assumed.decode:g} generated tokens per second (--decode) "
-        f"and device{'' if made.asked else '; no teacher is called'}"
-    )
+    speeds = [f"{assumed.generated} tokens per answer, at most what tasks allow (--answer-tokens)"]
+    if machine.teraflops is not None:
+        peak = f"{machine.teraflops:.3g} TFLOP/s at {machine.utilisation:.0%} utilisation"
+        speeds.insert(0, peak)
+    if assumed.answer_seconds is not None:
+        speeds[-1] = f"{assumed.answer_seconds:.2g} seconds per answer, as measured (--calibrate)"
+    elif assumed.decode is not None:
+        speeds.append(f"{assumed.decode:g} generated tokens per second and device (--decode)")
+    rows = f"{assumed.response_tokens} tokens per row where rows are unavailable (--row-tokens)"
+    yield (f"assumed: {', '.join([rows, *speeds])}{'' if made.asked else '; no teacher is called'}")
     tight = {(run.run.student.name, run.run.recipe): run for run in made.runs if run.fitting}
     for (student, recipe), run in tight.items():
         yield (
             f"{student} with {recipe} does not fit into {machine.memory:g} GiB per device: "
             f"{run.fitting}"
         )
+
+
+def _hours(hours: float | None) -> str:
+    return "unknown hours" if hours is None else f"{hours:,.1f} device hours"
 
 
 def _sum(values: Sequence[float | None], form: str = ".0f") -> str:

@@ -68,7 +68,8 @@ class _Traces(_Source):
 
     missing: Missing = key("refuse", _ABOUT_MISSING, "drop")
     filter: ArmFilters | None = key(None, _ABOUT_FILTER, {"grade": "strict"})
-    target: Target = key(Target(), "how its texts end", {"answer": "gold", "separator": " --> "})
+    target: Target = key(Target(), "how its texts begin and end",
+        {"answer": "gold", "separator": " --> "})  # fmt: skip
     pad: Padding | None = key(None, "filler, for texts as long as another arm's", {"like": "l6"})
 
 

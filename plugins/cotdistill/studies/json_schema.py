@@ -73,6 +73,7 @@ _SHARED: dict[str, dict[str, tuple[str, Any]]] = {
     "Target": {
         "answer": ("the answer that the source states, or the reference answer", "gold"),
         "separator": ("what stands between rationale and answer", " --> "),
+        "strip": ("leaves out spaces and line breaks before the text", True),
     },
     "Teacher": {
         "model": ("hub id or path of the teacher", "Qwen/Qwen2.5-7B-Instruct"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from cotdistill.studies.study import Study
 Record = Mapping[str, Any]
 DATASET_FILE = "the dataset's file"
 _SCALE = 1 << 64
+_NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,9 @@ class QuestionSet:
     def digest(self) -> str:
         """What decides which of its questions are for development, whether it is here or not."""
         which = self.declared.model_dump(mode="json", exclude={"task"})
-        if self.declared.dataset is None:
-            del which["dataset"]
+        for later in ("dataset", "largest_number"):  # they count only where they are used
+            if which[later] is None:
+                del which[later]
         has_file = self.declared.benchmark is None and self.path.is_file()
         return json.dumps([which, sha256_of(self.path) if has_file else None])
 
@@ -85,9 +88,14 @@ class QuestionSet:
 
     @functools.cached_property
     def dev(self) -> tuple[Record, ...]:
-        """The development questions, in the order of the file."""
-        keys = self.dev_keys
-        return tuple(row for row in self.rows if question_key(row["question"], "words") in keys)
+        """The development questions that are asked, in the order of the file."""
+        keys, largest = self.dev_keys, self.declared.largest_number
+        return tuple(
+            row
+            for row in self.rows
+            if question_key(row["question"], "words") in keys
+            and (largest is None or largest_number(row) <= largest)
+        )
 
     @functools.cached_property
     def dev_keys(self) -> frozenset[str]:
@@ -196,6 +204,16 @@ def _records(path: Path, name: str, columns: DatasetColumns | None) -> Iterator[
     if faults:
         raise DataError(faults[:5])
     yield from with_ids(name, rows)
+
+
+def largest_number(row: Record) -> float:
+    """Return the largest number in digits of a question and its reference answer, 0 without any.
+
+    >>> largest_number({"question": "A box has 1,200 pens, 7.5 are red. Others?", "gold": "1192.5"})
+    1200.0
+    """
+    found = _NUMBER.findall(f"{row['question']} {row['gold']}")
+    return max((float(number.replace(",", "")) for number in found), default=0.0)
 
 
 def _rank(key: str, seed: int) -> int:

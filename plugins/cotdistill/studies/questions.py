@@ -26,6 +26,12 @@ class Questions(Shape):
         0.1,
         ge=0,
     )
+    largest_number: float | None = key(
+        None,
+        "development questions are asked only where no number in the question or its answer is "
+        "larger; all of `dev` stay out of training",
+        30,
+    )
     seed: int = key(0, "which questions these are", 0)
     task: str | None = key(
         None, "task whose settings the development questions are asked with", "cot_svamp"

@@ -182,6 +182,8 @@ def _declared(arm: ResolvedArm) -> dict[str, Any]:
     values = arm.declared.model_dump(mode="json", exclude={"train", "factors"})
     if not arm.is_shaped:
         values = {key: value for key, value in values.items() if key not in ("target", "pad")}
+    elif not arm.target.strip:
+        del values["target"]["strip"]
     if isinstance(arm.declared, TeachArm | SampleArm) and values.get("missing") == "refuse":
         del values["missing"]
     if arm.filter and arm.filter.choose == "first":

@@ -1,4 +1,4 @@
-"""How the text that a student is trained to write ends: `target:` of a study's arm.
+"""How the text that a student is trained to write begins and ends: `target:` of a study's arm.
 
 The grader is imported where a text is read: every study has the shape, few change an ending.
 """
@@ -19,6 +19,7 @@ class Target(Shape):
     `answer`: "stated" is the one that the source says the rationale concludes, "gold" the reference
     answer. Without a `separator` the answer follows as "The answer is ..." where the rationale
     states none; a separator stands between every rationale and its answer (Mentor-KD's is " --> ").
+    `strip` leaves out spaces and line breaks before the text, which some teachers begin with.
 
     >>> Target(answer="gold", separator=" --> ").separator
     ' --> '
@@ -26,6 +27,7 @@ class Target(Shape):
 
     answer: Literal["stated", "gold"] = "stated"
     separator: str | None = None
+    strip: bool = False
 
 
 def with_target(trace: Trace, form: Target) -> Trace:
@@ -44,7 +46,7 @@ def with_target(trace: Trace, form: Target) -> Trace:
     >>> with_target(pens, Target(answer="gold", separator=" --> ")).rationale
     'It is half of 8. --> 4'
     """
-    rationale = trace.rationale.rstrip()
+    rationale = trace.rationale.strip() if form.strip else trace.rationale.rstrip()
     if form.answer == "gold":
         if not trace.gold:
             raise RefusedRowError("missing_gold", "no reference answer to train on")
