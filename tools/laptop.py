@@ -3,9 +3,8 @@
     python3 tools/laptop.py --data DIR [--quick] [--set KEY=VALUE] [-o FOLDER] [-- OPTIONS OF RUN]
 
 DIR holds the CoT-factors files (the folder `data` of EIT-NLP/Distilling-CoT-Reasoning: SVAMP's
-answer-only file and ChatGPT's levels), anywhere below it; a `gsm8k/test.jsonl` there is used too,
-else the test questions of GSM8K come from the hub. The same command resumes after an interruption.
-It makes `.venv` and the student (`make models`) where they are not there.
+answer-only file and ChatGPT's levels), anywhere below it. The same command resumes after an
+interruption. It makes `.venv` and the student (`make models`) where they are not there.
 """
 
 from __future__ import annotations
@@ -22,9 +21,8 @@ ANSWERS = "SVAMP_only_ans.json"
 QUICK = (
     "name=laptop-quick",
     "seeds=[1]",
-    "evaluation.tasks=[{dev_svamp: {limit: 40}}]",
-    "recipes.frozen.max_steps=12",
-    "recipes.frozen.global_batch=8",
+    "evaluation.tasks=[{dev_svamp: {limit: 24}}]",
+    "recipes.frozen.max_steps=16",
 )
 
 
@@ -64,8 +62,6 @@ def main() -> None:
     run(sys.executable, ROOT / "tools" / "models.py")
     run(PYTHON, ROOT / "tools" / "models.py", "float32")
     os.environ.setdefault("PYTHONPATH", str(ROOT / "plugins"))
-    if not given.quick and (gsm8k := found_in(data, "gsm8k/test.jsonl")):
-        run(*cotdistill, "prepare", "gsm8k", "--from", gsm8k)
     run(*cotdistill, "generate", "laptop", "-o", folder, *settings)
     run(*cotdistill, "check", folder)
     run(*cotdistill, "plan", folder)

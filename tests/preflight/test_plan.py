@@ -20,7 +20,7 @@ from cotdistill.preflight.cost import (
 )
 from cotdistill.preflight.plan import Assumed, calibrated, check_budget, plan
 from cotdistill.preflight.plan_tables import cost_table, power_table, remedy_table
-from run_folder import add_run, write_json
+from run_folder import add_run, add_scores, write_json
 
 STUDY = """\
 schema_version: 1
@@ -53,10 +53,33 @@ def test_the_costs_follow_from_rows_steps_and_size(study: str) -> None:
     made = plan(study, [], Assumed())
     assert [cost.run.seed for cost in made.runs] == [1, 2]
     (one, _) = made.runs
-    assert (one.rows, one.steps, one.tokens) == (10, 6, 6 * 4 * 20)
+    assert (one.rows, one.steps, one.tokens) == (10, 6, 6 * 4 * (20 + 15))
     assert one.hours == pytest.approx(
-        training_seconds(0.49, 480, "full", Machine()) / 3600, rel=0.02
+        training_seconds(0.49, 840, "full", Machine()) / 3600, rel=0.02
     )
+    (other, _) = plan(study, ["prompt.system=" + "s" * 35], Assumed()).runs
+    assert other.tokens == 6 * 4 * (20 + 15 + 10)
+
+
+def test_no_speed_is_assumed_of_a_cpu(study: str) -> None:
+    on_cpu = ["hardware.gpus=0"]
+    made = plan(study, on_cpu, Assumed())
+    assert [cost.hours for cost in made.runs] == [None, None]
+    assert made.evaluation_hours is None
+    table = cost_table(made)
+    assert dict(zip(table.columns, table.rows[0], strict=True))["hours"] == "unknown"
+    assert table.notes[0].startswith("2 runs; training unknown hours, evaluation")
+    assert "`--calibrate RUNFOLDER` measures it" in table.notes[1]
+    assert not [note for note in table.notes if "TFLOP/s" in note or "not counted" in note]
+    with pytest.raises(StudyError, match="how long it takes on this machine's CPU is not known"):
+        check_budget(made, hours=100, money=None)
+    priced = plan(study, on_cpu, Assumed(hour_price=2.0))
+    assert priced.money is None
+    with pytest.raises(StudyError, match="what it costs is not known"):
+        check_budget(priced, hours=None, money=5)
+    told = plan(study, on_cpu, Assumed(Machine(0.06, 1.0), decode=100))
+    assert told.has_speed
+    assert told.hours == pytest.approx(2 * 8 * 0.49e9 * 840 / 0.06e12 / 3600, rel=0.02)
 
 
 def test_answers_are_questions_times_repeats_times_runs(study: str) -> None:
@@ -200,6 +223,18 @@ def test_a_finished_run_shows_how_fast_the_machine_is(tmp_path: Path) -> None:
     machine = calibrated(tmp_path, Assumed()).machine
     # six operations a weight and token: a billion weights, a thousand tokens, ten seconds
     assert training_seconds(1.0, 1000, "full", machine) == pytest.approx(10.0)
+
+
+def test_finished_evaluations_show_how_long_an_answer_takes(tmp_path: Path, study: str) -> None:
+    add_run(tmp_path, "r", "a")
+    totals = {"train_loss": 0.3, "train_runtime": 10.0, "total_flos": 6e12}
+    write_json(tmp_path / "checkpoints" / "r" / "all_results.json", totals)
+    add_scores(tmp_path, "r", [True, False, True, True])  # in 12.5 seconds
+    assumed = calibrated(tmp_path, Assumed())
+    assert assumed.answer_seconds == pytest.approx(12.5 / 4)
+    made = plan(study, ["hardware.gpus=0"], assumed)
+    assert made.evaluation_hours == pytest.approx(made.responses * 12.5 / 4 / 3600)
+    assert "3.1 seconds per answer, as measured" in cost_table(made).notes[-1]
 
 
 def test_a_run_folder_is_planned_like_its_study(

@@ -52,7 +52,7 @@ def test_rows_that_a_teacher_will_write_are_estimated_and_said_to_be(made: Any) 
     found = made()
     (run,) = found.runs
     assert run.rows == 60
-    assert run.tokens == 4 * 16 * (52 + 60)  # 35 words of level 1, and the question
+    assert run.tokens == 4 * 16 * (52 + 60 + 15)  # 35 words of level 1, question, template
     assert any(
         note.startswith("estimated: rows that a model writes") for note in cost_table(found).notes
     )

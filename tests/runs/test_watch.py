@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from cotdistill.cli import run as run_verb
+from cotdistill.files.atomic import write_text
 from cotdistill.runs.jobs import Job, JobId, log_of
 from cotdistill.runs.records import SKIPPED, Attempt, JobRecord, write_attempt, write_record
 from cotdistill.runs.watch import Watch
+from trace_rows import write_jsonl
 
 TRAIN: JobId = ("train", "one")
 
@@ -102,3 +104,54 @@ def test_a_skipped_job_tells_nothing_about_the_time_that_others_take(tmp_path: P
     )
     watch.look()
     assert watch.line() == "2/3 jobs · about 10 min left"
+
+
+ROWS = {"coarse": (340, 5), "middle": (340, 360), "fine": (340, 700)}
+"""Characters of question and response of each arm's rows."""
+TOOK = {
+    ("train", "coarse"): 110.0, ("train", "middle"): 200.0, ("train", "fine"): 290.0,
+    ("evaluate", "coarse"): 40.0, ("evaluate", "middle"): 122.0, ("evaluate", "fine"): 190.0,
+}  # fmt: skip
+
+
+def recorded_study(folder: Path) -> Watch:
+    """Three arms of two seeds, with the rows and the files that decide how long each job takes."""
+    jobs = {}
+    for arm, (question, response) in ROWS.items():
+        row = {"system": "", "instruction": "q" * question, "output": "a" * response}
+        write_jsonl(folder / "data" / f"{arm}.jsonl", [row] * 3)
+        for seed in (1, 2):
+            name = f"tiny--{arm}--full--s{seed}"
+            file = f"{name}.yaml"
+            train = Job("train", name, ("train",), file=f"train/{file}", arm=arm)
+            needs = (train.id,)
+            scored = Job("evaluate", name, ("x",), file=f"eval/{file}", arm=arm, needs=needs)
+            jobs |= {job.id: job for job in (train, scored)}
+            steps = "max_steps: 40\nper_device_train_batch_size: 4\ncutoff_len: 4096\n"
+            write_text(folder / f"train/{file}", steps)
+            write_text(folder / f"eval/{file}", "gen_kwargs:\n  max_gen_toks: 150\n")
+    found = Watch(folder, jobs, "r")
+    found.expect(jobs)
+    return found
+
+
+def took(job: Job) -> float:
+    return TOOK[job.stage, str(job.arm)] + (3.0 if job.name.endswith("s2") else 0.0)
+
+
+@pytest.mark.parametrize("order", [("coarse", "middle", "fine"), ("fine", "middle", "coarse")])
+def test_the_time_left_is_near_from_the_second_run_on_if_arms_differ_in_length(
+    tmp_path: Path, order: tuple[str, ...]
+) -> None:
+    watch = recorded_study(tmp_path)
+    waiting = [job for arm in order for job in watch.jobs.values() if job.arm == arm]
+    waiting.sort(key=lambda job: job.name[-1])  # all of seed 1 first
+    ratios = []
+    while waiting:
+        job = waiting.pop(0)
+        write_record(tmp_path, job.id, JobRecord({}, "a", took(job), "now"))
+        watch.look()
+        if waiting and (left := watch.left()) is not None:
+            ratios.append(left / sum(map(took, waiting)))
+    assert len(ratios) == 10  # known once a training and an evaluation have finished
+    assert all(0.8 < ratio < 1.2 for ratio in ratios[2:])  # from the second run on

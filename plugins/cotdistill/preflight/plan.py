@@ -44,6 +44,7 @@ from cotdistill.studies.study import Study
 from cotdistill.tables import Table
 
 _CHARACTERS_A_TOKEN = 3.5
+_TEMPLATE_TOKENS = 15.0  # the marks of three turns in ChatML: SmolLM2's and Qwen's
 _PUZZLE_TOKENS = 100.0
 JUDGE_TOKENS = 900  # a prompt with a 2,000-character tail, and a short reply
 
@@ -357,7 +358,8 @@ def _run_costs(
             cost = RunCost(run, rows, None, None, None, memory, disk, most, fitting)
         if rows is not None or recipe.max_steps is not None:
             steps = steps_of(rows or 0, recipe.global_batch, recipe.epochs, recipe.max_steps)
-            tokens = steps * recipe.global_batch * min(a_row, recipe.cutoff_len)
+            whole = a_row + _around(study)
+            tokens = steps * recipe.global_batch * min(whole, recipe.cutoff_len)
             cost = replace(cost, steps=steps, tokens=tokens)
             if size is not None:
                 teacher = _teacher_parameters(run, study)
@@ -366,6 +368,11 @@ def _run_costs(
                 seconds = training_seconds(size, tokens, method, assumed.machine, teacher)
                 cost = replace(cost, hours=None if seconds is None else seconds / 3600)
         yield _times(cost)
+
+
+def _around(study: Study) -> float:
+    """Return the tokens of a row that are not in the arm: the template's marks, a system prompt."""
+    return _TEMPLATE_TOKENS + len(study.prompt.system or "") / _CHARACTERS_A_TOKEN
 
 
 def _race_costs(resolved: Resolved, runs: Sequence[RunCost]) -> Iterator[RaceCost]:

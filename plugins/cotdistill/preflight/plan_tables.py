@@ -210,11 +210,12 @@ def _cost_notes(made: Plan) -> Iterator[str]:
     if not made.has_speed:
         yield (
             "hours are not known: no speed is assumed of a CPU. Once a training and an evaluation "
-            "have finished, `--calibrate RUNFOLDER` measures it; `--teraflops` and `--decode` say it"
+            "have finished, `--calibrate RUNFOLDER` measures it; `--teraflops` and `--decode` "
+            "state it"
         )
     yield (
-        "tokens: of training; hours: of one device; GiB/GPU: memory of each device; disk: GiB of "
-        "the finished runs"
+        "tokens: of training, about, with template and system prompt, without padding; hours: of "
+        "one device; GiB/GPU: memory of each device; disk: GiB of the finished runs"
     )
     if made.asked:
         yield (

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from cotdistill.runs.jobs import Job, JobId, Jobs
+
+_NO_SIZES: Mapping[JobId, float] = MappingProxyType({})
 
 
 def seconds_left(
@@ -14,29 +17,56 @@ def seconds_left(
     took: Mapping[JobId, float],
     waiting: Iterable[JobId],
     running: Mapping[JobId, float],
+    sizes: Mapping[JobId, float] = _NO_SIZES,
 ) -> float | None:
     """Return how long it will be until all is done, None while a stage has no finished job.
 
     A job is expected to take as long as the finished ones of its stage did: those of the same
-    student, arm and recipe, else those of the same student, else all. As many jobs as are running
-    now go on at once. What cotdistill does itself takes no time where none of it is finished.
+    student, arm and recipe, else those of the same student, else all; the last two in proportion
+    to their sizes, where these are known. As many jobs as are running now go on at once. What
+    cotdistill does itself takes no time where none of it is finished.
 
-    Units: `took` and `running` hold seconds: of finished jobs, and since the start of others.
+    Units: `took` and `running` hold seconds: of finished jobs, and since the start of others;
+    `sizes` any unit that is the same within a stage.
 
     >>> one, two, three = (Job("train", f"tiny--long--full--s{n}", ("train",)) for n in (1, 2, 3))
     >>> jobs = {job.id: job for job in (one, two, three)}
     >>> seconds_left(jobs, {one.id: 300.0}, [three.id], {two.id: 60.0})
     540.0
+    >>> other = Job("train", "tiny--short--full--s1", ("train",))
+    >>> jobs = {job.id: job for job in (one, other)}
+    >>> seconds_left(jobs, {one.id: 300.0}, [other.id], {}, {one.id: 9000, other.id: 6000})
+    200.0
     """
-    means = _means((jobs[job], seconds) for job, seconds in took.items() if job in jobs)
+    finished = _by_kind(jobs[job] for job in took if job in jobs)
     parts: list[float] = []
     for job in (*waiting, *running):
-        expected = next((means[kind] for kind in _kinds(jobs[job]) if kind in means), None)
+        expected = _expected(jobs[job], finished, took, sizes)
         if expected is not None:
             parts.append(max(0.0, expected - running.get(job, 0.0)))
         elif jobs[job].command:
             return None
     return math.fsum(parts) / max(1, len(running))
+
+
+def _expected(
+    job: Job,
+    finished: Mapping[tuple[str, ...], list[JobId]],
+    took: Mapping[JobId, float],
+    sizes: Mapping[JobId, float],
+) -> float | None:
+    """Return the seconds that a job is expected to take, by the closest kind that has finished."""
+    for kind in _kinds(job):
+        if others := finished.get(kind):
+            seconds = math.fsum(took[one] for one in others)
+            known = [sizes[one] for one in others if sizes.get(one)]
+            if len(kind) != _SAME and sizes.get(job.id) and len(known) == len(others):
+                return seconds * sizes[job.id] / math.fsum(known)
+            return statistics.fmean(took[one] for one in others)
+    return None
+
+
+_SAME = 2  # words of the kind of jobs that differ by their seed only
 
 
 def _kinds(job: Job) -> tuple[tuple[str, ...], ...]:
@@ -47,9 +77,9 @@ def _kinds(job: Job) -> tuple[tuple[str, ...], ...]:
     )
 
 
-def _means(took: Iterable[tuple[Job, float]]) -> dict[tuple[str, ...], float]:
-    known: dict[tuple[str, ...], list[float]] = {}
-    for job, seconds in took:
+def _by_kind(finished: Iterable[Job]) -> dict[tuple[str, ...], list[JobId]]:
+    known: dict[tuple[str, ...], list[JobId]] = {}
+    for job in finished:
         for kind in _kinds(job):
-            known.setdefault(kind, []).append(seconds)
-    return {kind: statistics.fmean(seconds) for kind, seconds in known.items()}
+            known.setdefault(kind, []).append(job.id)
+    return known

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from cotdistill.hosts.llamafactory.outputs import TrainingNow, training_now
 from cotdistill.hosts.progress_bar import last_bar
+from cotdistill.runs.job_sizes import JobSizes
 from cotdistill.runs.jobs import Job, JobId, Jobs, log_of, marker_of
 from cotdistill.runs.records import SKIPPED, Attempt, attempt_path, read_attempt, read_record
 from cotdistill.runs.time_left import seconds_left
@@ -47,6 +48,11 @@ class Watch:
     finished: dict[JobId, float] = field(default_factory=dict)
     before: dict[JobId, float] = field(default_factory=dict)
     skipped: set[JobId] = field(default_factory=set)
+    sizes: JobSizes = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Remember the sizes of the jobs of this folder."""
+        self.sizes = JobSizes(self.folder)
 
     def expect(self, pending: Iterable[JobId]) -> None:
         """Watch these jobs from now on; of others, what they took before tells the time left."""
@@ -93,7 +99,10 @@ class Watch:
         running = {job: _seconds_since(one.started) or 0.0 for job, one in self.running.items()}
         waiting = [job for job in self.waiting if job not in running]
         took = {job: took for job, took in self.finished.items() if job not in self.skipped}
-        return seconds_left(self.jobs, {**self.before, **took}, waiting, running)
+        took = {**self.before, **took}
+        every = (*waiting, *running, *took)
+        sizes = {job: size for job in every if (size := self.sizes.of(self.jobs[job]))}
+        return seconds_left(self.jobs, took, waiting, running, sizes)
 
     def place(self, job: JobId) -> str:
         """Return the progress of a running job as far as its host tells it.
