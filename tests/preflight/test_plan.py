@@ -77,9 +77,9 @@ def test_no_speed_is_assumed_of_a_cpu(study: str) -> None:
     assert priced.money is None
     with pytest.raises(StudyError, match="what it costs is not known"):
         check_budget(priced, hours=None, money=5)
-    told = plan(study, on_cpu, Assumed(Machine(0.06, 1.0), decode=100))
-    assert told.has_speed
-    assert told.hours == pytest.approx(2 * 8 * 0.49e9 * 840 / 0.06e12 / 3600, rel=0.02)
+    stated = plan(study, on_cpu, Assumed(Machine(0.06, 1.0), decode=100))
+    assert stated.has_speed
+    assert stated.hours == pytest.approx(2 * 8 * 0.49e9 * 840 / 0.06e12 / 3600, rel=0.02)
 
 
 def test_answers_are_questions_times_repeats_times_runs(study: str) -> None:

@@ -13,6 +13,7 @@ import yaml
 
 from cotdistill.cli.main import main
 from cotdistill.improve.decide import pass_on
+from cotdistill.preflight.cost import Machine
 from cotdistill.preflight.plan import Assumed, plan
 from cotdistill.racing.decide import decide_race
 from cotdistill.runfolder.race import Batch, most_of_batches
@@ -146,7 +147,7 @@ def test_a_race_is_priced_as_at_most_with_the_most_expensive_arms(
     declared["recipes"]["full"].update({"max_steps": None, "epochs": 1})
     write_inputs(tmp_path)
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(declared, sort_keys=False))
-    made = plan(str(tmp_path / "s.yaml"), [], Assumed())
+    made = plan(str(tmp_path / "s.yaml"), [], Assumed(Machine(0.06)))
     (race,) = made.races
     assert (race.arms, len(race.race), len(race.final)) == (5, 11, 4)
     steps = [cost.steps for cost in race.race]

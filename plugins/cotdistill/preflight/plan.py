@@ -387,7 +387,7 @@ def _race_costs(resolved: Resolved, runs: Sequence[RunCost]) -> Iterator[RaceCos
         never = study.never_dropped()
         kept = [one for arm, one in costs.items() if arm in never]
         free = [one for arm, one in costs.items() if arm not in never]
-        free.sort(key=lambda one: -(one.hours or 0.0))
+        free.sort(key=lambda one: (one.hours or 0.0, one.tokens or 0.0), reverse=True)
         batches = batches_of(study)
         most = most_of_batches(study.race, len(free), len(kept), batches)
         race = [
