@@ -17,4 +17,5 @@ PUBLIC_MODULES = (
     "rescore",
     "rescore_tables",
     "run_names",
+    "run_results",
 )
