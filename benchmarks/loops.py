@@ -43,7 +43,9 @@ from cotdistill.cli.main import main as cotdistill
 from cotdistill.files.yamls import dump_yaml
 from cotdistill.results.report.loop_report import loops_in
 from cotdistill.runfolder.job import read_declared_jobs
+from cotdistill.runs.jobs import read_jobs
 from cotdistill.runs.own_jobs import run_own_job
+from cotdistill.runs.records import JobRecord, made_from, read_record, write_record
 from cotdistill.stats.distributions import t_quantile
 
 SAMPLED = {"questions": "sums", "temperature": 0.7, "max_tokens": 64}
@@ -52,6 +54,7 @@ GUIDED = {
     "keep": {"per_question": 2, "data": "original"},
     "for": {"strategy": ["uniform", "state_reset"]},
 }
+ROUND = ("sample", "filter", "likelihood", "train", "evaluate", "decide")
 COLLAPSING = {
     "from": "previous",
     "sample": {**SAMPLED, "samples": 1, "strategy": "vanilla"},
@@ -197,17 +200,26 @@ def show(run: Path) -> None:
 
 
 def idle(run: Path) -> None:
-    """Time the jobs of a skipped round: those of the last round of a loop that has ended."""
+    """Time the jobs of a skipped round: those of the second round of a loop that ended after one.
+
+    They are started as a run starts them. What goes before counts as done, and is not timed.
+    """
     record = next(iter(sorted((run / "rounds").glob("*--round1.json"))))
     text = json.loads(record.read_text(encoding="utf-8"))
     record.write_text(json.dumps({**text, "skip": {"*": "to be timed"}}), encoding="utf-8")
     name = record.stem.replace("--round1", "--round2")
-    for stage in ("sample", "filter", "likelihood", "train", "evaluate", "decide"):
+    jobs = read_jobs(run)
+    timed = {(stage, name) for stage in ROUND}
+    for job in jobs.values():
+        parts = None if job.id in timed else made_from(run, jobs, job)
+        if parts is not None and read_record(run, job.id) is None:
+            write_record(run, job.id, JobRecord(parts, "0" * 64, 0.0, "", {}))
+    for stage in ROUND:
         (run / "done" / stage / f"{name}.json").unlink(missing_ok=True)
         before = cpu_seconds()
         words = ["step", stage, name, "--folder", str(run)]
         subprocess.run([sys.executable, "-m", "cotdistill", *words], check=True)
-        print(f"{stage}: {cpu_seconds() - before:.2f} CPU s")
+        print(f"{stage}: {cpu_seconds() - before:.2f} CPU s", flush=True)
 
 
 def main() -> None:
