@@ -14,9 +14,9 @@ continue the beginning of the reference solution. Both ask for the same number o
 at most (4 plain ones, then up to 4 more until 2 are right). Ends with the report's comparison on
 200 test questions.
 
-`collapse`: one loop is made to collapse (one sample a question, no cap, its own rows alone, each
-round from the last model), one is healthy (several samples, a cap, balanced, the original rows
-kept). Prints every round's alarms.
+`collapse` (with `--small 0.9`): one loop is made to collapse (one sample a question, no cap, its
+own rows alone, each round from nothing), one is healthy (several samples, a cap, balanced, the
+original rows kept). Prints every round's alarms.
 
 `idle`: the CPU seconds of the jobs of a round that is skipped, in a folder of one of the others.
 
@@ -56,7 +56,6 @@ GUIDED = {
 }
 ROUND = ("sample", "filter", "likelihood", "train", "evaluate", "decide")
 COLLAPSING = {
-    "from": "previous",
     "sample": {**SAMPLED, "samples": 1, "strategy": "vanilla"},
     "keep": {"data": "none"},
 }
