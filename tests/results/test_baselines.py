@@ -197,6 +197,12 @@ def test_a_study_may_declare_factors_as_its_baseline(tmp_path: Path) -> None:
     assert table_of(tmp_path).baseline == "level 1"
     assert found(table_of(tmp_path)) == {("l1", "l6"): 10.0}
     assert [one.first for one in compare([tmp_path])[0]] == ["l1"]
+    assert not [note for note in table_of(tmp_path).notes if "stands in" in note]
+    study["compare"] = {"baseline": "l9"}
+    study["arms"]["l9"] = {"file": "rows.jsonl"}
+    path.write_text(json.dumps(study), encoding="utf-8")
+    wanted = "l9, the study's baseline, has no score: l6 stands in"
+    assert wanted in table_of(tmp_path).notes
 
 
 def test_an_untrained_model_is_the_baseline_of_all_recipes_and_has_none_itself(

@@ -72,6 +72,24 @@ def test_the_report_shows_closeness_next_to_results_and_how_little_it_shows(tmp_
     assert len(csv.splitlines()) == 1 + 6 * len(ARMS)
 
 
+def test_folders_share_a_page_and_each_is_compared_with_its_own_scores(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    measured(put(first))
+    arms = ("l4", "l3", "other")
+    measured(put(second, arms), arms)
+    report(first, more=[second], out=tmp_path / "both")
+    text = (tmp_path / "both" / "report.md").read_text(encoding="utf-8")
+    assert "## Closeness to tiny in first" in text
+    assert "## Closeness to tiny in second" in text
+    assert "| second/l4 |" in text.split("## Closeness to tiny in second")[1]
+    (one, two) = [line for line in text.splitlines() if line.startswith(("| first | ", "| sec"))
+                  and line.count("(") > 2]  # fmt: skip
+    assert one.startswith("| first | 5 | +1.00 |")
+    assert two.startswith("| second | 3 | +1.00 |")
+    figures = sorted(path.name for path in (tmp_path / "both/figures").glob("closeness-*.svg"))
+    assert figures == ["closeness-first-tiny-digits.svg", "closeness-second-tiny-digits.svg"]
+
+
 def test_two_arms_are_shown_and_not_correlated(tmp_path: Path) -> None:
     measured(put(tmp_path, ARMS[:2]), ARMS[:2])
     report(tmp_path)

@@ -182,7 +182,9 @@ def test_the_verb_prints_conclusions_and_flips(tmp_path: Path) -> None:
     assert table.notes[1] == "digits: a 0, b 1: What is 1 + 1?"
     command = [sys.executable, "-m", "cotdistill", "compare", str(one), str(two), "--flips", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[0].startswith("task")
+    assert done.stdout.splitlines()[0] == "digits, against a:"
+    assert done.stdout.splitlines()[1].strip() == "b"
+    assert any(line.split() == ["win/tie/loss", "1/1/0"] for line in done.stdout.splitlines())
     assert "What is 1 + 1?" in done.stdout
 
 
@@ -235,3 +237,15 @@ def test_the_verb_prints_json_and_exits_2_for_a_single_run(tmp_path: Path) -> No
     alone = subprocess.run([*verb, str(one)], capture_output=True, text=True, check=False)
     assert alone.returncode == 2
     assert alone.stderr == "cotdistill compare: name two or more runs, or one run folder\n"
+
+
+def test_of_many_comparisons_only_what_was_found_is_put_into_words(tmp_path: Path) -> None:
+    """Nine arms are like the first one, and one is better."""
+    like = [number % 2 == 0 for number in range(40)]
+    arms = [scores(tmp_path, f"arm{n}", like) for n in range(10)]
+    found, _ = compare([*arms, scores(tmp_path, "good", [True] * 40)])
+    table = comparison_table(found)
+    assert len(table.rows) == 10
+    worded = [note for note in table.notes if " points [" in note]
+    assert [note.split(" = ")[0] for note in worded if "differ" in note] == ["digits: good - arm0"]
+    assert len([note for note in table.notes if "other comparison" in note]) == 1

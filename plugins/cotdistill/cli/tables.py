@@ -53,6 +53,18 @@ def show_table(table: Table) -> None:
         console.print(note, style="dim", markup=False, highlight=False)
 
 
+def show_narrow(table: Table) -> None:
+    """Print a table of results in parts of at most 100 columns, each below what it is about."""
+    from cotdistill.results.report.narrow import narrow
+
+    for number, part in enumerate(narrow(table)):
+        if number:
+            sys.stdout.write("\n")
+        if part.title:
+            say(f"{part.title}:")
+        show_table(part.table)
+
+
 def show_json(value: Any) -> None:
     """Print a value as JSON on stdout; a number that is none (NaN) is null."""
     text = json.dumps(_finite(value), ensure_ascii=False, indent=2, default=str)

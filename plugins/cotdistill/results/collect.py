@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from cotdistill.files.json_file import read_object
 from cotdistill.hosts.llamafactory.outputs import read_training
 from cotdistill.results.evaluation import KeepSample, evaluation_of
 from cotdistill.results.run_names import short_names
-from cotdistill.results.run_results import SKIPPED, Evaluated, Results, RunResult
+from cotdistill.results.run_results import SKIPPED, Evaluated, Naming, Results, RunResult
 from cotdistill.results.verdict_files import VerdictSource
 from cotdistill.runfolder.job import marker_of
 from cotdistill.runfolder.manifest import ManifestRun, read_manifest
@@ -53,7 +52,7 @@ def collect(
             faults += error.faults
     if faults:
         raise DataError(faults)
-    return Results((folder,), tuple(runs), source)
+    return Results((folder,), tuple(runs), source, (naming,))
 
 
 def collect_all(
@@ -70,8 +69,8 @@ def collect_all(
         return collect(folders[0], source, keep)
     counted: Counter[tuple[str, str, str]] = Counter()
     for folder in folders:
-        runs = read_manifest(folder, for_results=True)
-        counted.update({(run.student, run.arm, run.recipe) for run in runs})
+        there = read_manifest(folder, for_results=True)
+        counted.update({(run.student, run.arm, run.recipe) for run in there})
     in_several = frozenset(arm for (_, arm, _), count in counted.items() if count > 1)
     names = short_names([folder.resolve() for folder in folders])
     if len(set(names)) < len(names):
@@ -81,26 +80,8 @@ def collect_all(
         collect(folder, source, keep, Naming(name, in_several))
         for folder, name in zip(folders, names, strict=True)
     ]
-    return Results(tuple(folders), tuple(run for one in found for run in one.runs), source)
-
-
-@dataclass(frozen=True)
-class Naming:
-    """How runs are called next to those of other folders: by their folder too.
-
-    `arms` are those that another folder has as well.
-    """
-
-    folder: str = ""
-    arms: frozenset[str] = frozenset()
-
-    def run(self, name: str) -> str:
-        """Return what to call a run."""
-        return f"{self.folder}/{name}" if self.folder else name
-
-    def arm(self, name: str) -> str:
-        """Return what to call an arm."""
-        return f"{self.folder}/{name}" if name in self.arms else name
+    runs = tuple(run for one in found for run in one.runs)
+    return Results(tuple(folders), runs, source, tuple(one.namings[0] for one in found))
 
 
 def _run_result(

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from cotdistill.errors import DataError, Fault, MisuseError
 from cotdistill.hosts.lm_eval.samples import Sample, SampleFile, find_samples, passed_over
 from cotdistill.results.arm_comparisons import (
+    LEVEL,
     ArmRuns,
     Difference,
     adjusted,
@@ -37,6 +38,7 @@ from cotdistill.stats.run_variance import Stratum
 from cotdistill.tables import Table, counted
 
 _TITLE = 100
+_MOST_CONCLUSIONS = 8  # that are all put into words
 
 
 @dataclass(frozen=True)
@@ -143,8 +145,23 @@ def _compare_arms(
 
 
 def comparison_table(found: Sequence[Comparison], flips: int = 0) -> Table:
-    """Return a row a comparison, with the conclusions and the first flipped questions below."""
-    notes = [one.conclusion for one in found]
+    """Return a row a comparison, with the conclusions and the first flipped questions below.
+
+    Of many comparisons only the differences that are shown, or nearly, are put into words.
+    """
+    told = [one for one in found if len(found) <= _MOST_CONCLUSIONS or _is_news(one)]
+    notes = [one.conclusion for one in told]
+    if others := [one for one in found if one not in told]:
+        visible = [100 * one.compared.visible for one in others]
+        least, most = f"{min(visible):.0f}", f"{max(visible):.0f}"
+        notes.append(
+            f"{counted(len(others), 'other comparison')}: no difference shown; none of less than "
+            f"{least if least == most else f'{least} to {most}'} points is likely to be seen; "
+            "each in words with --json"
+        )
+        notes += dict.fromkeys(
+            words for one in others for words in (*one.assumptions, *one.cautions)
+        )
     for one in found:
         for flip in one.flips[:flips]:
             scores_of_both = f"{one.first} {flip.first:.3g}, {one.second} {flip.second:.3g}"
@@ -152,6 +169,10 @@ def comparison_table(found: Sequence[Comparison], flips: int = 0) -> Table:
         if flips and len(one.flips) > flips:
             notes.append(f"{one.task}: and {len(one.flips) - flips} more flipped questions")
     return difference_table(found, notes)
+
+
+def _is_news(one: Comparison) -> bool:
+    return bool(one.diverged) or one.compared.p is None or one.compared.p < LEVEL
 
 
 def comparison_rows(found: Sequence[Comparison]) -> list[dict[str, Any]]:

@@ -106,15 +106,36 @@ class RunResult:
 
 
 @dataclass(frozen=True)
+class Naming:
+    """How runs are called next to those of other folders: by their folder too.
+
+    `arms` are those that another folder has as well.
+    """
+
+    folder: str = ""
+    arms: frozenset[str] = frozenset()
+
+    def run(self, name: str) -> str:
+        """Return what to call a run."""
+        return f"{self.folder}/{name}" if self.folder else name
+
+    def arm(self, name: str) -> str:
+        """Return what to call an arm."""
+        return f"{self.folder}/{name}" if name in self.arms else name
+
+
+@dataclass(frozen=True)
 class Results:
     """Everything that run folders hold, in the order of their manifests.
 
-    `source` says whose verdicts the scores are made of.
+    `source` says whose verdicts the scores are made of, `namings` how the runs of each folder are
+    called.
     """
 
     folders: tuple[Path, ...]
     runs: tuple[RunResult, ...]
     source: VerdictSource = "run"
+    namings: tuple[Naming, ...] = (Naming(),)
 
     @property
     def folder(self) -> Path:

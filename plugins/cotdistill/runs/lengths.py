@@ -188,8 +188,10 @@ def _faults(
     if counts.allows(allowed):
         return []
     fits = counts.fitting(allowed)
+    share = counts.truncated / counts.rows
+    shown = f"{share:.1%}" if f"{share:.1%}" != f"{allowed:.1%}" else f"{share:.2%}"
     wrong = (
-        f"{counts.truncated:,} of {counts.rows:,} rows ({counts.truncated / counts.rows:.1%}) are "
+        f"{counts.truncated:,} of {counts.rows:,} rows ({shown}) are "
         f"truncated at cutoff_len {arguments['cutoff_len']:,}: {counts.answers_cut:,} lose the end "
         f"of the response, {counts.prompts_cut:,} part of the prompt"
     )

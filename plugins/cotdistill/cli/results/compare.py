@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cotdistill.cli.options import Verdicts
-from cotdistill.cli.tables import show_json, show_table, warn
+from cotdistill.cli.tables import show_json, show_narrow, warn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,4 +75,4 @@ def compare(arguments: CompareArguments) -> None:
     if arguments.json:
         show_json({"comparisons": comparison_rows(found), "warnings": warnings})
     else:
-        show_table(comparison_table(found, arguments.flips))
+        show_narrow(comparison_table(found, arguments.flips))

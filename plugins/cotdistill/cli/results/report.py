@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cotdistill.cli.options import Verdicts
-from cotdistill.cli.tables import say, show_json, show_table, talk
+from cotdistill.cli.tables import say, show_json, show_narrow, show_table, talk
 from cotdistill.tables import counted
 
 if TYPE_CHECKING:
@@ -114,19 +114,14 @@ def report(arguments: ReportArguments) -> None:
 
 def _show(made: Report, runs: bool) -> None:
     """Print the finding, the table of arms, and what the factors show."""
-    from cotdistill.results.report.narrow import narrow
-
     say(made.verdict)
-    for part in narrow(made.table):
-        sys.stdout.write("\n")
-        if part.title:
-            say(f"{part.title}:")
-        show_table(part.table)
+    sys.stdout.write("\n")
+    show_narrow(made.table)
     for one in made.by_factor:
         sys.stdout.write("\n")
         say(f"{one.title}: {one.about}")
         if len(one.table.rows) <= _MOST_ROWS or runs:
-            show_table(one.table)
+            show_narrow(one.table)
         else:
             say(f"({len(one.table.rows)} rows: with --runs, and in report.md)")
             for note in one.table.notes:

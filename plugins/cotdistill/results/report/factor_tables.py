@@ -11,6 +11,8 @@ from cotdistill.results.matrix import Matrix
 from cotdistill.results.report.arm_table import interval_text, p_text
 from cotdistill.tables import Table
 
+_FEW = 2  # values that are named one by one; all of them have rows of their own
+
 
 class TitledTable(NamedTuple):
     """A table with what it is called, and a sentence on how it is read."""
@@ -64,9 +66,9 @@ def effect_table(effects: Sequence[Effect], notes: Sequence[str] = ()) -> Table:
             one.recipe,
             one.factor,
             str(one.value),
-            ", ".join(map(str, one.against)),
+            _others(one.against),
             f"{one.other} {one.other_value}" if one.other else "",
-            ", ".join(map(str, one.other_against)),
+            _others(one.other_against),
             points(one.found.estimate.value),
             f"{points(one.found.interval.low)} to {points(one.found.interval.high)}",
             p_text(one.found.p),
@@ -87,6 +89,11 @@ def effect_table(effects: Sequence[Effect], notes: Sequence[str] = ()) -> Table:
         tuple(columns[n] for n in keep), tuple(tuple(row[n] for n in keep) for row in rows),
         tuple(notes),
     )  # fmt: skip
+
+
+def _others(values: Sequence[object]) -> str:
+    """Return the values that one is compared with; of many, that they are the others."""
+    return ", ".join(map(str, values)) if len(values) <= _FEW else "the others"
 
 
 def effect_row(one: Effect) -> dict[str, Any]:

@@ -195,18 +195,19 @@ def _figure_files(out: Path, figure: Figure) -> list[tuple[Path, str]]:
 
 
 def _markdown(title: str, scores: Matrix, made: Made) -> str:
-    first, *others = narrow(made.table)
-    before = [made.verdict, *([f"{first.title}:"] if first.title else [])]
-    text = as_markdown(first.table, title, before=before)
-    for part in others:
-        text += as_markdown(part.table, part.title, 2)
+    text = _in_parts(made.table, title, 1, made.verdict)
     if made.comparisons.rows:
-        text += as_markdown(made.comparisons, comparisons_title(scores), 2)
-    for one in made.by_factor:
-        text += as_markdown(one.table, one.title, 2, before=(one.about,))
-    for one in [*made.probes, *made.closeness, *made.on_the_way]:
-        text += as_markdown(one.table, one.title, 2, before=(one.about,))
+        text += _in_parts(made.comparisons, comparisons_title(scores), 2)
+    for one in [*made.by_factor, *made.probes, *made.closeness, *made.on_the_way]:
+        text += _in_parts(one.table, one.title, 2, one.about)
     return text + as_markdown(Table((), ()), "Methods", 2, before=(made.methods,))
+
+
+def _in_parts(table: Table, title: str, level: int, before: str = "") -> str:
+    first, *others = narrow(table)
+    lines = [before, f"{first.title}:" if first.title else ""]
+    text = as_markdown(first.table, title, level, before=[line for line in lines if line])
+    return text + "".join(as_markdown(part.table, part.title, level + 1) for part in others)
 
 
 def teacher_scores(
