@@ -21,6 +21,7 @@ from teacher import write_questions
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("plugin", "slurm")]
 
+PATIENCE_S = 6000  # a machine that does much else may take an hour
 PROFILE = bundle_folder("templates") / "profiles" / "slurm"
 HERE = [
     *("--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "2"),
@@ -54,7 +55,7 @@ def command(folder: Path, *words: str) -> list[str]:
     return [*run, "--", "--profile", str(PROFILE), *HERE]
 
 
-def eventually(what: Callable[[], bool], seconds: float = 600) -> None:
+def eventually(what: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline
@@ -78,7 +79,12 @@ def fake(tmp_path: Path, study_file: Callable[[Any], Path], small_study: Any) ->
 
 def ran(folder: Path, env: Any, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(folder, *words), env=env, capture_output=True, text=True, timeout=1500, check=False
+        command(folder, *words),
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
 
 
@@ -106,7 +112,7 @@ def test_a_killed_head_leaves_its_job_alone_and_a_failure_shows_its_lines(
     )
     time.sleep(5)
     (folder / "WAIT").unlink()
-    _, errors = again.communicate(timeout=1200)
+    _, errors = again.communicate(timeout=PATIENCE_S)
     assert again.returncode == 0, errors
     assert "started by hand" not in errors
     assert len((folder / "STARTED").read_text().splitlines()) == 1
@@ -161,7 +167,9 @@ def test_an_array_answers_a_batch_file_on_both_nodes(tmp_path: Path) -> None:
         str(requests),
         "m",
     ]
-    done = subprocess.run(array, env=env, capture_output=True, text=True, timeout=900, check=False)
+    done = subprocess.run(
+        array, env=env, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     logs = "".join(path.read_text() for path in sorted(tmp_path.glob("log-*")))
     assert done.returncode == 0, done.stderr + logs
     replies = sorted((out / "batch" / "replies-0001").glob("*.jsonl"))

@@ -132,12 +132,16 @@ def clear_dead_lock(folder: Path) -> bool:
 def _is_of_a_cluster(words: Sequence[bytes]) -> bool:
     """Whether a Snakemake does one job for another one, as an executor starts it on a node.
 
-    Such a job outlives the Snakemake that sent it; its own lock keeps others from its work.
+    Such a job outlives the Snakemake that sent it; its own lock keeps others from its work. A
+    shell that starts it has the whole command in one word.
 
     >>> _is_of_a_cluster([b"python", b"-m", b"snakemake", b"--mode", b"remote"])
     True
+    >>> _is_of_a_cluster([b"/bin/sh", b"-c", b"srun -n1 python -m snakemake --mode 'remote' -f x"])
+    True
     """
     modes = {b"remote", b"subprocess"}
+    words = [word.strip(b"'\"") for word in b" ".join(words).split()]
     return any(word == b"--mode" and value in modes for word, value in itertools.pairwise(words))
 
 

@@ -149,9 +149,9 @@ def comparison_table(found: Sequence[Comparison], flips: int = 0) -> Table:
 
     Of many comparisons only the differences that are shown, or nearly, are put into words.
     """
-    told = [one for one in found if len(found) <= _MOST_CONCLUSIONS or _is_news(one)]
-    notes = [one.conclusion for one in told]
-    if others := [one for one in found if one not in told]:
+    worded = [one for one in found if len(found) <= _MOST_CONCLUSIONS or _is_news(one)]
+    notes = [one.conclusion for one in worded]
+    if others := [one for one in found if one not in worded]:
         visible = [100 * one.compared.visible for one in others]
         least, most = f"{min(visible):.0f}", f"{max(visible):.0f}"
         notes.append(
