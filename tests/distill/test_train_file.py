@@ -12,7 +12,7 @@ import yaml
 from cotdistill.cli.main import main
 from cotdistill.distill.paths import header_line
 from cotdistill.distill.settings import Distillation
-from cotdistill.distill.train_file import read_train_file
+from cotdistill.distill.train_file import read_arguments, read_train_file
 from cotdistill.errors import FaultsError
 from cotdistill.schema import read_shape
 
@@ -164,6 +164,14 @@ def test_garbage_is_one_message_without_a_traceback(
     shown = capsys.readouterr().err
     assert len(shown.splitlines()) == 1
     assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize("text", ["true\n", "a text\n", "[1, 2]\n", ""])
+def test_a_file_that_is_no_mapping_is_named(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(text)
+    with pytest.raises(FaultsError, match=r"t\.yaml: not a mapping; expected arguments of"):
+        read_arguments(path)
 
 
 def test_the_blocks_schema_describes_every_key() -> None:

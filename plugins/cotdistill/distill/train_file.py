@@ -75,10 +75,7 @@ def _with_block(path: Path, words: Sequence[str]) -> tuple[dict[str, Any], str] 
     header = _HEADER.search(_text_of(path))
     stated = bool(header) or block.is_file()
     overridden = any(word.lstrip("+").startswith(("kd.", "kd=")) for word in words)
-    plain = read_yaml(path)
-    if not isinstance(plain, dict):
-        raise FaultsError(Fault(str(path), "not a mapping", "arguments of llamafactory-cli train"))
-    if not stated and not overridden and not (isinstance(plain, dict) and "kd" in plain):
+    if not stated and not overridden and "kd" not in _mapping_of(path):
         return None
     if header and header["name"] != block.name:
         raise FaultsError(
@@ -161,16 +158,23 @@ def _text_of(path: Path) -> str:
         raise FaultsError(Fault(str(path), f"cannot be read ({error})")) from error
 
 
+def _mapping_of(path: Path) -> dict[str, Any]:
+    plain = read_yaml(path)
+    if not isinstance(plain, dict):
+        raise FaultsError(Fault(str(path), "not a mapping", "arguments of llamafactory-cli train"))
+    return plain
+
+
 def _merged(path: Path, words: Sequence[str]) -> dict[str, Any]:
     """Return the file with `key=value` words over it, read by the host's own reader."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    _mapping_of(path)
     try:
         merged = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_cli(list(words)))
         read = OmegaConf.to_container(merged, resolve=True)
     except (OmegaConfBaseException, TypeError, ValueError) as error:
         raise MisuseError(f"{path}: {' '.join(str(error).split())}") from error
-    if not isinstance(read, dict):
-        raise FaultsError(Fault(str(path), "a list", "a mapping of keys to values"))
+    assert isinstance(read, dict)
     return {str(key): value for key, value in read.items()}
