@@ -214,3 +214,19 @@ def test_a_format_that_has_no_level_is_compared_apart(tmp_path: Path) -> None:
     values = {(one.factor, one.value) for one in found.main}
     assert values == {("level", 6), ("format", "rar")}
     assert any("format: not everywhere there, so left out: natural" in n for n in found.notes)
+
+
+def test_formats_that_only_some_levels_have_are_compared_within_those_levels(
+    tmp_path: Path,
+) -> None:
+    """As in the published files: levels 1 to 6 in words, and two of them in other formats too."""
+    for level in range(1, 7):
+        put(tmp_path, f"l{level}", {"level": level, "format": "natural"}, [20 + level, 21])
+    for level in (3, 5):
+        for text in ("bsm", "rar"):
+            put(tmp_path, f"l{level}{text}", {"level": level, "format": text}, [30, 31])
+    found = found_in(tmp_path)
+    crossed = [one for one in found.pivots if one.row_factor != "student"]
+    assert [(one.row_factor, one.rows) for one in crossed] == [("level", (3, 5))]
+    assert crossed[0].columns == ("natural", "bsm", "rar")
+    assert {(one.factor, one.other) for one in found.interactions} == {("format", "level")}

@@ -107,7 +107,9 @@ class _Plane:
             yield from (pair for pair in self.crossed if set(pair) <= set(self.factors))
             return
         for one, two in itertools.combinations(self.factors, 2):
-            yield (two, one) if one == STUDENT else (one, two)
+            # of levels 1 to 6, two may have all formats: then formats are compared within levels
+            turned = one == STUDENT or (two != STUDENT and self._crossed(one, two) is None)
+            yield (two, one) if turned else (one, two)
 
     def values(self, name: str) -> list[Value]:
         """Return the values of a factor, numbers in their order, others in that of the study."""

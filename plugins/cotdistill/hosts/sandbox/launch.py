@@ -134,8 +134,13 @@ def _interpreter() -> str:
     return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
 
 
+def _standard_folder() -> Path:
+    """The folder of the standard library, in which sysconfig is a package since Python 3.13."""
+    return Path(os.__file__).parent
+
+
 def _standard_path() -> list[str]:
-    standard = Path(sysconfig.__file__).parent
+    standard = _standard_folder()
     compiled = [sysconfig.get_config_var("DESTSHARED"), str(standard / "lib-dynload")]
     return list(dict.fromkeys([str(standard), *filter(None, compiled)]))
 
@@ -160,7 +165,7 @@ def _shared_library_folders() -> list[str]:
     import lzma  # noqa: F401
     import zlib  # noqa: F401
 
-    standard = str(Path(sysconfig.__file__).parent)
+    standard = str(_standard_folder())
     mapped = set()
     for line in Path("/proc/self/maps").read_text().splitlines():
         path = line.split(maxsplit=5)[-1]
@@ -171,7 +176,7 @@ def _shared_library_folders() -> list[str]:
 
 def _readable() -> list[str]:
     """Everything that Landlock lets a program read."""
-    standard = Path(sysconfig.__file__).parent
+    standard = _standard_folder()
     own = [str(path) for path in sorted(standard.iterdir()) if "-packages" not in path.name]
     files = [_interpreter(), *filter(os.path.exists, ["/etc/ld.so.cache"])]
     return [*own, *_library_folders(), *_shared_library_folders(), *files]
@@ -185,7 +190,7 @@ def _box() -> list[str]:
     arguments += ["--clearenv"]
     for name, value in _ENVIRONMENT.items():
         arguments += ["--setenv", name, value]
-    standard = str(Path(sysconfig.__file__).parent)
+    standard = str(_standard_folder())
     folders = [*_shared_library_folders(), standard, *_standard_path()[1:]]
     bound: list[str] = []
     for folder in sorted(map(os.path.realpath, folders)):  # outer ones first

@@ -17,6 +17,8 @@ from cotdistill.tables import Table
 _ASIDE = 5.0  # between the bars of two curves
 _BOUNDS = ("value", "low", "high")
 _TOPS = (0.1, 0.2, 0.25, 0.5, 1.0)  # of an axis of shares: a fifth of each is a round number
+_LETTER = 7  # the width of a letter, at most
+_MOST_ROOM = 380  # of the width, for labels on the left
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def dots(
 
     `level` is a place on the scale that a dashed line marks, with its name.
     """
-    left = min(300, 24 + 7 * max((len(label) for label, _, _ in rows), default=10))
+    left = _room([label for label, _, _ in rows])
     right, step = WIDTH - 64, 26
     height = 44 + step * len(rows)
     groups = list(dict.fromkeys(group for _, group, _ in rows))
@@ -93,7 +95,7 @@ def dots(
             left + (right - left) * min(max(v, 0.0), 1.0)
             for v in (score.low, score.value, score.high)
         )
-        parts.append(text(left - 10, y + 4, label, "ink", "end"))
+        parts.append(_label(left, y + 4, label))
         if not math.isnan(score.low):
             bar = f'x1="{low:.1f}" x2="{high:.1f}" y1="{y}" y2="{y}"'
             parts.append(f'<line {bar} stroke="{colour}" stroke-width="3" opacity=".55"/>')
@@ -104,6 +106,18 @@ def dots(
         tuple((label, group, *_numbers(score)) for label, group, score in rows),
     )
     return Figure(name, title, about, svg(title, height, parts), data)
+
+
+def _room(labels: Sequence[str]) -> int:
+    """Return the width that labels on the left may take."""
+    return min(_MOST_ROOM, 24 + _LETTER * max(map(len, labels), default=10))
+
+
+def _label(left: float, y: float, words: str) -> str:
+    """Return a label that ends left of a place; one that is too long is set closer, never cut."""
+    room = left - 14
+    closer = f'textLength="{room}" lengthAdjust="spacingAndGlyphs"'
+    return text(left - 10, y, words, "ink", "end", closer * (_LETTER * len(words) > room))
 
 
 def curves(
@@ -172,7 +186,7 @@ def heat_map(
     `heads` are the names of the rows and of the columns.
     """
     rows, columns = heads
-    left = min(260, 24 + 7 * max(map(len, rows), default=10))
+    left = _room(rows)
     across = (WIDTH - 8 - left) / max(len(columns), 1)
     top, down = 34, 44
     known = [cell.value for line in cells for cell in line if cell is not None]
@@ -183,7 +197,7 @@ def heat_map(
     ]
     for number, (row, line) in enumerate(zip(rows, cells, strict=True)):
         y = top + down * number
-        parts.append(text(left - 10, y + down / 2 + 4, row, "ink", "end"))
+        parts.append(_label(left, y + down / 2 + 4, row))
         for place, cell in enumerate(line):
             if cell is None:
                 continue
