@@ -28,6 +28,7 @@ KD = "student--mentored--kd--s1"
 @pytest.fixture
 def mentored(tmp_path: Path) -> dict[str, Any]:
     """A mentor learns from a teacher's chains and samples more; the student learns from both."""
+    pytest.importorskip("torch")
     made = build(tmp_path / "made")
     build_t5(tmp_path / "large", made, seed=1, width=24)
     build_t5(tmp_path / "small", made)
