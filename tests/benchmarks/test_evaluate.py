@@ -231,6 +231,27 @@ def test_a_server_that_is_not_there_is_one_line(
     assert "lm_eval: stopped (" in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_a_setting_that_lm_eval_refuses_is_one_line_that_names_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text("tasks: [cot_gsm8k]\nbatch_sise: 2\n")
+    assert main(["eval", "run", "--config", str(path)]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert f"lm_eval with {path}: stopped (TypeError" in last
+    assert "batch_sise" in last
+
+
+@pytest.mark.parametrize("text", ["true\n", "a text\n", "[cot_gsm8k]\n"])
+def test_a_file_of_settings_that_is_no_mapping_is_named(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(text)
+    assert main(["eval", "run", "--config", str(path)]) == 1
+    assert f"{path}: not a mapping; expected arguments of lm_eval" in capsys.readouterr().err
+
+
 def test_the_cache_of_another_model_is_refused(
     serve: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

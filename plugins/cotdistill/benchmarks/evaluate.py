@@ -85,12 +85,11 @@ def evaluate(arguments: Sequence[str]) -> None:
     except UserError:
         raise
     except Exception as error:
-        host_s = type(error).__module__.split(".")[0] in ("aiohttp", "requests", "tenacity")
-        if not isinstance(error, _HOST_ERRORS) and not host_s:
+        if not isinstance(error, _HOST_ERRORS) and not _is_of_a_host(error):
             raise
         if JOB in os.environ:  # a job's log is read by those who look for the cause
             traceback.print_exc()
-        raise FaultsError(_failure(error, guards)) from error
+        raise FaultsError(_failure(error, guards, _config_of(arguments))) from error
     guards.check_files(started)
 
 
@@ -108,6 +107,9 @@ def _restored_variable(name: str) -> Iterator[None]:
 def named_tasks(arguments: Sequence[str]) -> list[str]:
     """Return the task names in arguments as lm-eval reads them, or in its `--config` file.
 
+    Raises:
+        FaultsError: that file cannot be read, or is no mapping.
+
     >>> named_tasks(["--model", "hf", "--tasks", "AIME,AMC", "cot_gsm8k", "--limit", "1"])
     ['AIME', 'AMC', 'cot_gsm8k']
     """
@@ -121,8 +123,11 @@ def named_tasks(arguments: Sequence[str]) -> list[str]:
         elif after_flag:
             entries.append(argument)
     if not entries and (config := _config_of(arguments)):
-        tasks = (read_yaml(Path(config)) or {}).get("tasks", [])
-        entries = [tasks] if isinstance(tasks, str) else list(tasks)
+        settings = read_yaml(Path(config))
+        if not isinstance(settings, dict):
+            raise FaultsError(Fault(config, "not a mapping", "arguments of lm_eval"))
+        tasks = settings.get("tasks") or []
+        entries = tasks if isinstance(tasks, list) else [tasks]
     return [name.strip() for entry in entries for name in str(entry).split(",") if name.strip()]
 
 
@@ -142,13 +147,20 @@ def _refuse_unknown(names: Sequence[str], ours: list[str]) -> None:
             raise MisuseError(f"no task '{name}'; {did_you_mean(name, ours)}")
 
 
-def _failure(error: BaseException, guards: Guards) -> Fault:
+def _is_of_a_host(error: BaseException) -> bool:
+    """Whether something was raised outside of this package, as by a damaged model or setting."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_globals.get("__name__", "").partition(".")[0] != __package__.partition(".")[0]
+
+
+def _failure(error: BaseException, guards: Guards, config: str | None) -> Fault:
     text = " ".join(str(error).split()) or type(error).__name__
     wrong = f"stopped ({type(error).__name__}: {text[:300]})"
+    place = f"lm_eval with {config}" if config else "lm_eval"
     if not guards.kept:
-        return Fault("lm_eval", wrong)
+        return Fault(place, wrong)
     kept = f"the responses so far are kept in {guards.kept}"
-    return Fault("lm_eval", wrong, "", f"{kept}; run the same command again to resume from there")
+    return Fault(place, wrong, "", f"{kept}; run the same command again to resume from there")
 
 
 class Guards:
