@@ -150,7 +150,8 @@ def _refuse_unknown(names: Sequence[str], ours: list[str]) -> None:
 def _is_of_a_host(error: BaseException) -> bool:
     """Whether something was raised outside of this package, as by a damaged model or setting."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return frame.f_globals.get("__name__", "").partition(".")[0] != __package__.partition(".")[0]
+    module = str(frame.f_globals.get("__name__"))
+    return not module.startswith("cotdistill.")
 
 
 def _failure(error: BaseException, guards: Guards, config: str | None) -> Fault:
