@@ -34,6 +34,7 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("transformers")
     return build(tmp_path_factory.mktemp("student") / "tiny", seed=3)
 
 

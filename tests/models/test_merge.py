@@ -181,8 +181,7 @@ def test_the_threshold_is_exact_over_many_blocks() -> None:
 
 
 def test_bfloat16_is_rounded_as_torch_rounds_it() -> None:
-    import torch
-
+    torch = pytest.importorskip("torch")
     generator = np.random.default_rng(2)
     values = (generator.standard_normal(BLOCK) * 10.0 ** generator.integers(-30, 30, BLOCK)).astype(
         np.float32
@@ -193,6 +192,7 @@ def test_bfloat16_is_rounded_as_torch_rounds_it() -> None:
 
 
 def test_files_of_the_donor_are_copied_byte_for_byte(own: Path) -> None:
+    pytest.importorskip("transformers")
     changed(own / "instruct", rope_theta=1000000.0)
     changed(own / "base", rope_theta=1000000.0)
     changed(own / "long", rope_theta=1000000.0)

@@ -160,6 +160,7 @@ def test_a_run_folder_says_what_is_to_be_measured(tmp_path: Path) -> None:
 def test_a_run_folder_is_measured_and_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pytest.importorskip("transformers")
     model = build(tmp_path / "model", seed=3)
     folder = put(tmp_path / "run", ARMS[:3])
     (folder / "train").mkdir()
