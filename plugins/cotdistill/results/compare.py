@@ -153,9 +153,10 @@ def comparison_table(found: Sequence[Comparison], flips: int = 0) -> Table:
     notes = [one.conclusion for one in worded]
     if others := [one for one in found if one not in worded]:
         visible = [100 * one.compared.visible for one in others]
+        what = "other comparison" if worded else "comparison"
         least, most = f"{min(visible):.0f}", f"{max(visible):.0f}"
         notes.append(
-            f"{counted(len(others), 'other comparison')}: no difference shown; none of less than "
+            f"{counted(len(others), what)}: no difference shown; none of less than "
             f"{least if least == most else f'{least} to {most}'} points is likely to be seen; "
             "each in words with --json"
         )
