@@ -34,6 +34,19 @@ def test_arms_of_two_folders_share_a_table_and_are_never_pooled(tmp_path: Path) 
     assert {run.run for run in made.results.runs} >= {"first/tiny--level1--s1"}
 
 
+def test_the_declared_baseline_is_that_of_the_first_folder(tmp_path: Path) -> None:
+    folders = [study(tmp_path / name, {"level1": 20, "plain": 10}) for name in ("one", "two")]
+    for folder in folders:
+        arms = {"level1": {"file": "rows.jsonl"}, "plain": {"file": "rows.jsonl"}}
+        write_study(folder, arms)
+        path = folder / "study.yaml"
+        declared = {"students": ["Qwen2.5-0.5B-Instruct"], "compare": {"baseline": "plain"}}
+        path.write_text(json.dumps(json.loads(path.read_text()) | declared), encoding="utf-8")
+    made = report(folders[0], more=folders[1:], out=tmp_path / "both")
+    assert made.data["baseline"] == "one/plain"
+    assert not [note for note in made.table.notes if "stands in" in note]
+
+
 def test_several_folders_need_a_place_to_write(tmp_path: Path) -> None:
     first = study(tmp_path / "first", {"a": 10})
     with pytest.raises(MisuseError, match="need a place to write: -o DIR"):

@@ -153,8 +153,10 @@ def default_selection(groups: Sequence[Group], factors: Factors, folder: Path) -
     study = study_if_any(folder)
     declared = study.compare.baseline if study else None
     arms, recipes, students = _names(groups)
-    if isinstance(declared, str) and declared in arms:
-        return {ARM: declared}
+    if isinstance(declared, str):
+        named = [arm for arm in arms if arm == declared or arm.endswith(f"/{declared}")]
+        if named:  # of several folders, the first one's
+            return {ARM: named[0]}
     if isinstance(declared, Mapping) and bases_of(groups, factors, declared):
         return dict(declared)
     if len(arms) == 1 and len(recipes) > 1:
