@@ -3,11 +3,11 @@
     .venv/bin/python tools/evidence.py take runs/laptop -o docs/evidence/laptop
     .venv/bin/python tools/evidence.py numbers docs/evidence/laptop --into docs/evidence/laptop.md
 
-`take` reads a finished run folder: `answers.csv` has a row a question and run (a hash of the
-question, task, arm, seed, whether the answer is correct, its tokens), `facts.json` what was run:
-versions, seconds of each job, hashes of ledgers and files. `numbers` needs only these two files and
-computes every table and figure of the page again, with the statistics that `cotdistill report`
-uses; `--check` compares only.
+`take` reads a run folder: `answers.csv` has a row a question and run (a hash of the question, task,
+arm, seed, whether the answer is correct, its tokens), `facts.json` what was run: versions, seconds,
+end and size of each job, closeness, hashes of ledgers and files. `numbers` needs only these two
+files and computes every table and figure of the page again, with the statistics that `cotdistill
+report` uses; `--check` compares only.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import Any
 from draw_report import picture
 
 from cotdistill.hosts.lm_eval.samples import read_samples
+from cotdistill.preflight.plan import Assumed, plan
 from cotdistill.results.arm_comparisons import (
     ArmRuns,
     Difference,
@@ -37,8 +38,14 @@ from cotdistill.results.arm_comparisons import (
     pooled_runs,
     score_of,
 )
+from cotdistill.results.closeness_of_runs import read_closeness
 from cotdistill.results.collect import RunResult, collect
 from cotdistill.results.questions import identified
+from cotdistill.runfolder.job import JOBS
+from cotdistill.runs.job_sizes import JobSizes
+from cotdistill.runs.jobs import Job, read_jobs
+from cotdistill.runs.records import read_record
+from cotdistill.runs.time_left import seconds_left
 from cotdistill.stats.run_variance import Stratum
 from cotdistill.tables import Table, duration, markdown_of
 
@@ -101,10 +108,29 @@ def _answers(run: RunResult, count: Callable[[str], int]) -> Iterator[Answer]:
 
 
 def _facts(folder: Path, runs: Sequence[RunResult]) -> dict[str, Any]:
-    jobs = {
-        f"{path.parent.name} {path.stem}": round(json.loads(path.read_text())["seconds"], 1)
-        for path in sorted(folder.glob("done/*/*.json"))
+    sizes, jobs = JobSizes(folder), {}
+    is_generated = (folder / JOBS).is_file()  # and not only its results
+    for job in read_jobs(folder).values() if is_generated else ():
+        if done := read_record(folder, job.id):
+            size = sizes.of(job)
+            jobs[str(job)] = {
+                "seconds": round(done.seconds, 1),
+                "finished": done.finished,
+                "size": None if size is None else round(size),
+            }
+    closeness = {
+        measured.student: {
+            "questions": measured.questions,
+            "arms": {
+                arm: {name: [one.value, one.low, one.high] for name, one in measures.items()}
+                for arm, measures in measured.arms.items()
+            },
+        }
+        for measured in read_closeness(folder)
     }
+    planned = {}
+    if is_generated:
+        planned = {cost.run.name: cost.tokens for cost in plan(str(folder), [], Assumed()).runs}
     hashed = [*folder.glob("data/*.ledger.json"), folder / "study.yaml", folder / "manifest.jsonl"]
     trained = {
         run.run: {
@@ -120,7 +146,9 @@ def _facts(folder: Path, runs: Sequence[RunResult]) -> dict[str, Any]:
         versions |= {**run.evaluated.environment, **run.trained_with}
     return {
         "versions": versions,
-        "job_seconds": jobs,
+        "jobs": jobs,
+        "closeness": closeness,
+        "planned": planned,
         "trained": trained,
         "sha256": {str(path.relative_to(folder)): _sha256(path) for path in sorted(hashed)},
     }
@@ -256,8 +284,8 @@ def difference_table(found: Sequence[Difference]) -> Table:
 def cost_table(facts: dict[str, Any]) -> Table:
     """Return a row a stage: jobs, wall time, shortest and longest job."""
     by_stage: dict[str, list[float]] = defaultdict(list)
-    for job, seconds in facts["job_seconds"].items():
-        by_stage[job.partition(" ")[0]].append(seconds)
+    for job, done in facts["jobs"].items():
+        by_stage[job.partition(" ")[0]].append(done["seconds"])
     rows = [
         (stage, str(len(times)), duration(sum(times)), duration(min(times)), duration(max(times)))
         for stage, times in sorted(by_stage.items(), key=lambda item: -sum(item[1]))
@@ -267,19 +295,85 @@ def cost_table(facts: dict[str, Any]) -> Table:
     return Table(("stage", "jobs", "wall time", "shortest", "longest"), tuple(rows))
 
 
+def time_left_table(facts: dict[str, Any]) -> Table:
+    """Return what `run` would say is left after each job, next to what the later jobs took.
+
+    The jobs are those that finished, in the order in which they did. What it says is known once a
+    training and an evaluation have finished. Time in which nothing finished does not count.
+    """
+    ended = sorted(facts["jobs"].items(), key=lambda item: item[1]["finished"])
+    jobs: dict[str, Job] = {}
+    for words, _ in ended:
+        stage, _, name = words.partition(" ")
+        command = ("host",) if stage in ("train", "evaluate") else ()
+        jobs[words] = Job(stage, name, command)
+    by_id = {job.id: job for job in jobs.values()}
+    took = {jobs[words].id: done["seconds"] for words, done in ended}
+    sizes = {jobs[words].id: done["size"] for words, done in ended if done["size"]}
+    order = [jobs[words].id for words, _ in ended]
+    rows = []
+    for count in range(1, len(order)):
+        known = {job: took[job] for job in order[:count]}
+        expected = seconds_left(by_id, known, order[count:], {}, sizes)
+        left = sum(took[job] for job in order[count:])
+        if expected is not None and order[count - 1][0] in ("train", "evaluate") and left >= 60:
+            off = f"{100 * (expected - left) / left:+.0f} %"
+            rows.append((str(by_id[order[count - 1]]), duration(expected), duration(left), off))
+    return Table(("after", "said", "took", "off by"), tuple(rows))
+
+
+def training_table(facts: dict[str, Any]) -> Table:
+    """Return a row a training: tokens that `plan` expected and the trainer counted, loss, speed."""
+    rows = []
+    for run, trained in facts["trained"].items():
+        planned, counted = facts["planned"].get(run), trained["tokens"]
+        tokens = ("unknown", "unknown", "")
+        if planned and counted:
+            off = f"{100 * (planned - counted) / counted:+.0f} %"
+            tokens = (f"{planned:,.0f}", f"{counted:,}", off)
+        seconds = f"{trained['seconds']:,.0f}"
+        rows.append((run, *tokens, f"{trained['last_loss']:.2f}", seconds))
+    columns = ("run", "tokens planned", "counted", "off by", "last loss", "seconds")
+    return Table(columns, tuple(rows))
+
+
+def closeness_table(facts: dict[str, Any], study: Study) -> Table:
+    """Return each arm's closeness, with intervals over questions, next to its score."""
+    rows, columns = [], ["arm"]
+    for measured in facts["closeness"].values():
+        for arm, measures in measured["arms"].items():
+            columns = ["arm", *measures, "score %"]
+            cells = [
+                f"{value:.{2 if value < 100 else 0}f} [{low:.2f}, {high:.2f}]"
+                for value, low, high in measures.values()
+            ]
+            scores = [
+                f"{100 * score_of(study.runs(task, arm), study.stratum(task)).value:.1f}"
+                for task in study.tasks
+                if arm in study.arms
+            ]
+            rows.append((arm, *cells, ", ".join(scores)))
+    return Table(tuple(columns), tuple(rows))
+
+
 def tables_of(folder: Path) -> dict[str, Table]:
     """Return every table of a study's page, by the name that the page has it under."""
     study = Study(read_answers(folder / "answers.csv"))
     facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
     hashes = tuple((name, digest[:16]) for name, digest in facts["sha256"].items())
     versions = tuple((name, str(version)) for name, version in sorted(facts["versions"].items()))
-    return {
+    found = {
         "scores": score_table(study),
         "differences": difference_table(comparisons(study)),
         "cost": cost_table(facts),
+        "left": time_left_table(facts),
+        "trained": training_table(facts),
         "versions": Table(("part", "version"), versions),
         "hashes": Table(("file of the run folder", "SHA-256, first 16 digits"), hashes),
     }
+    if facts["closeness"]:
+        found["closeness"] = closeness_table(facts, study)
+    return found
 
 
 def figures_of(folder: Path) -> dict[str, str]:
