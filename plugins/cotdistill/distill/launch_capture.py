@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill.distill.capture import Capture, Engine, capture
+from cotdistill.distill.model_check import damaged_files, teacher_faults
 from cotdistill.distill.settings import Teacher
 from cotdistill.distill.signals.manifest import Manifest
 from cotdistill.distill.train_file import read_arguments
@@ -49,6 +50,9 @@ def run_capture(options: CaptureOptions) -> tuple[Path, Manifest]:
     if output is None:
         raise MisuseError("cotdistill capture: no folder; -o DIR, or teacher: {signals: DIR}")
     _refuse_input_as_output(options.file, arguments, teacher, output)
+    models = (arguments.get("model_name_or_path"), teacher.model)
+    if faults := damaged_files(*(str(model) for model in models if model)):
+        raise FaultsError(faults)
     temperatures = options.temperatures or (block.temperature if block is not None else 1.0,)
     engine = options.endpoint or options.engine
     if engine != "transformers" and set(temperatures) != {1.0}:
@@ -94,7 +98,6 @@ def _teacher(options: CaptureOptions, source: Teacher | None) -> Teacher:
 
 
 def _with_rows(options: CaptureOptions, wanted: Capture) -> Manifest:
-    from cotdistill.distill.model_check import teacher_faults
     from cotdistill.distill.trainer.host_rows import host_rows
 
     try:
