@@ -5,9 +5,10 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from cotdistill.corpus.records.parquet import write_parquet_copy
 from cotdistill.corpus.records.row_reader import FieldCounts, RowReader
@@ -116,7 +117,8 @@ def import_source(
     paths = _paths(source, out)
     faults: list[Fault] = []
     counts: Counter[str] = Counter()
-    with _writers(paths) as opened:
+    with ExitStack() as open_files:
+        outputs = _Outputs(paths, open_files)
         for number, found, shape in traces_in(source, reader):
             if isinstance(found, Refusal):
                 report.refused[found.rule] += 1
@@ -139,7 +141,7 @@ def import_source(
                 if kind == "traces":
                     report.rows_of_traces.append(number)
             counts[kind] += 1
-            opened[kind].write(row_line(line))
+            outputs.write(kind, row_line(line))
         if faults:
             raise DataError(faults)
         inputs.refuse_changes()
@@ -157,20 +159,17 @@ def _paths(source: Source, out: Path) -> dict[str, Path]:
     }
 
 
-class _writers:  # noqa: N801
-    """Open all outputs whole; those that stayed empty are removed at the end."""
+class _Outputs:
+    """Writes rows to files, each of which is begun with its first row and appears whole."""
 
-    def __init__(self, paths: Mapping[str, Path]) -> None:
-        self.paths = paths
+    def __init__(self, paths: Mapping[str, Path], open_files: ExitStack) -> None:
+        self.paths, self.open_files = paths, open_files
+        self.streams: dict[str, IO[str]] = {}
 
-    def __enter__(self) -> dict[str, Any]:
-        self.contexts = {name: written_whole(path) for name, path in self.paths.items()}
-        self.streams = {name: context.__enter__() for name, context in self.contexts.items()}
-        return self.streams
-
-    def __exit__(self, *error: Any) -> None:
-        for context in self.contexts.values():
-            context.__exit__(*error)
+    def write(self, kind: str, line: str) -> None:
+        if kind not in self.streams:
+            self.streams[kind] = self.open_files.enter_context(written_whole(self.paths[kind]))
+        self.streams[kind].write(line)
 
 
 def _finish(
@@ -182,10 +181,11 @@ def _finish(
 ) -> None:
     source = report.source
     for kind, path in paths.items():
-        if not counts[kind]:
+        if not counts[kind] and path.exists():  # of an import of other rows
             path.unlink(missing_ok=True)
-            if not any(path.parent.iterdir()) and kind != "traces":
-                path.parent.rmdir()
+            if kind != "traces":
+                with suppress(OSError):  # other sources have files in it
+                    path.parent.rmdir()
     first = next((kind for kind in paths if counts[kind]), None)
     if first is None:
         return
