@@ -225,6 +225,25 @@ def test_a_finished_run_shows_how_fast_the_machine_is(tmp_path: Path) -> None:
     assert training_seconds(1.0, 1000, "full", machine) == pytest.approx(10.0)
 
 
+def test_trainings_without_a_teacher_show_how_fast_the_machine_is(tmp_path: Path) -> None:
+    for name, seconds in (("plain", 10.0), ("distilled", 30.0)):
+        add_run(tmp_path, name, name)
+        totals = {"train_loss": 0.3, "train_runtime": seconds, "total_flos": 6e12}
+        write_json(tmp_path / "checkpoints" / name / "all_results.json", totals)
+    write_json(tmp_path / "checkpoints" / "distilled" / "kd_summary.json", {"ce": 1.0, "kd": 0.1})
+    machine = calibrated(tmp_path, Assumed()).machine
+    assert training_seconds(1.0, 1000, "full", machine) == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize(
+    ("price", "wrong"), [(None, "no price was given"), (2.0, "the speed of this machine's CPU")]
+)
+def test_a_limit_of_money_says_what_is_missing(study: str, price: float | None, wrong: str) -> None:
+    made = plan(study, ["hardware.gpus=0"], Assumed(hour_price=price))
+    with pytest.raises(StudyError, match=wrong):
+        check_budget(made, None, 5.0)
+
+
 def test_finished_evaluations_show_how_long_an_answer_takes(tmp_path: Path, study: str) -> None:
     add_run(tmp_path, "r", "a")
     totals = {"train_loss": 0.3, "train_runtime": 10.0, "total_flos": 6e12}

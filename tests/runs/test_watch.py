@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,46 @@ def test_the_time_left_is_near_from_the_second_run_on_if_arms_differ_in_length(
             ratios.append(left / sum(map(took, waiting)))
     assert len(ratios) == 10  # known once a training and an evaluation have finished
     assert all(0.8 < ratio < 1.2 for ratio in ratios[2:])  # from the second run on
+
+
+@pytest.mark.parametrize(
+    ("stage", "settings"),
+    [
+        ("train", ""),
+        ("train", "- a list"),
+        ("train", "max_steps: '40'"),
+        ("train", "num_train_epochs: many"),
+        ("train", "cutoff_len: {no: number}"),
+        ("evaluate", "gen_kwargs: max_gen_toks=64,temperature=0"),
+        ("evaluate", "gen_kwargs: {max_gen_toks: many}"),
+        ("evaluate", "[}"),
+    ],
+)
+def test_settings_that_are_no_numbers_leave_the_size_of_a_job_unknown(
+    tmp_path: Path, stage: str, settings: str
+) -> None:
+    watch = recorded_study(tmp_path)
+    job = watch.jobs[stage, "tiny--fine--full--s1"]
+    write_text(tmp_path / str(job.file), settings)
+    assert watch.sizes.of(job) is None
+    assert "jobs" in watch.line()
+
+
+def test_settings_that_are_null_count_as_missing(tmp_path: Path) -> None:
+    watch = recorded_study(tmp_path)
+    training = watch.jobs["train", "tiny--fine--full--s1"]
+    write_text(tmp_path / str(training.file), "max_steps: null\ncutoff_len: null\n")
+    assert watch.sizes.of(training) is not None
+
+
+def test_the_size_of_a_job_follows_rows_that_are_made_again(tmp_path: Path) -> None:
+    watch = recorded_study(tmp_path)
+    job = watch.jobs["train", "tiny--fine--full--s1"]
+    before = watch.sizes.of(job)
+    rows = tmp_path / "data" / "fine.jsonl"
+    write_jsonl(rows, [{"system": "", "instruction": "q", "output": "a"}])
+    os.utime(rows, ns=(1, 1))
+    after = watch.sizes.of(job)
+    assert before is not None
+    assert after is not None
+    assert after < before

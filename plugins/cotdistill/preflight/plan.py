@@ -273,7 +273,8 @@ def _with_speeds(assumed: Assumed, study: Study) -> Assumed:
 def calibrated(folder: Path, assumed: Assumed) -> Assumed:
     """Return the assumptions with the machine's speeds taken from the finished runs of `folder`.
 
-    The trainer counts 6 operations per weight and token where `training_seconds` counts 8. An
+    The trainer counts 6 operations per weight and token where `training_seconds` counts 8, and
+    none of a teacher's: trainings without one are taken where there are any. An
     answer is taken to last as long as those of its finished evaluations did, loading included;
     where none has finished, the given or assumed speed stays.
 
@@ -281,8 +282,9 @@ def calibrated(folder: Path, assumed: Assumed) -> Assumed:
         StudyError: no run in the folder has finished, or none logged its operations.
     """
     runs = collect(folder).runs
-    trained = [run.training for run in runs if run.training is not None]
-    known = [one for one in trained if one.operations and not one.trained_nothing]
+    trained = [(run.training, bool(run.distilled)) for run in runs if run.training is not None]
+    counted = [(one, kd) for one, kd in trained if one.operations and not one.trained_nothing]
+    known = [one for one, kd in counted if not kd] or [one for one, _ in counted]
     if not known:
         wrong = "no finished run that logged its operations"
         raise StudyError(Fault(str(folder), wrong, "a run folder with a finished training run"))
@@ -318,13 +320,13 @@ def check_budget(made: Plan, hours: float | None, money: float | None) -> None:
     elif hours is not None and needed > hours:
         wrong = f"needs {needed:,.1f} device hours"
         faults.append(Fault(made.study, wrong, f"at most {hours:g}", "drop runs with --set"))
-    if money is not None and made.money is None and made.has_speed:
+    if money is not None and made.money is None and made.assumed.hour_price is None:
         wrong = "no price was given"
         remedy = "--price-hour and --price-judge set them"
         faults.append(Fault(made.study, wrong, "a price to compare the budget with", remedy))
     elif money is not None and made.money is None:
-        wrong = "what it costs is not known: no price, or no speed of this machine's CPU, was given"
-        remedy = "--price-hour or --price-judge, and --calibrate RUNFOLDER"
+        wrong = "what it costs is not known: the speed of this machine's CPU is not"
+        remedy = "--calibrate RUNFOLDER measures it on finished runs; or --teraflops and --decode"
         faults.append(Fault(made.study, wrong, "a price to compare the budget with", remedy))
     elif money is not None and (made.money or 0.0) > money:
         faults.append(Fault(made.study, f"costs {made.money:,.2f}", f"at most {money:g}"))

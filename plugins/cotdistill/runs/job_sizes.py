@@ -30,11 +30,11 @@ _ROWS = 2_000
 
 @dataclass
 class JobSizes:
-    """The sizes of the jobs of a run folder; each arm and each file is read once."""
+    """The sizes of the jobs of a run folder; a file is read again only after it has changed."""
 
     folder: Path
-    known: dict[JobId, float | None] = field(default_factory=dict)
-    rows: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    known: dict[tuple[JobId, int], float | None] = field(default_factory=dict)
+    rows: dict[tuple[str, int], list[tuple[float, float]]] = field(default_factory=dict)
 
     def of(self, job: Job) -> float | None:
         """Return the size of a job, None where it is not known or its rows are not there yet.
@@ -47,29 +47,60 @@ class JobSizes:
         """
         if job.stage not in ("train", "evaluate") or job.file is None:
             return None
-        if job.id not in self.known:
-            has_rows = job.stage == "train" or bool(job.needs)
-            lengths = self._lengths(str(job.arm)) if has_rows else []
-            if has_rows and not lengths:
-                return None
-            try:
-                settings = read_yaml(self.folder / job.file)
-            except FaultsError:
-                settings = {}
-            of = _of_training if job.stage == "train" else _of_evaluation
-            self.known[job.id] = of(settings, lengths)
-        return self.known[job.id]
+        has_rows = job.stage == "train" or bool(job.needs)
+        made = _made(self.folder / "data" / f"{job.arm}.jsonl") if has_rows else 0
+        if made is None:
+            return None
+        if (job.id, made) not in self.known:
+            lengths = self._lengths(str(job.arm), made) if has_rows else []
+            self.known[job.id, made] = self._size(job, lengths) if lengths or not has_rows else None
+        return self.known[job.id, made]
 
-    def _lengths(self, arm: str) -> list[tuple[float, float]]:
-        """Return the tokens of prompt and response of an arm's rows, none where there is no file.
+    def _size(self, job: Job, lengths: list[tuple[float, float]]) -> float | None:
+        try:
+            settings = read_yaml(self.folder / str(job.file))
+        except FaultsError:
+            return None
+        if not isinstance(settings, dict):
+            return None
+        try:
+            return (_of_training if job.stage == "train" else _of_evaluation)(settings, lengths)
+        except TypeError:  # a value that is no number: its host refuses it, an estimate does not
+            return None
+
+    def _lengths(self, arm: str, made: int) -> list[tuple[float, float]]:
+        """Return the tokens of prompt and response of an arm's rows, none if it cannot be read.
 
         Units: tokens.
         """
-        path = self.folder / "data" / f"{arm}.jsonl"
-        if arm not in self.rows and path.is_file():
+        if (arm, made) not in self.rows:
+            path = self.folder / "data" / f"{arm}.jsonl"
+            found = self.rows[arm, made] = []
             with contextlib.suppress(FaultsError, OSError):
-                self.rows[arm] = [_length(row) for row in itertools.islice(read_rows(path), _ROWS)]
-        return self.rows.get(arm, [])
+                found += [_length(row) for row in itertools.islice(read_rows(path), _ROWS)]
+        return self.rows[arm, made]
+
+
+def _made(path: Path) -> int | None:
+    """Return when a file was made, in nanoseconds; None where there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _number(settings: dict[str, Any], name: str, otherwise: float) -> float:
+    """Return a setting, or what stands for one that is missing or null.
+
+    Raises:
+        TypeError: it is no number.
+    """
+    value = settings.get(name)
+    if value is None:
+        return otherwise
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} is {value!r}")
+    return float(value)
 
 
 def _length(row: dict[str, Any]) -> tuple[float, float]:
@@ -79,19 +110,23 @@ def _length(row: dict[str, Any]) -> tuple[float, float]:
 
 
 def _of_evaluation(settings: dict[str, Any], lengths: list[tuple[float, float]]) -> float | None:
-    limit = settings.get("gen_kwargs", {}).get("max_gen_toks") or math.inf
-    size = min(max((response for _, response in lengths), default=math.inf), float(limit))
+    generation = settings.get("gen_kwargs") or {}
+    if not isinstance(generation, dict):
+        return None
+    limit = _number(generation, "max_gen_toks", math.inf)
+    size = min(max((response for _, response in lengths), default=math.inf), limit)
     return None if math.isinf(size) else size + _AROUND
 
 
 def _of_training(settings: dict[str, Any], lengths: list[tuple[float, float]]) -> float | None:
     """Return the tokens that a training goes through; None of rows by epochs, if they are many."""
-    batch = settings.get("per_device_train_batch_size", 1)
-    rows = settings.get("max_steps", 0) * batch * settings.get("gradient_accumulation_steps", 1)
+    batch = _number(settings, "per_device_train_batch_size", 1)
+    rows = _number(settings, "max_steps", 0) * batch
+    rows *= _number(settings, "gradient_accumulation_steps", 1)
     if rows <= 0:
         if len(lengths) == _ROWS:
             return None
-        rows = settings.get("num_train_epochs", 1) * len(lengths)
-    cutoff = settings.get("cutoff_len", math.inf)
+        rows = _number(settings, "num_train_epochs", 1) * len(lengths)
+    cutoff = _number(settings, "cutoff_len", math.inf)
     mean = statistics.fmean(min(prompt + response, cutoff) for prompt, response in lengths)
-    return float(rows * (mean + _AROUND))
+    return rows * (mean + _AROUND)

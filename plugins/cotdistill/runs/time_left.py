@@ -56,25 +56,23 @@ def _expected(
     sizes: Mapping[JobId, float],
 ) -> float | None:
     """Return the seconds that a job is expected to take, by the closest kind that has finished."""
-    for kind in _kinds(job):
+    for kind, is_scaled in _kinds(job).items():
         if others := finished.get(kind):
             seconds = math.fsum(took[one] for one in others)
             known = [sizes[one] for one in others if sizes.get(one)]
-            if len(kind) != _SAME and sizes.get(job.id) and len(known) == len(others):
+            if is_scaled and sizes.get(job.id) and len(known) == len(others):
                 return seconds * sizes[job.id] / math.fsum(known)
             return statistics.fmean(took[one] for one in others)
     return None
 
 
-_SAME = 2  # words of the kind of jobs that differ by their seed only
-
-
-def _kinds(job: Job) -> tuple[tuple[str, ...], ...]:
-    return (
-        (job.stage, job.name.rpartition("--")[0]),
-        (job.stage, job.name.partition("--")[0], ""),
-        (job.stage,),
-    )
+def _kinds(job: Job) -> dict[tuple[str, ...], bool]:
+    """Return the kinds that a job is of, closest first, and whether sizes differ within each."""
+    return {
+        (job.stage, "same", job.name.rpartition("--")[0]): False,  # but for the random seed
+        (job.stage, "student", job.name.partition("--")[0]): True,
+        (job.stage,): True,
+    }
 
 
 def _by_kind(finished: Iterable[Job]) -> dict[tuple[str, ...], list[JobId]]:
