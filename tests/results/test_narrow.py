@@ -74,6 +74,6 @@ def test_a_pivot_with_many_columns_is_turned() -> None:
     cells = tuple(f"{n}0.0 (10.0-90.0)" for n in range(7))
     columns = ("student", *(f"level {n}" for n in range(7)))
     (part,) = narrow(Table(columns, (("one", *cells), ("two", *cells)), ("a note",)))
-    assert part.table.columns == ("", "one", "two")
+    assert part.table.columns == ("student", "one", "two")
     assert part.table.rows[1] == ("level 1", cells[1], cells[1])
     assert part.table.notes == ("a note",)

@@ -257,7 +257,8 @@ def matrix(results: Results, baseline: str | None = None) -> Matrix:
                     notes.append(_other_questions(name, task, mine, its, shared))
     wanted = study.compare.baseline if study and baseline is None else None
     words = wanted if isinstance(wanted, str) else shown(wanted or {})
-    if wanted and made.baseline != words and not made.baseline.endswith(f"/{words}"):
+    is_other = made.baseline != words and not made.baseline.endswith(f"/{words}")
+    if wanted and made.baseline and is_other:
         notes.append(f"{words}, the study's baseline, has no score: {made.baseline} stands in")
     if 1 < len(averaged) < len(tasks):
         notes.append(f"the mean is over {', '.join(averaged)}: no group counts with its members")

@@ -78,8 +78,8 @@ class ResolvedArm:
 
     An arm is either one `source`, with a filter or without, or the mix of its `parts`. `paired` are
     the sources of the other arms whose questions the filter asks for, `golds` the files that filter
-    and target take reference answers from. `target` says how its texts end, `like` is the arm whose
-    lengths `pad` takes. `frame` are the words around its questions, `dev` the questions
+    and target take reference answers from. `target` says how its texts begin and end, `like` is the
+    arm whose lengths `pad` takes. `frame` are the words around its questions, `dev` the questions
     that no arm is trained on. `file` is where its rows go, relative to the run folder.
     """
 
@@ -120,7 +120,7 @@ class ResolvedArm:
 
     @property
     def is_shaped(self) -> bool:
-        """Whether its texts are changed after they were read: another ending, or filler."""
+        """Whether its texts are changed after they were read: beginning, ending or filler."""
         return self.pad is not None or self.target != Target()
 
     @property

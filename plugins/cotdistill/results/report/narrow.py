@@ -139,9 +139,9 @@ def _split(part: _Part, name: str) -> list[_Part]:
     found = []
     for value, rows in by_value.items():
         its = _columns(replace(table, rows=tuple(rows)), others)
-        if name == "first":
+        if name == "first" and "second" in its.columns:
             its = _next_to(value, its)
-        filled = [n for n in range(len(its.columns)) if any(row[n] for row in its.rows)]
+        filled = [n for n in range(len(its.columns)) if any(row[n] for row in its.rows)] or [0]
         title = f"against {value}" if name == "first" else value
         names = (*part.names, title) if value else part.names
         found.append(replace(part, table=_columns(its, filled), names=names))
@@ -163,12 +163,12 @@ def _next_to(first: str, table: Table) -> Table:
 
 
 def _turned(part: _Part) -> list[_Part]:
-    """Turn a table with more columns than rows, all of one kind: a pivot."""
+    """Turn a table with more columns than rows, such as a pivot; its corner says what rows are."""
     table = part.table
     if len(table.rows) >= len(table.columns) - 1 or _LABELS & set(table.columns[1:]):
         return [part]
     head, *rows = zip(table.columns, *table.rows, strict=True)
-    return [replace(part, table=Table(("", *head[1:]), tuple(rows), table.notes))]
+    return [replace(part, table=Table(tuple(head), tuple(rows), table.notes))]
 
 
 def _pieces(part: _Part, width: int) -> list[_Part]:
