@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from cotdistill.hosts import meanwhile as module
 from cotdistill.hosts.meanwhile import Meanwhile
 
 
@@ -32,7 +33,9 @@ def test_work_is_done_piece_by_piece_until_none_is_left() -> None:
     assert not left
 
 
-def test_nothing_is_done_without_a_loop_and_a_later_loop_begins_anew() -> None:
+def test_nothing_is_done_without_a_loop_and_a_later_loop_begins_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     done: list[int] = []
 
     async def wait() -> None:
@@ -45,7 +48,9 @@ def test_nothing_is_done_without_a_loop_and_a_later_loop_begins_anew() -> None:
 
     meanwhile = Meanwhile(lambda: bool(done.append(1)))
     meanwhile.soon()
-    asyncio.run(leave())
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_BEGINS_AFTER_S", 60)
+        asyncio.run(leave())
     assert done == []
     asyncio.run(wait())
     assert done == [1]
