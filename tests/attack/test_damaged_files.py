@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ import pytest
 from attack.children import outcomes
 from attack.damage import Damage, damages
 from attack.folders import hashes
-from attack.verbs import RIGHT, VERBS, Verb
+from attack.verbs import RIGHT, VERBS, Verb, marked
 from cotdistill.cli.main import main
 from scripted_server import serving
 
@@ -86,7 +87,9 @@ def _become(place: Path, words: Sequence[str], printed: int) -> NoReturn:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         os.dup2(printed, 1)
         os.dup2(printed, 2)
-        sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", closefd=False, errors="backslashreplace")  # noqa: SIM115
+        warnings.resetwarnings()  # pytest makes errors of them
         os.environ["COTDISTILL_DATA"] = str(place / "prepared")
         os.chdir(place)
         status = main(list(words))
@@ -100,10 +103,13 @@ def _become(place: Path, words: Sequence[str], printed: int) -> NoReturn:
         os._exit(status)
 
 
-@pytest.mark.parametrize("verb", ATTACKED, ids=lambda verb: verb.name)
+@pytest.mark.parametrize("verb", marked(ATTACKED))
 def test_a_damaged_file_is_named_and_nothing_is_lost(
     verb: Verb, tmp_path: Path, part_of: Any, count: Counter[str]
 ) -> None:
+    if verb.hosted:
+        pytest.importorskip("llamafactory")
+        pytest.importorskip("lm_eval")
     template = tmp_path / "template"
     template.mkdir()
     verb.make(template, 1)

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from attack.folders import hashes
-from attack.verbs import RIGHT, VERBS, Verb
+from attack.verbs import RIGHT, VERBS, Verb, marked
 from scripted_server import serving
 
 KILLED = [verb for verb in VERBS if verb.kills]
@@ -82,7 +82,7 @@ def outputs(verb: Verb, folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("verb", KILLED, ids=lambda verb: verb.name)
+@pytest.mark.parametrize("verb", marked(KILLED))
 def test_a_killed_verb_ends_as_if_it_had_never_been_killed(
     verb: Verb, tmp_path: Path, part_of: Any, count: Counter[str]
 ) -> None:
@@ -119,7 +119,7 @@ def test_a_killed_verb_ends_as_if_it_had_never_been_killed(
             count["kills" if was_killed else "kills that came too late"] += 1
 
 
-@pytest.mark.parametrize("verb", KILLED, ids=lambda verb: verb.name)
+@pytest.mark.parametrize("verb", marked(KILLED))
 def test_the_same_command_twice_at_once_ends_as_one_alone(
     verb: Verb, tmp_path: Path, part_of: Any, count: Counter[str]
 ) -> None:

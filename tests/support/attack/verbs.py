@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -366,3 +366,11 @@ VERBS = [
          hosted=True),
 ]  # fmt: skip
 """Every command of the suite. tests/runs/test_kills.py kills `run`, with its `train` and `eval`."""
+
+
+def marked(verbs: Sequence[Verb]) -> list[Any]:
+    """Return verbs as parameters of a test; those that load a host have the mark `host`."""
+    return [
+        pytest.param(verb, id=verb.name, marks=[pytest.mark.host] if verb.hosted else [])
+        for verb in verbs
+    ]
