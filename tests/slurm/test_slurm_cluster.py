@@ -19,7 +19,9 @@ from cotdistill.runfolder.generate import generate
 from stand_in_vllm import stand_in_vllm
 from teacher import write_questions
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("plugin", "slurm")]
+pytestmark = [
+    pytest.mark.slow, pytest.mark.timeout(7000), pytest.mark.usefixtures("plugin", "slurm"),
+]  # fmt: skip
 
 PATIENCE_S = 6000  # a machine that does much else may take an hour
 PROFILE = bundle_folder("templates") / "profiles" / "slurm"
@@ -104,15 +106,21 @@ def test_a_killed_head_leaves_its_job_alone_and_a_failure_shows_its_lines(
 
     (folder / "WAIT").touch()
     head = subprocess.Popen(command(folder, "--only", "train"), env=env, stderr=subprocess.DEVNULL)
-    eventually((folder / "STARTED").exists)
-    head.send_signal(signal.SIGKILL)
-    head.wait()
+    try:
+        eventually((folder / "STARTED").exists)
+    finally:
+        head.send_signal(signal.SIGKILL)
+        head.wait()
     again = subprocess.Popen(
         command(folder, "--only", "train"), env=env, stderr=subprocess.PIPE, text=True
     )
-    time.sleep(5)
-    (folder / "WAIT").unlink()
-    _, errors = again.communicate(timeout=PATIENCE_S)
+    try:
+        time.sleep(5)
+        (folder / "WAIT").unlink()
+        _, errors = again.communicate(timeout=PATIENCE_S)
+    finally:
+        again.kill()
+        again.wait()
     assert again.returncode == 0, errors
     assert "started by hand" not in errors
     assert len((folder / "STARTED").read_text().splitlines()) == 1
