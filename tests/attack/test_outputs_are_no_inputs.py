@@ -72,6 +72,7 @@ def test_no_option_takes_an_input_by_name_link_or_detour(
 def test_a_file_takes_the_place_of_a_link_and_what_it_leads_to_stays(
     verb: Verb, tmp_path: Path, part_of: Any, count: Counter[str]
 ) -> None:
+    assert len(FILES) == 5
     mine, words = tmp_path / "mine", verb.words.split()
     (mine / "folder").mkdir(parents=True)
     for name in ("file", "folder/file"):

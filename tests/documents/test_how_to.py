@@ -246,7 +246,7 @@ def a_training_with_a_teacher(scene: Scene) -> None:
 
 
 def questions_and_a_model(scene: Scene) -> None:
-    """A file of three questions, a student that answers two of them, and its training file."""
+    """A file of three questions, a student that answers one of them, and its training file."""
     from tiny_models import training_file
 
     models(scene, "MODEL", "CHECKPOINT", "student", context=4096)

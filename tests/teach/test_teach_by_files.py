@@ -198,6 +198,7 @@ def test_vllm_run_batch_answers_a_file_of_requests(tiny: Path, tmp_path: Path) -
     assert counts["asked"] == 3
     assert counts.get("failed", 0) == counts.get("open", 0) == 0
     ends = {row["provenance"]["finish_reason"] for row in rows_of(out / "traces.jsonl")}
+    assert ends
     assert ends <= {"stop", "length"}
 
 
