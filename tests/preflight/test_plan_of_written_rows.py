@@ -48,6 +48,13 @@ def test_development_questions_are_not_counted_as_asked(made: Any) -> None:
     assert asked_table((asked,)).rows[0][2] == "60"
 
 
+def test_all_development_questions_are_subtracted_also_where_few_of_them_are_asked(
+    made: Any,
+) -> None:
+    found = made(questions={"q": {"file": "q.jsonl", "dev": 10, "largest_number": 9}})
+    assert found.asked[0].requests == 60
+
+
 def test_rows_that_a_teacher_will_write_are_estimated_and_said_to_be(made: Any) -> None:
     found = made()
     (run,) = found.runs
@@ -100,3 +107,6 @@ def test_an_answer_is_not_taken_to_be_longer_than_tasks_allow(made: Any) -> None
 
 def test_the_number_of_development_questions_is_planned(made: Any) -> None:
     assert "development questions, in no arm: q (10 of 40)" in made().design.notes
+    few = {"file": "q.jsonl", "dev": 10, "largest_number": 9}
+    notes = made(questions={"q": few}).design.notes
+    assert "development questions, in no arm: q (10 of 40, 2 of them asked)" in notes

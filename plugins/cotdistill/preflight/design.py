@@ -42,7 +42,9 @@ def _dev_count(resolved: Resolved, name: str) -> str:
     """Return a question set with the number of its development questions, as far as it is known."""
     declared, found = resolved.study.questions[name], resolved.sets.get(name)
     if found is not None and found.is_here:
-        return f"{name} ({len(found.dev)} of {len(found.rows)})"
+        asked, held_out = len(found.dev), len(found.held_out)
+        also = "" if asked == held_out else f", {asked} of them asked"
+        return f"{name} ({held_out} of {len(found.rows)}{also})"
     if declared.dev >= 1:
         return f"{name} ({declared.dev:g})"
     return f"{name} (about {declared.dev:.0%}, drawn by hash)"

@@ -87,15 +87,16 @@ class QuestionSet:
         return tuple(_records(self.path, self.name, self.columns))
 
     @functools.cached_property
+    def held_out(self) -> tuple[Record, ...]:
+        """The development questions, asked or not, in the order of the file."""
+        keys = self.dev_keys
+        return tuple(r for r in self.rows if question_key(r["question"], "words") in keys)
+
+    @functools.cached_property
     def dev(self) -> tuple[Record, ...]:
         """The development questions that are asked, in the order of the file."""
-        keys, largest = self.dev_keys, self.declared.largest_number
-        return tuple(
-            row
-            for row in self.rows
-            if question_key(row["question"], "words") in keys
-            and (largest is None or largest_number(row) <= largest)
-        )
+        largest = self.declared.largest_number
+        return tuple(r for r in self.held_out if largest is None or largest_number(r) <= largest)
 
     @functools.cached_property
     def dev_keys(self) -> frozenset[str]:

@@ -332,7 +332,7 @@ def asked_count(resolved: Resolved, name: str) -> int | None:
     if count is None or not declared.dev:
         return count
     if found is not None and found.is_here:
-        return count - len(found.dev)
+        return count - len(found.held_out)
     return count - round(declared.dev if declared.dev >= 1 else declared.dev * count)
 
 
