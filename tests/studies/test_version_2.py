@@ -751,6 +751,30 @@ def test_development_questions_are_neither_asked_nor_paid_for(
     assert not asked & one.dev_keys
 
 
+def test_another_largest_number_outdates_the_evaluations_and_no_arm(
+    study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    rows = [{"question": f"What is {number} plus 0?", "gold": f"{number}"} for number in range(9)]
+    write_jsonl(tmp_path / "q.jsonl", rows)
+    study["evaluation"]["tasks"] = ["dev_q"]
+
+    def declared(largest: int | None) -> dict[str, set[str | None]]:
+        questions = {"file": str(tmp_path / "q.jsonl"), "dev": 8, "largest_number": largest}
+        study["questions"] = {"q": questions}
+        jobs = read_declared_jobs(generate(str(study_file(study)), tmp_path / "run").folder)
+        assert jobs is not None
+        return {
+            stage: {job.declared for job in jobs.values() if job.stage == stage}
+            for stage in ("prepare", "evaluate")
+        }
+
+    every, few, fewer = declared(None), declared(6), declared(3)
+    assert every["prepare"] == few["prepare"] == fewer["prepare"]
+    assert not every["evaluate"] & few["evaluate"]
+    assert not few["evaluate"] & fewer["evaluate"]
+    assert declared(8) == every
+
+
 def test_an_arm_is_compared_with_the_development_questions_in_other_words_too(
     study: Study, study_file: WriteStudy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -68,10 +68,9 @@ class QuestionSet:
     @property
     def digest(self) -> str:
         """What decides which of its questions are for development, whether it is here or not."""
-        which = self.declared.model_dump(mode="json", exclude={"task"})
-        for later in ("dataset", "largest_number"):  # they count only where they are used
-            if which[later] is None:
-                del which[later]
+        which = self.declared.model_dump(mode="json", exclude={"task", "largest_number"})
+        if which["dataset"] is None:  # a later key, which counts only where it is used
+            del which["dataset"]
         has_file = self.declared.benchmark is None and self.path.is_file()
         return json.dumps([which, sha256_of(self.path) if has_file else None])
 
