@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from cotdistill.errors import FaultsError
 from cotdistill.files.atomic import (
+    disk_fault,
     folder_written_whole,
     write_text,
     write_texts_if_changed,
@@ -114,6 +116,26 @@ def test_a_text_that_cannot_take_its_name_leaves_nothing_behind(tmp_path: Path) 
     with pytest.raises(FaultsError, match=r"a\.yaml: cannot be written"):
         write_texts_if_changed(tmp_path, {"a.yaml": "a: 1\n"})
     assert [path.name for path in tmp_path.iterdir()] == ["a.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (errno.ENOSPC, "the disk is full; free some space and run it again"),
+        (errno.EDQUOT, "the disk quota is used up; free some space and run it again"),
+        (errno.EISDIR, "(Is a directory); choose another folder or file name, and run it again"),
+        (errno.ELOOP, "choose another folder or file name, and run it again"),
+        (errno.ENOENT, "choose another folder or file name, and run it again"),
+    ],
+)
+def test_only_where_space_is_missing_is_one_told_to_free_some(code: int, remedy: str) -> None:
+    assert str(disk_fault(Path("a"), OSError(code, os.strerror(code)))).endswith(remedy)
+
+
+def test_a_name_that_is_too_long_asks_for_another_one(tmp_path: Path) -> None:
+    wrong = r"cannot be written \(File name too long\); choose another folder or file name"
+    with pytest.raises(FaultsError, match=wrong):
+        write_text(tmp_path / ("a" * 300), "")
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link to a device"])

@@ -126,7 +126,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_line(tmp_path: Path) -> None
         [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("7 ")
-    assert "cannot be written (File too large); free some space" in done.stdout
+    assert "cannot be written (File too large); choose another folder" in done.stdout
     assert [json.loads(line)["key"] for line in path.read_text().splitlines()] == [
         *"0123456",
         "small",
@@ -180,7 +180,7 @@ def test_a_disk_that_fills_up_inside_a_loop_stops_the_next_line_and_leaves_no_ha
     done = subprocess.run(
         [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
     )
-    assert "cannot be written (File too large); free some space" in done.stdout
+    assert "cannot be written (File too large); choose another folder" in done.stdout
     assert path.read_bytes() == 3 * (b"x" * 299 + b"\n")
 
 

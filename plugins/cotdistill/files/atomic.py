@@ -369,7 +369,7 @@ def disk_fault(path: Path, error: OSError) -> Fault:
     }
     if error.errno not in remedies:
         wrong = f"cannot be written ({error.strerror or error})"
-        remedy = "free some space, or choose another folder, and run it again"
+        remedy = "choose another folder or file name, and run it again"
         return Fault(str(path), wrong, "", remedy)
     wrong, remedy = remedies[error.errno]
     return Fault(str(path), f"cannot be written: {wrong}", "", remedy)
