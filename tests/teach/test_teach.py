@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -9,12 +10,17 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cotdistill.cli.main import main
+from cotdistill.hosts.request import Choice, Reply, Request, Take
+from cotdistill.teach.asking import Answer, Ask
+from cotdistill.teach.engine import Engine
+from cotdistill.teach.store import Store
 from slow_server import SlowServer, completion, slow_server
 from teacher import asked_about, level_in, obedient, solution, write_questions
 
@@ -820,3 +826,28 @@ def test_a_torn_last_line_answers_nothing_and_is_asked_again(
         assert len(server.bodies) == 7
     assert (out / "traces.jsonl").read_bytes() == before
     assert level_in(server.bodies[0]) == 3
+
+
+def test_what_goes_wrong_in_a_pause_is_raised_although_nothing_is_asked_afterwards(
+    tmp_path: Path,
+) -> None:
+    failed: list[str] = []
+
+    def course(prompt: str) -> Generator[Sequence[Ask], Sequence[Answer], None]:
+        yield [Ask(Request("m", prompt=prompt, key=prompt))]
+        if prompt == "first":
+            failed.append(prompt)
+            raise ZeroDivisionError
+
+    def asker(requests: Iterator[Request], take: Take) -> None:
+        async def main() -> None:
+            first, second = requests
+            take(first, Reply((Choice("4", finish_reason="stop"),)))
+            while not failed:  # a pause, in which the first course goes on
+                await asyncio.sleep(0.001)
+            take(second, Reply((Choice("4", finish_reason="stop"),)))
+
+        asyncio.run(main())
+
+    with Store(tmp_path) as store, pytest.raises(ZeroDivisionError):
+        Engine(store, {"": asker}).ask(course(prompt) for prompt in ("first", "second"))

@@ -97,6 +97,7 @@ class Engine:
                 for backend, asker in self.askers.items():
                     self._backend = backend
                     asker(self._drawn(), self._take)
+                    self._meanwhile.check()
                     while self._answered:
                         self._advance()
                 more = any(self._queues.values()) and self.spent.requests > before
