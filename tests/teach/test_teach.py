@@ -834,7 +834,7 @@ def test_what_goes_wrong_in_a_pause_is_raised_although_nothing_is_asked_afterwar
     failed: list[str] = []
 
     def course(prompt: str) -> Generator[Sequence[Ask], Sequence[Answer], None]:
-        yield [Ask(Request("m", prompt=prompt, key=prompt))]
+        yield [Ask(Request("m", prompt=prompt, key=prompt.encode().hex()))]
         if prompt == "first":
             failed.append(prompt)
             raise ZeroDivisionError
