@@ -109,6 +109,34 @@ def test_a_share_that_keeps_no_question_is_a_fault(check_says: CheckSays) -> Non
     assert "questions.q.dev: 0.001 of 20 questions is none" in text
 
 
+def test_a_largest_number_that_leaves_no_question_to_ask_is_a_fault(check_says: CheckSays) -> None:
+    few = {"file": "q.jsonl", "dev": 3, "largest_number": 15}
+    status, text = check_says(questions={"q": few})
+    assert status == 1
+    assert (
+        "questions.q.largest_number: 3 development questions, each with a number above 15" in text
+    )
+    assert "at least 16, with which one is asked" in text
+    assert check_says(questions={"q": {**few, "largest_number": 16}})[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"largest_number": 30}, "largest_number is for development questions: say dev as well"),
+        ({"largest_number": -1, "dev": 3}, "questions.q.largest_number: -1"),
+        ({"largest_number": float("nan"), "dev": 3}, "questions.q.largest_number: nan"),
+        ({"largest_number": float("inf"), "dev": 3}, "questions.q.largest_number: inf"),
+    ],
+)
+def test_a_largest_number_is_one_of_development_questions(
+    check_says: CheckSays, keys: dict[str, float], message: str
+) -> None:
+    status, text = check_says(questions={"q": {"file": "q.jsonl", **keys}})
+    assert status == 1
+    assert message in text
+
+
 def test_a_merge_of_one_model_is_said(check_says: CheckSays) -> None:
     merge = {"merge": "dare_ties", "base": "b", "donor": "c", "models": {"c": {"density": 0.5}}}
     text = check_says(models={"one": merge})[1]

@@ -31,6 +31,8 @@ class Questions(Shape):
         "development questions are asked only where no number in the question or its answer is "
         "larger; all of `dev` stay out of training",
         30,
+        ge=0,
+        allow_inf_nan=False,
     )
     seed: int = key(0, "which questions these are", 0)
     task: str | None = key(
@@ -43,6 +45,8 @@ class Questions(Shape):
             raise ValueError("name one source: 'benchmark', 'file' or 'dataset'")
         if self.dev >= 1 and self.dev != int(self.dev):
             raise ValueError(f"dev {self.dev:g} is neither a number of questions nor a share")
+        if self.largest_number is not None and not self.dev:
+            raise ValueError("largest_number is for development questions: say dev as well")
         return self
 
     @property

@@ -15,7 +15,7 @@ from cotdistill.errors import Fault, FaultsError, MisuseError
 from cotdistill.studies.arm import AnswersArm, LoopArm, SampleArm, TeachArm
 from cotdistill.studies.declared_model import EndpointModel
 from cotdistill.studies.prompt import Thinking
-from cotdistill.studies.question_sets import QuestionSet
+from cotdistill.studies.question_sets import QuestionSet, largest_number
 from cotdistill.studies.requests import Decoding, SampleRequest, TeachRequest
 from cotdistill.studies.study import Study
 from cotdistill.tables import counted
@@ -44,7 +44,7 @@ def asking_faults(study: Study, place: str, sets: Mapping[str, QuestionSet]) -> 
 
 
 def dev_faults(study: Study, place: str, sets: Mapping[str, QuestionSet]) -> Iterator[Fault]:
-    """Yield question sets of which all questions, or none, are for development."""
+    """Yield question sets of which all questions are for development, or none is, or none asked."""
     asked = set(_asked_sets(study))
     for name, one in sets.items():
         where = f"{place}:questions.{name}.dev"
@@ -58,6 +58,15 @@ def dev_faults(study: Study, place: str, sets: Mapping[str, QuestionSet]) -> Ite
         elif not kept:
             wrong = f"{one.declared.dev:g} of {counted(total, 'question')} is none"
             yield Fault(where, wrong, "a larger share, or a number of questions")
+        elif one.is_here and not one.dev:
+            where = f"{place}:questions.{name}.largest_number"
+            held_out = counted(len(one.held_out), "development question")
+            least = min(map(largest_number, one.held_out))
+            yield Fault(
+                where,
+                f"{held_out}, each with a number above {one.declared.largest_number:.15g}",
+                f"at least {least:.15g}, with which one is asked",
+            )
 
 
 def _dev_counts(one: QuestionSet) -> tuple[int, int] | None:
