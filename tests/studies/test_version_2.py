@@ -21,6 +21,7 @@ from cotdistill.runfolder.manifest import read_manifest
 from cotdistill.runs.own_jobs import run_own_job
 from cotdistill.studies.json_schema import study_json_schema
 from cotdistill.studies.load import load_study
+from cotdistill.studies.question_sets import largest_number
 from cotdistill.studies.resolve import Resolved, resolve
 from cotdistill.studies.study import read_study
 from trace_rows import write_jsonl
@@ -749,6 +750,23 @@ def test_development_questions_are_neither_asked_nor_paid_for(
     (one,) = resolved(study).sets.values()
     assert len(asked) == len(one.dev_keys) * 2 == 6
     assert not asked & one.dev_keys
+
+
+@pytest.mark.parametrize(
+    ("question", "largest"),
+    [
+        ("A bag of .5 kg", 0.5),
+        ("It costs $.75, not 0.25", 0.75),
+        ("It lies on 1,2345 tables", 2345),
+        ("Of 1234,567 of them", 1234),
+        ("Of 12,345,678 or 1,234.5", 12345678),
+        ("He has some.30 are left", 30),
+        ("On 1.2.2020", 2020),
+        ("1e6 and twelve", 6),
+    ],
+)
+def test_the_largest_number_is_read_as_it_is_written(question: str, largest: float) -> None:
+    assert largest_number({"question": question, "gold": "0"}) == largest
 
 
 def test_another_largest_number_outdates_the_evaluations_and_no_arm(

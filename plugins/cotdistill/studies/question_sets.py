@@ -30,7 +30,7 @@ from cotdistill.studies.study import Study
 Record = Mapping[str, Any]
 DATASET_FILE = "the dataset's file"
 _SCALE = 1 << 64
-_NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
+_NUMBER = re.compile(r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![\w.])\.\d+")
 
 
 @dataclass(frozen=True)
@@ -208,6 +208,8 @@ def _records(path: Path, name: str, columns: DatasetColumns | None) -> Iterator[
 
 def largest_number(row: Record) -> float:
     """Return the largest number in digits of a question and its reference answer, 0 without any.
+
+    Not read: numbers in words (twelve) and exponents (1e6 is 1 and 6).
 
     >>> largest_number({"question": "A box has 1,200 pens, 7.5 are red. Others?", "gold": "1192.5"})
     1200.0
