@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cotdistill.errors import DataError
+from cotdistill.results.report.probe_report import probe_notes
 from cotdistill.results.report.report import report
 from cotdistill.runfolder.json_record import write_json_record
 from cotdistill.stats.confidence import Interval
@@ -63,6 +64,22 @@ def test_lengths_and_verdict_of_a_probe_stand_next_to_the_arm_that_the_merge_tau
         assert "Probe of half" in text
         assert "402 [400, 404]" in text.replace("\\", "")
         assert "NOT INTERMEDIATE: it writes 402 tokens" in text
+
+
+def test_arms_that_take_rows_of_a_merge_from_other_arms_are_named_too(tmp_path: Path) -> None:
+    study = probed_study(tmp_path)
+    arms = study["arms"]
+    arms["with-half"] = {**arms["by-short"], "with": ["by-half"]}
+    arms["mixed"] = {"mix": {"by-short": 1, "with-half": 1}}
+    arms["half-alone"] = {"mix": {"by-half": 1}}
+    write_json(tmp_path / "study.yaml", study)
+    put(tmp_path, "half", 62)
+    assert [note.split(", and its probe")[0] for note in probe_notes([tmp_path])] == [
+        "by-half: half wrote its rows",
+        "with-half: half wrote some of its rows",
+        "mixed: half wrote some of its rows",
+        "half-alone: half wrote its rows",
+    ]
 
 
 def test_a_study_whose_probes_have_not_run_says_nothing_of_them(tmp_path: Path) -> None:

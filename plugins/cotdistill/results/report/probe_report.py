@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cotdistill.results.report.factor_tables import TitledTable
 from cotdistill.runfolder.json_record import read_json_record
-from cotdistill.studies.arm import SampleArm, TeachArm
+from cotdistill.studies.arm import MixedArm, SampleArm, TeachArm
 from cotdistill.studies.load import study_if_any
 from cotdistill.studies.probes import probe_record_of, probes_of
 from cotdistill.studies.study import Study
@@ -38,9 +38,9 @@ def probe_notes(folders: Sequence[Path]) -> list[str]:
         DataError: a record is broken.
     """
     return [
-        f"{arm}: {record.merge} wrote its rows, and {_verdict(record)}"
+        f"{arm}: {record.merge} wrote {rows}, and {_verdict(record)}"
         for study, record in _records(folders)
-        for arm in _arms_of(study, record.merge)
+        for arm, rows in _arms_of(study, record.merge)
     ]
 
 
@@ -54,12 +54,26 @@ def _records(folders: Sequence[Path]) -> Iterator[tuple[Study, ProbeRecord]]:
                 yield study, record
 
 
-def _arms_of(study: Study, merge: str) -> Iterator[str]:
-    for name, arm in study.arms.items():
-        if (isinstance(arm, TeachArm) and arm.teach.teacher == merge) or (
-            isinstance(arm, SampleArm) and arm.sample.model == merge
-        ):
-            yield name
+def _arms_of(study: Study, merge: str) -> Iterator[tuple[str, str]]:
+    """Yield the arms that have rows of a merge, and whether these are all of its rows or some."""
+    for name in study.arms:
+        wrote = _writers(study, name)
+        if merge in wrote:
+            yield name, "its rows" if wrote == {merge} else "some of its rows"
+
+
+def _writers(study: Study, name: str) -> set[str | None]:
+    """Return the models that wrote an arm's rows, through `mix` and `with` too; None for others."""
+    match study.arms.get(name):
+        case MixedArm() as arm:
+            own, others = set[str | None](), list(arm.mix)
+        case TeachArm() as arm:
+            own, others = {arm.teach.teacher}, arm.with_
+        case SampleArm() as arm:
+            own, others = {arm.sample.model}, arm.with_
+        case _:
+            own, others = {None}, []
+    return own.union(*(_writers(study, other) for other in others))
 
 
 def _verdict(record: ProbeRecord) -> str:
