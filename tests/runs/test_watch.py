@@ -89,7 +89,7 @@ def test_the_time_left_follows_from_finished_jobs_of_the_same_kind(tmp_path: Pat
     write_record(tmp_path, ("evaluate", names[0]), JobRecord({}, "b", 60.0, "now"))
     watch.look()
     assert watch.line() == "2/4 jobs · about 20 min left"
-    later = Watch(tmp_path, jobs, "s")  # another sitting knows what the first one took
+    later = Watch(tmp_path, jobs, "s")  # another start knows what the first one took
     later.expect([("train", names[1]), ("train", names[2])])
     assert later.line() == "0/2 jobs · about 20 min left"
 
