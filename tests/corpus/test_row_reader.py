@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +206,27 @@ def test_rows_of_a_file_may_lack_what_is_optional_and_nothing_else() -> None:
     reader.read({"instruction": ASKED, "output": ANSWER})
     with pytest.raises(RefusedRowError, match="not of the file's shape \\(micota\\)"):
         reader.read({"problem": ASKED, "solution": ANSWER})
+
+
+def test_an_import_leaves_a_folder_that_another_is_about_to_write_into(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "pens.jsonl", [alpaca(), chat()])
+    (source,) = find_sources([path])
+    out = tmp_path / "out"
+    for name in ("refused", "questions"):
+        (out / name).mkdir(parents=True)
+    import_source(source, out)
+    assert {name.name for name in out.iterdir() if name.is_dir()} == {"refused", "questions"}
+
+
+def test_traces_are_imported_by_several_programs_into_one_folder_at_once(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "pens.jsonl", [alpaca(), {"instruction": ASKED}, alpaca()])
+    words = ["import-traces", str(path), "-o"]
+    assert main([*words, str(tmp_path / "alone")]) == 0
+    command = [sys.executable, "-m", "cotdistill", *words, str(tmp_path / "out")]
+    started = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(3)]
+    assert [program.wait() for program in started] == [0, 0, 0]
+    for name in ("pens.jsonl", "refused/pens.jsonl"):
+        assert read_jsonl(tmp_path / "out" / name) == read_jsonl(tmp_path / "alone" / name)
 
 
 def test_an_import_counts_fields_and_refuses_rows_by_rule(
