@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from cotdistill.benchmarks.evaluate import evaluate
 from cotdistill.cli.main import main
-from cotdistill.errors import DataError
+from cotdistill.errors import DataError, FaultsError
 from cotdistill.files.bundle import bundle_folder
 
 pytestmark = [
@@ -240,6 +241,31 @@ def test_a_setting_that_lm_eval_refuses_is_one_line_that_names_the_file(
     last = capsys.readouterr().err.splitlines()[-1]
     assert f"lm_eval with {path}: stopped (TypeError" in last
     assert "batch_sise" in last
+
+
+def task_that_loads_by(function: str, folder: Path) -> list[str]:
+    path = folder / "mine.yaml"
+    path.write_text(
+        f"task: mine\ncustom_dataset: !function {function}\ntest_split: test\n"
+        "dataset_kwargs: {questions_file: [1]}\noutput_type: generate_until\n"
+        "doc_to_text: '{{question}}'\ndoc_to_target: ''\n"
+    )
+    return ["--model", "dummy", "--tasks", str(path)]
+
+
+def test_an_error_in_a_task_s_own_hook_is_one_line_that_names_the_hook_s_line(
+    tmp_path: Path,
+) -> None:
+    hook = tmp_path / "hooks.py"
+    hook.write_text("def load(**_):\n    return {}['gold']\n")
+    with pytest.raises(FaultsError) as caught:
+        evaluate(task_that_loads_by("hooks.load", tmp_path))
+    assert str(caught.value) == f"lm_eval: stopped (KeyError: 'gold', in {hook}:2)"
+
+
+def test_an_error_in_a_standard_function_that_we_call_is_ours(tmp_path: Path) -> None:
+    with pytest.raises(TypeError):  # of pathlib, for a list in place of a path
+        evaluate(task_that_loads_by("cotdistill.task_hooks.load_questions", tmp_path))
 
 
 @pytest.mark.parametrize("text", ["true\n", "a text\n", "[cot_gsm8k]\n"])

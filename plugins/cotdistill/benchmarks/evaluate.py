@@ -12,6 +12,7 @@ import contextlib
 import fnmatch
 import os
 import sys
+import sysconfig
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ JOB = "COTDISTILL_JOB"
 _MANY_UNANSWERED = 0.3
 _MANY_ALIKE = 0.5
 _MANY_UNDECIDED = 0.02
+_STANDARD_LIBRARY = sysconfig.get_path("stdlib") + os.sep
 _HOST_ERRORS = (ValueError, AssertionError, OSError, RuntimeError)
 
 
@@ -85,7 +87,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     except UserError:
         raise
     except Exception as error:
-        if not isinstance(error, _HOST_ERRORS) and not _is_of_a_host(error):
+        if not isinstance(error, _HOST_ERRORS) and _raised_in(error)[0].startswith("cotdistill."):
             raise
         if JOB in os.environ:  # a job's log is read by those who look for the cause
             traceback.print_exc()
@@ -147,16 +149,27 @@ def _refuse_unknown(names: Sequence[str], ours: list[str]) -> None:
             raise MisuseError(f"no task '{name}'; {did_you_mean(name, ours)}")
 
 
-def _is_of_a_host(error: BaseException) -> bool:
-    """Whether something was raised outside of this package, as by a damaged model or setting."""
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    module = str(frame.f_globals.get("__name__"))
-    return not module.startswith("cotdistill.")
+def _raised_in(error: BaseException) -> tuple[str, str]:
+    """Return the module, and its file and line, that raised something itself or by a standard one.
+
+    What is raised outside of this package comes from a host, a task's hook, or a damaged model.
+    """
+    frame, line = [
+        (frame, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if not _is_standard(frame.f_code.co_filename)
+    ][-1]
+    return str(frame.f_globals.get("__name__")), f"{frame.f_code.co_filename}:{line}"
+
+
+def _is_standard(file: str) -> bool:
+    installed = "site-packages" in file or "dist-packages" in file
+    return file.startswith((_STANDARD_LIBRARY, "<frozen ")) and not installed
 
 
 def _failure(error: BaseException, guards: Guards, config: str | None) -> Fault:
     text = " ".join(str(error).split()) or type(error).__name__
-    wrong = f"stopped ({type(error).__name__}: {text[:300]})"
+    wrong = f"stopped ({type(error).__name__}: {text[:300]}, in {_raised_in(error)[1]})"
     place = f"lm_eval with {config}" if config else "lm_eval"
     if not guards.kept:
         return Fault(place, wrong)
