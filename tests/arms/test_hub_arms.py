@@ -13,7 +13,7 @@ from cotdistill.errors import DataError
 from cotdistill.files.jsonl import read_rows
 from cotdistill.hosts.hub import hub_rows
 from cotdistill.runfolder.generate import generate
-from cotdistill.studies import resolved_arm
+from cotdistill.studies import resolve_arms
 
 
 def registration(name: str, url: str) -> Registration:
@@ -39,7 +39,7 @@ def test_a_mix_of_hub_datasets_is_built_by_the_prepare_stage(
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (tmp_path / name / "train.jsonl").write_text(text)
         registered[name] = registration(name, str(tmp_path / name))
-    monkeypatch.setattr(resolved_arm, "datasets", lambda: registered)
+    monkeypatch.setattr(resolve_arms, "datasets", lambda: registered)
     study = tmp_path / "s.yaml"
     study.write_text(
         "name: s\nstudents: [Qwen2.5-0.5B]\n"
