@@ -6,13 +6,17 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from cotdistill.cli.main import main
+from cotdistill.distill.resuming import UNFINISHED, resuming_from
+from cotdistill.distill.seq2seq_file import Seq2SeqFile
 from cotdistill.distill.trainer.chunk_loss import Objective
 from cotdistill.distill.trainer.forward import Distiller, install_student, install_teacher
+from host_checkpoint import checkpoint
 from naive_distillation import loss as naive_loss
 from tiny_t5 import folder_with_models, t5, training_file
 
@@ -91,6 +95,7 @@ def test_a_student_is_trained_and_its_best_epoch_and_answers_are_kept(tmp_path: 
     assert state["best_metric"] is not None
     assert (out / "model.safetensors").is_file()
     assert (out / "kd_summary.json").is_file()
+    assert not (out / UNFINISHED).exists()
 
 
 @pytest.mark.host
@@ -112,6 +117,43 @@ def test_faults_of_such_a_file_are_named_and_nothing_is_written(
         shown = capsys.readouterr().err.strip().splitlines()
         assert message in shown[-1], shown
         assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, ""),
+        ({"disable_tqdm": False}, ""),
+        ({"learning_rate": 0.5, "seed": 1}, "were made with another learning_rate, seed"),
+        ({"rows": "[]"}, "were made with another rows"),
+        ({"finished": True}, "are of a finished training, or of unknown settings"),
+        ({"overwrite_output_dir": True}, "are not to be resumed from (overwrite_output_dir)"),
+    ],
+)
+def test_an_encoder_decoder_goes_on_only_from_checkpoints_of_the_same_settings_and_rows(
+    changes: dict[str, Any], why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows, out = tmp_path / "rows.json", tmp_path / "out"
+    rows.write_text("[1]")
+    registry = {"rows": {"file_name": "rows.json"}}
+    (tmp_path / "dataset_info.json").write_text(json.dumps(registry))
+    given = {
+        "stage": "seq2seq", "model_name_or_path": "t5", "dataset_dir": str(tmp_path),
+        "dataset": "rows", "output_dir": str(out),
+    }  # fmt: skip
+    assert resuming_from(Seq2SeqFile.model_validate(given)) is None
+    newest = checkpoint(out, 10)
+    rows.write_text(changes.pop("rows", "[1]"))
+    if changes.pop("finished", False):
+        (out / UNFINISHED).unlink()
+    again = Seq2SeqFile.model_validate(given | changes)
+    assert resuming_from(again) == (None if why else str(newest))
+    note = "resuming from checkpoint-10"
+    if why:
+        note = f"starting again: the checkpoints in {out} {why}; moved to {out}/stale"
+        assert (out / "stale" / "001" / "checkpoint-10").is_dir()
+        assert not newest.exists()
+    assert capsys.readouterr().err == f"note: {note}\n"
 
 
 def test_the_stock_host_does_not_know_the_stage() -> None:

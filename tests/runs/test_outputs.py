@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,20 +17,7 @@ from cotdistill.hosts.lm_eval.outputs import evaluation_fault
 from cotdistill.runs.jobs import Job
 from cotdistill.runs.output_folder import StartingPoint, prepare_output_folder
 from cotdistill.runs.records import Attempt
-
-
-def checkpoint(output: Path, step: int, epoch: float = 1.0, steps: int = 100) -> Path:
-    folder = output / f"checkpoint-{step}"
-    folder.mkdir(parents=True)
-    header = json.dumps({"w": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}).encode()
-    tensor = len(header).to_bytes(8, "little") + header + b"abcd"
-    (folder / "model.safetensors").write_bytes(tensor)
-    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
-        with zipfile.ZipFile(folder / name, "w") as archive:
-            archive.writestr("data", "x" * 100)
-    state = {"global_step": step, "max_steps": steps, "epoch": epoch}
-    (folder / "trainer_state.json").write_text(json.dumps(state))
-    return folder
+from host_checkpoint import checkpoint
 
 
 def test_the_newest_whole_checkpoint_is_found_by_number_not_by_name(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from cotdistill.distill.model_check import memory_faults
-from cotdistill.distill.resuming import resuming_from
+from cotdistill.distill.resuming import UNFINISHED, resuming_from
 from cotdistill.distill.seq2seq_file import Seq2SeqFile
 from cotdistill.distill.settings import Distillation
 from cotdistill.distill.signals.row_key import row_key
@@ -111,11 +111,14 @@ def train_seq2seq(file: Seq2SeqFile, place: str) -> int:
         install_teacher(teacher)
     trainer.begin(settings, min(sizes), teacher, f"{place}:kd")
     trainer.model_accepts_loss_kwargs = True  # sums over tokens / their number in the whole batch
-    result = trainer.train(resume_from_checkpoint=resuming_from(file))
+    with arguments.main_process_first(local=False):  # it may move checkpoints aside
+        checkpoint = resuming_from(file)
+    result = trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_metrics("train", result.metrics)
     trainer.save_state()
     if trainer.is_world_process_zero():
         _save(trainer, tokenizer, arguments.output_dir)
+        (Path(arguments.output_dir) / UNFINISHED).unlink(missing_ok=True)
     return 0
 
 
