@@ -119,6 +119,17 @@ def test_faults_of_such_a_file_are_named_and_nothing_is_written(
         assert not (folder / "out").exists()
 
 
+def test_development_questions_are_refused_where_several_processes_would_answer_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_with_models(tmp_path)
+    monkeypatch.setenv("FORCE_TORCHRUN", "1")
+    monkeypatch.setenv("NPROC_PER_NODE", "2")
+    assert main(["train", str(training_file(folder))]) == 1
+    assert "are answered in one process only" in capsys.readouterr().err
+    assert not (folder / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
