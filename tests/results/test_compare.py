@@ -183,7 +183,7 @@ def test_the_verb_prints_conclusions_and_flips(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cotdistill", "compare", str(one), str(two), "--flips", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[0] == "digits, against a:"
-    assert done.stdout.splitlines()[1].strip() == "b"
+    assert done.stdout.splitlines()[1].split() == ["second", "b"]
     assert any(line.split() == ["win/tie/loss", "1/1/0"] for line in done.stdout.splitlines())
     assert "What is 1 + 1?" in done.stdout
 
