@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -119,15 +120,24 @@ def test_faults_of_such_a_file_are_named_and_nothing_is_written(
         assert not (folder / "out").exists()
 
 
-def test_development_questions_are_refused_where_several_processes_would_answer_them(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.host
+@pytest.mark.slow
+def test_two_processes_answer_each_development_question_once_and_alike(tmp_path: Path) -> None:
     folder = folder_with_models(tmp_path)
-    monkeypatch.setenv("FORCE_TORCHRUN", "1")
-    monkeypatch.setenv("NPROC_PER_NODE", "2")
-    assert main(["train", str(training_file(folder))]) == 1
-    assert "are answered in one process only" in capsys.readouterr().err
-    assert not (folder / "out").exists()
+    answered = {}
+    for count in ("1", "2"):
+        # batches of 3 in two processes: the 8 questions are filled up to 12
+        file = training_file(folder, count, per_device_eval_batch_size=3, learning_rate=1e-9)
+        processes = {"FORCE_TORCHRUN": "1", "NPROC_PER_NODE": count, "CUDA_VISIBLE_DEVICES": ""}
+        done = subprocess.run(
+            [sys.executable, "-m", "cotdistill", "train", str(file)],
+            env=os.environ | processes, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+        last = max((folder / "out" / count).glob("predictions-*.jsonl"))
+        answered[count] = last.read_text()
+    assert len(answered["1"].splitlines()) == 8
+    assert answered["1"] == answered["2"]
 
 
 @pytest.mark.parametrize(

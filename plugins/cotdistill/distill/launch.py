@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from cotdistill.distill.seq2seq_file import read_seq2seq_file
 from cotdistill.distill.train_file import TrainFile, read_train_file, seq2seq_arguments
-from cotdistill.errors import Fault, FaultsError, MisuseError
+from cotdistill.errors import MisuseError
 
 WORKER = "cotdistill.distill.trainer.worker"
 
@@ -33,10 +33,6 @@ def train(words: Sequence[str]) -> int:
         from cotdistill.distill.trainer.seq2seq import train_seq2seq
 
         seq2seq = read_seq2seq_file(arguments, words[0])
-        if (seq2seq.eval_dataset or seq2seq.val_size) and _processes(os.environ):
-            wrong = "development questions of an encoder-decoder are answered in one process only"
-            remedy = "train on one GPU (CUDA_VISIBLE_DEVICES=0), or without development questions"
-            raise FaultsError(Fault(words[0], wrong, "one process", remedy))
         return _started(words, lambda: train_seq2seq(seq2seq, words[0]))
     file = read_train_file(words)
     if file is None:

@@ -274,9 +274,9 @@ def calibrated(folder: Path, assumed: Assumed) -> Assumed:
     """Return the assumptions with the machine's speeds taken from the finished runs of `folder`.
 
     The trainer counts 6 operations per weight and token where `training_seconds` counts 8, and
-    none of a teacher's: trainings without one are taken where there are any. An
-    answer is taken to last as long as those of its finished evaluations did, loading included;
-    where none has finished, the given or assumed speed stays.
+    none of a teacher's: trainings without one are taken where there are any. An answer is taken to
+    last as long as those of its finished evaluations did, loading included; where none has
+    finished, the given or assumed speed stays.
 
     Raises:
         StudyError: no run in the folder has finished, or none logged its operations.

@@ -260,9 +260,16 @@ class _Metrics:
         self.trainer, self.tokenizer, self.rows = trainer, tokenizer, rows
 
     def __call__(self, predictions: Any) -> dict[str, float]:
-        """Return the share of correct answers."""
+        """Return the share of correct answers.
+
+        Several processes answer rows in turn, and the last batches are filled up with the first
+        rows: `Seq2SeqTrainer` leaves these further answers at the end.
+
+        Shapes: predictions (answers, tokens), at least an answer a row.
+        """
         padding = self.tokenizer.pad_token_id
-        ids = np.where(predictions.predictions < 0, padding, predictions.predictions)
+        ids = predictions.predictions[: len(self.rows)]
+        ids = np.where(ids < 0, padding, ids)
         texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
         lines = []
         for row, text in zip(self.rows, texts, strict=True):
