@@ -28,7 +28,8 @@ from typing import Any
 from draw_report import picture
 
 from cotdistill.hosts.lm_eval.samples import read_samples
-from cotdistill.preflight.plan import Assumed, plan
+from cotdistill.preflight.plan import plan
+from cotdistill.preflight.planned import Assumed
 from cotdistill.results.arm_comparisons import (
     ArmRuns,
     Difference,

@@ -9,7 +9,8 @@ import pytest
 
 from cotdistill.benchmarks.puzzles import draw_puzzles
 from cotdistill.cli.main import main
-from cotdistill.preflight.plan import Assumed, plan
+from cotdistill.preflight.plan import plan
+from cotdistill.preflight.planned import Assumed
 from cotdistill.runfolder.round_records import read_choice, read_data, read_decision
 
 SETS = {"gsm8k": 3000, "math": 4000, "aqua_rat": 3000}

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from cotdistill.cli.main import main
-from cotdistill.preflight.plan import Assumed, plan
+from cotdistill.preflight.plan import plan
+from cotdistill.preflight.planned import Assumed
 from cotdistill.runfolder.job import read_declared_jobs
 from cotdistill.studies.load import file_of
 from probed import ask_a_server, decide

@@ -18,8 +18,9 @@ from cotdistill.preflight.cost import (
     training_seconds,
     training_steps,
 )
-from cotdistill.preflight.plan import Assumed, calibrated, check_budget, plan
+from cotdistill.preflight.plan import calibrated, check_budget, plan
 from cotdistill.preflight.plan_tables import cost_table, power_table, remedy_table
+from cotdistill.preflight.planned import Assumed
 from run_folder import add_run, add_scores, write_json
 
 STUDY = """\

@@ -10,8 +10,9 @@ import pytest
 from cotdistill.files.yamls import dump_yaml
 from cotdistill.preflight.asking import asked_table
 from cotdistill.preflight.cost import model_memory
-from cotdistill.preflight.plan import Assumed, Plan, plan
+from cotdistill.preflight.plan import plan
 from cotdistill.preflight.plan_tables import as_json, cost_table
+from cotdistill.preflight.planned import Assumed, Plan
 from trace_rows import write_jsonl
 
 

@@ -14,7 +14,8 @@ import yaml
 from cotdistill.cli.main import main
 from cotdistill.improve.decide import pass_on
 from cotdistill.preflight.cost import Machine
-from cotdistill.preflight.plan import Assumed, plan
+from cotdistill.preflight.plan import plan
+from cotdistill.preflight.planned import Assumed
 from cotdistill.racing.decide import decide_race
 from cotdistill.runfolder.race import Batch, most_of_batches
 from cotdistill.stats.racing import halves, leaders, may_drop, seeds_of_batches, standings

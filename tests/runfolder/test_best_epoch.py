@@ -11,7 +11,8 @@ import pytest
 from cotdistill.cli.main import main
 from cotdistill.errors import DataError, StudyError
 from cotdistill.files.yamls import dump_yaml, read_yaml
-from cotdistill.preflight.plan import Assumed, plan
+from cotdistill.preflight.plan import plan
+from cotdistill.preflight.planned import Assumed
 from cotdistill.results.best_epoch import list_epochs
 from cotdistill.runfolder.epochs import read_epoch_choice
 from cotdistill.runfolder.job import read_declared_jobs

@@ -11,7 +11,8 @@ import yaml
 
 from cotdistill.cli.main import main
 from cotdistill.errors import DataError
-from cotdistill.preflight.plan import Assumed, plan
+from cotdistill.preflight.plan import plan
+from cotdistill.preflight.planned import Assumed
 from cotdistill.teach.probe import probe_record
 from probed import ask_a_server, decide, probed_study
 from slow_server import slow_server

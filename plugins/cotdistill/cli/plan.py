@@ -71,9 +71,10 @@ def plan(options: PlanOptions) -> None:
     """
     from cotdistill.preflight.asking import asked_table
     from cotdistill.preflight.cost import Machine
-    from cotdistill.preflight.plan import Assumed, calibrated, check_budget
+    from cotdistill.preflight.plan import calibrated, check_budget
     from cotdistill.preflight.plan import plan as make_plan
     from cotdistill.preflight.plan_tables import as_json, cost_table, power_table, remedy_table
+    from cotdistill.preflight.planned import Assumed
 
     assumed = Assumed(
         Machine(options.teraflops, options.utilisation, options.memory),

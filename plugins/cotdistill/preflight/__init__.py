@@ -7,4 +7,5 @@ PUBLIC_MODULES = (
     "doctor",
     "plan",
     "plan_tables",
+    "planned",
 )

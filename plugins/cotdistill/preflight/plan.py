@@ -3,205 +3,48 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cotdistill.benchmarks.packaged import questions_asked
 from cotdistill.errors import Fault, StudyError
 from cotdistill.files.bundle import only_bundles
-from cotdistill.files.jsonl import read_rows
 from cotdistill.hosts.lm_eval.task_files import task_key, tasks_behind
-from cotdistill.preflight.asking import Asked, asked_models, written_rows
+from cotdistill.preflight.arm_sizes import CHARACTERS_A_TOKEN, arm_size
+from cotdistill.preflight.asking import asked_models
 from cotdistill.preflight.cost import (
     GPU_DECODE,
     GPU_TERAFLOPS,
-    Machine,
-    Method,
     model_memory,
     training_disk,
-    training_memory,
     training_seconds,
 )
 from cotdistill.preflight.cost import training_steps as steps_of
 from cotdistill.preflight.design import design_table
+from cotdistill.preflight.planned import Assumed, Plan, RaceCost, RunCost, trained_at_most
+from cotdistill.preflight.run_memory import (
+    method_of,
+    run_memory,
+    scratch_size,
+    teacher_parameters,
+    what_fits,
+)
 from cotdistill.results.collect import collect
 from cotdistill.results.run_results import RunResult
 from cotdistill.runfolder.kept import dev_set
 from cotdistill.runfolder.race import batches_of, heats_of, most_of_batches
 from cotdistill.runfolder.stages import asked_count
-from cotdistill.studies.arm import SampleArm, TeachArm
 from cotdistill.studies.baselines import baseline_arms
 from cotdistill.studies.evaluation_limits import generation_budget
-from cotdistill.studies.known_model import known_model
 from cotdistill.studies.load import load_study
 from cotdistill.studies.notes import study_notes
 from cotdistill.studies.requests import Loop
 from cotdistill.studies.resolve import Resolved, resolve
-from cotdistill.studies.resolved_arm import ResolvedArm
 from cotdistill.studies.runs import Run
 from cotdistill.studies.study import Study
-from cotdistill.tables import Table
 
-_CHARACTERS_A_TOKEN = 3.5
 _TEMPLATE_TOKENS = 15.0  # the marks of three turns in ChatML: SmolLM2's and Qwen's
-_PUZZLE_TOKENS = 100.0
-JUDGE_TOKENS = 900  # a prompt with a 2,000-character tail, and a short reply
-
-
-@dataclass(frozen=True)
-class Assumed:
-    """Assumptions about what a study does not state.
-
-    Units: `response_tokens` tokens per row where rows cannot be read; `generated` tokens per
-    answer; `decode` tokens per second and device in evaluation; `answer_seconds`, measured, device
-    seconds per answer; prices per million tokens and per device hour.
-    Speeds that are None are a GPU's where the study trains on GPUs, and unknown where it does not:
-    CPUs differ too much for one figure.
-    """
-
-    machine: Machine = field(default_factory=lambda: Machine(teraflops=None))
-    response_tokens: int = 600
-    generated: int = 1000
-    decode: float | None = None
-    answer_seconds: float | None = None
-    judge_share: float = 0.5
-    judge_price: float | None = None
-    hour_price: float | None = None
-
-
-@dataclass(frozen=True)
-class RunCost:
-    """What one run takes; None where unknown.
-
-    Units: device hours; GiB of memory per device; GiB on disk of the finished run, and at most
-    while it trains. `fitting` says how a run that does not fit into the device's memory would.
-    """
-
-    run: Run
-    rows: int | None
-    tokens: float | None
-    steps: int | None
-    hours: float | None
-    memory: float | None
-    disk: float | None = None
-    disk_in_training: float | None = None
-    fitting: str = ""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A study's costs and what each of its tasks can show.
-
-    Units: `questions` and `answers` a question by task, None where not known; `run_sd`, the
-    standard deviation from run to run that the study declares, in points. `baselines` has the
-    baseline of each arm where factors choose several; `has_judge` says
-    whether the study ends with one.
-    """
-
-    study: str
-    runs: tuple[RunCost, ...]
-    questions: dict[str, int | None]
-    answers: dict[str, int]
-    run_sd: float | None
-    responses: int
-    devices: int
-    assumed: Assumed
-    design: Table
-    asked: tuple[Asked, ...] = ()
-    baselines: Mapping[str, str | None] = field(default_factory=dict)
-    has_judge: bool = False
-    notes: tuple[str, ...] = ()
-    races: tuple[RaceCost, ...] = ()
-
-    @property
-    def seeds(self) -> int:
-        """Runs of one arm, the fewest of all recipes; 1 without any training."""
-        seeds: dict[str, set[int | None]] = {}
-        for one in self.runs:
-            seeds.setdefault(one.run.recipe, set()).add(one.run.seed)
-        return max(min(map(len, seeds.values()), default=1), 1)
-
-    @property
-    def arms(self) -> int:
-        """Arms that one student is trained on by one recipe; of several, the smallest number."""
-        return min((len(arms) for arms in self._strata().values()), default=1)
-
-    @property
-    def comparisons(self) -> int:
-        """Comparisons of an arm with the baseline arm, over all students, recipes and tasks."""
-        pairs = 0
-        if self.baselines and all(arm == base for arm, base in self.baselines.items()):
-            strata = list(self._strata().values())  # recipes or students are compared
-            pairs = sum(map(len, strata)) - len(set().union(*strata))
-            return max(1, pairs * len(self.questions))
-        for arms in self._strata().values():
-            found = [arm for arm in arms if self.baselines.get(arm) not in (None, arm)]
-            pairs += len(found) if self.baselines else len(arms) - 1
-        return max(1, pairs * len(self.questions))
-
-    def _strata(self) -> dict[tuple[str, str], set[str]]:
-        strata: dict[tuple[str, str], set[str]] = {}
-        for one in self.runs:
-            strata.setdefault((one.run.student.name, one.run.recipe), set()).add(one.run.arm)
-        return strata
-
-    @property
-    def hours(self) -> float:
-        """Device hours of all training runs whose cost is known; with a race, at most."""
-        return math.fsum(run.hours or 0.0 for run in self.trained)
-
-    @property
-    def trained(self) -> tuple[RunCost, ...]:
-        """What is trained at most: every run, or of those that race only as many as go on."""
-        return _trained_at_most(self.runs, self.races)
-
-    @property
-    def has_speed(self) -> bool:
-        """Whether it is known or assumed how fast the machine trains and answers."""
-        return None not in (self.assumed.machine.teraflops, self.evaluation_hours)
-
-    @property
-    def evaluation_hours(self) -> float | None:
-        """Device hours to generate all answers; None where no speed is known."""
-        if self.assumed.answer_seconds is not None:
-            return self.responses * self.assumed.answer_seconds / 3600
-        if self.assumed.decode is None:
-            return None
-        return self.responses * self.assumed.generated / self.assumed.decode / 3600
-
-    @property
-    def judge_calls(self) -> int:
-        """Requests to the judge, for the assumed share of answers."""
-        return round(self.responses * self.assumed.judge_share)
-
-    @property
-    def money(self) -> float | None:
-        """Total cost of everything that has a price, or None where no price was given."""
-        asked = math.fsum(one.money or 0.0 for one in self.asked)
-        prices = (self.assumed.hour_price, self.assumed.judge_price)
-        if prices == (None, None) and not asked:
-            return None
-        if self.assumed.hour_price is not None and not self.has_speed:
-            return None
-        devices = (self.hours + (self.evaluation_hours or 0.0)) * (self.assumed.hour_price or 0.0)
-        judge = self.judge_calls * JUDGE_TOKENS / 1e6 * (self.assumed.judge_price or 0.0)
-        return devices + judge + asked
-
-
-@dataclass(frozen=True)
-class RaceCost:
-    """What the race of one student and recipe takes at most, the most expensive arms going on.
-
-    `race` are its own runs, scored on development questions, and `final` those that are compared on
-    the test questions; `arms` is how many arms start.
-    """
-
-    student: str
-    recipe: str
-    arms: int
-    race: tuple[RunCost, ...]
-    final: tuple[RunCost, ...]
 
 
 def plan(name_or_path: str, settings: list[str], assumed: Assumed) -> Plan:
@@ -221,7 +64,7 @@ def plan(name_or_path: str, settings: list[str], assumed: Assumed) -> Plan:
 
 def _plan(study: Study, resolved: Resolved, assumed: Assumed, root: Path | None) -> Plan:
     assumed = _with_speeds(assumed, study)
-    arms = {name: _arm_size(resolved, name, assumed, root) for name in study.trained_arms()}
+    arms = {name: arm_size(resolved, name, assumed, root) for name in study.trained_arms()}
     free = min(assumed.generated, generation_budget(study))
     questions = {task: _questions(task, resolved) for task in study.evaluation.task_names}
     answers = {task: _repeats(task) for task in questions}
@@ -235,7 +78,7 @@ def _plan(study: Study, resolved: Resolved, assumed: Assumed, root: Path | None)
     responses += sum(len(one.race) for one in races) * _dev_questions(resolved, study.questions)
     responses += sum(
         run.loop.rounds * _dev_questions(resolved, _sets_of(run.loop))
-        for run in (cost.run for cost in _trained_at_most(runs, races))
+        for run in (cost.run for cost in trained_at_most(runs, races))
         if run.loop is not None
     )
     for run in resolved.runs:  # development questions that choose an epoch
@@ -343,8 +186,8 @@ def _run_costs(
             continue
         recipe = study.recipes[run.recipe]
         rows, a_row = arms.get(run.arm) or _loop_rows(run, resolved, assumed)
-        size = _scratch_size(run) if run.student.scratch else run.student.parameters
-        method = _method(recipe.template)
+        size = scratch_size(run) if run.student.scratch else run.student.parameters
+        method = method_of(recipe.template)
         cost = RunCost(run, rows, None, None, None, None)
         if size is not None:
             kept = run.epochs or recipe.settings.get("save_total_limit", 1)
@@ -353,9 +196,9 @@ def _run_costs(
             if run.epochs and method != "full":  # the adapter of each epoch is merged and scored
                 merges = (run.epochs - 1) * model_memory(size)
                 disk, most = disk + merges, max(most, disk + merges)
-            memory = _memory(run, study, size, method, recipe.per_device_batch)
+            memory = run_memory(run, study, size, method, recipe.per_device_batch)
             fitting = (
-                "" if memory <= assumed.machine.memory else _fitting(run, study, size, assumed)
+                "" if memory <= assumed.machine.memory else what_fits(run, study, size, assumed)
             )
             cost = RunCost(run, rows, None, None, None, memory, disk, most, fitting)
         if rows is not None or recipe.max_steps is not None:
@@ -364,7 +207,7 @@ def _run_costs(
             tokens = steps * recipe.global_batch * min(whole, recipe.cutoff_len)
             cost = replace(cost, steps=steps, tokens=tokens)
             if size is not None:
-                teacher = _teacher_parameters(run, study)
+                teacher = teacher_parameters(run, study)
                 if run.loop and run.loop.capture:  # asked once for each row, not in each epoch
                     teacher /= max(1.0, recipe.epochs or 1.0)
                 seconds = training_seconds(size, tokens, method, assumed.machine, teacher)
@@ -374,7 +217,7 @@ def _run_costs(
 
 def _around(study: Study) -> float:
     """Return the tokens of a row that are not in the arm: the template's marks, a system prompt."""
-    return _TEMPLATE_TOKENS + len(study.prompt.system or "") / _CHARACTERS_A_TOKEN
+    return _TEMPLATE_TOKENS + len(study.prompt.system or "") / CHARACTERS_A_TOKEN
 
 
 def _race_costs(resolved: Resolved, runs: Sequence[RunCost]) -> Iterator[RaceCost]:
@@ -404,12 +247,6 @@ def _race_costs(resolved: Resolved, runs: Sequence[RunCost]) -> Iterator[RaceCos
             for seed in study.seeds_of(heat.recipe)
         ]
         yield RaceCost(heat.student, heat.recipe, len(costs), tuple(race), tuple(final))
-
-
-def _trained_at_most(runs: Sequence[RunCost], races: Sequence[RaceCost]) -> tuple[RunCost, ...]:
-    racing = {(one.student, one.recipe) for one in races}
-    others = [one for one in runs if (one.run.student.name, one.run.recipe) not in racing]
-    return (*others, *(run for one in races for run in (*one.race, *one.final)))
 
 
 def _sets_of(loop: Loop) -> Sequence[str]:
@@ -456,125 +293,6 @@ def _times(cost: RunCost) -> RunCost:
         hours=None if cost.hours is None else cost.hours * rounds,
         disk=None if cost.disk is None else cost.disk * rounds,
     )
-
-
-def _memory(run: Run, study: Study, size: float, method: Method, batch: int) -> float:
-    """Return the GiB that a run takes on each device with a per-device batch."""
-    recipe = study.recipes[run.recipe]
-    vocabulary = run.student.scratch.vocab_size if run.student.scratch else 152_000
-    own = training_memory(
-        size,
-        method,
-        study.hardware.devices,
-        recipe.deepspeed,
-        batch * recipe.cutoff_len,
-        vocabulary,
-    )
-    return own + _teacher_memory(run, study)
-
-
-def _teacher_memory(run: Run, study: Study) -> float:
-    """Return the GiB of a teacher's weights next to its student, whole on every device."""
-    if run.loop and run.loop.capture:
-        return 0.0
-    wide = study.recipes[run.recipe].precision == "fp32"  # a teacher has its student's precision
-    return model_memory(_teacher_parameters(run, study), 4.0 if wide else 2.0)
-
-
-def _teacher_parameters(run: Run, study: Study) -> float:
-    """Return the billions of weights of a teacher that is asked for a run; 0 without one."""
-    kd = study.recipes[run.recipe].kd
-    if kd is None or not isinstance(kd.teacher, str):
-        return 0.0
-    return known_model(kd.teacher, study.models).parameters or 0.0
-
-
-def _fitting(run: Run, study: Study, size: float, assumed: Assumed) -> str:
-    """Return how a run would fit: the largest per-device batch, else the templates that do."""
-    recipe, memory = study.recipes[run.recipe], assumed.machine.memory
-    method = _method(recipe.template)
-    at_once = recipe.global_batch // study.hardware.devices
-    smaller = [n for n in range(recipe.per_device_batch - 1, 0, -1) if at_once % n == 0]
-    for batch in smaller:
-        if _memory(run, study, size, method, batch) <= memory:
-            return f"per_device_batch {batch} fits"
-    least = _memory(run, study, size, method, 1)
-    others: tuple[Method, ...] = ("lora", "qlora")
-    ways = [
-        f"template {other} would need {need:.0f}"
-        for other in others
-        if other != method and (need := _memory(run, study, size, other, 1)) <= memory
-    ]
-    needs = f"per_device_batch 1 needs {least:.0f} GiB"
-    return f"{needs}; {', '.join(ways)}" if ways else f"{needs}; a shorter cutoff_len or more GPUs"
-
-
-def _method(template: str) -> Method:
-    return "qlora" if "qlora" in template else "lora" if "lora" in template else "full"
-
-
-def _scratch_size(run: Run) -> float:
-    """Return a scratch student's weights, in billions: attention and a gated MLP per layer."""
-    scratch = run.student.scratch
-    assert scratch is not None
-    per_layer = 4 * scratch.hidden_size**2 + 3 * scratch.hidden_size * scratch.intermediate_size
-    return (scratch.layers * per_layer + scratch.vocab_size * scratch.hidden_size) / 1e9
-
-
-def _arm_size(
-    resolved: Resolved, name: str, assumed: Assumed, root: Path | None
-) -> tuple[int | None, float]:
-    """Return an arm's rows and mean tokens per row, from its file where there is one.
-
-    Rows that a model writes are those of the run folder `root`, once they are there.
-    """
-    arm = resolved.arms[name]
-    is_written = isinstance(arm.declared, TeachArm | SampleArm)
-    if root is not None and is_written and (root / arm.file).is_file():
-        return _measured(root / arm.file)
-    return _size(resolved, arm, assumed)
-
-
-def _size(resolved: Resolved, arm: ResolvedArm, assumed: Assumed) -> tuple[int | None, float]:
-    if arm.mixing:
-        weights = arm.mixing.weights
-        parts = {p.name: _size(resolved, p, assumed) for p in arm.parts if weights[p.name]}
-        sizes = [rows for rows, _ in parts.values()]
-        total = sum(weights.values())
-        mean = sum(tokens * weights[part] / total for part, (_, tokens) in parts.items())
-        least = min(rows for rows in sizes if rows is not None) if None not in sizes else None
-        return arm.mixing.rows or least, mean
-    source = arm.source
-    assert source is not None
-    if source.puzzles:
-        return source.declared_rows, _PUZZLE_TOKENS
-    if source.path and source.at_hand:
-        return _measured(source.path)
-    if arm.name in resolved.study.arms:
-        written = written_rows(resolved, arm.name, assumed.generated)
-        if written is not None:
-            return _with_added(written, [_size(resolved, one, assumed) for one in arm.added])
-    return source.declared_rows, float(assumed.response_tokens)
-
-
-def _with_added(
-    own: tuple[int | None, float], added: Sequence[tuple[int | None, float]]
-) -> tuple[int | None, float]:
-    """Return rows and mean tokens of an arm with those of the arms that it adds."""
-    parts = [own, *added]
-    if any(rows is None for rows, _ in parts):
-        return None, own[1]
-    total = sum(rows or 0 for rows, _ in parts)
-    tokens = sum((rows or 0) * each for rows, each in parts)
-    return total, tokens / max(total, 1)
-
-
-def _measured(path: Path) -> tuple[int, float]:
-    rows = characters = 0
-    for row in read_rows(path):
-        rows += 1
-        characters += sum(len(value) for value in row.values() if isinstance(value, str))
-    return rows, characters / rows / _CHARACTERS_A_TOKEN
 
 
 def _questions(task: str, resolved: Resolved) -> int | None:

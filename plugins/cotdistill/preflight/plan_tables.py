@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cotdistill.preflight.plan import JUDGE_TOKENS, Plan, RunCost
+from cotdistill.preflight.planned import JUDGE_TOKENS, Plan, RunCost
 from cotdistill.stats.detectable_effect import (
     Design,
     alternatives,
