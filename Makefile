@@ -49,7 +49,7 @@ models: setup
 	@$(PYTHON) tools/models.py
 
 laptop:
-	@$(PYTHON) tools/laptop.py --data $(DATA) $(if $(QUICK),--quick)
+	@$(PYTHON) tools/laptop.py --data $(DATA) $(if $(GSM8K),--gsm8k $(GSM8K)) $(if $(QUICK),--quick)
 
 # The whole suite; `make test` holds a fixed part of it. See tests/attack/README.md.
 attack: setup

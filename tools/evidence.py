@@ -1,13 +1,14 @@
 """The evidence of a study: a table of its answers without any text, and every number made from it.
 
-    .venv/bin/python tools/evidence.py take runs/laptop -o docs/evidence/laptop
+    .venv/bin/python tools/evidence.py take runs/laptop [FOLDER ...] -o docs/evidence/laptop
     .venv/bin/python tools/evidence.py numbers docs/evidence/laptop --into docs/evidence/laptop.md
 
-`take` reads a run folder: `answers.csv` has a row a question and run (a hash of the question, task,
-arm, seed, whether the answer is correct, its tokens), `facts.json` what was run: versions, seconds,
-end and size of each job, closeness, hashes of ledgers and files. `numbers` needs only these two
-files and computes every table and figure of the page again, with the statistics that `cotdistill
-report` uses; `--check` compares only.
+`take` reads a run folder, or several in which the same models were asked other tasks (only scores,
+jobs and versions count of those after the first): `answers.csv` has a row a question and run (a
+hash of the question, task, arm, seed, whether the answer is correct, its tokens), `facts.json` what
+was run: versions, seconds, end and size of each job, closeness, hashes of ledgers and files.
+`numbers` needs only these two files and computes every table and figure of the page again, with the
+statistics that `cotdistill report` uses; `--check` compares only.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
-from itertools import combinations
+from datetime import datetime, timedelta
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,7 @@ from cotdistill.runfolder.job import JOBS
 from cotdistill.runs.job_sizes import JobSizes
 from cotdistill.runs.jobs import Job, read_jobs
 from cotdistill.runs.records import read_record
-from cotdistill.runs.time_left import seconds_left
+from cotdistill.runs.time_left import at_pace_of, seconds_left
 from cotdistill.stats.run_variance import Stratum
 from cotdistill.tables import Table, duration, markdown_of
 
@@ -70,16 +72,27 @@ class Answer:
 # ---------------------------------------------------------------------------------------- take
 
 
-def take(folder: Path, out: Path, model: Path) -> None:
-    """Write the answers and the facts of a finished run folder."""
+def take(folders: Sequence[Path], out: Path, model: Path) -> None:
+    """Write the answers and the facts of finished run folders."""
     count = token_counter(model)
-    results = collect(folder)
-    rows = [row for run in results.runs for row in _answers(run, count)]
+    found = {folder: collect(folder).runs for folder in folders}
+    rows = [row for runs in found.values() for run in runs for row in _answers(run, count)]
     out.mkdir(parents=True, exist_ok=True)
     write_answers(out / "answers.csv", rows)
-    facts = json.dumps(_facts(folder, results.runs), indent=1, sort_keys=True)
-    (out / "facts.json").write_text(facts + "\n", encoding="utf-8")
-    sys.stderr.write(f"{len(rows):,} answers of {len(results.runs)} runs in {out}\n")
+    facts = _facts(folders[0], found[folders[0]])
+    facts["sittings"] = [
+        {"tasks": _tasks_of(runs), "jobs": _jobs(folder)} for folder, runs in found.items()
+    ]
+    for runs in found.values():
+        facts["versions"] |= _versions(runs)
+    text = json.dumps(facts, indent=1, sort_keys=True)
+    (out / "facts.json").write_text(text + "\n", encoding="utf-8")
+    of_runs = " + ".join(str(sum(bool(run.scores) for run in runs)) for runs in found.values())
+    sys.stderr.write(f"{len(rows):,} answers of {of_runs} runs in {out}\n")
+
+
+def _tasks_of(runs: Sequence[RunResult]) -> str:
+    return ", ".join(sorted({score.task for run in runs for score in run.scores}))
 
 
 def token_counter(model: Path) -> Callable[[str], int]:
@@ -108,10 +121,9 @@ def _answers(run: RunResult, count: Callable[[str], int]) -> Iterator[Answer]:
                 )
 
 
-def _facts(folder: Path, runs: Sequence[RunResult]) -> dict[str, Any]:
+def _jobs(folder: Path) -> dict[str, Any]:
     sizes, jobs = JobSizes(folder), {}
-    is_generated = (folder / JOBS).is_file()  # and not only its results
-    for job in read_jobs(folder).values() if is_generated else ():
+    for job in read_jobs(folder).values() if _is_generated(folder) else ():
         if done := read_record(folder, job.id):
             size = sizes.of(job)
             jobs[str(job)] = {
@@ -119,6 +131,22 @@ def _facts(folder: Path, runs: Sequence[RunResult]) -> dict[str, Any]:
                 "finished": done.finished,
                 "size": None if size is None else round(size),
             }
+    return jobs
+
+
+def _is_generated(folder: Path) -> bool:
+    """Whether the run folder is here, and not only its results."""
+    return (folder / JOBS).is_file()
+
+
+def _versions(runs: Sequence[RunResult]) -> dict[str, str]:
+    versions: dict[str, str] = {}
+    for run in runs:
+        versions |= {**run.evaluated.environment, **run.trained_with}
+    return versions
+
+
+def _facts(folder: Path, runs: Sequence[RunResult]) -> dict[str, Any]:
     closeness = {
         measured.student: {
             "questions": measured.questions,
@@ -130,7 +158,7 @@ def _facts(folder: Path, runs: Sequence[RunResult]) -> dict[str, Any]:
         for measured in read_closeness(folder)
     }
     planned = {}
-    if is_generated:
+    if _is_generated(folder):
         planned = {cost.run.name: cost.tokens for cost in plan(str(folder), [], Assumed()).runs}
     hashed = [*folder.glob("data/*.ledger.json"), folder / "study.yaml", folder / "manifest.jsonl"]
     trained = {
@@ -142,12 +170,8 @@ def _facts(folder: Path, runs: Sequence[RunResult]) -> dict[str, Any]:
         for run in runs
         if run.training
     }
-    versions: dict[str, str] = {}
-    for run in runs:
-        versions |= {**run.evaluated.environment, **run.trained_with}
     return {
-        "versions": versions,
-        "jobs": jobs,
+        "versions": _versions(runs),
         "closeness": closeness,
         "planned": planned,
         "trained": trained,
@@ -285,8 +309,11 @@ def difference_table(found: Sequence[Difference]) -> Table:
 def cost_table(facts: dict[str, Any]) -> Table:
     """Return a row a stage: jobs, wall time, shortest and longest job."""
     by_stage: dict[str, list[float]] = defaultdict(list)
-    for job, done in facts["jobs"].items():
-        by_stage[job.partition(" ")[0]].append(done["seconds"])
+    for tasks, jobs in _own_jobs(facts).items():
+        for job, done in jobs.items():
+            stage = job.partition(" ")[0]
+            named = f"{stage}: {tasks}" if stage == "evaluate" else stage
+            by_stage[named].append(done["seconds"])
     rows = [
         (stage, str(len(times)), duration(sum(times)), duration(min(times)), duration(max(times)))
         for stage, times in sorted(by_stage.items(), key=lambda item: -sum(item[1]))
@@ -296,31 +323,70 @@ def cost_table(facts: dict[str, Any]) -> Table:
     return Table(("stage", "jobs", "wall time", "shortest", "longest"), tuple(rows))
 
 
+def _own_jobs(facts: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the jobs of each folder by its tasks, without those that an earlier one has."""
+    seen: set[tuple[str, str]] = set()
+    own: dict[str, dict[str, Any]] = {}
+    for sitting in facts["sittings"]:
+        jobs = {(job, done["finished"]): done for job, done in sitting["jobs"].items()}
+        new = {key: done for key, done in jobs.items() if key not in seen}
+        own[sitting["tasks"]] = {job: done for (job, _), done in new.items()}
+        seen |= set(jobs)
+    return own
+
+
 def time_left_table(facts: dict[str, Any]) -> Table:
     """Return what `run` would say is left after each job, next to what the later jobs took.
 
-    The jobs are those that finished, in the order in which they did. What it says is known once a
-    training and an evaluation have finished. Time in which nothing finished does not count.
+    The jobs of a folder are those that finished, in the order in which they did; `run` was started
+    again before a job that began more than half an hour after the one before it had ended. What it
+    says is known once a training and an evaluation have finished. Left is until the start ended.
     """
-    ended = sorted(facts["jobs"].items(), key=lambda item: item[1]["finished"])
+    own = _own_jobs(facts)
+    rows = [row for one in facts["sittings"] for row in _left(one["jobs"], own[one["tasks"]])]
+    return Table(("finished", "job", "left: said", "took", "off by"), tuple(rows))
+
+
+def _left(done: dict[str, Any], own: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each of a folder's own jobs after which at least a minute was left."""
+    ended = sorted(done, key=lambda words: str(done[words]["finished"]))
     jobs: dict[str, Job] = {}
-    for words, _ in ended:
+    for words in ended:
         stage, _, name = words.partition(" ")
         command = ("host",) if stage in ("train", "evaluate") else ()
         jobs[words] = Job(stage, name, command)
     by_id = {job.id: job for job in jobs.values()}
-    took = {jobs[words].id: done["seconds"] for words, done in ended}
-    sizes = {jobs[words].id: done["size"] for words, done in ended if done["size"]}
-    order = [jobs[words].id for words, _ in ended]
-    rows = []
-    for count in range(1, len(order)):
-        known = {job: took[job] for job in order[:count]}
-        expected = seconds_left(by_id, known, order[count:], {}, sizes)
-        left = sum(took[job] for job in order[count:])
-        if expected is not None and order[count - 1][0] in ("train", "evaluate") and left >= 60:
-            off = f"{100 * (expected - left) / left:+.0f} %"
-            rows.append((str(by_id[order[count - 1]]), duration(expected), duration(left), off))
-    return Table(("after", "said", "took", "off by"), tuple(rows))
+    took = {jobs[words].id: float(done[words]["seconds"]) for words in ended}
+    sizes = {jobs[words].id: float(done[words]["size"]) for words in ended if done[words]["size"]}
+    starts = _starts([done[words] for words in ended])
+    for start, end in pairwise([*starts, len(ended)]):
+        order = [jobs[words].id for words in ended[:end]]
+        before = {job: took[job] for job in order[:start]}
+        for count in range(start + 1, end):
+            words = ended[count - 1]
+            now = {job: took[job] for job in order[start:count]}
+            known = {**at_pace_of(by_id, before, now, sizes), **now}
+            expected = seconds_left(by_id, known, order[count:], {}, sizes)
+            left = sum(took[job] for job in order[count:])
+            is_long = jobs[words].stage in ("train", "evaluate") and left >= 60
+            if expected is not None and words in own and is_long:
+                when = str(done[words]["finished"])[5:16].replace("T", " ")
+                off = f"{100 * (expected - left) / left:+.0f} %"
+                yield (when, words, duration(expected), duration(left), off)
+
+
+_PAUSE = timedelta(minutes=30)
+
+
+def _starts(ended: Sequence[dict[str, Any]]) -> list[int]:
+    """Return the places of the jobs that came first after a pause, in the order of their end."""
+    starts, before = [], None
+    for place, done in enumerate(ended):
+        finished = datetime.fromisoformat(done["finished"])
+        if before is None or finished - timedelta(seconds=done["seconds"]) - before > _PAUSE:
+            starts.append(place)
+        before = finished
+    return starts
 
 
 def training_table(facts: dict[str, Any]) -> Table:
@@ -410,7 +476,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     verbs = parser.add_subparsers(dest="verb", required=True)
     taking = verbs.add_parser("take", help="read a run folder")
-    taking.add_argument("folder", type=Path)
+    taking.add_argument("folders", type=Path, nargs="+")
     taking.add_argument("-o", "--output", type=Path, required=True)
     taking.add_argument("--model", type=Path, default=Path(".venv/models/SmolLM2-135M-Instruct"))
     numbers = verbs.add_parser("numbers", help="compute every table and figure again")
@@ -419,7 +485,7 @@ def main() -> None:
     numbers.add_argument("--check", action="store_true", help="change nothing, exit 1 if it would")
     given = parser.parse_args()
     if given.verb == "take":
-        take(given.folder, given.output, given.model)
+        take(given.folders, given.output, given.model)
         return
     tables = tables_of(given.folder)
     if given.into is None:

@@ -42,9 +42,12 @@ def generate(
         if count:
             talk(f"{len(count)} run{'s' * (len(count) > 1)} {what}\n")
     for output_path in done.stale[:_NAMED]:
-        talk(f"stale: {output_path} was made from files that have changed\n")
+        talk(f"affected by changed settings, rows or questions: {output_path}\n")
     if len(done.stale) > _NAMED:
-        talk(f"stale: {len(done.stale) - _NAMED} more\n")
+        talk(f"affected: {len(done.stale) - _NAMED} more\n")
+    if done.stale:
+        folder = _shown(done.folder)
+        talk(f"`cotdistill run {folder} --dry-run` says which of these will be made again\n")
     if done.to_prepare:
         named = ", ".join(done.to_prepare[:_NAMED])
         more = f" and {len(done.to_prepare) - _NAMED} more" * (len(done.to_prepare) > _NAMED)

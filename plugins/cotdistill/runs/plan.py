@@ -132,14 +132,18 @@ def _reason(folder: Path, jobs: Jobs, job: Job, pending: dict[JobId, str]) -> st
     now = made_from(folder, jobs, job) or {}
     for part, value in done.made_from.items():
         if part in now and now[part] != value:
-            return (
-                f"{job.file or 'its declaration'} changed"
-                if part == "settings"
-                else (f"{part.replace('/', ' ')} was made again")
-            )
+            made_again = f"{part.replace('/', ' ')} was made again"
+            return f"{_settings_of(job)} changed" if part == "settings" else made_again
     if now and set(now) != set(done.made_from):
         return "it waits for other jobs than it did"
     return _after(job, pending)
+
+
+def _settings_of(job: Job) -> str:
+    """Return what `settings_digest` reads of a job, in words."""
+    if job.file is None:
+        return "its declaration"
+    return f"{job.file}, or a file or the questions of its tasks," if job.declared else job.file
 
 
 def _after(job: Job, pending: dict[JobId, str]) -> str:
