@@ -24,8 +24,8 @@ ANSWERS = "SVAMP_only_ans.json"
 QUICK = (
     "name=laptop-quick",
     "seeds=[1]",
-    "evaluation.tasks=[{dev_svamp: {limit: 24}}]",
-    "recipes.frozen.max_steps=16",
+    "evaluation.tasks=[{dev_svamp: {limit: 16}}]",
+    "recipes.frozen.max_steps=12",
 )
 
 
