@@ -27,7 +27,7 @@ sys.path.append(str(Path(__file__).parent))
 from training import train_file
 
 ROOT = Path(__file__).resolve().parents[2]
-MODEL = ROOT / ".venv" / "models" / "SmolLM2-135M-Instruct"
+MODEL = ROOT / ".venv" / "models" / "SmolLM2-135M-Instruct-float32"  # bfloat16 is slow on most CPUs
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cotdistill.catalogue.packaged import students
+from cotdistill.errors import FaultsError
 from cotdistill.hosts.prompt_parity import (
     Evaluated,
     Trained,
@@ -107,6 +108,35 @@ def test_an_empty_thought_that_only_training_has_leads_to_the_checkpoint(
 
     saved: Any = AutoTokenizer.from_pretrained(tmp_path)  # type: ignore[no-untyped-call]
     assert parity_fault("eval.yaml", saved, trained, Evaluated()) is None
+
+
+def test_giving_a_checkpoint_its_prompt_leaves_its_vocabulary_as_it_was(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    for path in tiny_model.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    settings = tmp_path / "tokenizer_config.json"
+    text = json.loads(settings.read_text(encoding="utf-8"))
+    text["additional_special_tokens"] = ["<never trained on>"]
+    settings.write_text(json.dumps(text), encoding="utf-8")
+    install_training_template(tmp_path, Trained("qwen"))
+    for path in tiny_model.iterdir():
+        if path.name not in ("tokenizer_config.json", "special_tokens_map.json"):
+            assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+    assert (tmp_path / "chat_template.jinja").is_file()
+
+
+@pytest.mark.parametrize("key", ["eos_token", "additional_special_tokens"])
+def test_a_checkpoint_with_a_damaged_tokenizer_is_named(
+    key: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    for path in tiny_model.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    settings = tmp_path / "tokenizer_config.json"
+    text = json.loads(settings.read_text(encoding="utf-8")) | {key: True}
+    settings.write_text(json.dumps(text), encoding="utf-8")
+    with pytest.raises(FaultsError, match="no tokenizer"):
+        install_training_template(tmp_path, Trained("qwen"))
 
 
 def test_a_beginning_of_text_that_only_evaluation_has_is_named(tokenizer: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from cotdistill.distill.signals.manifest import read_manifest
+from cotdistill.files.locks import only_writer
 from tiny_models import build, losses, training_file, write_rows
 
 pytestmark = pytest.mark.host
@@ -38,6 +39,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     shutil.copytree(folder / "teacher", folder / "broken")
     with (folder / "broken" / "model.safetensors").open("r+b") as weights:
         weights.truncate(weights.seek(0, 2) // 2)
+    shutil.copytree(folder / "student", folder / "no-ids")
+    vocabulary = json.loads((folder / "no-ids" / "tokenizer.json").read_text(encoding="utf-8"))
+    vocabulary["model"]["vocab"] = dict.fromkeys(vocabulary["model"]["vocab"], "no id")
+    (folder / "no-ids" / "tokenizer.json").write_text(json.dumps(vocabulary), encoding="utf-8")
     write_rows(folder)
     online = {"kd": {"teacher": str(folder / "teacher"), **KD}}
     full = {"kd": {"teacher": {"signals": str(folder / "full")}, **KD}}
@@ -56,6 +61,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         "other cutoff": few | {"cutoff_len": 24},
         "more tokens": {"kd": few["kd"] | {"top_k": 32}},
         "other temperature": {"kd": few["kd"] | {"temperature": 3.0}},
+        "no-ids": {"model_name_or_path": str(folder / "no-ids")},
         "other teacher": {"kd": few["kd"] | {"teacher": {"model": "x", **few["kd"]["teacher"]}}},
     }
     for name, change in cases.items():
@@ -67,14 +73,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         "few": words(folder, "plain", "few", *both, "--top-k", "16"),
         "broken": words(folder, "plain", "from-broken", teacher="broken"),
         "another k": words(folder, "plain", "few", *both, "--top-k", "8"),
-        **{name: str(folder / f"{name}.yaml") for name in cases},
+        "of no ids": words(folder, "no-ids", "of-no-ids"),
+        "held": words(folder, "plain", "held"),
+        **{name: str(folder / f"{name}.yaml") for name in cases if name != "no-ids"},
         "again": words(
             folder, "plain", "few", *both, "--top-k", "16"
         ),  # its output folder is there
     }
-    done = subprocess.run(
-        [sys.executable, str(script), *steps.values()], capture_output=True, text=True, check=False
-    )
+    with only_writer(folder / "held" / ".lock"):
+        done = subprocess.run(
+            [sys.executable, str(script), *steps.values()],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
     endings = json.loads(done.stdout.splitlines()[-1])
     return folder, dict(zip(steps, endings, strict=True)), done.stdout + done.stderr
@@ -134,6 +144,17 @@ def test_a_finished_capture_is_not_repeated_and_another_one_is_refused(made: Mad
 def test_a_teacher_that_the_host_cannot_load_is_named_with_what_the_host_says(made: Made) -> None:
     assert made[1]["broken"] == "failed"
     assert f"{made[0] / 'broken'}: LLaMA-Factory cannot load it as the teacher (" in made[2]
+
+
+def test_a_folder_that_another_capture_is_writing_is_left_to_it(made: Made) -> None:
+    assert made[1]["held"] == "failed"
+    assert f"{made[0] / 'held'}: another program is writing it (process " in made[2]
+    assert [path.name for path in (made[0] / "held").iterdir()] == [".lock"]
+
+
+def test_a_student_s_tokenizer_that_cannot_be_loaded_is_named(made: Made) -> None:
+    assert made[1]["of no ids"] == "failed"
+    assert f"{made[0] / 'no-ids'}: has no tokenizer that can be loaded (" in made[2]
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ from cotdistill.grading.equivalence.equivalent import equivalent
 from cotdistill.grading.grade import Grade, grade
 from cotdistill.grading.repetition import loops
 from cotdistill.hosts.hub import UnreachableError, split_rows
+from cotdistill.hosts.tokenizer import load_tokenizer
 from cotdistill.stats import pass_at_k
 
 Document = dict[str, Any]
@@ -212,10 +213,7 @@ def _lengths(responses: Sequence[str]) -> Metrics:
 
 @functools.cache
 def _tokenizer(name: str) -> Any:
-    from transformers import AutoTokenizer
-
-    tokenizer: Any = AutoTokenizer.from_pretrained(name)
-    return functools.partial(tokenizer.encode, add_special_tokens=False)
+    return functools.partial(load_tokenizer(name).encode, add_special_tokens=False)
 
 
 def _strata(document: Document, score: float) -> Metrics:

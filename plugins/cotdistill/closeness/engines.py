@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill.errors import Fault, FaultsError, MisuseError
+from cotdistill.hosts.tokenizer import load_tokenizer
 
 Scored = tuple[list[float], list[int]]
 """The log probability and the rank of each token of a response."""
@@ -27,13 +28,8 @@ class Student:
         Raises:
             FaultsError: it cannot be loaded.
         """
-        from transformers import AutoTokenizer
-
         _refuse_missing(model)
-        try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(model, revision=revision or "main")
-        except Exception as error:  # the host raises its own kinds for files and connections
-            raise _cannot(model, error) from error
+        self.tokenizer = load_tokenizer(model, revision)
 
     def tokens(self, system: str, question: str, response: str) -> Tokens:
         """Return a prompt through the chat template, and the response without an end token.

@@ -38,9 +38,11 @@ from cotdistill.distill.signals.shard import RowSignals, mass_of, write_shard
 from cotdistill.distill.signals.stored_rows import StoredRows
 from cotdistill.errors import Fault, FaultsError
 from cotdistill.files.atomic import sha256_of, write_text
+from cotdistill.files.locks import only_writer
 from cotdistill.schema import read_shape
 from cotdistill.tables import counted
 
+_LOCK = ".lock"
 _TOKENS_OF_PART = 200_000
 _COMPARED = 0.01
 _KS = (16, 32, 64, 128)
@@ -84,8 +86,20 @@ def capture(
     `engine` and `reference` load a teacher when they are called, and not before.
 
     Raises:
-        FaultsError: the folder holds another capture, or cannot be written.
+        FaultsError: the folder holds another capture, cannot be written, or is being written.
     """
+    _refuse_other_folder(wanted.output)
+    with only_writer(wanted.output / _LOCK):
+        return _capture(wanted, rows, tokenizer, engine, reference)
+
+
+def _capture(
+    wanted: Capture,
+    rows: Sequence[Mapping[str, Any]],
+    tokenizer: Any,
+    engine: Callable[[], Engine],
+    reference: Callable[[], Engine] | None,
+) -> Manifest:
     weights = weight_hashes(str(wanted.teacher.model))
     job = _job(wanted, tokenizer, joint_hash(weights))
     _begin(wanted.output, job)
@@ -166,6 +180,14 @@ def _job(wanted: Capture, tokenizer: Any, weights: str | None) -> Job:
     )
 
 
+def _refuse_other_folder(folder: Path) -> None:
+    """Refuse a folder that holds something and no capture that was begun."""
+    if not folder.is_dir() or (folder / JOB).is_file():
+        return
+    if any(not path.name.startswith(".") for path in folder.iterdir()):
+        raise FaultsError(Fault(str(folder), "is not empty", "", "choose another folder (-o)"))
+
+
 def _begin(folder: Path, job: Job) -> None:
     """Make the folder this job's own; an unfinished capture of the same job is continued."""
     path = folder / JOB
@@ -174,8 +196,6 @@ def _begin(folder: Path, job: Job) -> None:
         if differing := differences(earlier, job):
             wrong = f"holds signals captured with {differing}"
             raise FaultsError(Fault(str(folder), wrong, "", "choose another folder (-o)"))
-    elif folder.is_dir() and any(folder.iterdir()):
-        raise FaultsError(Fault(str(folder), "is not empty", "", "choose another folder (-o)"))
     (folder / MANIFEST).unlink(missing_ok=True)
     write_text(path, job.model_dump_json(indent=2) + "\n")
 

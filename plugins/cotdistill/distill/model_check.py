@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from cotdistill.distill.vocabulary import vocabulary_faults
 from cotdistill.errors import DataError, Fault, FaultsError
 from cotdistill.files.json_file import read_object
 from cotdistill.files.jsonl import read_rows
+from cotdistill.hosts.tokenizer import load_tokenizer
 
 ROWS_ENCODED = 1000
 _WEIGHTS = ("*.safetensors", "*.bin")
@@ -150,28 +152,35 @@ def _gib(size: int) -> str:
 def _vocabulary(
     source: Teacher, tokenizer: Any, student: Any, arguments: Mapping[str, Any], place: str
 ) -> list[Fault]:
-    from transformers import AutoTokenizer
-
+    trusted = student.trust_remote_code
     try:
-        theirs = AutoTokenizer.from_pretrained(
-            source.model, revision=source.revision or "main",
-            trust_remote_code=student.trust_remote_code,
-        )  # fmt: skip
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0][:200]
-        return [Fault(place, f"its tokenizer cannot be read ({reason})", "a tokenizer")]
+        theirs = load_tokenizer(str(source.model), source.revision, trust_remote_code=trusted)
+    except FaultsError as error:
+        return [replace(fault, place=place) for fault in error.faults]
     rows = islice(_own_texts(arguments), ROWS_ENCODED)
     return vocabulary_faults(tokenizer, theirs, rows, place)
 
 
 def _tokenizer(student: Any, data: Any) -> Any:
-    """Return the student's tokenizer, with what the template adds to it."""
+    return student_tokenizer(student, data)[0]["tokenizer"]
+
+
+def student_tokenizer(student: Any, data: Any) -> tuple[dict[str, Any], Any]:
+    """Return what LLaMA-Factory loads for rows, with what the template adds, and the template.
+
+    Raises:
+        FaultsError: it cannot be loaded.
+    """
     from llamafactory.data import get_template_and_fix_tokenizer
     from llamafactory.model import load_tokenizer
 
-    tokenizer = load_tokenizer(student)["tokenizer"]
-    get_template_and_fix_tokenizer(tokenizer, data)
-    return tokenizer
+    try:
+        loaded = load_tokenizer(student)
+    except Exception as error:  # a damaged file ends anywhere in the host
+        cause = error.__cause__ or error  # the host only says that it failed
+        wrong = f"has no tokenizer that can be loaded ({' '.join(str(cause).split())[:200]})"
+        raise FaultsError(Fault(str(student.model_name_or_path), wrong)) from error
+    return dict(loaded), get_template_and_fix_tokenizer(loaded["tokenizer"], data)
 
 
 def damaged_files(*models: str | None) -> list[Fault]:

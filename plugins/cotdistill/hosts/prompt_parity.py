@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import itertools
 import logging
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,8 +21,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from cotdistill.errors import Fault
+from cotdistill.files.atomic import write_texts_if_changed
 from cotdistill.hosts.replaced import replaced
+from cotdistill.hosts.tokenizer import load_tokenizer
 
+_PROMPT_FILES = ("tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 _USER = "What is 1 + 1?\n\nWork it out step by step, then give the final answer inside \\boxed{}."
 
 
@@ -160,14 +164,23 @@ def parity_fault(
 def install_training_template(checkpoint: Path, trained: Trained) -> None:
     """Write the training prompt into a checkpoint's tokenizer as its chat template.
 
+    What the template changes of the special tokens is written with it. The vocabulary is left as
+    it is: training has written whatever tokens it added.
+
     Raises:
+        FaultsError: the checkpoint has no tokenizer that can be read.
         ValueError: LLaMA-Factory cannot say this template in Jinja.
     """
-    from transformers import AutoTokenizer
-
-    tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint)
+    tokenizer = load_tokenizer(checkpoint)
     tokenizer.chat_template = training_chat_template(tokenizer, trained)
-    tokenizer.save_pretrained(checkpoint)
+    with tempfile.TemporaryDirectory() as written:
+        tokenizer.save_pretrained(written)
+        texts = {
+            name: (Path(written) / name).read_text(encoding="utf-8")
+            for name in _PROMPT_FILES
+            if (Path(written) / name).is_file()
+        }
+    write_texts_if_changed(checkpoint, texts)
 
 
 def training_chat_template(tokenizer: Any, trained: Trained) -> str:

@@ -51,7 +51,7 @@ def chat_text(tokenizer: str) -> Callable[[Sequence[Mapping[str, Any]], Mapping[
     Raises:
         FaultsError: there is no such tokenizer, it has no chat template, or that refuses messages.
     """
-    loaded = _of_transformers(tokenizer)
+    loaded = load_tokenizer(tokenizer)
     if not loaded.chat_template:
         fault = Fault(tokenizer, "has no chat template", "", "use --prefix-mode completion")
         raise FaultsError(fault)
@@ -76,11 +76,21 @@ def chat_text(tokenizer: str) -> Callable[[Sequence[Mapping[str, Any]], Mapping[
     return filled
 
 
-def _of_transformers(name: str) -> Any:
+def load_tokenizer(name: str | Path, revision: str | None = None, **settings: Any) -> Any:
+    """Return a tokenizer of transformers; `settings` are those of its `from_pretrained`.
+
+    `name` is a folder or a hub id.
+
+    Raises:
+        FaultsError: there is none, one of its files is damaged, or the library is not installed.
+    """
+    name = str(name)
+    if revision:
+        settings["revision"] = revision
     try:
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(name)
+        return AutoTokenizer.from_pretrained(name, **settings)
     except ImportError as error:
         fault = Fault(name, "transformers is not installed", "", "pip install 'cotdistill[eval]'")
         raise FaultsError(fault) from error

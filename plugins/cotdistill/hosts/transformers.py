@@ -25,6 +25,7 @@ from cotdistill.hosts.request import (
     answer_fault,
     split_thought,
 )
+from cotdistill.hosts.tokenizer import load_tokenizer
 from cotdistill.tables import counted
 
 _AT_ONCE = 8
@@ -91,13 +92,12 @@ def _load(name: str, settings: Mapping[str, Any]) -> _Loaded:
         AutoConfig,
         AutoModelForCausalLM,
         AutoModelForSeq2SeqLM,
-        AutoTokenizer,
     )
 
     device = settings.get("device") or ("cuda" if torch.cuda.is_available() else "cpu")
     revision = {"revision": settings["revision"]} if "revision" in settings else {}
+    tokenizer = load_tokenizer(name, padding_side="left", **revision)
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(name, padding_side="left", **revision)
         encodes = bool(AutoConfig.from_pretrained(name, **revision).is_encoder_decoder)
         kind: Any = AutoModelForSeq2SeqLM if encodes else AutoModelForCausalLM
         model: Any = kind.from_pretrained(name, dtype=settings.get("dtype", "auto"), **revision)

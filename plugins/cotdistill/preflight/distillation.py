@@ -10,8 +10,9 @@ from typing import Any
 from cotdistill.distill.paths import distillation_path
 from cotdistill.distill.train_file import read_arguments
 from cotdistill.distill.vocabulary import vocabulary_faults
-from cotdistill.errors import Fault
+from cotdistill.errors import Fault, FaultsError
 from cotdistill.files.jsonl import read_rows
+from cotdistill.hosts.tokenizer import load_tokenizer
 from cotdistill.runfolder.manifest import ManifestRun
 
 _ENCODED = 1000
@@ -50,11 +51,9 @@ def teacher_vocabularies(
 
 
 def _tokenizer(name: str) -> Any:
-    from transformers import AutoTokenizer
-
     try:
-        return AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError):  # not trained yet, or on a hub that cannot be reached
+        return load_tokenizer(name)
+    except FaultsError:  # not trained yet, or on a hub that cannot be reached
         return None
 
 

@@ -10,12 +10,13 @@ from typing import Any
 from cotdistill.arms.rows import COLUMNS, bare_question
 from cotdistill.benchmarks.instruction import frame_of
 from cotdistill.distill.seq2seq_file import STAGE as SEQ2SEQ
-from cotdistill.errors import Fault
+from cotdistill.errors import Fault, FaultsError
 from cotdistill.files.bundle import bundle_folders
 from cotdistill.files.jsonl import Row, read_rows
 from cotdistill.files.yamls import read_yaml
 from cotdistill.hosts.lm_eval.tasks import LoadedTask, TaskBroken, TaskFolder
 from cotdistill.hosts.prompt_parity import Asked, evaluated_of, parity_fault, trained_of
+from cotdistill.hosts.tokenizer import load_tokenizer
 from cotdistill.preflight.tasks import data_or_examples
 from cotdistill.runfolder.manifest import ManifestRun, read_manifest
 
@@ -160,11 +161,9 @@ def _tokenizer_place(folder: Path, run: ManifestRun, train: Row) -> str:
 
 
 def _tokenizer(place: str) -> Any:
-    from transformers import AutoTokenizer
-
     try:
-        return AutoTokenizer.from_pretrained(place)
-    except (OSError, ValueError):  # not prepared yet, or on a hub that cannot be reached
+        return load_tokenizer(place)
+    except FaultsError:  # not prepared yet, or on a hub that cannot be reached
         return None
 
 

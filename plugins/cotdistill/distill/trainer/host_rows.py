@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
+from llamafactory.data import get_dataset
 from llamafactory.hparams import get_train_args
-from llamafactory.model import load_tokenizer
+
+from cotdistill.distill.model_check import student_tokenizer
 
 _NOT_FOR_ROWS = (
     "deepspeed", "fsdp", "fsdp_config", "packing", "neat_packing", "val_size", "eval_dataset",
@@ -30,7 +31,6 @@ def host_rows(arguments: Mapping[str, Any]) -> HostRows:
     kept = {name: value for name, value in arguments.items() if name not in _NOT_FOR_ROWS}
     unasked = {"report_to": "none", "overwrite_output_dir": True}  # nothing is written there
     model, data, training, *_ = get_train_args(kept | unasked)
-    loaded = load_tokenizer(model)
-    template = get_template_and_fix_tokenizer(loaded["tokenizer"], data)
+    loaded, template = student_tokenizer(model, data)
     found = get_dataset(template, model, data, training, stage="sft", **loaded)
     return HostRows(found["train_dataset"], loaded["tokenizer"], model)

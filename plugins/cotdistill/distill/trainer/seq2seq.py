@@ -18,7 +18,6 @@ import torch
 from transformers import (
     AutoConfig,
     AutoModelForSeq2SeqLM,
-    AutoTokenizer,
     DataCollatorForSeq2Seq,
     Seq2SeqTrainer,
     Seq2SeqTrainingArguments,
@@ -37,6 +36,7 @@ from cotdistill.distill.vocabulary import vocabulary_faults
 from cotdistill.errors import Fault, FaultsError
 from cotdistill.grading.grade import grade
 from cotdistill.hosts.replaced import replaced
+from cotdistill.hosts.tokenizer import load_tokenizer
 
 ARROW = "-->"
 """What stands before the answer in Mentor-KD's responses."""
@@ -69,9 +69,7 @@ def train_seq2seq(file: Seq2SeqFile, place: str) -> int:
         FaultsError: a model is no encoder-decoder, vocabularies differ, or the teacher had no
             effect.
     """
-    tokenizer = AutoTokenizer.from_pretrained(
-        file.model_name_or_path, revision=file.model_revision or "main"
-    )
+    tokenizer = load_tokenizer(file.model_name_or_path, file.model_revision)
     faults = _model_faults(file, tokenizer, place)
     if faults:
         raise FaultsError(faults)
@@ -201,7 +199,7 @@ def _model_faults(file: Seq2SeqFile, tokenizer: Any, place: str) -> list[Fault]:
     if source is not None and not faults and file.kd is not None:
         faults += memory_faults(str(source.model), None, f"{place}:kd.teacher")
         if file.kd.vocabulary_check:
-            theirs = AutoTokenizer.from_pretrained(source.model, revision=source.revision or "main")
+            theirs = load_tokenizer(str(source.model), source.revision)
             faults += vocabulary_faults(tokenizer, theirs, [], f"{place}:kd.teacher")
     return faults
 
