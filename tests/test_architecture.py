@@ -196,3 +196,13 @@ def test_the_command_line_loads_no_host() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_step_of_a_workflow_loads_only_what_starts_a_job() -> None:
+    """Each of hundreds of jobs pays for it."""
+    code = (
+        "import sys; import cotdistill.cli.step, cotdistill.runs.step, cotdistill.snakefile; "
+        f"print(sorted(set(sys.modules) & {HEAVY | {'numpy', 'pydantic', 'jinja2', 'typer'}}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -10,8 +10,8 @@ from cotdistill.files.stale import link_in_place
 from cotdistill.improve.loop import LoopRun, loop_run
 from cotdistill.improve.weights import model_identity
 from cotdistill.results.dev_scores import dev_score
+from cotdistill.runfolder.round_paths import FOLDER, record_of
 from cotdistill.runfolder.round_records import Choice, read_decision, write_choice
-from cotdistill.runfolder.rounds import FOLDER, record_of
 
 
 def choose(folder: Path, name: str) -> Choice:

@@ -16,6 +16,7 @@ from cotdistill.improve.alarms import Scored, alarms
 from cotdistill.improve.likelihood import read_likelihood
 from cotdistill.improve.loop import LoopRun, loop_run, seconds_of
 from cotdistill.results.dev_scores import DevScore, dev_score, gain_interval
+from cotdistill.runfolder.round_paths import FOLDER, record_of
 from cotdistill.runfolder.round_records import (
     RoundData,
     RoundDecision,
@@ -24,7 +25,6 @@ from cotdistill.runfolder.round_records import (
     read_decision,
     write_decision,
 )
-from cotdistill.runfolder.rounds import FOLDER, record_of
 from cotdistill.runfolder.skipping import EVERY
 
 STAGES = ("sample", "filter", "likelihood", "train", "export", "evaluate")

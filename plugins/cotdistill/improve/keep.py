@@ -35,8 +35,9 @@ from cotdistill.improve.sampled import (
     trace_rows,
 )
 from cotdistill.improve.weights import model_identity, short_name
+from cotdistill.runfolder.round_paths import rows_of, samples_of
 from cotdistill.runfolder.round_records import Bin, RoundData, write_data
-from cotdistill.runfolder.rounds import asked_as, rows_of, samples_of
+from cotdistill.runfolder.rounds import asked_as
 from cotdistill.runfolder.skipping import EVERY
 from cotdistill.studies.question_sets import dev_questions, question_sets
 from cotdistill.teach.sampling import normal

@@ -20,7 +20,7 @@ from cotdistill.files.jsonl import read_rows
 from cotdistill.improve.loop import loop_run
 from cotdistill.improve.sampled import LEDGER
 from cotdistill.runfolder.json_record import read_json_record, write_json_record
-from cotdistill.runfolder.rounds import likelihood_record_of, rows_of, samples_of
+from cotdistill.runfolder.round_paths import likelihood_record_of, rows_of, samples_of
 from cotdistill.stats.confidence import cluster_interval
 
 _NEW = "new"

@@ -14,6 +14,7 @@ PUBLIC_MODULES = (
     "moved",
     "race",
     "race_records",
+    "round_paths",
     "round_records",
     "rounds",
     "skipping",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cotdistill.runfolder.json_record import read_json_record, write_json_record
-from cotdistill.runfolder.rounds import filter_record_of, record_of
+from cotdistill.runfolder.round_paths import filter_record_of, record_of
 
 _WHAT = "the record of a round"
 Verdict = Literal["continue", "stop", "end"]

@@ -20,6 +20,7 @@ from cotdistill.runfolder.config_files import RunConfigs, RunFiles
 from cotdistill.runfolder.distillation import Weights, block_of
 from cotdistill.runfolder.job import JobId
 from cotdistill.runfolder.layout import Layout, layout_of
+from cotdistill.runfolder.round_paths import FOLDER, signals_of
 from cotdistill.studies.question_sets import QuestionSet
 from cotdistill.studies.resolve import Resolved
 from cotdistill.studies.runs import UNTOUCHED, UNTRAINED, Run
@@ -28,39 +29,9 @@ from cotdistill.studies.study import Study
 if TYPE_CHECKING:
     from cotdistill.studies.requests import Loop
 
-FOLDER = "rounds"
 PROGRAM = "{question} Let's write a program."
 """How the packaged tasks of programs ask (task_configs/_program.yaml), as GSI does."""
 _RECORD = ("id", "dataset", "split", "question", "gold", "kind", "options", "rationale", "meta")
-
-
-def record_of(name: str) -> str:
-    """Return where the record of a round, or of a whole loop, lies in the run folder.
-
-    >>> record_of("tiny--improve-uniform--full--s1--round2")
-    'rounds/tiny--improve-uniform--full--s1--round2.json'
-    """
-    return f"{FOLDER}/{name}.json"
-
-
-def filter_record_of(name: str) -> str:
-    """Return where the record of what a round's filter kept lies."""
-    return f"{FOLDER}/{name}.filter.json"
-
-
-def likelihood_record_of(name: str) -> str:
-    """Return where the record of how likely a round's rows are to their writer lies."""
-    return f"{FOLDER}/{name}.likelihood.json"
-
-
-def rows_of(name: str) -> str:
-    """Return where the training rows of a round lie."""
-    return f"data/{FOLDER}/{name}.jsonl"
-
-
-def samples_of(name: str) -> str:
-    """Return the folder of what a round sampled."""
-    return f"data/sample/{name}"
 
 
 @dataclass(frozen=True)
@@ -107,11 +78,6 @@ def rounds_of(resolved: Resolved, configs: RunConfigs, root: Path, run: Run) -> 
         stage, weights = ("export", layout.exported) if made.export else ("train", layout.weights)
         rounds.append(Round(here, layout, made, weights, ((stage, here.name),)))
     return rounds
-
-
-def signals_of(name: str) -> str:
-    """Return where the stored signals of a teacher for a round's rows lie."""
-    return f"signals/{name}"
 
 
 def _from_signals(resolved: Resolved, made: RunFiles, run: Run, root: Path) -> RunFiles:

@@ -18,7 +18,6 @@ from cotdistill.runfolder.stages.judge import JUDGE
 from cotdistill.runfolder.stages.merge import MERGE
 from cotdistill.runfolder.stages.prepare import PREPARE
 from cotdistill.runfolder.stages.probe import PROBE
-from cotdistill.runfolder.stages.race import with_race
 from cotdistill.runfolder.stages.stage import Declared, Stage, StudyFiles
 from cotdistill.runfolder.stages.train import TRAIN
 
@@ -51,6 +50,8 @@ def stage_called(name: str) -> Stage | None:
 
 def declared_jobs(files: StudyFiles) -> list[Declared]:
     """Return every job of a study with the file that it needs, in the order of the stages."""
+    from cotdistill.runfolder.stages.race import with_race
+
     jobs = [declared for stage in STAGES for declared in stage.jobs(files)]
     return with_race(files, STAGES, jobs)
 

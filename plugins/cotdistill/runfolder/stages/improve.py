@@ -16,17 +16,12 @@ import yaml
 from cotdistill.distill.paths import distillation_path
 from cotdistill.files.atomic import sha256_of_text
 from cotdistill.runfolder.job import Asks, Command, Job, JobId, hash_of_words
-from cotdistill.runfolder.rounds import (
-    Round,
-    asked_as,
+from cotdistill.runfolder.round_paths import (
     filter_record_of,
     likelihood_record_of,
-    question_source,
     record_of,
-    rounds_of,
     rows_of,
     samples_of,
-    sampling_seed,
     signals_of,
 )
 from cotdistill.runfolder.stages.ask import (
@@ -41,6 +36,7 @@ from cotdistill.runfolder.stages.stage import Declared, Stage, StudyFiles, no_jo
 
 if TYPE_CHECKING:
     from cotdistill.runfolder.config_files import RunConfigs
+    from cotdistill.runfolder.rounds import Round
     from cotdistill.studies.requests import Loop
     from cotdistill.studies.runs import Run
 
@@ -63,6 +59,8 @@ def _jobs(files: StudyFiles) -> Iterator[Declared]:
 
 
 def _loop_jobs(files: StudyFiles, configs: RunConfigs, run: Run, loop: Loop) -> Iterator[Declared]:
+    from cotdistill.runfolder.rounds import rounds_of
+
     rounds = rounds_of(files.resolved, configs, files.root, run)
     yield _evaluation(files, rounds[0], rounds[0].made_by, ())
     for before, here in itertools.pairwise(rounds):
@@ -91,6 +89,7 @@ def _sampling(
     unless: tuple[str, ...],
 ) -> Declared:
     from cotdistill.runfolder.commands import prefixed
+    from cotdistill.runfolder.rounds import asked_as, question_source, sampling_seed
     from cotdistill.studies.known_model import known_model
 
     before, here = pair
@@ -135,6 +134,8 @@ def _filtering(
     needs: tuple[JobId, ...],
     unless: tuple[str, ...],
 ) -> Declared:
+    from cotdistill.runfolder.rounds import asked_as
+
     rounds, here = where
     needs = (("sample", here.name), *needs)
     if loop.keep.data == "previous":
