@@ -48,7 +48,7 @@ from cotdistill.runfolder.job import JOBS
 from cotdistill.runs.job_sizes import JobSizes
 from cotdistill.runs.jobs import Job, read_jobs
 from cotdistill.runs.records import read_record
-from cotdistill.runs.time_left import at_pace_of, seconds_left
+from cotdistill.runs.time_left import seconds_left
 from cotdistill.stats.run_variance import Stratum
 from cotdistill.tables import Table, duration, markdown_of
 
@@ -361,11 +361,9 @@ def _left(done: dict[str, Any], own: dict[str, Any]) -> Iterator[tuple[str, ...]
     starts = _starts([done[words] for words in ended])
     for start, end in pairwise([*starts, len(ended)]):
         order = [jobs[words].id for words in ended[:end]]
-        before = {job: took[job] for job in order[:start]}
         for count in range(start + 1, end):
             words = ended[count - 1]
-            now = {job: took[job] for job in order[start:count]}
-            known = {**at_pace_of(by_id, before, now, sizes), **now}
+            known = {job: took[job] for job in order[:count]}
             expected = seconds_left(by_id, known, order[count:], {}, sizes)
             left = sum(took[job] for job in order[count:])
             is_long = jobs[words].stage in ("train", "evaluate") and left >= 60

@@ -158,24 +158,6 @@ def test_the_time_left_is_near_from_the_second_run_on_if_arms_differ_in_length(
     assert all(0.8 < ratio < 1.2 for ratio in ratios[2:])  # from the second run on
 
 
-@pytest.mark.parametrize("pace", [0.4, 2.5])
-def test_what_earlier_starts_took_counts_at_the_pace_of_the_one_that_resumes(
-    tmp_path: Path, pace: float
-) -> None:
-    first = recorded_study(tmp_path)
-    order = sorted(first.jobs, key=lambda job: job[1][-1])  # all of seed 1 first
-    for job in order[:6]:
-        write_record(tmp_path, job, JobRecord({}, "a", took(first.jobs[job]), "now"))
-    later = Watch(tmp_path, first.jobs, "s")
-    later.expect(order[6:])
-    real = {job: pace * took(first.jobs[job]) for job in order[6:]}
-    write_record(tmp_path, order[6], JobRecord({}, "a", real.pop(order[6]), "now"))
-    later.look()
-    left = later.left()
-    assert left is not None
-    assert 0.8 < left / sum(real.values()) < 1.2
-
-
 @pytest.mark.parametrize(
     ("stage", "settings"),
     [

@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import math
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,9 @@ class JobSizes:
         """Return the size of a job, None where it is not known or its rows are not there yet.
 
         A training is as large as the rows that it goes through. An evaluation is as large as the
-        longest response of its arm, at most what may be generated: a batch of answers ends with
-        the longest. A student that is not trained is taken to go on to that limit.
+        longest response of a batch, for a batch of answers ends with the longest, if they are as
+        long as those of the arm and at most what may be generated. A student that is not trained
+        is taken to go on to that limit.
 
         Units: tokens, estimated from characters.
         """
@@ -114,8 +116,22 @@ def _of_evaluation(settings: dict[str, Any], lengths: list[tuple[float, float]])
     if not isinstance(generation, dict):
         return None
     limit = _number(generation, "max_gen_toks", math.inf)
-    size = min(max((response for _, response in lengths), default=math.inf), limit)
+    responses = [min(response, limit) for _, response in lengths] or [limit]
+    batch = settings.get("batch_size")  # a number, or "auto"
+    size = longest_of(responses, batch) if isinstance(batch, int) else max(responses)
     return None if math.isinf(size) else size + _AROUND
+
+
+def longest_of(values: Sequence[float], count: int) -> float:
+    """Return how large the largest of so many values is on average, each drawn from all of them.
+
+    >>> longest_of([1.0, 3.0], 1), longest_of([1.0, 3.0], 2), longest_of([1.0, 3.0], 100)
+    (2.0, 2.5, 3.0)
+    """
+    total = len(values)
+    shares = [(place / total) ** max(1, count) for place in range(total + 1)]
+    ordered = zip(sorted(values), itertools.pairwise(shares), strict=True)
+    return math.fsum(value * (upto - below) for value, (below, upto) in ordered)
 
 
 def _of_training(settings: dict[str, Any], lengths: list[tuple[float, float]]) -> float | None:

@@ -49,33 +49,6 @@ def seconds_left(
     return math.fsum(parts) / max(1, len(running))
 
 
-def at_pace_of(
-    jobs: Jobs,
-    before: Mapping[JobId, float],
-    now: Mapping[JobId, float],
-    sizes: Mapping[JobId, float] = _NO_SIZES,
-) -> dict[JobId, float]:
-    """Return how long jobs of earlier starts of `run` would have taken at the pace of this one.
-
-    The pace is how long the jobs that have finished now took, over what `before` let expect of
-    them: the machine may be busier than it was, or another one.
-
-    Units: seconds, except `sizes` (see `seconds_left`).
-
-    >>> one, two = (Job("train", f"tiny--long--full--s{n}", ("train",)) for n in (1, 2))
-    >>> at_pace_of({one.id: one, two.id: two}, {one.id: 300.0}, {two.id: 450.0})
-    {('train', 'tiny--long--full--s1'): 450.0}
-    """
-    finished = _by_kind(jobs[job] for job in before if job in jobs)
-    took, expected = 0.0, 0.0
-    for job, seconds in now.items():
-        likely = _expected(jobs[job], finished, before, sizes) if jobs[job].command else None
-        if likely is not None:
-            took, expected = took + seconds, expected + likely
-    pace = took / expected if took and expected else 1.0
-    return {job: seconds * pace for job, seconds in before.items()}
-
-
 def _expected(
     job: Job,
     finished: Mapping[tuple[str, ...], list[JobId]],

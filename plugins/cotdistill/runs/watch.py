@@ -17,7 +17,7 @@ from cotdistill.hosts.progress_bar import last_bar
 from cotdistill.runs.job_sizes import JobSizes
 from cotdistill.runs.jobs import Job, JobId, Jobs, log_of, marker_of
 from cotdistill.runs.records import SKIPPED, Attempt, attempt_path, read_attempt, read_record
-from cotdistill.runs.time_left import at_pace_of, seconds_left
+from cotdistill.runs.time_left import seconds_left
 from cotdistill.tables import duration
 
 What = Literal["started", "finished", "failed", "stopped"]
@@ -99,10 +99,10 @@ class Watch:
         running = {job: _seconds_since(one.started) or 0.0 for job, one in self.running.items()}
         waiting = [job for job in self.waiting if job not in running]
         took = {job: took for job, took in self.finished.items() if job not in self.skipped}
-        every = (*waiting, *running, *self.before, *took)
+        took = {**self.before, **took}
+        every = (*waiting, *running, *took)
         sizes = {job: size for job in every if (size := self.sizes.of(self.jobs[job]))}
-        known = {**at_pace_of(self.jobs, self.before, took, sizes), **took}
-        return seconds_left(self.jobs, known, waiting, running, sizes)
+        return seconds_left(self.jobs, took, waiting, running, sizes)
 
     def place(self, job: JobId) -> str:
         """Return the progress of a running job as far as its host tells it.
