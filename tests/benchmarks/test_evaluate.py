@@ -222,6 +222,7 @@ def test_a_server_that_fails_midway_loses_nothing_and_the_run_goes_on(
     assert on_server(server.url, "cot_gsm8k", tmp_path) == 0
     assert len(server.payloads) == sent + 2  # the first answer was kept
     assert "1 responses kept from before are used again" in capsys.readouterr().err
+    assert results_of(tmp_path)["responses_kept"] == 1
     assert len(samples_of(tmp_path, "cot_gsm8k")) == 3
 
 

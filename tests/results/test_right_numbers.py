@@ -357,3 +357,15 @@ def test_a_damaged_trainer_file_is_named(tmp_path: Path, name: str, text: str) -
     path.write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=re.escape(str(path))):
         collect(tmp_path)
+
+
+def test_the_seconds_of_a_resumed_evaluation_are_unknown(tmp_path: Path) -> None:
+    for run, kept in (("one", 0), ("two", 3)):
+        add_run(tmp_path, run, run)
+        add_training(tmp_path, run)
+        out = add_scores(tmp_path, run, [True, False])
+        path = next(out.glob("results_*.json"))
+        results = json.loads(path.read_text(encoding="utf-8"))
+        write_json(path, results | {"responses_kept": kept})
+    seconds = [run.evaluated.scores[0].evaluate_seconds for run in collect(tmp_path).runs]
+    assert seconds == [12.5, None]

@@ -11,6 +11,7 @@ from typing import Any
 
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.jsonl import Row
+from cotdistill.hosts.lm_eval.kept_responses import RESPONSES_KEPT
 from cotdistill.hosts.lm_eval.samples import (
     ResultsFile,
     Sample,
@@ -183,7 +184,7 @@ def _score(
         tokens=_number(scored.numbers.get(f"tokens,{metric.filter}"), tokens),
         characters=_number(scored.numbers.get(f"characters,{metric.filter}"), characters),
         cut_off=_number(scored.numbers.get(f"cut_off,{metric.filter}")),
-        evaluate_seconds=_number(scored.results.get("total_evaluation_time_seconds")),
+        evaluate_seconds=_seconds(scored.results),
         settings=table.settings if table else settings_of(scored.results, scored.task),
         table=table if table is not None and table.values else None,
         shortest=table.shortest if table else None,
@@ -191,6 +192,13 @@ def _score(
         timeouts=_timeouts(scored, metric, table, questions * repeats),
         readings=_readings(scored.numbers, metric) if source == "run" else {},
     )
+
+
+def _seconds(results: Row) -> float | None:
+    """Return how long an evaluation took; unknown where it was resumed and only its end counted."""
+    if results.get(RESPONSES_KEPT):
+        return None
+    return _number(results.get("total_evaluation_time_seconds"))
 
 
 def _untested(samples: SampleFile | None, score: Score) -> str:

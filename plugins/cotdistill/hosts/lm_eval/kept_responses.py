@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 LOCK = ".evaluation.lock"
+RESPONSES_KEPT = "responses_kept"
+"""The key in lm-eval's results that counts the responses that a resumed evaluation had before."""
 _PATTERN = ".unfinished-*.jsonl"
 
 

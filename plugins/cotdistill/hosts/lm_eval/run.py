@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from cotdistill.errors import MisuseError
 from cotdistill.files.journal import Journal
+from cotdistill.hosts.lm_eval.kept_responses import RESPONSES_KEPT
 from cotdistill.hosts.lm_eval.task_files import is_kept
 from cotdistill.hosts.replaced import replaced
 
@@ -52,6 +53,9 @@ def run_lm_eval(
 ) -> None:
     """Run `lm_eval ARGUMENTS` with the tasks of our folders.
 
+    The results of an evaluation that was resumed say under `RESPONSES_KEPT` how many responses it
+    had before: its seconds are those of the others.
+
     Raises:
         MisuseError: lm-eval is not installed.
         SystemExit: lm-eval's own argument parser ends this way.
@@ -70,6 +74,7 @@ def run_lm_eval(
     real_manager, real_simple = lm_eval.tasks.TaskManager, lm_eval.simple_evaluate
     real_evaluate = lm_eval.evaluator.evaluate
     kept: list[Journal] = []
+    used_again: Counter[str] = Counter()
 
     def manager(include_path: Any = None, **given: Any) -> Any:
         theirs = include_path if isinstance(include_path, list | tuple) else [include_path]
@@ -87,11 +92,12 @@ def run_lm_eval(
                 kept.append(stack.enter_context(Journal(path)))
             results = real_simple(**given)
         if results is not None:
+            results |= used_again
             watcher.after(results)
         return results
 
     def evaluate(lm: Any, *given: Any, **named: Any) -> Any:
-        with _watched(lm, watcher, kept[0] if kept else None):
+        with _watched(lm, watcher, kept[0] if kept else None, used_again):
             return real_evaluate(lm, *given, **named)
 
     with (
@@ -116,7 +122,9 @@ def request_key(context: Any, settings: Any) -> str:
 
 
 @contextlib.contextmanager
-def _watched(lm: Any, watcher: Watcher, journal: Journal | None) -> Iterator[None]:
+def _watched(
+    lm: Any, watcher: Watcher, journal: Journal | None, used_again: Counter[str]
+) -> Iterator[None]:
     generate: Callable[..., list[str]] = lm.generate_until
     model = getattr(lm, "lm", lm)  # under --use_cache the model is inside
 
@@ -124,7 +132,17 @@ def _watched(lm: Any, watcher: Watcher, journal: Journal | None) -> Iterator[Non
         watcher.requests(_as_sent(model, requests))
         if journal is None:
             return generate(requests, **given)
-        return _resumed(requests, journal, model, lambda rest: generate(rest, **given))
+        asked = 0
+
+        def generate_rest(rest: list[Any]) -> list[str]:
+            nonlocal asked
+            asked = len(rest)
+            return generate(rest, **given)
+
+        responses = _resumed(requests, journal, model, generate_rest)
+        if asked < len(responses):
+            used_again[RESPONSES_KEPT] += len(responses) - asked
+        return responses
 
     with replaced(lm, "generate_until", generate_watched), _without_empty_settings(lm):
         yield
