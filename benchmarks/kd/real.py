@@ -3,11 +3,12 @@
     python -P benchmarks/kd/real.py DATA [--rows 200] [--steps 24] [--folder DIR]
 
 DATA is the folder of 2hojae/mentor-kd's files, of which `svamp_teacher_chains.json` is read: SVAMP
-questions with GPT-3.5's rationales. `make models` builds SmolLM2-135M-Instruct. Its signals are
-captured once for these rows (k = 32). Then two students train from them, through LLaMA-Factory on
-one core: the model itself, whose divergence from its teacher is what storing rounds away, and the
-copy, whose loss should fall and whose agreement with the teacher should rise. Everything printed
-is measured here; about ten CPU minutes.
+questions with GPT-3.5's rationales. `python tools/models.py float32` builds SmolLM2-135M-Instruct
+with float32 weights: most CPUs are slow with bfloat16. Its signals are captured once for these rows
+(k = 32). Then two students train from them, through LLaMA-Factory on one core: the model itself,
+whose divergence from its teacher is what storing rounds away, and the copy, whose loss should fall
+and whose agreement with the teacher should rise. Everything printed is measured here; about ten CPU
+minutes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ sys.path.append(str(Path(__file__).parent))
 from training import train_file
 
 ROOT = Path(__file__).resolve().parents[2]
-MODEL = ROOT / ".venv" / "models" / "SmolLM2-135M-Instruct-float32"  # bfloat16 is slow on most CPUs
+MODEL = ROOT / ".venv" / "models" / "SmolLM2-135M-Instruct-float32"
 
 
 def main() -> int:
@@ -40,7 +41,7 @@ def main() -> int:
     options = parser.parse_args()
     logging.disable(logging.WARNING)  # the host tells of every file that it reads
     if not MODEL.is_dir():
-        sys.stderr.write(f"{MODEL} is not there; type: make models\n")
+        sys.stderr.write(f"{MODEL} is not there; type: .venv/bin/python tools/models.py float32\n")
         return 1
     with contextlib.ExitStack() as stack:
         folder = Path(options.folder or stack.enter_context(tempfile.TemporaryDirectory()))

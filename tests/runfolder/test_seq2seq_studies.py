@@ -18,6 +18,7 @@ from cotdistill.files.jsonl import read_rows
 from cotdistill.files.yamls import read_yaml
 from cotdistill.runfolder.generate import generate
 from cotdistill.runfolder.job import read_declared_jobs
+from cotdistill.runfolder.manifest import read_manifest
 from tiny_models import PAIRED, ROWS, build
 from tiny_t5 import build_t5
 
@@ -108,6 +109,22 @@ def test_training_files_are_our_own_and_nothing_is_asked_through_a_chat_template
     registry = json.loads((root / "dataset_info.json").read_text())
     assert registry["dev-rows-all"]["file_name"].endswith("data/dev/all.rows.jsonl")
     assert main(["check", str(root)]) == 0  # rows that a run will sample are no fault
+
+
+def test_a_run_whose_development_questions_change_is_trained_again(
+    mentored: dict[str, Any], study_file: StudyFile, tmp_path: Path
+) -> None:
+    before = generate(str(study_file(mentored)), tmp_path / "run").folder
+    digests = {run.run: run.sha256.train for run in read_manifest(before)}
+    mentored["questions"]["sums"]["largest_number"] = 7
+    root = generate(str(study_file(mentored)), tmp_path / "run").folder
+    assert read_yaml(root / f"train/{KD}.yaml")["eval_dataset"] == "dev-rows-sums-up-to-7"
+    registry = json.loads((root / "dataset_info.json").read_text())
+    assert {name for name in registry if name.startswith("dev-rows-")} == {
+        "dev-rows-sums-up-to-7", "dev-rows-all-sums-up-to-7"
+    }  # fmt: skip
+    after = {run.run: run.sha256.train for run in read_manifest(root)}
+    assert all(after[run] != digest for run, digest in digests.items())
 
 
 @pytest.mark.parametrize(

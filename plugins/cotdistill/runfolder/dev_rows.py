@@ -25,24 +25,21 @@ def dev_rows_name(study: Study, questions: object) -> str | None:
     """Return how the development rows of an arm are registered, None where there are none.
 
     An arm whose factor `questions` names a set with development questions has those; any other
-    has those of all sets.
+    has those of all sets. The name says which questions are asked, so that a run whose questions
+    change is trained again.
     """
-    sets = [name for name, one in study.questions.items() if one.dev]
-    if not sets:
-        return None
-    by_lower = {name.lower(): name for name in sets}
-    return f"dev-rows-{by_lower.get(str(questions).lower(), _ALL)}"
+    names = _names(study)
+    by_lower = {name.lower(): name for name in names}
+    return _name(names[by_lower.get(str(questions).lower(), _ALL)]) if names else None
 
 
 def registered_dev_rows(root: Path, resolved: Resolved) -> dict[str, Any]:
     """Return the registrations of development rows, where a student needs them."""
     needed = any(run.is_trained and run.student.is_encoder_decoder for run in resolved.runs)
-    sets = [name for name, one in resolved.study.questions.items() if one.dev]
-    if not needed or not sets:
-        return {}
+    names = _names(resolved.study) if needed else {}
     return {
-        f"dev-rows-{name}": {"file_name": str(_path(root, name)), "columns": COLUMNS}
-        for name in (*sets, _ALL)
+        _name(asked): {"file_name": str(_path(root, asked)), "columns": COLUMNS}
+        for asked in names.values()
     }
 
 
@@ -60,7 +57,22 @@ def write_dev_rows(root: Path, study: Study, sets: Mapping[str, QuestionSet]) ->
         for name, one in kept.items()
     }
     for name, text in {**texts, _ALL: "".join(texts.values())}.items():
-        write_if_changed(_path(root, name), text)
+        write_if_changed(_path(root, _names(study)[name]), text)
+
+
+def _names(study: Study) -> dict[str, str]:
+    """Return what is asked of each set with development questions, and of all together."""
+    sets = {name: one for name, one in study.questions.items() if one.dev}
+    asked = {
+        name: name if one.largest_number is None else f"{name}-up-to-{one.largest_number:g}"
+        for name, one in sets.items()
+    }
+    numbers = [label for name, label in asked.items() if label != name]
+    return {**asked, _ALL: "-".join([_ALL, *numbers])} if asked else {}
+
+
+def _name(asked: str) -> str:
+    return f"dev-rows-{asked}"
 
 
 def _row(frame: Frame, question: Record) -> dict[str, Any]:
@@ -72,5 +84,5 @@ def _row(frame: Frame, question: Record) -> dict[str, Any]:
     }
 
 
-def _path(root: Path, name: str) -> Path:
-    return root / "data" / "dev" / f"{name}.rows.jsonl"
+def _path(root: Path, asked: str) -> Path:
+    return root / "data" / "dev" / f"{asked}.rows.jsonl"
