@@ -42,8 +42,9 @@ from cotdistill.results.arm_comparisons import (
     score_of,
 )
 from cotdistill.results.closeness_of_runs import read_closeness
-from cotdistill.results.collect import RunResult, collect
+from cotdistill.results.collect import collect
 from cotdistill.results.questions import identified
+from cotdistill.results.run_results import RunResult
 from cotdistill.runfolder.job import JOBS
 from cotdistill.runs.job_sizes import JobSizes
 from cotdistill.runs.jobs import Job, read_jobs

@@ -143,6 +143,17 @@ def test_the_plan_says_whether_answers_or_seeds_come_first(two_arms: str) -> Non
     assert "more seeds help more than answers or questions: cot_gsm8k_k4" in notes
 
 
+def test_what_comes_first_is_what_the_table_shows_to_help_most(two_arms: str) -> None:
+    made = plan(two_arms, ["evaluation.run_sd=6"], Assumed())
+    (row,) = (row for row in remedy_table(made).rows if row[0] == "AMC")
+    _, answers, seed, questions = (float(cell.split()[0]) for cell in row[1:])
+    assert seed < min(answers, questions)
+    assert any(
+        note.startswith("more seeds help more than") and "AMC" in note
+        for note in power_table(made).notes
+    )
+
+
 def test_a_declared_run_deviation_is_the_one_that_counts(study: str) -> None:
     made = plan(study, ["evaluation.run_sd=0.7", "seeds=[1]"], Assumed())
     table = power_table(made)

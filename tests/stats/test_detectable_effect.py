@@ -12,7 +12,6 @@ from cotdistill.stats.detectable_effect import (
     Design,
     alternatives,
     detectable_effect,
-    questions_until_seeds_pay,
 )
 
 GIVEN = Components(arm_question=0.004, run_question=0.0, answer=0.08)
@@ -77,16 +76,6 @@ def test_more_of_anything_helps_and_more_comparisons_cost() -> None:
 def test_no_number_of_questions_replaces_a_seed() -> None:
     huge = Design(questions=10**9, answers=1, seeds=3, arms=6)
     assert 100 * detectable_effect(huge, 0.02) == pytest.approx(5.0, abs=0.05)
-
-
-def test_where_questions_and_runs_contribute_alike() -> None:
-    design = Design(questions=500, answers=1, seeds=2, arms=6)
-    found = questions_until_seeds_pay(design, 0.02)
-    assert found == pytest.approx(390, abs=5)
-    residual = Components().residual(1)
-    over_questions = (2 * Components().arm_question + residual) / found
-    assert over_questions == pytest.approx(0.02**2)
-    assert questions_until_seeds_pay(design, 0.0) == math.inf
 
 
 def test_an_impossible_design_is_refused() -> None:

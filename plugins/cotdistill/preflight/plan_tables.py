@@ -14,7 +14,6 @@ from cotdistill.stats.detectable_effect import (
     Design,
     alternatives,
     detectable_effect,
-    questions_until_seeds_pay,
 )
 from cotdistill.tables import Table, counted
 
@@ -183,8 +182,12 @@ def _advice(made: Plan, run_sd: float) -> Iterator[str]:
     for task, count in made.questions.items():
         if count and count > 1:
             design = Design(count, made.answers[task], made.seeds, max(made.arms, 2))
-            enough = count >= questions_until_seeds_pay(design, run_sd)
-            (seeds_first if enough else answers_first).append(task)
+            helped = {
+                name: detectable_effect(other, run_sd)
+                for name, other in alternatives(design).items()
+            }
+            seed = helped.pop("one more seed")
+            (seeds_first if seed < min(helped.values()) else answers_first).append(task)
     if answers_first:
         yield (
             "more answers or questions help more than seeds, and cost no training: "

@@ -7,7 +7,6 @@ to buy next.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 from cotdistill.errors import DataError, Fault
@@ -82,22 +81,6 @@ def detectable_effect(
     else:
         freedom = (design.questions - 1) * (variance / over_questions) ** 2
     return detectable_size(variance, freedom, power, level / tests)
-
-
-def questions_until_seeds_pay(
-    design: Design, run_sd: float, components: Components = TYPICAL
-) -> float:
-    """Return the number of questions at which runs and questions contribute alike to the error.
-
-    With more, another seed helps more than other questions or answers; with fewer, it helps less.
-
-    >>> round(questions_until_seeds_pay(Design(500, 1, 2, 6), 0.01))
-    1570
-    """
-    if run_sd <= 0:
-        return math.inf
-    seeds = design.seeds
-    return (seeds * components.arm_question + components.residual(design.answers)) / run_sd**2
 
 
 def alternatives(design: Design) -> dict[str, Design]:
