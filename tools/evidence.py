@@ -29,6 +29,7 @@ from typing import Any
 
 from draw_report import picture
 
+from cotdistill.closeness.measures import correlation
 from cotdistill.hosts.lm_eval.samples import read_samples
 from cotdistill.preflight.plan import plan
 from cotdistill.preflight.planned import Assumed
@@ -50,6 +51,7 @@ from cotdistill.runs.job_sizes import JobSizes
 from cotdistill.runs.jobs import Job, read_jobs
 from cotdistill.runs.records import read_record
 from cotdistill.runs.time_left import seconds_left
+from cotdistill.stats.detectable_effect import Design, alternatives, detectable_effect
 from cotdistill.stats.run_variance import Stratum
 from cotdistill.tables import Table, duration, markdown_of
 
@@ -289,15 +291,15 @@ def difference_table(found: Sequence[Difference]) -> Table:
     rows = []
     for one in found:
         compared, bounds = one.compared, one.difference
-        sd = compared.run_variance.sd if compared.run_variance else None
+        runs = compared.run_variance
+        sd = "" if runs is None else _with_range(runs.sd, *runs.sd_range())
         rows.append(
             (
                 one.task, f"{one.second} - {one.first}", points(bounds.value),
                 f"[{points(bounds.low)}, {points(bounds.high)}]",
                 "" if one.p is None else f"{one.p:.3f}",
                 "" if one.p_holm is None else f"{one.p_holm:.3f}",
-                one.mark, "" if sd is None else f"{100 * sd:.1f}",
-                f"{100 * compared.visible:.0f}",
+                one.mark, sd, f"{100 * compared.visible:.0f}",
             )
         )  # fmt: skip
     columns = (
@@ -305,6 +307,10 @@ def difference_table(found: Sequence[Difference]) -> Table:
         "likely to be seen from",
     )  # fmt: skip
     return Table(columns, tuple(rows))
+
+
+def _with_range(value: float, low: float, high: float) -> str:
+    return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def cost_table(facts: dict[str, Any]) -> Table:
@@ -404,22 +410,54 @@ def training_table(facts: dict[str, Any]) -> Table:
 
 
 def closeness_table(facts: dict[str, Any], study: Study) -> Table:
-    """Return each arm's closeness, with intervals over questions, next to its score."""
-    rows, columns = [], ["arm"]
-    for measured in facts["closeness"].values():
-        for arm, measures in measured["arms"].items():
-            columns = ["arm", *measures, "score %"]
-            cells = [
-                f"{value:.{2 if value < 100 else 0}f} [{low:.2f}, {high:.2f}]"
-                for value, low, high in measures.values()
-            ]
-            scores = [
-                f"{100 * score_of(study.runs(task, arm), study.stratum(task)).value:.1f}"
-                for task in study.tasks
-                if arm in study.arms
-            ]
-            rows.append((arm, *cells, ", ".join(scores)))
-    return Table(tuple(columns), tuple(rows))
+    """Return each arm's closeness, with intervals over questions, next to its scores.
+
+    The last rows are rank correlations of the arms' measures with their scores on each task.
+    """
+    rows = []
+    (measured,) = facts["closeness"].values()
+    arms = {arm: measures for arm, measures in measured["arms"].items() if arm in study.arms}
+    scores = {
+        task: [score_of(study.runs(task, arm), study.stratum(task)).value for arm in arms]
+        for task in study.tasks
+        if all(study.rows(task, arm) for arm in arms)
+    }
+    for place, (arm, measures) in enumerate(arms.items()):
+        cells = [
+            f"{value:.{2 if value < 100 else 0}f} [{low:.2f}, {high:.2f}]"
+            for value, low, high in measures.values()
+        ]
+        rows.append((arm, *cells, *(f"{100 * values[place]:.1f}" for values in scores.values())))
+    names = list(next(iter(arms.values())))
+    values = {name: [measures[name][0] for measures in arms.values()] for name in names}
+    for task, reached in scores.items():
+        found = [correlation(values[name], reached, values["tokens"]).rank for name in names]
+        cells = ["-" if one is None else f"{one:+.2f}" for one in found]
+        rows.append((f"rank correlation with {task}", *cells, *("" for _ in scores)))
+    return Table(("arm", *names, *(f"{task} %" for task in scores)), tuple(rows))
+
+
+def power_table(study: Study) -> Table:
+    """Return what differences a study of these sizes finds 4 times in 5, as `plan` says it."""
+    rows = []
+    for task in study.tasks:
+        arms = [study.runs(task, arm) for arm in study.arms if arm != UNTRAINED]
+        trained = [one for one in arms if one.scores]
+        seeds = max(len(one.scores) for one in trained)
+        pooled = study.stratum(task).pooled
+        design = Design(len(trained[0].shared()), 1, seeds, len(trained))
+        designs = {"now": design} | {
+            name: other for name, other in alternatives(design).items() if "answers" not in name
+        }
+        for run_sd, source in ((0.01, "assumed"), (pooled.sd if pooled else None, "estimated")):
+            if run_sd is not None and seeds > 1:
+                cells = [
+                    f"{100 * detectable_effect(other, run_sd):.1f}" for other in designs.values()
+                ]
+                rows.append((task, f"{100 * run_sd:.1f} ({source})", str(seeds), *cells))
+    return Table(
+        ("task", "run sd", "seeds", "now", "one more seed", "twice the questions"), tuple(rows)
+    )
 
 
 def tables_of(folder: Path) -> dict[str, Table]:
@@ -431,6 +469,7 @@ def tables_of(folder: Path) -> dict[str, Table]:
     found = {
         "scores": score_table(study),
         "differences": difference_table(comparisons(study)),
+        "power": power_table(study),
         "cost": cost_table(facts),
         "left": time_left_table(facts),
         "trained": training_table(facts),
