@@ -57,7 +57,11 @@ def run_table(results: Results, scores: Matrix) -> Table:
 def comparison_table(scores: Matrix) -> Table:
     """Return a row for every arm compared with the baseline, on each task and in the mean."""
     found = scores.differences
-    notes = [f"{one.task}: {one.second}: {note}" for one in found for note in one.cautions]
+    notes = [
+        f"{one.task}: {one.second} against {one.first}: {'; '.join(one.cautions)}"
+        for one in found
+        if one.cautions
+    ]
     for (student, recipe, task), stratum in scores.strata.items():
         if stratum.left_out and (recipe == EVERY_RECIPE) == scores.across_recipes:
             arms = ", ".join(stratum.left_out)
