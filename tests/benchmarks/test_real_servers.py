@@ -18,6 +18,9 @@ from typing import Any
 import pytest
 
 from cotdistill.cli.main import main
+from cotdistill.distill.signals.manifest import read_manifest
+from teacher import write_questions
+from tiny_models import build, training_file, write_rows
 
 pytestmark = [
     pytest.mark.slow,
@@ -84,19 +87,34 @@ def test_four_repeats_differ_on_llama_factory_s_server(tiny_model: Path, tmp_pat
     assert 0.0 <= scores["pass@4,none"] <= 1.0
 
 
-@pytest.mark.skipif(not VLLM, reason="set COTDISTILL_VLLM_PYTHON to a python that has vLLM")
-@pytest.mark.parametrize("kind", ["completions", "chat/completions"])
-def test_four_repeats_differ_on_vllm(kind: str, tiny_model: Path, tmp_path: Path) -> None:
+needs_vllm = pytest.mark.skipif(
+    not VLLM, reason="set COTDISTILL_VLLM_PYTHON to a python that has vLLM"
+)
+
+
+@contextlib.contextmanager
+def vllm_server(model: Path, log: Path, name: str = "tiny", context: str = "1024") -> Iterator[str]:
+    """vLLM's own server."""
     port = free_port()
     command = [
-        str(VLLM), "-m", "vllm.entrypoints.openai.api_server", "--model", str(tiny_model),
-        "--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port),
-        "--enforce-eager", "--max-model-len", "1024",
+        str(VLLM), "-m", "vllm.entrypoints.openai.api_server", "--model", str(model),
+        "--served-model-name", name, "--host", "127.0.0.1", "--port", str(port),
+        "--enforce-eager", "--max-model-len", context, "--dtype", "float32",
+        "--max-logprobs", "32",
     ]  # fmt: skip
-    environment = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "PYTHONPATH": ""}
+    # threads that wait for one another on bound cores do so for minutes where others compute there
+    unbound = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
+    quiet = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "PYTHONPATH": ""}
+    with running(command, port, log, **quiet, **unbound) as url:
+        yield url
+
+
+@needs_vllm
+@pytest.mark.parametrize("kind", ["completions", "chat/completions"])
+def test_four_repeats_differ_on_vllm(kind: str, tiny_model: Path, tmp_path: Path) -> None:
     more = "model=tiny,max_length=1024"
     backend = "local-chat-completions" if kind.startswith("chat") else "local-completions"
-    with running(command, port, tmp_path / "log", **environment) as url:
+    with vllm_server(tiny_model, tmp_path / "log") as url:
         status = main(
             ["eval", "--model", backend, "--tasks", "cot_gsm8k_k4", "--apply_chat_template",
              "--model_args", f"base_url={url}/{kind},tokenizer={tiny_model},{more}",
@@ -105,3 +123,41 @@ def test_four_repeats_differ_on_vllm(kind: str, tiny_model: Path, tmp_path: Path
         )  # fmt: skip
     assert status == 0
     assert scores_of(tmp_path / "out", "cot_gsm8k_k4")["identical,none"] == 0.0
+
+
+@needs_vllm
+def test_vllm_s_server_teaches_and_samples_and_continues_solutions(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    rationale = "He has some pens.\nHe buys more.\nThe sum is the answer."
+    questions = write_questions(tmp_path / "q.jsonl", 3, rationale=rationale)
+    guided = ["--strategy", "state_reset", "--prefix-mode", "flags", "--rounds", "1"]
+    with vllm_server(tiny_model, tmp_path / "log") as url:
+        for name, options, expected in (
+            ("teach", ["--levels", "1", "--again", "0"], 3),
+            ("sample", ["-k", "2", "--keep", "all", "--rounds", "0"], 6),
+            ("sample", ["-k", "2", "--keep", "all", *guided], 6),
+        ):
+            out = tmp_path / f"{name}-{len(options)}"
+            words = [name, str(questions), "-o", str(out), "--model", "tiny", "--endpoint", url]
+            main([*words, *options, "--max-tokens", "8"])
+            counts = json.loads((out / "ledger.json").read_text(encoding="utf-8"))["counts"]
+            assert counts["asked"] >= expected
+            assert counts.get("failed", 0) == counts.get("open", 0) == 0
+            if guided[0] in options:
+                assert counts["asked"] > expected  # none was right: solutions were continued
+
+
+@needs_vllm
+def test_signals_of_vllm_s_server_are_those_of_transformers(tmp_path: Path) -> None:
+    build(tmp_path / "student")
+    teacher = build(tmp_path / "teacher", width=64, seed=1)
+    write_rows(tmp_path)
+    file = training_file(tmp_path, "train", {})
+    words = ["capture", str(file), "--teacher", str(teacher), "--top-k", "32"]
+    with vllm_server(teacher, tmp_path / "log", str(teacher), "512") as url:
+        assert main([*words, "-o", str(tmp_path / "served"), "--endpoint", url]) == 0
+    compared = read_manifest(tmp_path / "served", "served").comparison
+    assert compared is not None
+    assert compared.rows > 0
+    assert compared.largest_difference < 0.1  # nats; what is stored is rounded to 1/12
