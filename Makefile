@@ -49,6 +49,7 @@ models: setup
 	@$(PYTHON) tools/models.py
 
 laptop:
+	@test -n "$(DATA)" || { echo "make laptop DATA=DIR [GSM8K=FILE] [QUICK=1]: see docs/evidence/laptop.md"; exit 2; }
 	@$(PYTHON) tools/laptop.py --data $(DATA) $(if $(GSM8K),--gsm8k $(GSM8K)) $(if $(QUICK),--quick)
 
 # The whole suite; `make test` holds a fixed part of it. See tests/attack/README.md.

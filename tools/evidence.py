@@ -71,6 +71,11 @@ class Answer:
     tokens: int
     truncated: int
 
+    @property
+    def of(self) -> tuple[str, ...]:
+        """What it is the answer to, and whose."""
+        return (self.task, self.arm, self.seed, self.question)
+
 
 # ---------------------------------------------------------------------------------------- take
 
@@ -78,24 +83,23 @@ class Answer:
 def take(folders: Sequence[Path], out: Path, model: Path) -> None:
     """Write the answers and the facts of finished run folders."""
     count = token_counter(model)
-    found = {folder: collect(folder).runs for folder in folders}
-    rows = [row for runs in found.values() for run in runs for row in _answers(run, count)]
-    out.mkdir(parents=True, exist_ok=True)
-    write_answers(out / "answers.csv", rows)
-    facts = _facts(folders[0], found[folders[0]])
-    facts["sittings"] = [
-        {"tasks": _tasks_of(runs), "jobs": _jobs(folder)} for folder, runs in found.items()
-    ]
-    for runs in found.values():
+    rows: dict[tuple[str, ...], Answer] = {}
+    runs = [run for run in collect(folders[0]).runs if run.scores]
+    facts = _facts(folders[0], runs) | {"sittings": []}
+    for folder in folders:
+        runs = [run for run in collect(folder).runs if run.scores]
         facts["versions"] |= _versions(runs)
+        new = [row for run in runs for row in _answers(run, count) if rows.get(row.of) != row]
+        if changed := [row for row in new if row.of in rows]:
+            raise SystemExit(f"evidence: {folder} has other answers: {changed[0]}")
+        rows |= {row.of: row for row in new}
+        tasks = ", ".join(sorted({row.task for row in new}))
+        facts["sittings"].append({"tasks": tasks, "jobs": _jobs(folder)})
+        sys.stderr.write(f"{folder}: {len(new):,} answers, {tasks}\n")
+    out.mkdir(parents=True, exist_ok=True)
+    write_answers(out / "answers.csv", rows.values())
     text = json.dumps(facts, indent=1, sort_keys=True)
     (out / "facts.json").write_text(text + "\n", encoding="utf-8")
-    of_runs = " + ".join(str(sum(bool(run.scores) for run in runs)) for runs in found.values())
-    sys.stderr.write(f"{len(rows):,} answers of {of_runs} runs in {out}\n")
-
-
-def _tasks_of(runs: Sequence[RunResult]) -> str:
-    return ", ".join(sorted({score.task for run in runs for score in run.scores}))
 
 
 def token_counter(model: Path) -> Callable[[str], int]:
@@ -223,10 +227,10 @@ class Study:
         """The tasks, in the order of their names."""
         return sorted({row.task for row in self.answers})
 
-    @property
-    def arms(self) -> list[str]:
-        """The arms: the untrained student first."""
-        return sorted({row.arm for row in self.answers}, key=lambda arm: (arm != UNTRAINED, arm))
+    def arms(self, task: str) -> list[str]:
+        """Return the arms that were asked a task: the untrained student first."""
+        asked = {row.arm for row in self.answers if row.task == task}
+        return sorted(asked, key=lambda arm: (arm != UNTRAINED, arm))
 
     def rows(self, task: str, arm: str) -> list[Answer]:
         """Return the answers of one arm on one task."""
@@ -241,7 +245,7 @@ class Study:
 
     def stratum(self, task: str) -> Stratum:
         """Return how far runs of one arm vary on a task, pooled over the arms."""
-        return pooled_runs([[self.runs(task, arm)] for arm in self.arms])
+        return pooled_runs([[self.runs(task, arm)] for arm in self.arms(task)])
 
     def difference(self, task: str, first: str, second: str) -> Difference:
         """Compare the second arm with the first on a task."""
@@ -257,7 +261,7 @@ def score_table(study: Study) -> Table:
     rows = []
     for task in study.tasks:
         stratum = study.stratum(task)
-        for arm in study.arms:
+        for arm in study.arms(task):
             runs, answers = study.runs(task, arm), study.rows(task, arm)
             interval = score_of(runs, stratum)
             right = [f"{sum(one.values()):.0f}" for one in runs.scores.values()]
@@ -282,7 +286,9 @@ def comparisons(study: Study) -> list[Difference]:
     return [
         one
         for task in study.tasks
-        for one in adjusted([study.difference(task, *pair) for pair in combinations(study.arms, 2)])
+        for one in adjusted(
+            [study.difference(task, *pair) for pair in combinations(study.arms(task), 2)]
+        )
     ]
 
 
@@ -416,7 +422,11 @@ def closeness_table(facts: dict[str, Any], study: Study) -> Table:
     """
     rows = []
     (measured,) = facts["closeness"].values()
-    arms = {arm: measures for arm, measures in measured["arms"].items() if arm in study.arms}
+    arms = {
+        arm: measures
+        for arm, measures in measured["arms"].items()
+        if any(study.rows(task, arm) for task in study.tasks)
+    }
     scores = {
         task: [score_of(study.runs(task, arm), study.stratum(task)).value for arm in arms]
         for task in study.tasks
@@ -441,7 +451,7 @@ def power_table(study: Study) -> Table:
     """Return what differences a study of these sizes finds 4 times in 5, as `plan` says it."""
     rows = []
     for task in study.tasks:
-        arms = [study.runs(task, arm) for arm in study.arms if arm != UNTRAINED]
+        arms = [study.runs(task, arm) for arm in study.arms(task) if arm != UNTRAINED]
         trained = [one for one in arms if one.scores]
         seeds = max(len(one.scores) for one in trained)
         pooled = study.stratum(task).pooled
@@ -487,7 +497,7 @@ def figures_of(folder: Path) -> dict[str, str]:
     found = {}
     for task in study.tasks:
         stratum = study.stratum(task)
-        scores = [(arm, score_of(study.runs(task, arm), stratum)) for arm in study.arms]
+        scores = [(arm, score_of(study.runs(task, arm), stratum)) for arm in study.arms(task)]
         bars = [
             {"arm": arm, "score": str(one.value), "low": str(one.low), "high": str(one.high)}
             for arm, one in scores

@@ -21,6 +21,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = ROOT / ".venv" / "bin" / "python"
 ANSWERS = "SVAMP_only_ans.json"
+WITHOUT_GSM8K = (
+    "give GSM8K's test questions as --gsm8k FILE, or leave them out: "
+    "--set evaluation.tasks=[dev_svamp]"
+)
 QUICK = (
     "name=laptop-quick",
     "seeds=[1]",
@@ -85,7 +89,11 @@ def main() -> None:
     if asks_gsm8k(sets):
         source = ("--from", given.gsm8k.resolve()) if given.gsm8k else ("--split", "test")
         if given.gsm8k or not gsm8k_is_prepared():
-            run(*cotdistill, "prepare", "gsm8k", *source)
+            try:
+                run(*cotdistill, "prepare", "gsm8k", *source)
+            except SystemExit:
+                sys.stderr.write(f"laptop: {WITHOUT_GSM8K}\n")
+                raise
     run(*cotdistill, "generate", "laptop", "-o", folder, *settings)
     run(*cotdistill, "check", folder)
     run(*cotdistill, "plan", folder)
