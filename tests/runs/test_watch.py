@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,18 @@ def test_the_time_left_is_near_from_the_second_run_on_if_arms_differ_in_length(
             ratios.append(left / sum(map(took, waiting)))
     assert len(ratios) == 10  # known once a training and an evaluation have finished
     assert all(0.8 < ratio < 1.2 for ratio in ratios[2:])  # from the second run on
+
+
+def test_a_job_that_takes_longer_than_expected_counts_by_its_own_bar(watch: Watch) -> None:
+    other = Job("train", "two", ("train",))
+    watch.jobs |= {other.id: other, TRAIN: Job(*TRAIN, ("train",))}
+    watch.before[other.id] = 60.0
+    watch.running[TRAIN] = replace(watch.running[TRAIN], started="2020-01-01T00:00:00+00:00")
+    assert watch.left() == 0.0  # it was to take a minute, and has taken years
+    log(watch, " 50%|###   | 5/10 [10:00<20:00, 120.0s/it]\r")
+    assert watch.left() == 600.0
+    log(watch, " 90%|##### | 9/10 [18:00<02:00, 120.0s/it]\r")
+    assert watch.left() == 108.0
 
 
 @pytest.mark.parametrize(

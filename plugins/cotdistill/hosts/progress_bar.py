@@ -31,6 +31,20 @@ class Bar:
     total: int
     left: str
 
+    @property
+    def seconds_left(self) -> float | None:
+        """The time left in seconds, None where the bar does not say.
+
+        >>> Bar("Running generate_until requests", 33, 100, "1:09:01").seconds_left
+        4141.0
+        """
+        seconds = 0.0
+        for part in self.left.split(":"):
+            if not part.isdigit():
+                return None
+            seconds = 60 * seconds + int(part)
+        return seconds
+
     def __str__(self) -> str:
         what = f"{self.what} " if self.what else ""
         left = f" {self.left} left" if self.left else ""

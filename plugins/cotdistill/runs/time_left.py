@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from cotdistill.runs.jobs import Job, JobId, Jobs
 
-_NO_SIZES: Mapping[JobId, float] = MappingProxyType({})
+_NOTHING: Mapping[JobId, float] = MappingProxyType({})
 
 
 def seconds_left(
@@ -17,17 +17,19 @@ def seconds_left(
     took: Mapping[JobId, float],
     waiting: Iterable[JobId],
     running: Mapping[JobId, float],
-    sizes: Mapping[JobId, float] = _NO_SIZES,
+    sizes: Mapping[JobId, float] = _NOTHING,
+    at_least: Mapping[JobId, float] = _NOTHING,
 ) -> float | None:
     """Return how long it will be until all is done, None while a stage has no finished job.
 
     A job is expected to take as long as the finished ones of its stage did: those of the same
     student, arm and recipe, else those of the same student, else all; the last two in proportion
-    to their sizes, where these are known. As many jobs as are running now go on at once. What
-    cotdistill does itself takes no time where none of it is finished.
+    to their sizes, where these are known. One that runs takes at least as long again as it says
+    itself. As many jobs as are running now go on at once. What cotdistill does itself takes no time
+    where none of it is finished.
 
-    Units: `took` and `running` hold seconds: of finished jobs, and since the start of others;
-    `sizes` any unit that is the same within a stage.
+    Units: `took`, `running` and `at_least` hold seconds: of finished jobs, since the start of
+    others, and until they end; `sizes` any unit that is the same within a stage.
 
     >>> one, two, three = (Job("train", f"tiny--long--full--s{n}", ("train",)) for n in (1, 2, 3))
     >>> jobs = {job.id: job for job in (one, two, three)}
@@ -43,7 +45,8 @@ def seconds_left(
     for job in (*waiting, *running):
         expected = _expected(jobs[job], finished, took, sizes)
         if expected is not None:
-            parts.append(max(0.0, expected - running.get(job, 0.0)))
+            left = expected - running.get(job, 0.0)
+            parts.append(max(0.0, left, at_least.get(job, 0.0)))
         elif jobs[job].command:
             return None
     return math.fsum(parts) / max(1, len(running))

@@ -102,7 +102,18 @@ class Watch:
         took = {**self.before, **took}
         every = (*waiting, *running, *took)
         sizes = {job: size for job in every if (size := self.sizes.of(self.jobs[job]))}
-        return seconds_left(self.jobs, took, waiting, running, sizes)
+        at_least = {job: self._left_by_its_bar(job) for job in running}
+        return seconds_left(self.jobs, took, waiting, running, sizes, at_least)
+
+    def _left_by_its_bar(self, job: JobId) -> float:
+        """Return the time left that a job's bar shows, less while it has not got far.
+
+        The first batches of an evaluation are the longest, and a start is slower than what follows.
+        """
+        bar = last_bar(self.folder / log_of(job), self.running[job].log_from)
+        if bar is None or not bar.total:
+            return 0.0
+        return (bar.seconds_left or 0.0) * min(1.0, bar.done / bar.total)
 
     def place(self, job: JobId) -> str:
         """Return the progress of a running job as far as its host tells it.
