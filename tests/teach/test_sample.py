@@ -13,7 +13,7 @@ import pytest
 from cotdistill.cli.main import main
 from cotdistill.teach.continuing import joined
 from cotdistill.teach.prefixes import prefixes_of
-from slow_server import SlowServer, slow_server
+from slow_server import SlowServer, completion, slow_server
 from teacher import asked_about, obedient, write_questions
 
 REFERENCE = (
@@ -204,6 +204,17 @@ def test_a_revision_that_speaks_of_its_teacher_is_rejected(questions: Path, tmp_
         assert sample(questions, server, out, *how, *who) == 0
     assert rows(out / "traces.jsonl") == []
     assert ledger(out)["rejected"] == {"it refers to the correction": 4}
+
+
+def test_a_teacher_that_answers_as_the_student_is_refused(
+    questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    as_student = lambda _: completion("Look at step 1.", 9, {"model": "student"})  # noqa: E731
+    with slow_server(Student(None)) as server, slow_server(as_student) as tutor:
+        how = ("-k", "1", "--strategy", "interactive", "--min-correct", "1", "--rounds", "1")
+        who = ("--teacher-endpoint", tutor.url, "--teacher-model", "tutor")
+        assert sample(questions, server, tmp_path / "out", *how, *who) == 1
+    assert "model 'tutor': the server answers as 'student'" in capsys.readouterr().err
 
 
 # -- state reset

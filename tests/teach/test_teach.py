@@ -19,7 +19,7 @@ import pytest
 from cotdistill.cli.main import main
 from cotdistill.hosts.request import Choice, Reply, Request, Take
 from cotdistill.teach.asking import Answer, Ask
-from cotdistill.teach.engine import Engine
+from cotdistill.teach.engine import Engine, is_same_model
 from cotdistill.teach.store import Store
 from slow_server import SlowServer, completion, slow_server
 from teacher import asked_about, level_in, obedient, solution, write_questions
@@ -466,6 +466,45 @@ def test_a_server_of_another_model_is_refused_unless_it_is_meant(
         assert teach(questions, server, tmp_path / "out") == 1
         assert "the server answers as 'gpt-3.5-turbo'; expected 'm'" in capsys.readouterr().err
         assert teach(questions, server, tmp_path / "out", "--any-model") == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "served", "is_same"),
+    [
+        ("gpt-4o", "gpt-4o", True),
+        ("gpt-4o", "gpt-4o-2024-08-06", True),
+        ("gpt-4", "gpt-4-0613", True),
+        ("claude-3-5-sonnet", "claude-3-5-sonnet-20241022", True),
+        ("claude-3-5-sonnet-latest", "claude-3-5-sonnet-20241022", True),
+        ("mistral-small-latest", "mistral-small", True),
+        ("/models/Qwen2.5-7B/", "Qwen/qwen2.5-7b", True),
+        ("gpt-4o", "gpt-4o-mini", False),
+        ("gpt-4o-mini", "gpt-4o", False),
+        ("gpt-4o-mini-latest", "gpt-4o-2024-08-06", False),
+        ("Qwen2.5-7B", "Qwen2.5-7B-Instruct", False),
+        ("Qwen2.5-7", "Qwen2.5-72", False),
+        ("deepseek-r1", "deepseek-r1-distill-qwen-1.5b", False),
+        ("gpt-4o-2024-08-06", "gpt-4o-2024-05-13", False),
+        ("gemma-2", "gemma-2-27", False),
+        ("m", "m-other-tiny", False),
+    ],
+)
+def test_a_name_that_only_begins_alike_is_another_model(
+    asked: str, served: str, is_same: bool
+) -> None:
+    assert is_same_model(asked, served) is is_same
+
+
+def test_a_server_that_adds_a_date_is_accepted_and_one_that_adds_a_size_is_not(
+    questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = {"model": "m-2024-08-06"}
+    reply = lambda body: completion(obedient(body), 3, name)  # noqa: E731
+    with slow_server(reply) as server:
+        assert teach(questions, server, tmp_path / "dated") == 0
+        name["model"] = "m-tiny"
+        assert teach(questions, server, tmp_path / "other") == 1
+    assert "the server answers as 'm-tiny'; expected 'm'" in capsys.readouterr().err
 
 
 def test_two_servers_share_the_work_and_one_that_dies_loses_nothing(tmp_path: Path) -> None:
