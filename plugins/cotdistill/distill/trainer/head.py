@@ -32,7 +32,8 @@ CHUNK_BYTES = {"cpu": 96 << 20}
 _ELSEWHERE = 256 << 20
 _BUFFERS = 5
 """Buffers of [tokens][V] that a chunk needs at most at a time."""
-_FEWEST = 16
+_FEWEST = 128
+"""Tokens of a chunk at least, whatever they take: each chunk reads both heads, hundreds of MiB."""
 _COLUMNS = 8192
 """Rows of the head whose weight gradient is formed at a time where types differ."""
 
