@@ -80,8 +80,12 @@ def lines_of(shard: Shard) -> Iterator[Line]:
                 raise DataError(changed_fault(shard.path))
             *lines, rest = (rest + block).split(b"\n")
             for text in lines:
-                yield _line(start, len(text) + 1, text)
-                start += len(text) + 1
+                length = len(text) + 1
+                if start and length <= jsonl.LONGEST:
+                    yield Line(start, length, text.rstrip(b"\r\n"))
+                else:
+                    yield _line(start, length, text)
+                start += length
             if len(rest) >= jsonl.LONGEST:
                 yield line_at(stream, start, shard)
                 start, rest = stream.tell(), b""

@@ -26,10 +26,10 @@ def loops(text: str, *, copies: int = 4, shortest: int = 120) -> bool:
     >>> loops("2 + 2 = 4, 4 + 4 = 8, 8 + 8 = 16, so the answer is 16.")
     False
     """
-    return _ends_in_copies(text.rstrip(), copies, shortest) or any(
-        _shrinks(text[start : start + _STRETCH])
-        for start in range(0, len(text) - _STRETCH + 1, _STRETCH)
-    )
+    if _ends_in_copies(text.rstrip(), copies, shortest):
+        return True
+    stretches = range(0, len(text) - _STRETCH + 1, _STRETCH)
+    return bool(stretches) and any(_shrinks(text[at : at + _STRETCH]) for at in stretches)
 
 
 def _shrinks(stretch: str) -> bool:

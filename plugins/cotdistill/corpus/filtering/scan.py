@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,11 +190,8 @@ def _measured(
     asked, answered = words_of([bare(question) for question in questions]), words_of(rationales)
     rows = np.zeros(len(traces), ROW)
     rows["bits"] = _defects(traces, rationales, settings)
-    rows["id"] = [key_of(trace.id) for trace in traces]
-    rows["exact"] = [
-        key_of(f"{question}\0{rationale}")
-        for question, rationale in zip(questions, rationales, strict=True)
-    ]
+    rows["id"] = _keys_of([trace.id for trace in traces])
+    rows["exact"] = _keys_of(map("\0".join, zip(questions, rationales, strict=True)))
     rows["gold"] = [_gold_key(trace.gold) for trace in traces]
     rows["question"] = text_keys(asked)
     with np.errstate(over="ignore"):
@@ -259,8 +256,17 @@ def _gold_key(gold: str) -> int:
 
 def key_of(text: str) -> int:
     """Return 64 bits that depend on every character of a text."""
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
+    return int(_keys_of([text])[0])
+
+
+def _keys_of(texts: Iterable[str]) -> NDArray[np.uint64]:
+    """Return the key of each text.
+
+    Shapes: result [texts].
+    """
+    encoded = (text.encode("utf-8", "surrogatepass") for text in texts)
+    digests = b"".join([hashlib.blake2b(data, digest_size=8).digest() for data in encoded])
+    return np.frombuffer(digests, "<u8")
 
 
 def readable_rows(paths: Sequence[Path], places: Sequence[tuple[int, int, int]]) -> Iterator[Trace]:

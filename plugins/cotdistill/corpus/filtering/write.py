@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cotdistill.corpus.filtering.inputs import TraceFile
 from cotdistill.corpus.filtering.reasons import KEPT, REASONS
@@ -15,10 +16,13 @@ from cotdistill.corpus.filtering.scan import ScanTask, load_rows, traced
 from cotdistill.corpus.records.trace import Trace
 from cotdistill.corpus.records.trace_row import trace_row
 from cotdistill.corpus.rules.rules import FIXABLE, detail_of, fixed
+from cotdistill.corpus.text.groups import Mask
+from cotdistill.errors import DataError
 from cotdistill.files.atomic import written_bytes
-from cotdistill.files.jsonl import BadRow, row_line
+from cotdistill.files.inputs import changed_fault
+from cotdistill.files.jsonl import BadRow, opened, row_line
 from cotdistill.files.ledger import LedgerFile
-from cotdistill.files.shards import lines_of
+from cotdistill.files.shards import Shard, line_at
 
 _COPIED_AT_ONCE = 4 << 20
 
@@ -47,20 +51,64 @@ def write_shard(task: WriteTask) -> None:
     if kept_path.is_file():  # it is written last
         return
     rows = load_rows(task.scanned)
-    reasons = np.load(task.reasons, mmap_mode="r")[task.first_row :][: len(rows)].tolist()
-    fix = (rows["bits"] & np.uint64(FIXABLE.bits if task.fix else 0)) != 0
-    fates = zip(reasons, fix.tolist(), strict=True)
-    with written_bytes(kept_path) as kept, written_bytes(rejected_path) as rejected:
-        for number, line in enumerate(lines_of(task.scanned.shard), start=1):
-            if line.is_blank:
+    reasons = np.load(task.reasons, mmap_mode="r")[task.first_row :][: len(rows)]
+    kept = reasons == KEPT
+    with_fix = (rows["bits"] & np.uint64(FIXABLE.bits if task.fix else 0)) != 0
+    shard = task.scanned.shard
+    with (
+        opened(Path(shard.path)) as stream,
+        written_bytes(kept_path) as kept_rows,
+        written_bytes(rejected_path) as rejected_rows,
+    ):
+        for first, end in _stretches(rows, kept & ~with_fix):
+            start = int(rows["place"][first])
+            if kept[first] and not with_fix[first]:
+                last = rows[end - 1]
+                _copy(stream, start, int(last["place"] + last["length"]), kept_rows, shard)
                 continue
-            reason, has_fix = next(fates)
-            if reason == KEPT:
+            line = line_at(stream, start, shard)
+            if kept[first]:
                 assert isinstance(line.text, bytes)
-                kept.write(_fixed_line(line.text) if has_fix else line.text + b"\n")
+                kept_rows.write(_fixed_line(line.text))
             else:
-                place = f"{task.label}:{task.lines_before + number}"
-                rejected.write(row_line(_rejected(line.text, REASONS[reason], place)).encode())
+                place = f"{task.label}:{task.lines_before + int(rows['line'][first])}"
+                row = _rejected(line.text, REASONS[int(reasons[first])], place)
+                rejected_rows.write(row_line(row).encode())
+
+
+def _stretches(rows: NDArray[Any], copied: Mask) -> Iterator[tuple[int, int]]:
+    """Yield the first row and the end of each stretch of copied rows that lie side by side.
+
+    Every other row is a stretch of its own.
+    """
+    joined = copied[1:] & copied[:-1]
+    joined &= rows["place"][1:] == rows["place"][:-1] + rows["length"][:-1]
+    firsts = np.flatnonzero(np.append([len(rows) > 0], ~joined))
+    yield from zip(firsts.tolist(), [*firsts[1:].tolist(), len(rows)], strict=True)
+
+
+def _copy(stream: IO[bytes], start: int, end: int, out: IO[bytes], shard: Shard) -> None:
+    """Copy whole lines, each with a line feed and nothing else at its end.
+
+    Raises:
+        DataError: the file became shorter after the scan.
+    """
+    stream.seek(start)
+    rest = b""
+    while start < end:
+        block = stream.read(min(_COPIED_AT_ONCE, end - start))
+        if not block:
+            raise DataError(changed_fault(shard.path))
+        start += len(block)
+        block = rest + block
+        whole = len(block) if start == end else block.rfind(b"\n") + 1
+        block, rest = block[:whole], block[whole:]
+        if b"\r" in block:
+            lines = block.removesuffix(b"\n").split(b"\n")
+            block = b"".join(line.rstrip(b"\r") + b"\n" for line in lines)
+        elif block and not block.endswith(b"\n"):
+            block += b"\n"
+        out.write(block)
 
 
 def rejected_path(out: Path) -> Path:

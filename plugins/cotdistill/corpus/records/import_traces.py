@@ -87,7 +87,7 @@ def traces_in(
             continue
         for trace in traces:
             if shape.name != "trace":
-                trace = replace(trace, provenance=replace(trace.provenance, source=place))
+                trace = replace(trace, provenance=trace.provenance._replace(source=place))
             is_question = shape.questions and not trace.rationale.strip()
             yield number, trace, f"{shape.name}, questions" if is_question else shape.name
 

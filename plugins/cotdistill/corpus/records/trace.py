@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from cotdistill.benchmarks.question import question_key
 from cotdistill.grading.kinds import Kind
@@ -21,8 +21,7 @@ _STATED = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
+class Provenance(NamedTuple):
     """Where a rationale came from; None is unknown.
 
     `served_model` and `fingerprint` are what the server called itself. `strategy`, `round`,
@@ -55,6 +54,9 @@ class Provenance:
     asked: int | None = None
 
 
+_UNKNOWN = Provenance()
+
+
 @dataclass(frozen=True, slots=True)
 class Trace:
     """One question with one rationale.
@@ -73,7 +75,7 @@ class Trace:
     options: Mapping[str, str] | None = None
     answer: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
-    provenance: Provenance = Provenance()
+    provenance: Provenance = _UNKNOWN
 
 
 def trace_id(dataset: str, question: str, rationale: str) -> str:

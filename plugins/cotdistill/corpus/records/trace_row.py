@@ -18,12 +18,12 @@ _TEXTS = ("id", "dataset", "split", "question", "gold", "rationale")
 _FIELDS = tuple(each.name for each in fields(Trace))
 _KNOWN = frozenset(_FIELDS)
 _LARGEST = 2**31 - 1
-_PROVENANCE = tuple(each.name for each in fields(Provenance))
+_PROVENANCE = Provenance._fields
 _KNOWN_PROVENANCE = frozenset(_PROVENANCE)
-_COUNTS = (
+_COUNTS = frozenset({
     "level", "tokens", "round", "sample", "prompt_tokens", "cached_tokens", "reasoning_tokens",
     "asked",
-)  # fmt: skip
+})  # fmt: skip
 
 
 def is_trace_row(row: Mapping[str, Any]) -> bool:
@@ -99,9 +99,9 @@ def _provenance(row: Any) -> Provenance:
         return Provenance()
     if not row.keys() <= _KNOWN_PROVENANCE:
         raise ValueError(_unknown(row, _PROVENANCE, "provenance."))
-    for name in _COUNTS:
-        value = row.get(name)
-        if value is not None and not (isinstance(value, int) and 0 <= value <= _LARGEST):
+    for name, value in row.items():
+        counts = name in _COUNTS and value is not None
+        if counts and not (isinstance(value, int) and 0 <= value <= _LARGEST):
             raise ValueError(_wrong(row, name, f"a whole number from 0 to {_LARGEST}"))
     return Provenance(**row)
 

@@ -131,12 +131,14 @@ def placeholder_answer(trace: Trace) -> str | None:
     "the box says 'your answer here'"
     """
     text = trace.rationale
-    if "boxed" in text or "fbox" in text:
+    if "box" in text:
         box = last_box(text)
         if box is not None and _is_placeholder(box, trace.gold):
             return f"the box says {box!r}" if box.strip() else "the box is empty"
     ending = text[-_ENDING:]
-    if not any(bracket in ending for bracket in "<[{(") or "nswer" not in text:
+    if "<" not in ending and "[" not in ending and "{" not in ending and "(" not in ending:
+        return None
+    if "nswer" not in text:
         return None
     stated = _BRACKETED.search(ending)
     if stated and _is_placeholder(stated[1], trace.gold):

@@ -46,7 +46,7 @@ class _Numbers:
 
     @classmethod
     def of(cls, data: NDArray[np.uint8]) -> _Numbers:
-        is_digit = _DIGIT[data]
+        is_digit = (data - np.uint8(48)) < 10
         edges = np.flatnonzero(is_digit[1:] != is_digit[:-1]) + 1
         starts, ends = edges[::2], edges[1::2]  # data begins and ends with a line end
         if not len(starts):

@@ -40,6 +40,7 @@ _LOST = re.compile("[\ufffd\ud800-\udfff]")
 _RUN_OF_ONE = 150  # the same visible character so often in a row is no line, no number, no word
 _RUN_OF_PIECE = 480  # characters of copies of one short piece, wherever they are
 _STRIDE = 48  # a run of a piece whose length divides this repeats itself at this distance
+_EQUAL_NEIGHBOURS = re.compile(r"(?=(.)\1)", re.DOTALL)
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 
 # A backslash and one letter that a JSON reader took for a control character, then the rest of the
@@ -125,6 +126,8 @@ def broken_thought(trace: Trace) -> str | None:
 
 def _thought_tags(text: str) -> list[tuple[str, int, bool]]:
     """Return the tags that open and close thoughts: text, end, and whether it closes."""
+    if "<" not in text and "[" not in text and "◁" not in text:  # what such a tag begins with
+        return []
     if "hink" not in text and "HINK" not in text and "hought" not in text:
         return []
     return [(tag[0], tag.end(), any(tag.groups())) for tag in _THOUGHT.finditer(text)]
@@ -232,11 +235,8 @@ def _repeated_piece(text: str) -> str | None:
     Only places that are equal at a fixed distance are looked at: a text of 1,200 characters is
     sampled at 25 of them, and nearly all differ.
     """
-    sample = text[::_STRIDE]
-    for number in range(len(sample) - 1):
-        if sample[number] != sample[number + 1]:
-            continue
-        start = number * _STRIDE
+    for equal in _EQUAL_NEIGHBOURS.finditer(text[::_STRIDE]):
+        start = equal.start() * _STRIDE
         block = text[start : start + _STRIDE]
         if block != text[start + _STRIDE : start + 2 * _STRIDE] or block.isspace():
             continue

@@ -33,7 +33,7 @@ _LETTERS_AND_DIGITS = bytes(  # letters in lower case; what separates words beco
     else (byte if byte >= 128 or byte in b"\0.," else 32)
     for byte in range(256)
 )
-_IN_WORD: NDArray[np.bool_] = np.array([chr(b).isalnum() or b >= 128 for b in range(256)])
+_IN_WORD = bytes(chr(byte).isalnum() or byte >= 128 for byte in range(256))
 _TYPOGRAPHY = re.compile(
     "[‘’“”′″«»–—−‐‑…·×÷\u00a0\u2009\u202f\u3000-\u3004\u3008-\u3020\u3030\uff61-\uff65]"
 )
@@ -199,26 +199,26 @@ def _cut(texts: Sequence[str]) -> tuple[U8, I64, I64, I64]:
     data = joined.encode("utf-8", "replace")
     if len(data) != len(joined):
         data = _normalized(data)
-    characters = np.frombuffer(data.translate(_LETTERS_AND_DIGITS), np.uint8)
+    data = data.translate(_LETTERS_AND_DIGITS)
+    characters = np.frombuffer(data, np.uint8)
     digit = (characters - np.uint8(48)) < 10
     points = np.flatnonzero((characters == 46) | (characters == 44))
     points = points[(points > 0) & (points < len(characters) - 1)]
     points = points[digit[points - 1] & digit[points + 1]]
-    in_word = _IN_WORD[characters]
+    in_word = np.frombuffer(data.translate(_IN_WORD), np.bool_)
     if len(points):
+        in_word = in_word.copy()
         in_word[points] = True
         keep = np.ones(len(characters), dtype=bool)
         for place in _left_out(characters, digit, points):
             keep[place] = False
         characters, in_word = characters[keep], in_word[keep]
-    before = np.zeros(len(characters), dtype=bool)
-    before[1:] = in_word[:-1]
-    changes = in_word != before
-    starts = np.flatnonzero(changes & in_word)
-    ends = np.flatnonzero(changes & before)
+    edges = np.flatnonzero(in_word[1:] != in_word[:-1]) + 1  # starts and ends in turn
+    if len(characters) and in_word[0]:
+        edges = np.append(0, edges)
     if len(characters) and in_word[-1]:
-        ends = np.append(ends, len(characters))
-    return characters, starts, ends, np.flatnonzero(characters == 0)
+        edges = np.append(edges, len(characters))
+    return characters, edges[::2], edges[1::2], np.flatnonzero(characters == 0)
 
 
 def _normalized(data: bytes) -> bytes:
