@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 
 import cotdistill
+from cotdistill.cli.main import main
+from cotdistill.files.bundle import bundle_folder
+from stand_in_vllm import stand_in_vllm
+from teacher import write_questions
 
 pytestmark = pytest.mark.slow
 
@@ -75,3 +79,28 @@ def test_a_node_with_another_version_is_refused_by_name(tmp_path: Path) -> None:
     assert "(127.0.0.2): has cotdistill 0.0.9" in done.stderr
     assert f"expected {cotdistill.__version__}" in done.stderr
     assert "127.0.0.1)" not in done.stderr
+
+
+def test_a_file_of_requests_is_answered_on_two_nodes_and_what_failed_is_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions, out = write_questions(tmp_path / "q.jsonl", 5), tmp_path / "out"
+    words = ["teach", str(questions), "--model", "m", "-o", str(out), "--levels", "1,6"]
+    assert main([*words, "--batch-out", "openai"]) == 0
+    programs = stand_in_vllm(tmp_path / "bin")
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    script = bundle_folder("templates") / "profiles" / "ray" / "run_batch.py"
+    options = [str(out / "batch/requests-0001.jsonl"), "m", "--tasks", "3", "--gpus", "0"]
+    command = [sys.executable, str(script), *options]
+    code = f"import subprocess, sys; sys.exit(subprocess.call({command!r}))"
+    (programs / "FAILS").touch()
+    done = on_two_nodes(code, os.environ.get("PYTHONPATH", ""))
+    assert done.returncode == 1, done.stderr[-3000:]
+    assert "3 of 3 tasks failed; the same command repeats them" in done.stdout
+    (programs / "FAILS").unlink()
+    done = on_two_nodes(code, os.environ.get("PYTHONPATH", ""))
+    assert done.returncode == 0, done.stderr[-3000:]
+    parts = sorted((out / "batch/replies-0001").glob("*.jsonl"))
+    assert len(parts) == 3
+    assert main([*words, *(word for part in parts for word in ("--batch-in", str(part)))]) == 0
+    assert len((out / "traces.jsonl").read_text(encoding="utf-8").splitlines()) == 10
