@@ -10,7 +10,7 @@ import torch
 import transformers
 from torch import Tensor
 
-from cotdistill.distill.signals.row_key import row_key
+from cotdistill.distill.signals.row_key import encoded_key, row_key
 from cotdistill.distill.trainer.chunk_loss import Objective
 from cotdistill.distill.trainer.forward import Distiller, install_student, targets_of
 from cotdistill.distill.trainer.pairs import (
@@ -22,6 +22,7 @@ from cotdistill.distill.trainer.pairs import (
     counts_of,
     find_pairs,
 )
+from cotdistill.distill.trainer.row_choice import RowChoiceCollator
 
 WORDS = ["<end>", "Half", " of", " 8", " is", " 4", ".", " The", " answer", " is", " 1", "2", " We"]
 
@@ -93,8 +94,30 @@ def test_of_unequal_answers_the_first_tokens_are_compared(pads_left: bool) -> No
     assert batch["kd_spans"].sum(-1).tolist() == [1, 1]  # " 4", and " 1" of " 12"
     following = targets_of(batch["labels"], None)
     assert following[batch["kd_spans"]].tolist() == [5, 10]
+    pairs = find_pairs(ROWS, decode, encoded=True)
     encoded = PairCollator(collate, pairs, pads_left, encoded=True)([ROWS[0], ROWS[2]])
     assert encoded["labels"][encoded["kd_spans"]].tolist() == [5, 10]
+
+
+ENCODED = [{"input_ids": [3, 3], "labels": FOUR}, {"input_ids": [3, 3], "labels": TWELVE}]
+"""Two rationales of one question that an encoder reads, with as many tokens each."""
+
+
+def labels_of(features: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"labels": torch.tensor([one["labels"] for one in features])}
+
+
+def test_rationales_of_equal_length_keep_their_own_answers_next_to_an_encoder() -> None:
+    pairs = find_pairs(ENCODED, decode, encoded=True)
+    batch = PairCollator(labels_of, pairs, pads_left=False, encoded=True)(ENCODED)
+    assert batch["labels"][batch["kd_spans"]].tolist() == [5, 10]
+
+
+def test_of_two_rationales_next_to_an_encoder_only_the_chosen_one_has_a_teacher() -> None:
+    """They share a question, which is shorter, and their length."""
+    chosen = frozenset([encoded_key([3, 3], TWELVE)])
+    collate = RowChoiceCollator(labels_of, chosen, pads_left=False, encoded=True)
+    assert collate(ENCODED)["kd_known"].tolist() == [[False] * 12, [True] * 12]
 
 
 def published(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +12,19 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 
 from cotdistill.cli.main import main
 from cotdistill.distill.resuming import UNFINISHED, resuming_from
-from cotdistill.distill.seq2seq_file import Seq2SeqFile
+from cotdistill.distill.seq2seq_file import Seq2SeqFile, read_seq2seq_file
+from cotdistill.distill.settings import Teacher
 from cotdistill.distill.trainer.chunk_loss import Objective
 from cotdistill.distill.trainer.forward import Distiller, install_student, install_teacher
+from cotdistill.distill.trainer.seq2seq import train_seq2seq
+from cotdistill.distill.trainer.seq2seq_models import load_seq2seq_teacher
+from cotdistill.errors import FaultsError
+from cotdistill.files.yamls import read_yaml
+from cotdistill.hosts.tokenizer import load_tokenizer
 from host_checkpoint import checkpoint
 from naive_distillation import loss as naive_loss
 from tiny_t5 import folder_with_models, t5, training_file
@@ -71,6 +79,76 @@ def test_adapters_on_q_and_v_learn_and_nothing_else_does() -> None:
     assert all("lora_" in name for name in learning)
 
 
+def adapted(base: Path, folder: Path, seed: int = 1) -> Path:
+    """Write adapters on q and v that change what a model says."""
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(r=2, target_modules=["q", "v"], init_lora_weights=False)
+    model = transformers.AutoModelForSeq2SeqLM.from_pretrained(base)
+    torch.manual_seed(seed)
+    get_peft_model(model, config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore:Already found a .peft_config.:UserWarning")  # the second ones
+def test_a_teacher_has_its_adapters_merged_into_it(tmp_path: Path) -> None:
+    from peft import PeftModel
+
+    base, small = tmp_path / "base", tmp_path / "small"
+    t5(seed=1, width=24).save_pretrained(base)
+    t5().save_pretrained(small)
+    names = [adapted(base, tmp_path / str(seed), seed) for seed in (1, 2)]
+    source = Teacher(model=str(base), adapters=", ".join(map(str, names)))
+    teacher = load_seq2seq_teacher(source, torch.float32, "t.yaml:kd.teacher")
+    ids = torch.arange(3, 12)[None]
+    given = {"input_ids": ids, "decoder_input_ids": ids}
+    with torch.no_grad():
+        expected = t5(seed=1, width=24).eval()
+        bare = expected(**given).logits
+        for name in names:
+            expected = PeftModel.from_pretrained(expected, name).merge_and_unload()
+        assert not torch.allclose(teacher(**given).logits, bare, atol=1e-2)
+        torch.testing.assert_close(teacher(**given).logits, expected(**given).logits)
+    assert not teacher.training
+    assert not [name for name, one in teacher.named_parameters() if one.requires_grad]
+    assert not [name for name, _ in teacher.named_modules() if "lora" in name]
+    others = Teacher(model=str(base), adapters=str(adapted(small, tmp_path / "others")))
+    with pytest.raises(FaultsError, match=r"kd.teacher.adapters: .* cannot be put on") as caught:
+        load_seq2seq_teacher(others, torch.float32, "t.yaml:kd.teacher")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.host
+def test_only_chosen_rows_learn_from_an_adapted_teacher(tmp_path: Path) -> None:
+    folder = folder_with_models(tmp_path)
+    rows = [
+        {"q": f"{n}?", "a": f"{text} --> {n}", "source": source}
+        for n in range(8)
+        for source, text in (("teacher", "One two three four."), ("mentor", "Four three two one."))
+    ]  # rationales of one question with as many tokens, and more than it has
+    (folder / "rows.json").write_text(json.dumps(rows))
+    logged = {}
+    for name, more in (
+        ("base", {}),
+        ("adapted", {"adapters": str(adapted(folder / "teacher", folder / "adapters"))}),
+    ):
+        kd = {"teacher": {"model": str(folder / "teacher"), **more}, "preset": "mentor-kd"}
+        file = training_file(
+            folder, name, kd=kd | {"rows": {"source": "mentor"}}, max_steps=1, val_size=None,
+            best_epoch=False, per_device_train_batch_size=16,
+        )  # fmt: skip
+        assert train_seq2seq(read_seq2seq_file(read_yaml(file), str(file)), str(file)) == 0
+        logged[name] = json.loads((folder / "out" / name / "kd_summary.json").read_text())
+    assert logged["base"]["ce"] == logged["adapted"]["ce"]
+    assert logged["base"]["kd"] != pytest.approx(logged["adapted"]["kd"], rel=1e-3)
+    tokenizer = load_tokenizer(str(folder / "student"))
+    tokens = sum(
+        len(tokenizer(row["a"])["input_ids"]) + 1 for row in rows if row["source"] == "mentor"
+    )
+    assert [one["kd_tokens"] for one in logged.values()] == [tokens, tokens]
+    assert logged["base"]["tokens"] > 1.9 * tokens
+
+
 @pytest.mark.host
 def test_a_student_is_trained_and_its_best_epoch_and_answers_are_kept(tmp_path: Path) -> None:
     folder = folder_with_models(tmp_path)
@@ -105,11 +183,24 @@ def test_faults_of_such_a_file_are_named_and_nothing_is_written(
 ) -> None:
     folder = folder_with_models(tmp_path)
     causal = str(folder / "made")
+    otherwise = shutil.copytree(folder / "teacher", folder / "otherwise")
+    parsed = json.loads((otherwise / "tokenizer.json").read_text())
+    parsed["model"]["merges"] = parsed["model"]["merges"][:-5]
+    (otherwise / "tokenizer.json").write_text(json.dumps(parsed))
     for changes, message in (
         ({"lerning_rate": 1}, "unknown key 'lerning_rate'; did you mean 'learning_rate'?"),
         ({"val_size": 0}, "best_epoch: the best epoch is chosen on development questions"),
         ({"dataset": "other"}, "no dataset 'other'"),
         ({"kd": {"teacher": {"signals": "s"}}}, "stored signals are those of a causal model"),
+        (
+            {"kd": {"teacher": {"model": str(folder / "teacher"), "quantization": 8}}},
+            "kd.teacher.quantization: 8 bits were not tried with an encoder-decoder",
+        ),
+        (
+            {"kd": {"teacher": {"model": str(folder / "teacher"), "adapters": causal}}},
+            "kd.teacher.adapters: " + causal + " cannot be read",
+        ),
+        ({"kd": {"teacher": str(otherwise)}}, "is encoded otherwise, from token"),
         ({"kd": {"teacher": causal}}, "made is no encoder-decoder; expected as T5"),
         ({"model_name_or_path": causal}, "made is no encoder-decoder; expected as T5"),
         ({"kd": {"teacher": str(folder / "nowhere")}}, "cannot be read"),

@@ -72,10 +72,7 @@ def read_seq2seq_file(arguments: Mapping[str, Any], place: str) -> Seq2SeqFile:
         FaultsError: it has faults, or its teacher is stored signals, which are for causal models.
     """
     file = read_shape(Seq2SeqFile, dict(arguments), place)
-    faults = []
-    if file.kd is not None and file.kd.source.signals:
-        wrong = "stored signals are those of a causal model"
-        faults.append(Fault(f"{place}:kd.teacher", wrong, "a model"))
+    faults = _teacher_faults(file, place)
     if file.kd is not None and file.kd.divergence == "consistency":
         faults += pair_faults(arguments, place)
     if file.best_epoch and not (file.eval_dataset or file.val_size):
@@ -92,10 +89,23 @@ def read_seq2seq_file(arguments: Mapping[str, Any], place: str) -> Seq2SeqFile:
 def seq2seq_key_faults(arguments: Mapping[str, Any], place: str) -> list[Fault]:
     """Return what is wrong with a file's keys and values; nothing on disk is looked at."""
     try:
-        read_shape(Seq2SeqFile, dict(arguments), place)
+        return _teacher_faults(read_shape(Seq2SeqFile, dict(arguments), place), place)
     except FaultsError as error:
         return list(error.faults)
-    return []
+
+
+def _teacher_faults(file: Seq2SeqFile, place: str) -> list[Fault]:
+    """Return which details of a teacher would have no effect here."""
+    faults = []
+    source = None if file.kd is None else file.kd.source
+    if source is not None and source.signals:
+        wrong = "stored signals are those of a causal model"
+        faults.append(Fault(f"{place}:kd.teacher", wrong, "a model"))
+    if source is not None and source.quantization:
+        wrong = f"{source.quantization} bits were not tried with an encoder-decoder"
+        remedy = "leave it out, or choose a smaller teacher"
+        faults.append(Fault(f"{place}:kd.teacher.quantization", wrong, "", remedy))
+    return faults
 
 
 def _registry_faults(folder: Path, name: str, place: str) -> list[Fault]:

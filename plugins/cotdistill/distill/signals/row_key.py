@@ -24,6 +24,16 @@ def row_key(input_ids: Sequence[int], labels: Sequence[int]) -> bytes:
     return digest.digest()
 
 
+def encoded_key(input_ids: Sequence[int], labels: Sequence[int]) -> bytes:
+    """Return the key of a row whose question an encoder reads: tokens of both parts count.
+
+    >>> encoded_key([1, 2], [3, 4]) == encoded_key([1, 2], [3, 5])
+    False
+    """
+    response = [label for label in labels if label != NOT_TRAINED]
+    return row_key([*input_ids, *response], [NOT_TRAINED] * len(input_ids) + response)
+
+
 def places_of(labels: Sequence[int]) -> list[int]:
     """Return the places whose next token is trained on.
 

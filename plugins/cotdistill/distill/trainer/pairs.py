@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from cotdistill.distill.signals.row_key import NOT_TRAINED, row_key
+from cotdistill.distill.signals.row_key import NOT_TRAINED, encoded_key, row_key
 from cotdistill.distill.trainer.divergences import DIVERGENCES
 from cotdistill.errors import Fault, FaultsError
 from cotdistill.grading.answer_span import answer_span
@@ -80,7 +80,8 @@ def find_pairs(
         if span is None:
             continue
         question = ids if encoded else ids[: trained[0]]
-        spans[row_key(ids, labels)] = trained[span[0]], trained[span[1] - 1] + 1
+        key = encoded_key if encoded else row_key
+        spans[key(ids, labels)] = trained[span[0]], trained[span[1] - 1] + 1
         groups.setdefault(np.asarray(question, "<u4").tobytes(), []).append(number)
     pairs = tuple(tuple(group) for group in groups.values() if len(group) > 1)
     return Pairs(pairs, spans, rows)
@@ -153,9 +154,9 @@ class PairCollator:
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
         """Return a batch with `kd_spans`."""
+        key = encoded_key if self.encoded else row_key
         spans = [
-            self.pairs.spans[row_key(list(one["input_ids"]), list(one["labels"]))]
-            for one in features
+            self.pairs.spans[key(list(one["input_ids"]), list(one["labels"]))] for one in features
         ]
         lengths = [len(one["labels"]) for one in features]
         batch = self.collate(features)

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from cotdistill.distill.signals.row_key import row_key, rows_of
+from cotdistill.distill.signals.row_key import encoded_key, row_key, rows_of
 from cotdistill.errors import Fault, FaultsError
 
 KNOWN = "kd_known"
@@ -23,25 +23,38 @@ KNOWN = "kd_known"
 
 @dataclass(frozen=True)
 class RowChoiceCollator:
-    """The host's collator, and for each of its places whether the row there has a teacher."""
+    """The host's collator, and for each of its places whether the row there has a teacher.
+
+    `encoded` says that a row's question is the encoder's input, and its labels the response alone.
+    """
 
     collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
     chosen: frozenset[bytes]
     pads_left: bool
+    encoded: bool = False
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
         """Return a batch with `kd_known`."""
-        found = [list(rows_of(feature)) for feature in features]
+        found = [list(self._parts(feature)) for feature in features]
         lengths = [len(feature["labels"]) for feature in features]
         batch = self.collate(features)
         known = torch.zeros(batch["labels"].shape, dtype=torch.bool)
         for number, (rows, length) in enumerate(zip(found, lengths, strict=True)):
             offset = known.shape[1] - length if self.pads_left else 0
-            for start, ids, labels in rows:
+            for start, size, key in rows:
                 begin = start + offset
-                known[number, begin : begin + len(ids)] = row_key(ids, labels) in self.chosen
+                known[number, begin : begin + size] = key in self.chosen
         batch[KNOWN] = known
         return batch
+
+    def _parts(self, feature: Mapping[str, Any]) -> Iterator[tuple[int, int, bytes]]:
+        """Yield where each row begins in a feature's labels, its length and its key."""
+        if self.encoded:
+            ids, labels = list(feature["input_ids"]), list(feature["labels"])
+            yield 0, len(labels), encoded_key(ids, labels)
+            return
+        for start, ids, labels in rows_of(feature):
+            yield start, len(ids), row_key(ids, labels)
 
 
 def has_values(row: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

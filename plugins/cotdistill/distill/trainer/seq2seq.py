@@ -15,24 +15,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForSeq2SeqLM,
-    DataCollatorForSeq2Seq,
-    Seq2SeqTrainer,
-    Seq2SeqTrainingArguments,
-)
+from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer, Seq2SeqTrainingArguments
 
-from cotdistill.distill.model_check import memory_faults
 from cotdistill.distill.resuming import UNFINISHED, resuming_from
 from cotdistill.distill.seq2seq_file import Seq2SeqFile
 from cotdistill.distill.settings import Distillation
-from cotdistill.distill.signals.row_key import row_key
+from cotdistill.distill.signals.row_key import encoded_key
 from cotdistill.distill.trainer.distilling import DistillingMixin, head_size
 from cotdistill.distill.trainer.forward import NOT_TRAINED, PROJECTION, install_teacher
 from cotdistill.distill.trainer.pairs import PairCollator, checked_pairs, find_pairs
 from cotdistill.distill.trainer.row_choice import RowChoiceCollator, has_values, json_rows
-from cotdistill.distill.vocabulary import vocabulary_faults
+from cotdistill.distill.trainer.seq2seq_models import (
+    load_seq2seq_teacher,
+    load_student,
+    seq2seq_model_faults,
+)
 from cotdistill.errors import Fault, FaultsError
 from cotdistill.grading.grade import grade
 from cotdistill.hosts.replaced import replaced
@@ -70,14 +67,15 @@ def train_seq2seq(file: Seq2SeqFile, place: str) -> int:
             effect.
     """
     tokenizer = load_tokenizer(file.model_name_or_path, file.model_revision)
-    faults = _model_faults(file, tokenizer, place)
+    train, dev = _rows(file)
+    texts = (row[key] for row in train for key in ("question", "response"))
+    faults = seq2seq_model_faults(file, tokenizer, texts, place)
     if faults:
         raise FaultsError(faults)
-    train, dev = _rows(file)
     if not train or (file.best_epoch and not dev):
         raise FaultsError(Fault(f"{place}:dataset", "no rows are left for training or development"))
     torch.manual_seed(file.seed)
-    student = _student(file)
+    student = load_student(file)
     arguments = Seq2SeqTrainingArguments(**_host_arguments(file, bool(dev)))
     encoded = [_encoded(row, tokenizer, file) for row in train]
     trainer = _Trainer(
@@ -98,13 +96,10 @@ def train_seq2seq(file: Seq2SeqFile, place: str) -> int:
         trainer.of_training = PairCollator(stock, trainer.pairs, pads_left=False, encoded=True)
     elif settings.rows is not None:
         chosen = _chosen(train, encoded, settings.rows, f"{place}:kd.rows")
-        trainer.of_training = RowChoiceCollator(stock, chosen, pads_left=False)
+        trainer.of_training = RowChoiceCollator(stock, chosen, pads_left=False, encoded=True)
     if settings.teacher is not None:
-        source = settings.source
-        teacher = AutoModelForSeq2SeqLM.from_pretrained(
-            source.model, revision=source.revision or "main", dtype=student.dtype
-        )
-        teacher = teacher.requires_grad_(False).eval().to(arguments.device)
+        teacher = load_seq2seq_teacher(settings.source, student.dtype, f"{place}:kd.teacher")
+        teacher = teacher.to(arguments.device)
         sizes.append(head_size(teacher))
         install_teacher(teacher)
     trainer.begin(settings, min(sizes), teacher, f"{place}:kd")
@@ -139,7 +134,7 @@ def _chosen(
 ) -> frozenset[bytes]:
     """Return the keys of the rows that have a teacher."""
     keys = frozenset(
-        row_key(ids["input_ids"], ids["labels"])
+        encoded_key(ids["input_ids"], ids["labels"])
         for row, ids in zip(rows, encoded, strict=True)
         if has_values(row["columns"], wanted)
     )
@@ -148,23 +143,6 @@ def _chosen(
         has = ", ".join(sorted({column for row in rows for column in row["columns"]}))
         raise FaultsError(Fault(place, f"no row has {asked}", f"values of the columns {has}"))
     return keys
-
-
-def _student(file: Seq2SeqFile) -> Any:
-    student = AutoModelForSeq2SeqLM.from_pretrained(
-        file.model_name_or_path,
-        revision=file.model_revision or "main",
-        dtype=torch.bfloat16 if file.bf16 and file.finetuning_type == "lora" else torch.float32,
-    )
-    if file.finetuning_type == "full":
-        return student
-    from peft import LoraConfig, get_peft_model
-
-    config = LoraConfig(
-        r=file.lora_rank, lora_alpha=file.lora_alpha, lora_dropout=file.lora_dropout,
-        target_modules=file.lora_target.split(","), task_type="SEQ_2_SEQ_LM",
-    )  # fmt: skip
-    return get_peft_model(student, config)
 
 
 def _host_arguments(file: Seq2SeqFile, has_dev: bool) -> dict[str, Any]:
@@ -179,29 +157,6 @@ def _host_arguments(file: Seq2SeqFile, has_dev: bool) -> dict[str, Any]:
         "metric_for_best_model": "correct_then_later" if file.best_epoch else None,
         "remove_unused_columns": False,
     }
-
-
-def _model_faults(file: Seq2SeqFile, tokenizer: Any, place: str) -> list[Fault]:
-    faults = []
-    named = {"model_name_or_path": (file.model_name_or_path, file.model_revision)}
-    source = file.kd.source if file.kd and file.kd.teacher is not None else None
-    if source is not None:
-        named["kd.teacher"] = (str(source.model), source.revision)
-    for key, (name, revision) in named.items():
-        try:
-            config = AutoConfig.from_pretrained(name, revision=revision or "main")
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0][:200]
-            faults.append(Fault(f"{place}:{key}", f"{name} cannot be read ({reason})"))
-            continue
-        if not config.is_encoder_decoder:
-            faults.append(Fault(f"{place}:{key}", f"{name} is no encoder-decoder", "as T5"))
-    if source is not None and not faults and file.kd is not None:
-        faults += memory_faults(str(source.model), None, f"{place}:kd.teacher")
-        if file.kd.vocabulary_check:
-            theirs = load_tokenizer(str(source.model), source.revision)
-            faults += vocabulary_faults(tokenizer, theirs, [], f"{place}:kd.teacher")
-    return faults
 
 
 def _rows(file: Seq2SeqFile) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
