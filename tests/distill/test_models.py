@@ -7,13 +7,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from cotdistill.distill.model_check import memory_faults
+from cotdistill.distill.model_check import memory_faults, teacher_faults
+from cotdistill.distill.settings import Teacher
 from cotdistill.distill.vocabulary import shared_length, vocabulary_faults
-from tiny_models import TEXTS, build, training_file, write_rows
+from tiny_models import ROWS, TEXTS, build, training_file, write_rows
 
 
 def tokenizer(folder: Path) -> Any:
@@ -80,6 +82,37 @@ def test_an_added_token_with_another_meaning_is_refused(model: Path) -> None:
     theirs.add_tokens(["<tool>"])
     (fault,) = vocabulary_faults(ours, theirs, [], "t:kd.teacher")
     assert "296: '<tool>' (student '<think>')" in str(fault)
+
+
+@pytest.mark.parametrize("kind", ["json", "parquet", "folder", "hub"])
+def test_rows_of_every_kind_are_encoded_by_both_and_where_none_can_be_it_is_said(
+    kind: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = changed(model, tmp_path / "other", fewer_merges)
+    write_rows(tmp_path)
+    entry = {"file_name": "rows.json"}
+    if kind == "parquet":
+        pandas = pytest.importorskip("pandas")
+        pandas.DataFrame(ROWS).to_parquet(tmp_path / "rows.parquet")
+        entry = {"file_name": "rows.parquet"}
+    elif kind == "folder":
+        (tmp_path / "rows").mkdir()
+        shutil.copy(tmp_path / "rows.json", tmp_path / "rows" / "0.json")
+        entry = {"file_name": "rows"}
+    elif kind == "hub":
+        entry = {"hf_hub_url": "someone/rows"}
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"rows": entry}))
+    faults = teacher_faults(
+        Teacher(model=str(other)), tokenizer(model), SimpleNamespace(trust_remote_code=False),
+        {"dataset_dir": str(tmp_path), "dataset": "rows"}, "t:kd.teacher",
+    )  # fmt: skip
+    said = capsys.readouterr().err
+    if kind == "hub":
+        assert faults == []
+        assert "compared token by token, but not on rows: none could be read here" in said
+    else:
+        assert "is encoded otherwise, from token" in str(faults[0])
+        assert said == ""
 
 
 def test_a_teacher_that_does_not_fit_is_refused_with_what_would(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import yaml
 from cotdistill.cli.main import main
 from cotdistill.distill.train_file import read_train_file
 from cotdistill.errors import FaultsError, StudyError
+from cotdistill.preflight.check import check_run_folder
 from cotdistill.preflight.distillation import teacher_vocabularies
 from cotdistill.runfolder.generate import generate
 from cotdistill.runfolder.manifest import read_manifest
@@ -225,4 +226,7 @@ def test_vocabularies_of_students_and_teachers_are_compared_before_anything_is_l
         faults, missing, pairs = teacher_vocabularies(root, read_manifest(root))
         assert (missing, pairs) == ([], 1)
         assert bool(faults) == (name == "other")
+        checked = check_run_folder(root)
+        assert "the vocabularies of 1 student and its teacher" in checked.looked_at
+        assert set(faults) <= set(checked.faults)
     assert "token ids mean something else" in str(faults[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
@@ -15,6 +16,7 @@ from cotdistill.distill.vocabulary import vocabulary_faults
 from cotdistill.errors import DataError, Fault, FaultsError
 from cotdistill.files.json_file import read_object
 from cotdistill.files.jsonl import read_rows
+from cotdistill.files.parquet import parquet_rows
 from cotdistill.hosts.tokenizer import load_tokenizer
 
 ROWS_ENCODED = 1000
@@ -157,8 +159,13 @@ def _vocabulary(
         theirs = load_tokenizer(str(source.model), source.revision, trust_remote_code=trusted)
     except FaultsError as error:
         return [replace(fault, place=place) for fault in error.faults]
-    rows = islice(_own_texts(arguments), ROWS_ENCODED)
-    return vocabulary_faults(tokenizer, theirs, rows, place)
+    texts = list(islice(_own_texts(arguments), ROWS_ENCODED))
+    if not texts:
+        sys.stderr.write(
+            "note: the tokenizers of student and teacher were compared token by token, but not on "
+            "rows: none could be read here (.json, .jsonl and .parquet files are)\n"
+        )
+    return vocabulary_faults(tokenizer, theirs, texts, place)
 
 
 def _tokenizer(student: Any, data: Any) -> Any:
@@ -212,15 +219,18 @@ def _own_texts(arguments: Mapping[str, Any]) -> Iterator[str]:
         entry = registry.get(str(name).strip(), {})
         if not isinstance(entry, dict):
             raise DataError(Fault(f"{register}:{name}", "not a JSON object", "file_name, columns"))
-        path = folder / str(entry.get("file_name", ""))
-        if path.is_file():
-            yield from _texts_in(path)
+        if not entry.get("file_name"):  # on a hub
+            continue
+        path = folder / str(entry["file_name"])
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            yield from _texts_in(file)
 
 
 def _texts_in(path: Path) -> Iterator[str]:
-    if path.suffix in (".json", ".jsonl"):
-        for row in read_rows(path):
-            yield from _strings(row)
+    if not path.is_file() or path.suffix not in (".json", ".jsonl", ".parquet"):
+        return
+    for row in parquet_rows(path) if path.suffix == ".parquet" else read_rows(path):
+        yield from _strings(row)
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -19,11 +19,12 @@ _ENCODED = 1000
 
 
 def teacher_vocabularies(
-    root: Path, runs: Sequence[ManifestRun]
+    root: Path, runs: Sequence[ManifestRun], *, local: bool = False
 ) -> tuple[list[Fault], list[str], int]:
     """Return what differs, the models whose tokenizer is not here, and the pairs compared.
 
-    Stored signals are left to the training, which compares a hash of the vocabulary.
+    With `local` only models that are folders are looked at. Stored signals are left to the
+    training, which compares a hash of the vocabulary.
     """
     faults: list[Fault] = []
     missing: dict[str, None] = {}
@@ -33,11 +34,18 @@ def teacher_vocabularies(
         path = root / str(run.files.train)
         if not distillation_path(path).is_file():
             continue
-        arguments, block = read_arguments(path)
+        try:
+            arguments, block = read_arguments(path)
+            texts = _texts(root, run)
+        except FaultsError as error:
+            faults += error.faults
+            continue
         if block is None or block.teacher is None or block.source.model is None:
             continue
-        pair = str(arguments["model_name_or_path"]), block.source.model
+        pair = str(arguments.get("model_name_or_path")), block.source.model
         if pair in seen or not block.vocabulary_check or not block.source.is_loaded:
+            continue
+        if local and not all(Path(name).is_dir() for name in pair):
             continue
         seen.add(pair)
         student, teacher = (_tokenizer(name) for name in pair)
@@ -46,7 +54,7 @@ def teacher_vocabularies(
             continue
         compared += 1
         place = f"{distillation_path(path)}:teacher"
-        faults += vocabulary_faults(student, teacher, _texts(root, run), place)
+        faults += vocabulary_faults(student, teacher, texts, place)
     return faults, list(missing), compared
 
 
@@ -62,4 +70,5 @@ def _texts(root: Path, run: ManifestRun) -> list[str]:
     if run.files.data is None or not path.is_file():
         return []
     rows = islice(read_rows(path), _ENCODED)
-    return [str(row[column]) for row in rows for column in ("instruction", "output")]
+    columns = ("instruction", "output")
+    return [str(row[column]) for row in rows for column in columns if column in row]
