@@ -106,13 +106,13 @@ def test_rows_of_every_kind_are_encoded_by_both_and_where_none_can_be_it_is_said
         Teacher(model=str(other)), tokenizer(model), SimpleNamespace(trust_remote_code=False),
         {"dataset_dir": str(tmp_path), "dataset": "rows"}, "t:kd.teacher",
     )  # fmt: skip
-    said = capsys.readouterr().err
+    printed = capsys.readouterr().err
     if kind == "hub":
         assert faults == []
-        assert "compared token by token, but not on rows: none could be read here" in said
+        assert "compared token by token, but not on rows: none could be read here" in printed
     else:
         assert "is encoded otherwise, from token" in str(faults[0])
-        assert said == ""
+        assert printed == ""
 
 
 def test_a_teacher_that_does_not_fit_is_refused_with_what_would(tmp_path: Path) -> None:
