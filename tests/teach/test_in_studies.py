@@ -56,9 +56,9 @@ def study(url: str, **changed: Any) -> dict[str, Any]:
     } | changed
 
 
-def generated(folder: Path, declared: dict[str, Any], count: int = 12) -> Path:
+def generated(folder: Path, declared: dict[str, Any], count: int = 12, **changed: str) -> Path:
     """Write a study and its questions, and generate its run folder."""
-    write_questions(folder / "q.jsonl", count)
+    write_questions(folder / "q.jsonl", count, **changed)
     (folder / "study.yaml").write_text(yaml.safe_dump(declared, sort_keys=False))
     assert main(["generate", str(folder / "study.yaml"), "-o", str(folder / "run")]) == 0
     return folder / "run"
@@ -257,3 +257,27 @@ def test_the_plan_prices_teachers_and_calls_an_unknown_price_unknown(
     out = capsys.readouterr().out
     assert "unknown cost: 2 arms of a model without a price" in out
     assert "no teacher is called" not in out
+
+
+def test_the_teacher_that_corrects_a_sampled_arm_is_planned_and_paid_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    free = {"endpoint": "http://127.0.0.1:9/v1", "model": "s", "price": {"input": 0, "output": 0}}
+    sampled = {
+        "questions": "pens", "model": "student", "strategy": "interactive", "helper": "teacher",
+        "samples": 2, "attempts": 3, "temperature": 0.7, "max_tokens": 100,
+    }  # fmt: skip
+    declared = study("http://127.0.0.1:9/v1", arms={"guided": {"sample": sampled}})
+    declared["models"]["student"] = free
+    run = generated(tmp_path, declared, count=100, rationale="One adds both.")
+    words = jobs_of(run)["sample", "guided"]["command"]
+    price = json.loads(words[words.index("--teacher-price") + 1])
+    assert price == {"input": 1.0, "output": 2.0}
+    capsys.readouterr()
+    assert main(["plan", str(tmp_path / "study.yaml"), "--json"]) == 0
+    student, teacher = json.loads(capsys.readouterr().out)["asked_models"]
+    assert (student["model"], student["requests"], student["money"]) == ("student", 200, 0)
+    assert (teacher["arm"], teacher["model"], teacher["requests"]) == ("guided", "teacher", 0)
+    assert teacher["most_requests"] == 300
+    tokens = student["generated_tokens"] // 200
+    assert teacher["money"] == pytest.approx(300 * (90 + 2 * tokens + 2 * 150) / 1e6)

@@ -217,6 +217,82 @@ def test_a_teacher_that_answers_as_the_student_is_refused(
     assert "model 'tutor': the server answers as 'student'" in capsys.readouterr().err
 
 
+def test_a_teacher_is_counted_and_paid_for_apart_from_the_student(
+    questions: Path, tmp_path: Path
+) -> None:
+    helped = lambda _, total: f"Adding again, one gets \\boxed{{{total}}}."  # noqa: E731
+    long = lambda body: completion("Your sum is off by one.", 900, body)  # noqa: E731
+    out = tmp_path / "out"
+    with slow_server(Student(helped)) as server, slow_server(long) as tutor:
+        how = ("-k", "1", "--strategy", "interactive", "--min-correct", "1", "--rounds", "1")
+        who = ("--teacher-endpoint", tutor.url, "--teacher-model", "tutor")
+        price = ("--price", "{input: 0, output: 0}", "--teacher-price", "{input: 1, output: 10}")
+        assert sample(questions, server, out, *how, *who, *price) == 0
+        first = ledger(out)
+        assert sample(questions, server, out, *how, *who, *price) == 0
+    paid = 4 * (20 + 10 * 900) / 1e6
+    assert first["last_run"]["money"] == pytest.approx(paid)
+    found = ledger(out)
+    assert found["last_run"]["requests"] == 0
+    assert found["last_run"]["money"] == 0
+    assert found["money"] == found["teacher"]["money"] == pytest.approx(paid)
+    assert found["tokens"]["requests"] == 8
+    assert found["tokens"]["completion"] == 8 * 7
+    assert found["teacher"]["tokens"]["completion"] == 4 * 900
+    corrected = found["rounds"][1]
+    assert (corrected["requests"], corrected["tokens"]) == (8, 4 * (20 + 900 + 20 + 7))
+    assert corrected["teacher"] == {"requests": 4, "tokens": 4 * 920}
+
+
+def test_a_correction_that_failed_is_one_request(questions: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with slow_server(Student(None)) as server, slow_server(lambda _: 400) as tutor:
+        how = ("-k", "1", "--strategy", "interactive", "--min-correct", "1", "--rounds", "1")
+        who = ("--teacher-endpoint", tutor.url, "--teacher-model", "tutor", "--limit", "1")
+        sample(questions, server, out, *how, *who)
+        assert len(tutor.bodies) == 1
+    assert [(one["round"], one["requests"]) for one in ledger(out)["rounds"]] == [(0, 1), (1, 1)]
+
+
+def test_a_budget_counts_a_teacher_that_is_paid_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    questions = questions_with_solutions(tmp_path / "q.jsonl", 40)
+    helped = lambda _, total: f"Adding again, one gets \\boxed{{{total}}}."  # noqa: E731
+    long = lambda body: completion("Your sum is off by one.", 100, body)  # noqa: E731
+    free, out = ("--price", "{input: 0, output: 0}"), tmp_path / "out"
+    with slow_server(Student(helped)) as server, slow_server(long) as tutor:
+        how = ("-k", "1", "--strategy", "interactive", "--min-correct", "1", "--rounds", "1")
+        who = ("--teacher-endpoint", tutor.url, "--teacher-model", "tutor")
+        limited = (*how, *who, *free, "--budget", "0.02")
+        assert sample(questions, server, out, *limited) == 2
+        assert "--budget needs a price; give --teacher-price" in capsys.readouterr().err
+        price = ("--teacher-price", "{input: 1, output: 10}")  # 0.00102 a correction
+        assert sample(questions, server, out, *limited, *price) == 1
+        assert "stopped at the budget of 0.02; first" in capsys.readouterr().err
+        assert 0 < len(tutor.bodies) <= 19
+    assert 0 < ledger(out)["money"] <= 0.02
+
+
+def test_a_pilot_of_sampling_estimates_all_rounds_and_both_models(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    questions = questions_with_solutions(tmp_path / "q.jsonl", 10)
+    helped = lambda _, total: f"Adding again, one gets \\boxed{{{total}}}."  # noqa: E731
+    out = tmp_path / "out"
+    with slow_server(Student(helped)) as server, slow_server(lambda _: "Off by one.") as tutor:
+        how = ("-k", "1", "--strategy", "interactive", "--min-correct", "1", "--rounds", "1")
+        who = ("--teacher-endpoint", tutor.url, "--teacher-model", "tutor")
+        price = ("--price", "{input: 0, output: 0}", "--teacher-price", "{input: 1, output: 10}")
+        assert sample(questions, server, out, *how, *who, *price, "--pilot", "2") == 0
+        assert (len(server.bodies), len(tutor.bodies)) == (4, 2)
+        shown = capsys.readouterr().out
+        assert "requests           30" in shown
+        assert "money              0.0009 (95 % interval 0.0009 to 0.0009)" in shown
+        assert sample(questions, server, out, *how, *who, *price) == 0
+    assert ledger(out)["predicted"]["money"][1] == pytest.approx(ledger(out)["money"])
+
+
 # -- state reset
 
 

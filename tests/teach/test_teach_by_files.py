@@ -13,6 +13,7 @@ import pytest
 import cotdistill
 from cotdistill.cli.main import main
 from cotdistill.files.bundle import bundle_folder
+from slow_server import slow_server
 from stand_in_vllm import stand_in_vllm
 from teacher import asked_about, obedient, write_questions
 
@@ -24,12 +25,22 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def answered(requests: Path, replies: Path, keep: int | None = None) -> Path:
+def ledger_of(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / "ledger.json").read_text(encoding="utf-8"))
+    return found
+
+
+def answered(
+    requests: Path,
+    replies: Path,
+    keep: int | None = None,
+    usage: dict[str, int] | None = None,
+) -> Path:
     """Do what a provider does: answer each request, in another order."""
     with replies.open("w", encoding="utf-8") as stream:
         for row in list(reversed(rows_of(requests)))[:keep]:
             message = {"message": {"content": obedient(row["body"])}, "finish_reason": "stop"}
-            body = {"model": "m", "choices": [message]}
+            body = {"model": "m", "choices": [message], "usage": usage}
             response = {"status_code": 200, "body": body}
             stream.write(json.dumps({"custom_id": row["custom_id"], "response": response}) + "\n")
     return replies
@@ -56,6 +67,21 @@ def test_requests_leave_as_a_file_and_replies_come_back_as_traces(
     assert len(rows_of(rest)) == 4
     assert teach(questions, out, "--batch-in", str(answered(rest, tmp_path / "rest.jsonl"))) == 0
     assert len(rows_of(out / "traces.jsonl")) == 10
+
+
+def test_only_what_came_through_files_has_their_price(tmp_path: Path) -> None:
+    questions, out = write_questions(tmp_path / "q.jsonl", 5), tmp_path / "out"
+    price = ("--price", "{input: 1.0, output: 10.0, batch: 0.5}")
+    with slow_server(obedient) as server:  # 20 and 7 tokens a request: 0.00009
+        asked = ("--endpoint", server.url, "--limit", "2", *price)
+        assert teach(questions, out, *asked) == 0
+    assert ledger_of(out)["money"] == pytest.approx(4 * 0.00009)
+    assert teach(questions, out, "--batch-out", "openai") == 0
+    usage = {"prompt_tokens": 20, "completion_tokens": 7}
+    replies = answered(out / "batch" / "requests-0001.jsonl", tmp_path / "r.jsonl", usage=usage)
+    assert teach(questions, out, "--batch-in", str(replies), *price) == 0
+    assert ledger_of(out)["last_run"]["money"] == pytest.approx(6 * 0.000045)
+    assert ledger_of(out)["money"] == pytest.approx(4 * 0.00009 + 6 * 0.000045)
 
 
 def test_an_array_of_tasks_answers_a_file_in_parts_and_resumes(tmp_path: Path) -> None:

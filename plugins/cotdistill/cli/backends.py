@@ -75,6 +75,11 @@ class Whom:
         """Whether requests are written down and nobody answers."""
         return self.batch_out is not None
 
+    @property
+    def is_batched(self) -> bool:
+        """Whether replies come from batch files, which have a price of their own."""
+        return bool(self.batch_in)
+
 
 @dataclass(frozen=True, kw_only=True)
 class How:
@@ -107,11 +112,25 @@ class How:
     ] = None
     price: Annotated[
         str | None,
-        typer.Option(help="money per million tokens, '{input: 0.4, output: 0.9, cached: 0.1}'"),
+        typer.Option(
+            help="money per million tokens, '{input: 0.4, output: 0.9, cached: 0.1}'; "
+            "batch: 0.5 is half of it through batch files"
+        ),
     ] = None
-    budget: Annotated[float | None, typer.Option(min=0, help="most money to spend")] = None
-    budget_tokens: Annotated[int | None, typer.Option(min=0, help="most tokens to use")] = None
-    budget_requests: Annotated[int | None, typer.Option(min=0, help="most requests to send")] = None
+    pilot: Annotated[
+        int | None, typer.Option(min=2, help="ask N questions only and estimate the whole")
+    ] = None
+    budget: Annotated[
+        float | None,
+        typer.Option(min=0, help="most money for the output folder, all runs together"),
+    ] = None
+    budget_tokens: Annotated[
+        int | None,
+        typer.Option(min=0, help="most tokens for the output folder, all runs together"),
+    ] = None
+    budget_requests: Annotated[
+        int | None, typer.Option(min=0, help="most requests to send in this run")
+    ] = None
     any_model: Annotated[
         bool, typer.Option("--any-model", help="accept a server that calls its model otherwise")
     ] = False
@@ -316,11 +335,11 @@ def mapping_of(text: str | None, option: str) -> dict[str, Any]:
     return found
 
 
-def price_of(text: str | None) -> Price | None:
+def price_of(text: str | None, option: str = "--price") -> Price | None:
     """Return the price that was typed, None without one."""
     from cotdistill.teach.budget import Price
 
-    return None if text is None else Price.of(mapping_of(text, "--price"))
+    return None if text is None else Price.of(mapping_of(text, option), option)
 
 
 def shard_of(text: str | None) -> tuple[int, int] | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cotdistill.tables import counted, duration, printable
 
 if TYPE_CHECKING:
-    from cotdistill.teach.budget import Price, Spent
+    from cotdistill.teach.budget import Spent
 
 _ON_TERMINAL_S = 0.3
 _ELSEWHERE_S = 30.0
@@ -18,8 +18,7 @@ _ELSEWHERE_S = 30.0
 class Panel:
     """Shows done, rate, tokens a second, time left, money, and what went wrong."""
 
-    def __init__(self, price: Price | None) -> None:
-        self._price = price
+    def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()
         self._shown_at = time.monotonic() if not self._is_terminal else 0.0
 
@@ -29,18 +28,18 @@ class Panel:
         if now - self._shown_at < (_ON_TERMINAL_S if self._is_terminal else _ELSEWHERE_S):
             return
         self._shown_at = now
-        line = printable(status_line(spent, wanted, self._price))
+        line = printable(status_line(spent, wanted))
         sys.stderr.write(f"\r\033[K{line}" if self._is_terminal else f"{line}\n")
         sys.stderr.flush()
 
     def close(self, spent: Spent, wanted: int) -> None:
         """Show the last state, on a line of its own."""
         if spent.requests:
-            line = printable(status_line(spent, wanted, self._price))
+            line = printable(status_line(spent, wanted))
             sys.stderr.write(f"\r\033[K{line}\n" if self._is_terminal else f"{line}\n")
 
 
-def status_line(spent: Spent, wanted: int, price: Price | None) -> str:
+def status_line(spent: Spent, wanted: int) -> str:
     """Return the state as one line."""
     done = spent.kept + spent.known
     parts = [f"{done:,} of {max(wanted, done):,} done"]
@@ -50,7 +49,7 @@ def status_line(spent: Spent, wanted: int, price: Price | None) -> str:
         parts.append(f"{spent.completion_tokens / spent.seconds:,.0f} tokens/s")
         if wanted > done:
             parts.append(f"{duration((wanted - done) / rate)} left")
-    money = spent.money(price)
+    money = spent.money
     tokens = spent.prompt_tokens + spent.completion_tokens
     parts.append(f"{counted(tokens, 'token')}" if money is None else f"{money:,.4f} spent")
     if spent.cut:

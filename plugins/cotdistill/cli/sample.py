@@ -16,8 +16,10 @@ from cotdistill.cli.backends import (
     Whom,
     model_of,
     output_folder,
+    price_of,
     shard_of,
 )
+from cotdistill.cli.pilot import show_pilot
 from cotdistill.cli.tables import say, show_table, talk, warn
 from cotdistill.errors import MisuseError
 from cotdistill.tables import counted
@@ -65,6 +67,9 @@ class Sampled:
     teacher_key_env: Annotated[str, typer.Option(help="variable with its API key")] = (
         "OPENAI_API_KEY"
     )
+    teacher_price: Annotated[
+        str | None, typer.Option(help="what that teacher costs, as --price")
+    ] = None
     prefix_mode: Annotated[
         str,
         typer.Option(
@@ -101,6 +106,13 @@ def sample(arguments: SampleArguments) -> None:
     if arguments.keep not in ("correct", "all"):
         raise MisuseError(f"--keep: '{arguments.keep}'; expected correct or all")
     model = model_of("sample", arguments, arguments)
+    askers, prices = {"": model.asker}, {"": model.price}
+    helper = None
+    if arguments.teacher_endpoint or arguments.teacher_model:
+        helper, askers[TEACHER] = _teacher(arguments, model)
+        prices[TEACHER] = price_of(arguments.teacher_price, "--teacher-price")
+    elif arguments.teacher_price:
+        raise MisuseError("--teacher-price: no teacher; name it with --teacher-model")
     options = SampleOptions(
         folder=output_folder(arguments.output),
         model=model.name,
@@ -109,19 +121,17 @@ def sample(arguments: SampleArguments) -> None:
         keep_wrong=arguments.keep == "all",
         shard=shard_of(arguments.shard),
         limits=arguments.limits(),
-        price=model.price,
+        prices=prices,
         grow_times=arguments.grow_max_tokens,
         any_model=arguments.any_model,
         no_replies=arguments.is_only_written,
+        batched=arguments.is_batched,
+        pilot=arguments.pilot,
     )
-    askers = {"": model.asker}
-    helper = None
-    if arguments.teacher_endpoint or arguments.teacher_model:
-        helper, askers[TEACHER] = _teacher(arguments, model)
     with contextlib.ExitStack() as stack:
         grader = _grader(arguments, stack)
         plan = _plan(arguments, model, helper, grader)
-        panel = Panel(model.price)
+        panel = Panel()
         report = run(
             Items(arguments.questions, arguments.limit, arguments.draw),
             plan,
@@ -135,6 +145,9 @@ def sample(arguments: SampleArguments) -> None:
         return
     for path in report.written:
         talk(f"wrote {path}")
+    if report.pilot is not None:
+        show_pilot(report.pilot, report.spent, arguments.budget)
+        return
     _show(report, arguments)
 
 
@@ -257,7 +270,7 @@ def _show(report: SampleReport, arguments: SampleArguments) -> None:
         stopped = f"; stopped at {report.spent.stopped}" if report.spent.stopped else ""
         talk(
             f"{report.missing:,} of {total:,} samples are missing{stopped}; first: "
-            f"{report.first_missing}; the same command asks only for those"
+            f"{report.first_missing}; {report.spent.going_on}"
         )
         if report.missing > arguments.allow_missing * total:
             raise typer.Exit(1)

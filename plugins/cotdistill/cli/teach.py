@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cotdistill.cli.backends import How, Model, Whom, model_of, output_folder, shard_of
+from cotdistill.cli.pilot import show_pilot
 from cotdistill.cli.tables import say, show_table, talk, warn
 from cotdistill.errors import MisuseError
 from cotdistill.tables import counted
 
 if TYPE_CHECKING:
-    from cotdistill.teach.budget import Forecast
     from cotdistill.teach.graded import Grader
     from cotdistill.teach.lesson import Lesson
     from cotdistill.teach.teach import TeachReport
@@ -62,9 +62,6 @@ class Taught:
     again: Annotated[
         int, typer.Option(min=0, max=2, help="ask disobedient ones again at most N times")
     ] = 2
-    pilot: Annotated[
-        int | None, typer.Option(min=2, help="ask N questions only and estimate the whole")
-    ] = None
     temperature: Annotated[
         float | None, typer.Option(min=0, help="of sampling [default: 0, or 0.7 with -k > 1]")
     ] = None
@@ -106,9 +103,10 @@ def teach(arguments: TeachArguments) -> None:
         grow_times=arguments.grow_max_tokens,
         any_model=arguments.any_model,
         no_replies=arguments.is_only_written,
+        batched=arguments.is_batched,
         program_grader=_program_grader(lesson, arguments.sandbox, stack),
     )
-    panel = Panel(model.price)
+    panel = Panel()
     with stack:
         report = run(
             Items(arguments.questions, arguments.limit, arguments.draw),
@@ -122,17 +120,14 @@ def teach(arguments: TeachArguments) -> None:
         warn(warning)
     for path in report.written:
         talk(f"wrote {path}")
-    if report.forecast is not None:
-        if report.spent.stopped:
-            talk(f"the pilot itself was stopped at {report.spent.stopped}")
-            raise typer.Exit(1)
-        _show_forecast(report.forecast, arguments.budget)
-        return
-    if options.shard is not None:
+    if options.shard is not None and report.pilot is None:
         _end_of_shard(report)
         return
     if options.no_replies:
         say(f"{counted(report.spent.requests, 'request')} written to {arguments.output / 'batch'}")
+        return
+    if report.pilot is not None:
+        show_pilot(report.pilot, report.spent, arguments.budget)
         return
     show_table(report.totals.obedience.table())
     _show_totals(report, arguments)
@@ -197,28 +192,6 @@ def _program_grader(lesson: Lesson, tier: Any, stack: contextlib.ExitStack) -> G
         return None
 
 
-def _show_forecast(found: Forecast, budget: float | None) -> None:
-    low, middle, high = found.completion_tokens
-    say(f"{found.piloted} of {found.questions:,} questions asked; for all of them:")
-    say(f"  requests           {found.requests:,.0f}")
-    say(f"  prompt tokens      {found.prompt_tokens[1]:,.0f}")
-    say(f"  completion tokens  {middle:,.0f} (95 % interval {low:,.0f} to {high:,.0f})")
-    if found.money is None:
-        say("  money              unknown: no --price")
-    else:
-        say(
-            f"  money              {found.money[1]:,.4f} (95 % interval {found.money[0]:,.4f} to "
-            f"{found.money[2]:,.4f})"
-        )
-    if found.seconds is not None:
-        say(f"  time               at most {found.seconds / 60:,.1f} min at the pilot's rate")
-    if found.cut_share:
-        say(f"  {found.cut_share:.0%} of the replies were truncated: the figures are too low")
-    if budget is not None and found.money is not None and found.money[2] > budget:
-        talk(f"the upper end is over the budget of {budget:g}")
-        raise typer.Exit(1)
-
-
 def _end_of_shard(report: TeachReport) -> None:
     spent = report.spent
     kept = counted(spent.kept + spent.known, "sample")
@@ -244,7 +217,7 @@ def _show_totals(report: TeachReport, arguments: TeachArguments) -> None:
         stopped = f"; stopped at {report.spent.stopped}" if report.spent.stopped else ""
         talk(
             f"{totals.missing:,} samples are missing{stopped}; first: {totals.first_missing}; "
-            "the same command asks only for those"
+            f"{report.spent.going_on}"
         )
         if totals.missing > arguments.allow_missing * totals.asked:
             raise typer.Exit(1)

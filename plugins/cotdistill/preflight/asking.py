@@ -144,6 +144,9 @@ def _asked(resolved: Resolved, generated: int) -> Iterator[Asked]:
             money,
             is_local,
         )
+        if isinstance(asked, SampleRequest):
+            corrections = None if known is None else known * more
+            yield from _asked_to_correct(study, name, asked, corrections, each)
 
 
 def _asked_by_a_loop(resolved: Resolved, name: str, loop: Loop, generated: int) -> Iterator[Asked]:
@@ -163,17 +166,27 @@ def _asked_by_a_loop(resolved: Resolved, name: str, loop: Loop, generated: int) 
         None if least is None else least * _PLAIN_PROMPT,
         None if least is None else least * each, 0.0, True,
     )  # fmt: skip
+    corrections = None if known is None else known * more * runs * loop.rounds
+    yield from _asked_to_correct(study, name, asked, corrections, each)
+
+
+def _asked_to_correct(
+    study: Study, arm: str, asked: SampleRequest, corrections: int | None, each: int
+) -> Iterator[Asked]:
+    """Yield what the teacher of the interactive strategy is asked at most, and its money for that.
+
+    No request is certain: only wrong answers are corrected. `each` is the tokens of an answer.
+    """
     if asked.strategy != "interactive" or asked.helper is None:
         return
     helper = study.models.get(asked.helper)
     price = helper.price if isinstance(helper, EndpointModel) else None
-    corrections = None if known is None else known * more * runs * loop.rounds
     money = None
     if corrections is not None and price is not None:
         prompt = _PLAIN_PROMPT + 2 * each  # the question, a solution and the student's attempt
         money = corrections * (prompt * price.input + _CORRECTION * price.output) / 1e6
     is_local = not isinstance(helper, EndpointModel)
-    yield Asked(name, asked.helper, 0, corrections, None, None, money, is_local)
+    yield Asked(arm, asked.helper, 0, corrections, None, None, money, is_local)
 
 
 def asked_table(asked: tuple[Asked, ...]) -> Table:

@@ -123,7 +123,7 @@ class Ask(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What became of one request."""
+    """What became of one request; `batched`: it came through a batch file, at another price."""
 
     key: str
     state: State
@@ -137,9 +137,12 @@ class Answer(NamedTuple):
     completion_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    batched: bool = False
 
 
-def record_of(request: Request, reply: Reply) -> dict[str, Any]:
+def record_of(
+    request: Request, reply: Reply, backend: str = "", *, batched: bool = False
+) -> dict[str, Any]:
     """Return a reply as it is kept: everything that a trace or a bill may need later."""
     choice = reply.choices[0]
     usage = reply.usage
@@ -155,6 +158,8 @@ def record_of(request: Request, reply: Reply) -> dict[str, Any]:
         "cached_tokens": usage.cached_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
         "attempts": reply.attempts,
+        "backend": backend,
+        "batched": batched or None,
         "asked_at": _stamp(int(time.time())),
     }
     if usage.prompt_tokens is None:
@@ -194,4 +199,5 @@ def answer_of(key: str, record: Mapping[str, Any], cut: bool) -> Answer:
         int(record.get("completion_tokens") or 0),
         int(record.get("cached_tokens") or 0),
         int(record.get("reasoning_tokens") or 0),
+        bool(record.get("batched")),
     )

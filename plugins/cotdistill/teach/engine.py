@@ -19,7 +19,7 @@ from cotdistill.errors import Fault, FaultsError
 from cotdistill.hosts.meanwhile import Meanwhile
 from cotdistill.hosts.request import Asker, Reply, Request
 from cotdistill.teach.asking import Answer, Ask, answer_of, record_of
-from cotdistill.teach.budget import Limits, Meter, Price, Spent
+from cotdistill.teach.budget import Bill, Limits, Meter, Prices, Spent
 from cotdistill.teach.store import Store
 
 Result = TypeVar("Result")
@@ -32,19 +32,20 @@ _VERSION = re.compile(r"[-@](\d{3,8}|\d{4}-\d{2}(-\d{2})?)")  # -0613, -001, -20
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How to ask: limits, the price, and what may change a request that was cut.
+    """How to ask: limits, the price of each backend, and what may change a request that was cut.
 
     A reply that was cut is asked again with `grow_by` times the tokens, up to `grow_times` times.
     `any_model` accepts replies of a model with another name than was asked for. `most_active` is
-    how many courses may wait for replies at once.
+    how many courses may wait for replies at once. `batched`: replies are read from batch files.
     """
 
     limits: Limits = field(default_factory=Limits)
-    price: Price | None = None
+    prices: Prices = field(default_factory=lambda: {"": None})
     grow_by: int = 2
     grow_times: int = 0
     any_model: bool = False
     most_active: int = 4096
+    batched: bool = False
 
 
 @dataclass
@@ -73,7 +74,13 @@ class Engine:
     failures: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._meter = Meter(self.options.limits, self.options.price, self.spent)
+        options = self.options
+        self._bill, before = Bill(options.prices), Bill(options.prices)
+        self.spent.money = self._bill.money
+        if options.limits.of_folder:
+            for reply in self.store.replies():
+                before.add(answer_of("", reply, cut=False), str(reply.get("backend") or ""))
+        self._meter = Meter(options.limits, options.prices, self.spent, before, options.batched)
         self._queues: dict[str, deque[Request]] = defaultdict(deque)
         self._answered: deque[_Waiting] = deque()  # have all their answers, and go on
         self._courses: Iterator[Course[object]] = iter(())
@@ -132,9 +139,9 @@ class Engine:
                 return
             request = queue[0]
             prompt = len(request.encoded) // _CHARACTERS_A_TOKEN
-            if why := self._meter.refusal(prompt, request.max_tokens):
+            if self._meter.is_full(prompt, request.max_tokens, self._backend):
                 if self.spent.requests == self.spent.answered:
-                    self.spent.stopped = why
+                    self._meter.stop(prompt, request.max_tokens, self._backend)
                 return  # else those under way may leave more than they were taken to cost
             queue.popleft()
             self.spent.requests += 1
@@ -214,14 +221,17 @@ class Engine:
             spent.failed += 1
             spent.last_failure = self.failures[request.key] = reply.failure
             return Answer(request.key, "failed", why=reply.failure)
-        record = record_of(request, reply)
+        backend = self._backend
+        record = record_of(request, reply, backend, batched=self.options.batched)
         cut = reply.finish_reason == "length"
         answer = answer_of(request.key, record, cut)
         spent.prompt_tokens += answer.prompt_tokens
         spent.completion_tokens += answer.completion_tokens
         spent.cached_tokens += answer.cached_tokens
         spent.reasoning_tokens += answer.reasoning_tokens
-        self._meter.add(answer.completion_tokens)
+        self._bill.add(answer, backend)
+        spent.money = self._bill.money
+        self._meter.add(answer.completion_tokens, backend)
         if answer.state == "failed":
             # paid for and empty: the next run may ask again, this one has its answer
             spent.failed += 1

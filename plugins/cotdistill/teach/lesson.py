@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cotdistill.catalogue.formats import TAUGHT, format_meant
@@ -109,6 +109,11 @@ class Taught:
 
     samples: Sequence[Sample]
     answers: Sequence[Answer]
+
+    @property
+    def billed(self) -> Iterable[tuple[str, Answer]]:
+        """The answers, each once, with the backend that gave them."""
+        return [("", one) for one in {one.key: one for one in self.answers}.values()]
 
 
 def taught(item: Item, lesson: Lesson) -> Course[Taught]:

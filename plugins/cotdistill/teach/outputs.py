@@ -19,8 +19,7 @@ from cotdistill.corpus.records.trace import Provenance, Trace
 from cotdistill.corpus.records.trace_row import trace_row
 from cotdistill.files.atomic import sha256_of, write_text, written_whole
 from cotdistill.files.jsonl import row_line
-from cotdistill.teach.asking import Answer
-from cotdistill.teach.budget import Price
+from cotdistill.teach.budget import Bill
 from cotdistill.teach.checks import step_count
 from cotdistill.teach.graded import NOT_GRADED, Graded, Grader
 from cotdistill.teach.lesson import Lesson, Sample, Taught
@@ -40,7 +39,7 @@ class Totals:
     reasons: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     flagged: Counter[str] = field(default_factory=Counter)
-    tokens: Counter[str] = field(default_factory=Counter)
+    bill: Bill = field(default_factory=Bill)
     repeats: list[int] = field(default_factory=lambda: [0, 0])
     obedience: Obedience = field(default_factory=Obedience)
     first_missing: str = ""
@@ -68,22 +67,6 @@ class Totals:
         same, several = self.repeats
         return same / several if several else 0.0
 
-    def add_answers(self, answers: Iterable[Answer]) -> None:
-        """Count the tokens of answers, each once."""
-        for answer in {answer.key: answer for answer in answers}.values():
-            self.tokens["prompt"] += answer.prompt_tokens
-            self.tokens["completion"] += answer.completion_tokens
-            self.tokens["cached"] += answer.cached_tokens
-            self.tokens["reasoning"] += answer.reasoning_tokens
-            self.tokens["requests"] += answer.state != "open"
-
-    def money(self, price: Price | None) -> float | None:
-        """Return what all of it cost, None without a price."""
-        if price is None:
-            return None
-        tokens = self.tokens
-        return price.money(tokens["prompt"], tokens["completion"], tokens["cached"])
-
 
 @dataclass(frozen=True)
 class Teaching:
@@ -106,7 +89,8 @@ def write_rows(
         failures = stack.enter_context(written_whole(folder / FAILURES))
         for item, found in rows:
             totals.questions += 1
-            totals.add_answers(found.answers)
+            for backend, answer in found.billed:
+                totals.bill.add(answer, backend)
             _count_levels(found.samples, totals)
             for sample in found.samples:
                 totals.states[sample.answer.state if not sample.text else "kept"] += 1
@@ -282,7 +266,7 @@ def write_ledger(folder: Path, entries: Mapping[str, Any], totals: Totals) -> No
             **({"correct_share": round(graded, 4)} if graded is not None else {}),
         },
         "flags": dict(sorted(totals.flagged.items())),
-        "tokens": dict(sorted(totals.tokens.items())),
+        "tokens": dict(sorted(totals.bill.tokens.get("", {}).items())),
         "identical_texts_share": round(totals.repeated_share, 4),
         "obedience": totals.obedience.summary(),
     }

@@ -5,24 +5,26 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 
-from cotdistill.errors import DataError, Fault, FaultsError, MisuseError
+from cotdistill.errors import DataError, Fault, FaultsError
 from cotdistill.files.inputs import InputFiles, refuse_overwriting
 from cotdistill.hosts.request import Asker
-from cotdistill.teach.budget import Spent
+from cotdistill.teach.budget import Bill, Spent
 from cotdistill.teach.engine import Engine, EngineOptions
-from cotdistill.teach.outputs import LEDGER, TRACES, shard_filter
+from cotdistill.teach.interrupts import stopped_gently
+from cotdistill.teach.outputs import LEDGER, PLAN, TRACES, shard_filter
+from cotdistill.teach.pilot import PilotOptions, run_pilot
 from cotdistill.teach.questions import Items
 from cotdistill.teach.sample_outputs import (
     GAINED,
     SAMPLES,
     SampleOptions,
+    settings_of,
     write_sample_ledger,
     write_samples,
 )
 from cotdistill.teach.sample_report import SampleReport
 from cotdistill.teach.sampling import NEEDS_RATIONALE, Plan, sampled
 from cotdistill.teach.store import Store
-from cotdistill.teach.teach import stopped_gently
 
 Watch = Callable[[Spent, int], None]
 _MOST_FAULTS = 20
@@ -46,9 +48,8 @@ def sample(
             what came before is written first.
         MisuseError: an output is an input, or a limit needs a price.
     """
-    if options.limits.money is not None and options.price is None:
-        raise MisuseError("--budget needs a price; give --price, or limit --budget-tokens instead")
-    outputs = [options.folder / name for name in (SAMPLES, TRACES, GAINED, LEDGER)]
+    options.limits.check(options.prices)
+    outputs = [options.folder / name for name in (SAMPLES, TRACES, GAINED, LEDGER, PLAN)]
     inputs = [items.path] if items.path else []
     refuse_overwriting(inputs, outputs)
     states = InputFiles.of(inputs)
@@ -59,13 +60,20 @@ def sample(
             askers,
             EngineOptions(
                 options.limits,
-                options.price,
+                options.prices,
                 grow_times=options.grow_times,
                 any_model=options.any_model,
                 most_active=sys.maxsize if options.no_replies else EngineOptions.most_active,
+                batched=options.batched,
             ),
         )
-        engine.watch = lambda spent: watch(spent, questions * plan.samples)
+        wanted = (options.pilot or questions) * plan.samples
+        engine.watch = lambda spent: watch(spent, wanted)
+        if options.pilot:
+            settings = settings_of(plan, options)
+            sized = PilotOptions(options.folder, options.pilot, questions, settings)
+            found = run_pilot(items, lambda item: sampled(item, plan), engine, sized)
+            return SampleReport(engine.spent, pilot=found, written=found.written)
         is_ours = shard_filter(options.shard)
         gone: FaultsError | None = None
         with stopped_gently(engine):
@@ -74,7 +82,7 @@ def sample(
             except FaultsError as error:
                 gone = error
         states.refuse_changes()
-        report = SampleReport(engine.spent)
+        report = SampleReport(engine.spent, Bill(options.prices))
         if options.shard is None:
             rows = ((item, engine.replay(sampled(item, plan))) for item in items)
             write_samples(rows, plan, options, report)

@@ -17,9 +17,10 @@ from cotdistill.corpus.records.trace import Provenance, Trace
 from cotdistill.corpus.records.trace_row import trace_row
 from cotdistill.files.atomic import sha256_of, write_text, written_whole
 from cotdistill.files.jsonl import row_line
-from cotdistill.teach.budget import Limits, Price
+from cotdistill.teach.budget import Limits, Prices, plain_money, plain_price
 from cotdistill.teach.engine import Engine
 from cotdistill.teach.outputs import LEDGER, TRACES, input_entry
+from cotdistill.teach.pilot import predicted_by_pilot
 from cotdistill.teach.questions import Item, Items
 from cotdistill.teach.sample_report import SampleReport, count_attempts
 from cotdistill.teach.sampling import TEACHER, Attempt, Plan, Sampled, normal
@@ -34,6 +35,8 @@ class SampleOptions:
     `per_question` is how many correct samples of a question become traces, None for all;
     `keep_wrong` keeps wrong ones as traces too, with their flag, as Mentor-KD does. `no_replies`:
     requests are only written down, so all of a round are asked for before anything comes back.
+    `batched`: replies are read from batch files. `pilot` asks about so many questions only, and
+    says what all would cost.
     """
 
     folder: Path
@@ -43,10 +46,12 @@ class SampleOptions:
     keep_wrong: bool = False
     shard: tuple[int, int] | None = None
     limits: Limits = field(default_factory=Limits)
-    price: Price | None = None
+    prices: Prices = field(default_factory=lambda: {"": None})
     grow_times: int = 0
     any_model: bool = False
     no_replies: bool = False
+    batched: bool = False
+    pilot: int | None = None
 
 
 def write_samples(
@@ -157,26 +162,16 @@ def write_sample_ledger(
     items: Items, plan: Plan, options: SampleOptions, engine: Engine, report: SampleReport
 ) -> None:
     """Write the counts, settings and hashes of what `write_samples` wrote."""
-    money = engine.spent.money(options.price)
-    ledger = {
+    bill = report.bill
+    settings = settings_of(plan, options)
+    predicted = predicted_by_pilot(
+        options.folder, settings, plain_price(options.prices[""]), report.questions
+    )
+    ledger: dict[str, Any] = {
         "made_by": "sample",
         "versions": {"cotdistill": __version__},
         "inputs": [input_entry(items.name, items.path)],
-        "settings": {
-            "model": options.model,
-            "strategy": plan.strategy,
-            "samples": plan.samples,
-            "min_correct": plan.min_correct,
-            "rounds": plan.guided_rounds,
-            "mode": plan.mode,
-            "per_question": options.per_question,
-            "keep_wrong": options.keep_wrong,
-            "prefix_mode": plan.way.mode if plan.strategy == "state_reset" else None,
-            "decoding": {"model": plan.decoding.model, **plan.decoding.described()},
-            "helper": None
-            if plan.helper is None
-            else {"model": plan.helper.model, **plan.helper.described()},
-        },
+        "settings": settings,
         "outputs": [
             {"file": name, "rows": rows, "sha256": sha256_of(options.folder / name)}
             for name, rows in (
@@ -201,14 +196,43 @@ def write_sample_ledger(
                 "newly_covered": each.newly_covered,
                 "requests": each.requests,
                 "tokens": each.tokens,
+                **({"teacher": dict(sorted(each.teacher.items()))} if each.teacher else {}),
                 "questions_by_correct_samples": dict(sorted(each.histogram.items())),
             }
             for number, each in sorted(report.rounds.items())
         ],
         "without_prefix": report.without_prefix,
         "journal": {"replies": len(engine.store), "repeated": engine.store.repeated},
-        "money_of_last_run": "unknown (no price was given)" if money is None else round(money, 6),
+        "tokens": dict(sorted(bill.tokens.get("", {}).items())),
+        "price": plain_price(options.prices[""]),
+        "money": plain_money(bill.money),
+        **({"predicted": predicted} if predicted else {}),
         "last_run": engine.spent.as_row(),
+        "teacher_backend": TEACHER in engine.askers,
     }
-    ledger["teacher_backend"] = TEACHER in engine.askers
+    if TEACHER in engine.askers:
+        ledger["teacher"] = {
+            "tokens": dict(sorted(bill.tokens.get(TEACHER, {}).items())),
+            "price": plain_price(options.prices.get(TEACHER)),
+            "money": plain_money(bill.money_of(TEACHER)),
+        }
     write_text(options.folder / LEDGER, json.dumps(ledger, ensure_ascii=False, indent=2) + "\n")
+
+
+def settings_of(plan: Plan, options: SampleOptions) -> dict[str, Any]:
+    """Return what was asked for, for the ledger; it holds no address and no key."""
+    return {
+        "model": options.model,
+        "strategy": plan.strategy,
+        "samples": plan.samples,
+        "min_correct": plan.min_correct,
+        "rounds": plan.guided_rounds,
+        "mode": plan.mode,
+        "per_question": options.per_question,
+        "keep_wrong": options.keep_wrong,
+        "prefix_mode": plan.way.mode if plan.strategy == "state_reset" else None,
+        "decoding": {"model": plan.decoding.model, **plan.decoding.described()},
+        "helper": None
+        if plan.helper is None
+        else {"model": plan.helper.model, **plan.helper.described()},
+    }

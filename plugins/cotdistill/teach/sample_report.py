@@ -7,14 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cotdistill.tables import Table
-from cotdistill.teach.budget import Spent
+from cotdistill.teach.budget import Bill, Spent
+from cotdistill.teach.pilot import Pilot
 from cotdistill.teach.questions import Item
-from cotdistill.teach.sampling import Plan, Sampled
+from cotdistill.teach.sampling import TEACHER, Attempt, Plan, Sampled
 
 
 @dataclass
 class RoundCounts:
-    """What one round brought; questions are covered once they have a correct sample."""
+    """What one round brought; questions are covered once they have a correct sample.
+
+    Requests and tokens are the teacher's too; `teacher` is its part of them.
+    """
 
     asked: int = 0
     kept: int = 0
@@ -24,13 +28,16 @@ class RoundCounts:
     requests: int = 0
     tokens: int = 0
     histogram: Counter[int] = field(default_factory=Counter)
+    teacher: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
 class SampleReport:
-    """What came of it, by round; round 0 is the plain samples."""
+    """What came of it, by round; round 0 is the plain samples; `pilot` after a pilot only."""
 
     spent: Spent
+    bill: Bill = field(default_factory=Bill)
+    pilot: Pilot | None = None
     questions: int = 0
     rounds: dict[int, RoundCounts] = field(default_factory=dict)
     states: Counter[str] = field(default_factory=Counter)
@@ -98,10 +105,9 @@ def count_attempts(item: Item, found: Sampled, plan: Plan, report: SampleReport)
             continue
         counts = report.rounds.setdefault(round_, RoundCounts())
         counts.asked += len(here)
-        counts.requests += len(here) * (1 + (plan.strategy == "interactive" and round_ > 0))
         for attempt in here:
             answer = attempt.answer
-            counts.tokens += answer.prompt_tokens + answer.completion_tokens
+            _count_bill(attempt, counts, report.bill)
             report.states[answer.state] += 1
             counts.kept += answer.state == "kept"
             counts.correct += attempt.is_correct
@@ -119,3 +125,14 @@ def count_attempts(item: Item, found: Sampled, plan: Plan, report: SampleReport)
             covered = True
     too_few = len(found.correct()) < plan.min_correct
     report.without_prefix += plan.strategy == "state_reset" and too_few and not last
+
+
+def _count_bill(attempt: Attempt, counts: RoundCounts, bill: Bill) -> None:
+    for backend, answer in attempt.billed:
+        bill.add(answer, backend)
+        requests, tokens = answer.state != "open", answer.prompt_tokens + answer.completion_tokens
+        counts.requests += requests
+        counts.tokens += tokens
+        if backend == TEACHER:
+            counts.teacher["requests"] += requests
+            counts.teacher["tokens"] += tokens

@@ -8,8 +8,8 @@ the plain question with it, so guidance must not show in the text (`guards`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar, get_args
 
 from cotdistill.benchmarks.instruction import frame_of
@@ -85,6 +85,7 @@ class Attempt:
     """One sample: in which round, guided by what, what came and how it was graded.
 
     `rejected` says which guard it failed; such a text counts as a sample and never as correct.
+    `correction` is the teacher's reply before it; where that is missing, it is the `answer` too.
     """
 
     round: int
@@ -96,6 +97,13 @@ class Attempt:
     rejected: str = ""
     prefix_mode: str = ""
     history: Sequence[dict[str, str]] = ()
+    correction: Answer | None = None
+
+    @property
+    def billed(self) -> list[tuple[str, Answer]]:
+        """The answers that it took, with the backend that gave them: the model's, the teacher's."""
+        own = [] if self.answer is self.correction else [("", self.answer)]
+        return own + ([] if self.correction is None else [(TEACHER, self.correction)])
 
     @property
     def is_correct(self) -> bool:
@@ -117,6 +125,11 @@ class Sampled:
             if attempt.is_correct:
                 seen.setdefault(normal(attempt.text), attempt)
         return list(seen.values())
+
+    @property
+    def billed(self) -> Iterable[tuple[str, Answer]]:
+        """All answers, with the backend that gave them."""
+        return (one for attempt in self.attempts for one in attempt.billed)
 
 
 def normal(text: str) -> str:
@@ -206,7 +219,7 @@ def _corrected(
     answers.append(correction)
     number = plan.samples + round_ - 1
     if correction.state != "kept":
-        return Attempt(round_, number, TEACHER, correction)
+        return Attempt(round_, number, TEACHER, correction, correction=correction)
     comment = correction.text.strip()
     turns = [
         *_plain(item, plan),
@@ -215,7 +228,8 @@ def _corrected(
     ]
     (answer,) = yield [Ask(request_of(plan.decoding, turns, sample=number, round_=round_))]
     answers.append(answer)
-    return _attempt(item, plan, round_, number, TEACHER, answer, _Help("", comment, turns))
+    attempt = _attempt(item, plan, round_, number, TEACHER, answer, _Help("", comment, turns))
+    return replace(attempt, correction=correction)
 
 
 @dataclass(frozen=True)

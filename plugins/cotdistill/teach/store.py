@@ -20,7 +20,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -127,6 +127,21 @@ class Store:
             return None
         return Kept(self._reply(entry), bool(cut) or tokens > wanted, tokens)
 
+    def replies(self) -> Iterator[dict[str, Any]]:
+        """Yield all replies that were kept before, also several of one key; each was paid for.
+
+        Raises:
+            DataError: a file changed since it was opened.
+        """
+        for path in self._paths:
+            place = 0
+            with path.open("rb") as stream:
+                for line in stream:
+                    if not line.endswith(b"\n"):
+                        break
+                    yield _reply_in(line, path, place)
+                    place += len(line)
+
     def add(
         self, key: str, reply: Mapping[str, Any], *, allowance: int | None, tokens: int, cut: bool
     ) -> None:
@@ -220,14 +235,7 @@ class Store:
             if len(self._readers) > 64:
                 os.close(self._readers.pop(next(iter(self._readers))))
             self._readers[number] = os.open(self._paths[number], os.O_RDONLY | os.O_CLOEXEC)
-        line = line_at(self._readers[number], place)
-        try:
-            reply = json.loads(line)["reply"]
-        except (ValueError, KeyError) as error:
-            wrong = f"the file changed while it was read (at byte {place:,})"
-            fault = Fault(str(self._paths[number]), wrong, "", "run it again")
-            raise DataError(fault) from error
-        return dict(reply)
+        return _reply_in(line_at(self._readers[number], place), self._paths[number], place)
 
     def _open(self) -> GrowingFile:
         """Begin a file of our own; nobody else ever writes into it."""
@@ -253,6 +261,14 @@ class Store:
         if self._unsynced >= _SYNCED_ROWS or now - self._synced_at >= _SYNCED_S:
             writer.sync_soon()
             self._unsynced, self._synced_at = 0, now
+
+
+def _reply_in(line: bytes, path: Path, place: int) -> dict[str, Any]:
+    try:
+        return dict(json.loads(line)["reply"])
+    except (ValueError, KeyError, TypeError) as error:
+        wrong = f"the file changed while it was read (at byte {place:,})"
+        raise DataError(Fault(str(path), wrong, "", "run it again")) from error
 
 
 def _tokens(entry: int) -> int:

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from cotdistill.errors import DataError, Fault, FaultsError, MisuseError
-from cotdistill.files.atomic import write_text
+from cotdistill.errors import DataError, Fault, FaultsError
 from cotdistill.files.inputs import InputFiles, refuse_overwriting
 from cotdistill.hosts.request import Asker
-from cotdistill.teach.budget import (
-    Forecast,
-    Limits,
-    PilotQuestion,
-    Price,
-    Spent,
-    forecast,
-)
+from cotdistill.teach.budget import Bill, Limits, Price, Spent, plain_money, plain_price
 from cotdistill.teach.engine import Engine, EngineOptions
 from cotdistill.teach.graded import Grader, graded_text
+from cotdistill.teach.interrupts import stopped_gently
 from cotdistill.teach.lesson import Lesson, taught
 from cotdistill.teach.outputs import (
     FAILURES,
@@ -40,6 +29,7 @@ from cotdistill.teach.outputs import (
     write_ledger,
     write_rows,
 )
+from cotdistill.teach.pilot import Pilot, PilotOptions, predicted_by_pilot, run_pilot
 from cotdistill.teach.prompts import values_for
 from cotdistill.teach.questions import Item, Items
 from cotdistill.teach.store import Store
@@ -56,7 +46,8 @@ class TeachOptions:
 
     `shard` (I of N, from 1) does a part of the work; a run without one then writes the outputs.
     `pilot` asks about so many questions only, and says what all would cost. `no_replies`: requests
-    are only written down, so all of them are asked for before anything comes back.
+    are only written down, so all of them are asked for before anything comes back. `batched`:
+    replies are read from batch files.
     """
 
     folder: Path
@@ -69,17 +60,18 @@ class TeachOptions:
     grow_times: int = 0
     any_model: bool = False
     no_replies: bool = False
+    batched: bool = False
     grader: Grader = graded_text
     program_grader: Grader | None = None
 
 
 @dataclass
 class TeachReport:
-    """What came of it; `forecast` after a pilot only, `totals` not for a shard."""
+    """What came of it; `pilot` after a pilot only, `totals` not for a shard."""
 
     spent: Spent
     totals: Totals = field(default_factory=Totals)
-    forecast: Forecast | None = None
+    pilot: Pilot | None = None
     written: tuple[Path, ...] = ()
     warnings: list[str] = field(default_factory=list)
 
@@ -104,8 +96,7 @@ def teach(
             came before is written first.
         MisuseError: an output is an input, or a limit needs a price.
     """
-    if options.limits.money is not None and options.price is None:
-        raise MisuseError("--budget needs a price; give --price, or limit --budget-tokens instead")
+    options.limits.check({"": options.price})
     lesson.prompts.check(lesson.prompt_names, values_for(
         _EXAMPLE, level=(lesson.levels or (None,))[0], gold_shown=True, levels=lesson.levels,
         format=lesson.formats[0], rationale=_EXAMPLE.rationale, contrast="it has 1 step",
@@ -121,17 +112,21 @@ def teach(
             {"": asker},
             EngineOptions(
                 options.limits,
-                options.price,
+                {"": options.price},
                 grow_times=options.grow_times,
                 any_model=options.any_model,
                 most_active=sys.maxsize if options.no_replies else EngineOptions.most_active,
+                batched=options.batched,
             ),
         )
         per_question = len(lesson.cells) * lesson.samples
         wanted = (options.pilot or questions) * (lesson.samples if lesson.bundle else per_question)
         engine.watch = lambda spent: watch(spent, wanted)
         if options.pilot:
-            return _pilot(items, questions, lesson, options, engine)
+            settings = settings_row(lesson, options.teacher)
+            sized = PilotOptions(options.folder, options.pilot, questions, settings)
+            found = run_pilot(items, lambda item: taught(item, lesson), engine, sized)
+            return TeachReport(engine.spent, pilot=found, written=found.written)
         is_ours = shard_filter(options.shard)
         gone: FaultsError | None = None
         with stopped_gently(engine):
@@ -140,7 +135,7 @@ def teach(
             except FaultsError as error:
                 gone = error
         states.refuse_changes()
-        report = TeachReport(engine.spent)
+        report = TeachReport(engine.spent, Totals(bill=Bill({"": options.price})))
         if options.shard is None:
             _write(items, lesson, options, engine, report)
         if gone is not None:
@@ -177,14 +172,16 @@ def _write(
     )
     rows = ((item, engine.replay(taught(item, lesson))) for item in items)
     write_rows(options.folder, rows, teaching, totals)
-    predicted = _predicted(options.folder)
-    money = totals.money(options.price)
+    settings = settings_row(lesson, options.teacher)
+    predicted = predicted_by_pilot(
+        options.folder, settings, plain_price(options.price), totals.questions
+    )
     entries: dict[str, Any] = {
         "inputs": [input_entry(items.name, items.path)],
-        "settings": settings_row(lesson, options.teacher),
+        "settings": settings,
         "journal": {"replies": len(engine.store), "repeated": engine.store.repeated},
-        "price": None if options.price is None else vars(options.price),
-        "money": "unknown (no price was given)" if money is None else round(money, 6),
+        "price": plain_price(options.price),
+        "money": plain_money(totals.bill.money),
         **({"predicted": predicted} if predicted else {}),
         "last_run": engine.spent.as_row(),
     }
@@ -206,72 +203,3 @@ def repeated_warning(share: float) -> str:
         f"{share:.0%} of the samples repeat another sample of their question: "
         "does the server honour temperature and seed?"
     )
-
-
-def _predicted(folder: Path) -> dict[str, Any] | None:
-    try:
-        found = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found.get("forecast") if isinstance(found, dict) else None
-
-
-def _pilot(
-    items: Items, questions: int, lesson: Lesson, options: TeachOptions, engine: Engine
-) -> TeachReport:
-    """Ask about a few questions of all lengths, and scale up what they took."""
-    assert options.pilot is not None
-    chosen = _of_all_lengths(items, options.pilot)
-    with stopped_gently(engine):
-        engine.ask(taught(item, lesson) for item in chosen)
-    piloted = []
-    for item in chosen:
-        answers = {one.key: one for one in engine.replay(taught(item, lesson)).answers}.values()
-        piloted.append(
-            PilotQuestion(
-                len(answers),
-                sum(one.prompt_tokens for one in answers),
-                sum(one.completion_tokens for one in answers),
-                sum(one.cached_tokens for one in answers),
-                sum(one.state == "cut" for one in answers),
-            )
-        )
-    was_asked = engine.spent.requests > 0
-    seconds = engine.spent.seconds if was_asked else None
-    found = forecast(piloted, questions, options.price, seconds)
-    plan = {"settings": settings_row(lesson, options.teacher), "forecast": found.as_row()}
-    write_text(options.folder / PLAN, json.dumps(plan, indent=2) + "\n")
-    return TeachReport(engine.spent, forecast=found, written=(options.folder / PLAN,))
-
-
-def _of_all_lengths(items: Items, count: int) -> list[Item]:
-    """Return questions of all lengths, evenly spaced among all in the order of their lengths."""
-    lengths = sorted((len(item.question), place) for place, item in enumerate(items))
-    count = min(count, len(lengths))
-    places = {lengths[(2 * n + 1) * len(lengths) // (2 * count)][1] for n in range(count)}
-    return [item for place, item in enumerate(items) if place in places]
-
-
-@contextlib.contextmanager
-def stopped_gently(engine: Engine) -> Iterator[None]:
-    """On the first Ctrl-C, send nothing more and keep what is under way; the second stops at once.
-
-    SIGTERM counts as the first, so that workflows and schedulers stop it without loss.
-    """
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        if engine.stopped and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        engine.stopped = True
-        engine.spent.stopped = "an interrupt"
-
-    try:
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

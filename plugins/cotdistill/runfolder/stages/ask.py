@@ -146,9 +146,10 @@ class Who:
         urls: tuple[str, ...] = (),
         model: str = "",
         key_env: str | None = None,
+        price: str | None = None,
     ) -> None:
         self.words, self.gpus, self.needs = words, gpus, needs
-        self.urls, self.model, self.key_env = urls, model, key_env
+        self.urls, self.model, self.key_env, self.price = urls, model, key_env, price
 
     def as_helper(self, where: str) -> list[str]:
         """Return the words that name it as the teacher of the interactive strategy."""
@@ -157,7 +158,8 @@ class Who:
         words = ["--teacher-model", self.model]
         for url in self.urls:
             words += ["--teacher-endpoint", url]
-        return words + (["--teacher-key-env", self.key_env] if self.key_env else [])
+        words += ["--teacher-key-env", self.key_env] if self.key_env else []
+        return words + (["--teacher-price", self.price] if self.price else [])
 
 
 def asked_model(files: StudyFiles, name: str, where: str) -> Who:
@@ -187,9 +189,9 @@ def asked_model(files: StudyFiles, name: str, where: str) -> Who:
             words += ["--api", declared.api]
         if declared.key_env:
             words += ["--key-env", declared.key_env]
-        if declared.price:
-            words += ["--price", json.dumps(declared.price.model_dump())]
-        return Who(words, 0, (), tuple(urls), declared.model, declared.key_env)
+        price = json.dumps(declared.price.model_dump()) if declared.price else None
+        words += ["--price", price] if price else []
+        return Who(words, 0, (), tuple(urls), declared.model, declared.key_env, price)
     if isinstance(declared, TrainedModel):
         folder, need = trained_weights(files, declared, where)
         words = local_words(gpus, encodes=_is_encoder_decoder(files, declared.run.model))
