@@ -7,6 +7,7 @@ PUBLIC_MODULES: tuple[str, ...] = (
     "graded",
     "lesson",
     "outputs",
+    "pilot",
     "probe",
     "profiles",
     "prompts",
