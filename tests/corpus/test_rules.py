@@ -57,6 +57,8 @@ DEFECTS: list[tuple[str, dict[str, Any], str]] = [
     ("placeholder_answer", {"rationale": "4 + 4: \\boxed{}."}, "the box is empty"),
     ("placeholder_answer", {"rationale": "4 + 4: \\boxed{}.", "gold": ""}, "the box is empty"),
     ("placeholder_answer", {"rationale": "4 + 4. The answer is [insert number]."}, "[insert"),
+    ("placeholder_answer", {"rationale": "4 + 4.\n#### [number]"}, "#### [number]"),
+    ("placeholder_answer", {"rationale": "4 + 4. THE ANSWER IS [NUMBER]."}, "ANSWER IS"),
     ("leaked_tag", {"rationale": "The answer is 8</s>"}, "</s>"),
     ("leaked_tag", {"rationale": "The answer is 8<｜end▁of▁sentence｜>"}, "end▁of"),
     ("wrong_answer", {"rationale": "4 + 5. The answer is 9"}, "gold 8, answer 9"),

@@ -138,7 +138,7 @@ def placeholder_answer(trace: Trace) -> str | None:
     ending = text[-_ENDING:]
     if "<" not in ending and "[" not in ending and "{" not in ending and "(" not in ending:
         return None
-    if "nswer" not in text:
+    if "####" not in ending and "nswer" not in ending.lower():
         return None
     stated = _BRACKETED.search(ending)
     if stated and _is_placeholder(stated[1], trace.gold):
