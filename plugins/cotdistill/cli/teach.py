@@ -53,6 +53,10 @@ class Taught:
     rewrite: Annotated[
         bool, typer.Option("--rewrite", help="QUESTIONS are traces: rewrite their rationales")
     ] = False
+    rewrite_of: Annotated[
+        str | None,
+        typer.Option(metavar="TRACES", help="the same, instead of QUESTIONS and --rewrite"),
+    ] = None
     prompts: Annotated[
         Path | None, typer.Option(help="folder with prompts of your own (FORMAT.j2)")
     ] = None
@@ -74,6 +78,13 @@ class Taught:
 class TeachArguments(How, Taught, Whom):
     """The questions, what is asked of whom about them, and within which limits."""
 
+    questions: Annotated[  # type: ignore[assignment]  # not needed with --rewrite-of
+        str | None,
+        typer.Argument(
+            metavar="QUESTIONS", help="benchmark[:split], a file, or a hub dataset ORG/NAME[:split]"
+        ),
+    ] = None
+
 
 def teach(arguments: TeachArguments) -> None:
     """Ask a teacher for rationales at levels of granularity and in formats; pay for nothing twice.
@@ -89,6 +100,7 @@ def teach(arguments: TeachArguments) -> None:
     from cotdistill.teach.teach import TeachOptions
     from cotdistill.teach.teach import teach as run
 
+    questions = _asked_about(arguments)
     model = model_of("teach", arguments, arguments, arguments.teacher)
     lesson = _lesson(arguments, model)
     stack = contextlib.ExitStack()
@@ -109,7 +121,7 @@ def teach(arguments: TeachArguments) -> None:
     panel = Panel()
     with stack:
         report = run(
-            Items(arguments.questions, arguments.limit, arguments.draw),
+            Items(questions, arguments.limit, arguments.draw),
             lesson,
             model.asker,
             options,
@@ -131,6 +143,25 @@ def teach(arguments: TeachArguments) -> None:
         return
     show_table(report.totals.obedience.table())
     _show_totals(report, arguments)
+
+
+def _asked_about(arguments: TeachArguments) -> str:
+    """Return the questions, or the traces that are rewritten.
+
+    Raises:
+        MisuseError: neither was typed, or both were.
+    """
+    if arguments.questions is not None and arguments.rewrite_of is not None:
+        raise MisuseError(
+            "--rewrite-of: traces bring their questions with them; leave QUESTIONS "
+            f"({arguments.questions}) out"
+        )
+    found = arguments.questions or arguments.rewrite_of
+    if not found:
+        raise MisuseError(
+            "cotdistill teach: name the QUESTIONS, or the traces to rewrite with --rewrite-of"
+        )
+    return found
 
 
 def _lesson(arguments: TeachArguments, model: Model) -> Lesson:
@@ -169,7 +200,7 @@ def _lesson(arguments: TeachArguments, model: Model) -> Lesson:
         samples=samples,
         gold_shown=arguments.gold == "shown",
         bundle=arguments.one_call,
-        rewrite=arguments.rewrite,
+        rewrite=arguments.rewrite or arguments.rewrite_of is not None,
         reasoning=reasoning,
         again=arguments.again,
         prompts=Prompts(arguments.prompts),

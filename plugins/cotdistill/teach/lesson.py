@@ -16,7 +16,7 @@ from cotdistill.corpus.records.shape import Reasoning
 from cotdistill.errors import MisuseError
 from cotdistill.files.bundle import bundle_files
 from cotdistill.teach.asking import Answer, Ask, Decoding, request_of
-from cotdistill.teach.checks import faults_of
+from cotdistill.teach.checks import faults_of, step_count
 from cotdistill.teach.engine import Course
 from cotdistill.teach.prompts import LEVELS, Prompts, values_for
 from cotdistill.teach.questions import Item
@@ -91,7 +91,8 @@ class Sample:
     """One response that was wanted, and what came of it.
 
     `text` is the rationale, empty unless the answer was kept. `faults` are what it misses, by kind;
-    `asked` is how often it was asked for.
+    `steps` are its steps as its format counts them, without a thought; `asked` is how often it was
+    asked for.
     """
 
     format: str
@@ -100,6 +101,7 @@ class Sample:
     answer: Answer
     text: str
     faults: Mapping[str, str]
+    steps: int = 0
     asked: int = 1
 
 
@@ -183,8 +185,11 @@ def _sample(
 ) -> Sample:
     name, level, number = wanted
     text = _text_of(answer, lesson.reasoning) if answer.state == "kept" else ""
-    faults = faults_of(answer.text.strip(), name, level, item.question) if text else {}
-    return Sample(name, level, number, answer, text, faults)
+    if not text:
+        return Sample(name, level, number, answer, text, {})
+    own = answer.text.strip()
+    faults = faults_of(own, name, level, item.question)
+    return Sample(name, level, number, answer, text, faults, step_count(own, name))
 
 
 def _text_of(answer: Answer, how: Reasoning) -> str:
@@ -254,7 +259,8 @@ def _of_bundle(item: Item, lesson: Lesson, number: int, answer: Answer) -> dict[
         of = answer
         if answer.state == "kept" and not text:
             of = Answer(answer.key, "failed", why=f"its reply holds no part for level {level}")
-        found[level] = Sample("natural", level, number, of, text, faults)
+        steps = step_count(text) if text else 0
+        found[level] = Sample("natural", level, number, of, text, faults, steps)
     return found
 
 

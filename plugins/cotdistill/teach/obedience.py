@@ -13,7 +13,7 @@ from statistics import median, quantiles
 from typing import Any
 
 from cotdistill.tables import Table
-from cotdistill.teach.checks import LEVEL_STEPS
+from cotdistill.teach.checks import steps_of
 
 RISING = 0.8
 """The share of questions on which a finer level should have more steps than the one below it."""
@@ -91,7 +91,7 @@ class Obedience:
                     f"{median(steps):g}" if steps else "-",
                     _iqr(steps),
                     f"{words / many:.0f}",
-                    f"{_in_budget(steps, level):.0%}" if steps and level else "-",
+                    f"{_in_budget(steps, level, format_):.0%}" if steps and level else "-",
                     "-" if rises is None else f"{rises:.0%}",
                     f"{1 - missed['format'] / count:.0%}",
                     f"{1 - missed['ending'] / count:.0%}",
@@ -131,7 +131,7 @@ class Obedience:
             if steps and level:
                 entry |= {
                     "median_steps": median(steps),
-                    "share_in_budget": round(_in_budget(steps, level), 4),
+                    "share_in_budget": round(_in_budget(steps, level, format_), 4),
                 }
             rises = self._rises(format_, level)
             if rises is not None:
@@ -156,8 +156,8 @@ class Obedience:
         return None
 
 
-def _in_budget(steps: list[int], level: int) -> float:
-    fewest, most = LEVEL_STEPS[level]
+def _in_budget(steps: list[int], level: int, format_: str) -> float:
+    fewest, most = steps_of(level, format_)
     return sum(fewest <= step <= most for step in steps) / len(steps)
 
 

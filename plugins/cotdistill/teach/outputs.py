@@ -20,7 +20,6 @@ from cotdistill.corpus.records.trace_row import trace_row
 from cotdistill.files.atomic import sha256_of, write_text, written_whole
 from cotdistill.files.jsonl import row_line
 from cotdistill.teach.budget import Bill
-from cotdistill.teach.checks import step_count
 from cotdistill.teach.graded import NOT_GRADED, Graded, Grader
 from cotdistill.teach.lesson import Lesson, Sample, Taught
 from cotdistill.teach.obedience import Obedience
@@ -117,7 +116,7 @@ def _trace_row(
     totals.obedience.add(
         sample.format,
         sample.level,
-        step_count(sample.text),
+        sample.steps,
         len(sample.text.split()),
         sample.faults,
         sample.asked,
@@ -207,7 +206,7 @@ def _count_levels(samples: Sequence[Sample], totals: Totals) -> None:
         if not sample.text:
             continue
         if sample.level is not None:
-            steps[sample.format, sample.number][sample.level] = step_count(sample.text)
+            steps[sample.format, sample.number][sample.level] = sample.steps
         texts[sample.format, sample.level].append(" ".join(sample.text.split()))
     for (format_, _), by_level in steps.items():
         totals.obedience.add_question(format_, by_level)

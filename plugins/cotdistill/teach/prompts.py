@@ -16,10 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cotdistill.errors import Fault, FaultsError
 from cotdistill.files.bundle import bundle_file
 from cotdistill.files.templates import renderer
-from cotdistill.teach.checks import LEVEL_STEPS
+from cotdistill.teach.checks import LEVEL_STEPS, steps_of
 from cotdistill.teach.questions import Item
 
 LEVELS = tuple(LEVEL_STEPS)
@@ -64,21 +63,6 @@ class Prompts:
                 whole.update(file.encode() + b"\0" + (folder / file).read_bytes() + b"\0")
         return whole.hexdigest()
 
-    def check(self, names: tuple[str, ...], values: Mapping[str, Any]) -> None:
-        """Fill in every prompt once with harmless values, so that a faulty one stops the start.
-
-        Raises:
-            FaultsError: names every faulty prompt.
-        """
-        faults: list[Fault] = []
-        for name in names:
-            try:
-                self.messages(name, values)
-            except FaultsError as error:
-                faults += error.faults
-        if faults:
-            raise FaultsError(faults)
-
 
 @functools.cache
 def _ours(name: str) -> Path:
@@ -104,7 +88,7 @@ def values_for(
         "kind": item.kind,
         "gold": item.gold if gold_shown else "",
         "level": level,
-        "steps": LEVEL_STEPS[level] if level else None,
+        "steps": steps_of(level, format) if level else None,
         "levels": list(levels),
         "format": format,
         "rationale": rationale.strip(),

@@ -97,10 +97,7 @@ def teach(
         MisuseError: an output is an input, or a limit needs a price.
     """
     options.limits.check({"": options.price})
-    lesson.prompts.check(lesson.prompt_names, values_for(
-        _EXAMPLE, level=(lesson.levels or (None,))[0], gold_shown=True, levels=lesson.levels,
-        format=lesson.formats[0], rationale=_EXAMPLE.rationale, contrast="it has 1 step",
-    ))  # fmt: skip
+    _check_prompts(lesson)
     outputs = [options.folder / name for name in (TRACES, FAILURES, LEDGER, PLAN)]
     inputs = [items.path] if items.path else []
     refuse_overwriting(inputs, outputs)
@@ -141,6 +138,44 @@ def teach(
         if gone is not None:
             raise gone
         return report
+
+
+def _check_prompts(lesson: Lesson) -> None:
+    """Fill in the prompt of every format and level, so that a faulty one stops the start.
+
+    Raises:
+        FaultsError: a prompt has a fault, or asks for two levels or formats in the same words.
+    """
+    shared: dict[str, Any] = {"gold_shown": True, "levels": lesson.levels}
+    shared |= {"rationale": _EXAMPLE.rationale, "contrast": "it has 1 step"}
+    if lesson.bundle:
+        lesson.prompts.messages("bundle", values_for(_EXAMPLE, **shared))
+        return
+    asked: dict[tuple[str, ...], tuple[str, int | None]] = {}
+    faults: list[Fault] = []
+    for format_, level in lesson.cells:
+        name = "rewrite" if lesson.rewrite else format_
+        values = values_for(_EXAMPLE, level=level, format=format_, **shared)
+        try:
+            turns = lesson.prompts.messages(name, values)
+        except FaultsError as error:
+            faults += [fault for fault in error.faults if fault not in faults]
+            continue
+        words = tuple(turn["content"] for turn in turns)
+        before = asked.setdefault(words, (format_, level))
+        if before != (format_, level):
+            faults.append(_same_words(name, before, (format_, level)))
+    if faults:
+        raise FaultsError(faults)
+
+
+def _same_words(name: str, *cells: tuple[str, int | None]) -> Fault:
+    first, second = (
+        format_ if level is None else f"{format_} at level {level}" for format_, level in cells
+    )
+    wrong = f"asks for {first} and for {second} in the same words: one text would become both"
+    remedy = "let the prompt use {{ level }}, {{ steps }} or {{ format }}, or ask for one of them"
+    return Fault(f"{name}.j2", wrong, remedy=remedy)
 
 
 def _checked(items: Items, lesson: Lesson) -> int:
