@@ -78,12 +78,12 @@ class Taught:
 class TeachArguments(How, Taught, Whom):
     """The questions, what is asked of whom about them, and within which limits."""
 
-    questions: Annotated[  # type: ignore[assignment]  # not needed with --rewrite-of
+    questions: Annotated[
         str | None,
         typer.Argument(
             metavar="QUESTIONS", help="benchmark[:split], a file, or a hub dataset ORG/NAME[:split]"
         ),
-    ] = None
+    ] = None  # type: ignore[assignment]  # --rewrite-of stands for it
 
 
 def teach(arguments: TeachArguments) -> None:

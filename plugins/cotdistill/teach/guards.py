@@ -6,21 +6,30 @@ question, so a text that refers to a hint would teach it to make hints up.
 
 from __future__ import annotations
 
+import ast
 import re
+import warnings
+
+from cotdistill.hosts.sandbox.program import program_of
 
 _GIVEN = re.compile(
-    r"(?:given|known|provided|stated|expected|target|correct|reference) "
-    r"(?:final )?(?:answer|result|solution|value)"
+    r"\b(?:given|known|provided|stated) (?:final )?(?:answer|result|solution)\b"
+    r"|\b(?:expected|target|reference) (?:final )?(?:answer|solution)\b"
+    r"|\bcorrect (?:final )?(?:answer|result|solution) (?:is|was|must be|should be)\b"
     r"|as (?:was |is )?(?:given|provided|stated) (?:in|by|above)"
     r"|(?:answer|result) (?:that )?(?:was|is|were) (?:given|provided|known)"
-    r"|reference solution|according to the (?:reference|solution)",
+    r"|according to the (?:reference|solution)",
     re.IGNORECASE,
 )
 _TEACHER = re.compile(
-    r"\bteacher\b|my (?:earlier|previous|first) (?:attempt|answer|solution|try)"
+    r"\b(?:the|my|your|our) teacher(?:'s)? (?:say|said|point|correct|not(?:ed|es)|mention"
+    r"|told|tells|suggest|explain|comment|feedback|hint|remark|advice|(?:is|was) right)\w*"
+    r"|\b(?:as|like|to|by|with) (?:my|your) teacher\b"
+    r"|my (?:earlier|previous|first) (?:attempt|answer|solution|try)"
     r"|(?:you|thank you for) (?:pointed|pointing) (?:it |that |this )?out|you(?:'re| are) right",
     re.IGNORECASE,
 )
+_STATING = frozenset({"print", "str", "int", "float", "repr", "Fraction"})
 _WORD = re.compile(r"\w+")
 _GRAM = 8
 MOST_SHARED = 0.8
@@ -32,24 +41,51 @@ def mentions_hint(text: str, question: str) -> str:
     >>> mentions_hint("Since the known result is 24, we multiply.", "How many?")
     "it refers to a hint ('known result')"
     """
-    found = _GIVEN.search(text)
-    if found and found[0].lower() not in question.lower():
-        return f"it refers to a hint ('{found[0]}')"
+    asked = question.lower()
+    for found in _GIVEN.finditer(text):
+        if found[0].lower() not in asked:
+            return f"it refers to a hint ('{found[0]}')"
     return ""
 
 
-def mentions_teacher(text: str, correction: str) -> str:
+def mentions_teacher(text: str, correction: str, question: str) -> str:
     """Return the words by which a text refers to its teacher, or that it quotes it.
 
-    >>> mentions_teacher("My earlier attempt was wrong.", "Check step 2.")
+    A question may be about a teacher; then "the teacher" of a text is that one.
+
+    >>> mentions_teacher("My earlier attempt was wrong.", "Check step 2.", "How many?")
     "it refers to the correction ('My earlier attempt')"
+    >>> mentions_teacher("The teacher said 5 names.", "Check step 2.", "A teacher has 9 names.")
+    ''
     """
-    found = _TEACHER.search(text)
-    if found:
-        return f"it refers to the correction ('{found[0]}')"
+    asked = question.lower()
+    for found in _TEACHER.finditer(text):
+        words = found[0].lower()
+        if words not in asked and not (words.startswith("the teacher") and "teacher" in asked):
+            return f"it refers to the correction ('{found[0]}')"
     if shared_share(correction, text) > MOST_SHARED:
         return "it quotes the correction"
     return ""
+
+
+def states_result(text: str) -> str:
+    r"""Return that a program prints its result without calculating it.
+
+    >>> states_result("print(7)"), states_result("pens = 3 + 4\nprint(pens)")
+    ('its program states the result without a calculation', '')
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            nodes = list(ast.walk(ast.parse(program_of(text))))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""  # it does not run either
+    calculates = any(
+        isinstance(node, ast.BinOp | ast.AugAssign | ast.Compare | ast.BoolOp)
+        or (isinstance(node, ast.Call) and getattr(node.func, "id", "") not in _STATING)
+        for node in nodes
+    )
+    return "" if calculates else "its program states the result without a calculation"
 
 
 def copies(text: str, reference: str) -> str:

@@ -19,7 +19,7 @@ from cotdistill.teach.asking import Answer, Ask, Decoding, request_of
 from cotdistill.teach.continuing import Way, continued, joined
 from cotdistill.teach.engine import Course
 from cotdistill.teach.graded import NOT_GRADED, Graded, Grader, graded_text
-from cotdistill.teach.guards import copies, mentions_hint, mentions_teacher
+from cotdistill.teach.guards import copies, mentions_hint, mentions_teacher, states_result
 from cotdistill.teach.prefixes import prefixes_of
 from cotdistill.teach.prompts import unstated
 from cotdistill.teach.questions import Item
@@ -258,18 +258,21 @@ def _attempt(
     if answer.state != "kept":
         return Attempt(round_, number, guided, answer, prefix_mode=mode, history=history)
     text = answer.text.strip() if not prefix else joined(prefix, answer.text).strip()
-    rejected = _guard(item, guided, answer.text, help_.correction)
+    rejected = _guard(item, plan, guided, answer.text, help_.correction)
     graded = plan.grader(text, item)
     return Attempt(round_, number, guided, answer, text, graded, rejected, mode, history)
 
 
-def _guard(item: Item, guided: str, text: str, correction: str) -> str:
+def _guard(item: Item, plan: Plan, guided: str, text: str, correction: str) -> str:
     if guided in ("answer", "rationale"):
-        return mentions_hint(text, item.question) or (
-            copies(text, item.rationale) if guided == "rationale" else ""
-        )
+        found = mentions_hint(text, item.question)
+        if not found and guided == "rationale":
+            found = copies(text, item.rationale)
+        if not found and plan.mode == "program":
+            found = states_result(text)
+        return found
     if guided == TEACHER:
-        return mentions_teacher(text, correction)
+        return mentions_teacher(text, correction, item.question)
     return ""
 
 
