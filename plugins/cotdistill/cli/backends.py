@@ -95,6 +95,13 @@ class How:
     thinking: Annotated[
         bool | None, typer.Option("--thinking/--no-thinking", help="for hybrid models")
     ] = None
+    openai_reasoning: Annotated[
+        bool,
+        typer.Option(
+            "--openai-reasoning",
+            help="for o-series, gpt-5: send max_completion_tokens and no temperature",
+        ),
+    ] = False
     seed: Annotated[int | None, typer.Option(help="another seed gives other samples")] = None
     extra: Annotated[
         str | None,
@@ -164,7 +171,7 @@ class How:
 
         return Decoding(
             model.name,
-            temperature=temperature,
+            temperature=None if self.openai_reasoning else temperature,
             top_p=self.top_p,
             stop=tuple(self.stop or ()),
             max_tokens=max_tokens,
@@ -172,6 +179,7 @@ class How:
             thinking=self.thinking,
             extra=mapping_of(self.extra, "--extra"),
             api=model.api,
+            openai_reasoning=self.openai_reasoning,
         )
 
 

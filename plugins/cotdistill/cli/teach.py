@@ -182,6 +182,8 @@ def _lesson(arguments: TeachArguments, model: Model) -> Lesson:
         raise MisuseError(f"--prompts: no folder {arguments.prompts}")
     samples = arguments.samples or profile.samples
     temperature = arguments.temperature
+    if arguments.openai_reasoning and temperature is not None:
+        raise MisuseError("--openai-reasoning: these models take no --temperature; leave it out")
     if temperature is None:
         temperature = profile.temperature
     if temperature is None:

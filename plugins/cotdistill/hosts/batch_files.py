@@ -142,7 +142,8 @@ def _openai_line(request: Request) -> dict[str, Any]:
 
 def _mistral_line(request: Request) -> dict[str, Any]:
     body = request.body()
-    _refuse("Mistral", [name for name in ("logprobs", "prompt") if name in body])
+    refused = ("logprobs", "prompt", "max_completion_tokens")
+    _refuse("Mistral", [name for name in refused if name in body])
     del body["model"]
     if "seed" in body:
         body["random_seed"] = body.pop("seed")

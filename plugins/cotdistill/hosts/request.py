@@ -34,8 +34,10 @@ class Request:
     """One thing to ask: messages or a prompt, and how to sample; None leaves it to the backend.
 
     `logprobs` is how many alternatives each token's log probability comes with (0: the token's own
-    only). `extra` holds further keys of the OpenAI body by their names there. `key` is the
-    caller's own name for the request; it is never sent, and batch files carry it as `custom_id`.
+    only). `as_completion_tokens` sends `max_tokens` as `max_completion_tokens`, as OpenAI's
+    reasoning models want it. `extra` holds further keys of the OpenAI body by their names there.
+    `key` is the caller's own name for the request; it is never sent, and batch files carry it as
+    `custom_id`.
 
     >>> Request("m", ({"role": "user", "content": "1+1?"},), temperature=0).encoded
     b'{"messages":[{"content":"1+1?","role":"user"}],"model":"m","temperature":0}'
@@ -54,6 +56,7 @@ class Request:
     stop: tuple[str, ...] = ()
     logprobs: int | None = None
     max_tokens: int | None = None
+    as_completion_tokens: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
     key: str = ""
 
@@ -90,7 +93,8 @@ class Request:
         if self.stop:
             body["stop"] = list(self.stop)
         if self.max_tokens is not None:
-            body["max_tokens"] = self.max_tokens
+            name = "max_completion_tokens" if self.as_completion_tokens else "max_tokens"
+            body[name] = self.max_tokens
         return {**body, **self.extra}
 
     @functools.cached_property

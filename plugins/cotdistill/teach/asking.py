@@ -19,6 +19,14 @@ _CHARACTERS_A_TOKEN = 4
 _REFUSALS = frozenset({"content_filter", "refusal"})
 
 Api = Literal["chat", "completions"]
+_WAYS_OUT = {
+    "max_completion_tokens": "--openai-reasoning sends --max-tokens under this name",
+    "max_tokens": "--max-tokens sets it",
+    "stream": "--stream on sets it",
+    "best_of": "-k asks for several samples, each in a request of its own",
+    "n": "-k asks for several samples, each in a request of its own",
+}
+"""What `extra` must not hold, as it would change what a reply is, and how to ask for it."""
 State = Literal["kept", "cut", "refused", "failed", "open"]
 """kept: a whole text. cut: it ended at its allowance. refused: the model or its filter declined.
 failed: no reply, or an empty one. open: it was not asked, or is not answered yet."""
@@ -31,6 +39,8 @@ class Decoding:
     `seed` makes all samples other ones; each sample's own seed follows from it, from what is asked
     and from the sample's number. `extra` holds further keys of the request's body. `api`
     completions sends messages as one text, with blank lines between, for base models.
+    `openai_reasoning` names the maximum of tokens as OpenAI's reasoning models want it; they take
+    no temperature either.
 
     Raises:
         MisuseError: `extra` repeats a parameter.
@@ -45,8 +55,13 @@ class Decoding:
     thinking: bool | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     api: Api = "chat"
+    openai_reasoning: bool = False
 
     def __post_init__(self) -> None:
+        if refused := [f"{name}: {_WAYS_OUT[name]}" for name in _WAYS_OUT if name in self.extra]:
+            raise MisuseError(f"--extra: {'; '.join(refused)}")
+        if self.openai_reasoning and (self.api == "completions" or self.temperature is not None):
+            raise MisuseError("OpenAI's reasoning models know neither completions nor temperature")
         if self.api == "completions" and self.thinking is not None:
             raise MisuseError("thinking is switched by a chat template, which completions has not")
         try:
@@ -110,6 +125,7 @@ def request_of(
         top_p=decoding.top_p,
         stop=decoding.stop,
         max_tokens=decoding.max_tokens,
+        as_completion_tokens=decoding.openai_reasoning,
         extra=further,
         key=whole[:40],
     )
