@@ -87,10 +87,10 @@ def main() -> None:
     run(PYTHON, ROOT / "tools" / "models.py", "float32")
     os.environ.setdefault("PYTHONPATH", str(ROOT / "plugins"))
     if asks_gsm8k(sets):
-        source = ("--from", given.gsm8k.resolve()) if given.gsm8k else ("--split", "test")
+        source = ("--from", given.gsm8k.resolve()) if given.gsm8k else ()
         if given.gsm8k or not gsm8k_is_prepared():
             try:
-                run(*cotdistill, "prepare", "gsm8k", *source)
+                run(*cotdistill, "prepare", "gsm8k", "--split", "test", *source)
             except SystemExit:
                 sys.stderr.write(f"laptop: {WITHOUT_GSM8K}\n")
                 raise

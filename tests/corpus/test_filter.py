@@ -147,6 +147,18 @@ def test_pieces_processes_and_engines_do_not_change_a_byte(
     assert bytes_of(tmp_path, "workers") == bytes_of(tmp_path, "whole")
 
 
+def test_a_piece_without_rows_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = many_rows(tmp_path)
+    filter_traces([path], Filters(), tmp_path / "whole.jsonl")
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:5], b"\n" * 60_000, *lines[5:]]))
+    monkeypatch.setattr(survey_module, "shards_of", lambda paths: shards_of(paths, 20_000))
+    filter_traces([path], Filters(), tmp_path / "pieces.jsonl")
+    assert (tmp_path / "pieces.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
 class StoppedError(Exception):
     pass
 

@@ -149,6 +149,21 @@ def test_a_template_that_was_edited_into_an_unknown_one_is_named_by_the_deep_che
     assert "Traceback" not in shown.out + shown.err
 
 
+@pytest.mark.host
+def test_a_damaged_tokenizer_is_named_by_the_deep_check(
+    small_study: Study, study_file: WriteStudy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del small_study["arms"]["answer-only"]
+    folder = tmp_path / "run"
+    generate(str(study_file(small_study)), folder)
+    student = build_student(folder, "tiny", "fine")
+    (student / "tokenizer.json").write_text('{"model": {"type": "BPE", "vocab": {"a": "b"}}}')
+    assert main(["check", str(folder), "--deep"]) == 1
+    shown = capsys.readouterr()
+    assert f"{student}: no tokenizer (" in shown.out + shown.err
+    assert "Traceback" not in shown.out + shown.err
+
+
 def test_the_environment_of_a_stage_must_exist(
     small_study: dict[str, Any], study_file: Any, tmp_path: Path, capsys: Any
 ) -> None:

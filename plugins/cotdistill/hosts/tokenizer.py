@@ -11,6 +11,13 @@ from typing import Any
 from cotdistill.errors import Fault, FaultsError
 
 SAMPLE = 500
+_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "spiece.model",
+    "vocab.json",
+)
 
 
 def mean_tokens(texts: Sequence[str], model: Path) -> float | None:
@@ -98,6 +105,24 @@ def load_tokenizer(name: str | Path, revision: str | None = None, **settings: An
         words = " ".join(str(error).split())[:200]
         remedy = "name a folder with a tokenizer, or a hub id"
         raise FaultsError(Fault(name, f"no tokenizer ({words})", "", remedy)) from error
+
+
+def tokenizer_if_here(name: str) -> Any | None:
+    """Return a tokenizer of transformers; None where it is not made yet or cannot be fetched.
+
+    None as well where transformers is not installed.
+
+    Raises:
+        FaultsError: it is here, and one of its files is damaged.
+    """
+    if importlib.util.find_spec("transformers") is None:
+        return None
+    try:
+        return load_tokenizer(name)
+    except FaultsError:
+        if any((Path(name) / file).is_file() for file in _FILES):
+            raise
+        return None
 
 
 def _loaded(tokenizer: str) -> Any:

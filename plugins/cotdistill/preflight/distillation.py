@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from cotdistill.distill.paths import distillation_path
 from cotdistill.distill.train_file import read_arguments
 from cotdistill.distill.vocabulary import vocabulary_faults
 from cotdistill.errors import Fault, FaultsError
 from cotdistill.files.jsonl import read_rows
-from cotdistill.hosts.tokenizer import load_tokenizer
+from cotdistill.hosts.tokenizer import tokenizer_if_here
 from cotdistill.runfolder.manifest import ManifestRun
 
 _ENCODED = 1000
@@ -48,21 +47,18 @@ def teacher_vocabularies(
         if local and not all(Path(name).is_dir() for name in pair):
             continue
         seen.add(pair)
-        student, teacher = (_tokenizer(name) for name in pair)
+        try:
+            student, teacher = map(tokenizer_if_here, pair)
+        except FaultsError as error:
+            faults += error.faults
+            continue
         if student is None or teacher is None:
             missing |= {n: None for n, t in zip(pair, (student, teacher), strict=True) if not t}
             continue
         compared += 1
         place = f"{distillation_path(path)}:teacher"
         faults += vocabulary_faults(student, teacher, texts, place)
-    return faults, list(missing), compared
-
-
-def _tokenizer(name: str) -> Any:
-    try:
-        return load_tokenizer(name)
-    except FaultsError:  # not trained yet, or on a hub that cannot be reached
-        return None
+    return list(dict.fromkeys(faults)), list(missing), compared
 
 
 def _texts(root: Path, run: ManifestRun) -> list[str]:

@@ -16,7 +16,7 @@ from cotdistill.files.jsonl import Row, read_rows
 from cotdistill.files.yamls import read_yaml
 from cotdistill.hosts.lm_eval.tasks import LoadedTask, TaskBroken, TaskFolder
 from cotdistill.hosts.prompt_parity import Asked, evaluated_of, parity_fault, trained_of
-from cotdistill.hosts.tokenizer import load_tokenizer
+from cotdistill.hosts.tokenizer import tokenizer_if_here
 from cotdistill.preflight.tasks import data_or_examples
 from cotdistill.runfolder.manifest import ManifestRun, read_manifest
 
@@ -66,7 +66,11 @@ def check_prompts(folder: Path) -> PromptCheck:
         if pair in seen:
             continue
         seen.add(pair)
-        tokenizer = _tokenizer(place)
+        try:
+            tokenizer = tokenizer_if_here(place)
+        except FaultsError as error:
+            faults += error.faults
+            continue
         if tokenizer is None:
             unchecked.append(place)
             continue
@@ -78,7 +82,7 @@ def check_prompts(folder: Path) -> PromptCheck:
         if fault:
             faults.append(fault)
     notes = _untrained_instructions(folder, list(tasks))
-    return PromptCheck(tuple(faults), tuple(notes), tuple(dict.fromkeys(unchecked)))
+    return PromptCheck(tuple(dict.fromkeys(faults)), tuple(notes), tuple(dict.fromkeys(unchecked)))
 
 
 def _seq2seq_fault(place: Path, asked: Asked | None, evaluation: Row) -> list[Fault]:
@@ -158,13 +162,6 @@ def _tokenizer_place(folder: Path, run: ManifestRun, train: Row) -> str:
         if output and (folder / output / "tokenizer_config.json").is_file():
             return str(folder / output)
     return str(train["model_name_or_path"])
-
-
-def _tokenizer(place: str) -> Any:
-    try:
-        return load_tokenizer(place)
-    except FaultsError:  # not prepared yet, or on a hub that cannot be reached
-        return None
 
 
 def _typical_response(row: Row) -> str:

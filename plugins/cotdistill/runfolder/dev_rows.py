@@ -64,7 +64,7 @@ def _names(study: Study) -> dict[str, str]:
     """Return what is asked of each set with development questions, and of all together."""
     sets = {name: one for name, one in study.questions.items() if one.dev}
     asked = {
-        name: name if one.largest_number is None else f"{name}-up-to-{one.largest_number:g}"
+        name: name if one.largest_number is None else f"{name}-up-to-{one.largest_number:.15g}"
         for name, one in sets.items()
     }
     numbers = [label for name, label in asked.items() if label != name]

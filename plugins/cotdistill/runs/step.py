@@ -247,7 +247,7 @@ def _made(folder: Path, job: Job) -> str:
     stage = stage_called(job.stage)
     if stage is None or stage.remakes or stage.is_local:
         return new_make()
-    files = sorted(output.rglob("*")) if output.is_dir() else [output]
+    files = sorted(output.rglob("[!.]*")) if output.is_dir() else [output]  # a lock is nothing made
     digests = [f"{f.relative_to(folder)} {sha256_of(f)}" for f in files if f.is_file()]
     return digests[0].split()[-1] if len(digests) == 1 else _digest(digests)
 

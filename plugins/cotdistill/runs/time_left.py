@@ -39,6 +39,8 @@ def seconds_left(
     >>> jobs = {job.id: job for job in (one, other)}
     >>> seconds_left(jobs, {one.id: 300.0}, [other.id], {}, {one.id: 9000, other.id: 6000})
     200.0
+    >>> seconds_left(jobs, {one.id: 300.0}, [], {one.id: 9, other.id: 9}, {}, {one.id: 3600.0})
+    3600.0
     """
     finished = _by_kind(jobs[job] for job in took if job in jobs)
     parts: list[float] = []
@@ -49,7 +51,8 @@ def seconds_left(
             parts.append(max(0.0, left, at_least.get(job, 0.0)))
         elif jobs[job].command:
             return None
-    return math.fsum(parts) / max(1, len(running))
+    longest = max((at_least.get(job, 0.0) for job in running), default=0.0)
+    return max(longest, math.fsum(parts) / max(1, len(running)))
 
 
 def _expected(

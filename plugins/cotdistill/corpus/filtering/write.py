@@ -81,9 +81,11 @@ def _stretches(rows: NDArray[Any], copied: Mask) -> Iterator[tuple[int, int]]:
 
     Every other row is a stretch of its own.
     """
+    if not len(rows):
+        return
     joined = copied[1:] & copied[:-1]
     joined &= rows["place"][1:] == rows["place"][:-1] + rows["length"][:-1]
-    firsts = np.flatnonzero(np.append([len(rows) > 0], ~joined))
+    firsts = np.flatnonzero(np.append([True], ~joined))
     yield from zip(firsts.tolist(), [*firsts[1:].tolist(), len(rows)], strict=True)
 
 
