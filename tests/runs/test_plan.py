@@ -14,7 +14,7 @@ from cotdistill.cli.main import main
 from cotdistill.errors import DataError, FaultsError, MisuseError
 from cotdistill.hosts.machine.program import program_fault
 from cotdistill.runfolder.generate import generate
-from cotdistill.runs.jobs import JobId, read_jobs
+from cotdistill.runs.jobs import JobId, marker_of, read_jobs
 from cotdistill.runs.options import RunOptions, check_run
 from cotdistill.runs.plan import make_plan, retire
 from cotdistill.runs.records import Attempt, JobRecord, made_from, write_attempt, write_record
@@ -102,6 +102,17 @@ def test_changed_evaluation_settings_train_nothing(study: Any, folder: Path) -> 
         "evaluate short": "eval/short.yaml changed",
         "collect report": "after evaluate short",
     }
+
+
+def test_a_pending_job_is_asked_for_although_only_what_waits_for_it_is_wanted(
+    folder: Path,
+) -> None:
+    finish(folder)
+    (folder / marker_of(("train", "long"))).unlink()
+    plan = make_plan(folder, read_jobs(folder), ["evaluate"])
+    assert ("train", "long") in plan.pending
+    assert set(plan.pending) <= set(plan.targets)
+    assert ("train", "short") not in plan.targets
 
 
 def test_a_new_run_leaves_the_others_alone(study: Any, folder: Path) -> None:

@@ -25,8 +25,10 @@ REMAKES = tuple(stage.name for stage in ALL_STAGES if stage.remakes)
 class Plan:
     """What is to run, each with its reason; what stays; whose results no longer hold.
 
-    `obstacles` are what would keep this machine, but not another one, from running it; `moves` say
-    what would become of results that are there already.
+    `targets` are the wanted jobs and all that are pending: Snakemake does not ask for a job whose
+    record is gone if those that wait for it are done. `obstacles` are what would keep this machine,
+    but not another one, from running it; `moves` say what would become of results that are there
+    already.
     """
 
     pending: dict[JobId, str]
@@ -48,8 +50,8 @@ def make_plan(folder: Path, jobs: Jobs, only: Sequence[str] = ()) -> Plan:
         MisuseError: a pattern matches nothing.
         DataError: a configuration file is missing.
     """
-    targets = _wanted(jobs, only)
-    chosen = _with_needs(jobs, targets)
+    wanted = _wanted(jobs, only)
+    chosen = _with_needs(jobs, wanted)
     reasons = _reasons(folder, jobs)
     pending = {job: reasons[job] for job in jobs if job in chosen and job in reasons}
     while added := _gone_but_needed(folder, jobs, pending):
@@ -61,7 +63,7 @@ def make_plan(folder: Path, jobs: Jobs, only: Sequence[str] = ()) -> Plan:
         pending=pending,
         finished=tuple(job for job in jobs if job in chosen and job not in pending),
         outdated=tuple(_outdated(folder, jobs, pending)),
-        targets=tuple(targets),
+        targets=tuple(job for job in jobs if job in pending or job in wanted),
     )
 
 
