@@ -29,6 +29,10 @@ def test_a_text_about_the_teacher_of_the_question_is_kept(text: str) -> None:
         ("The teacher said that I forgot 2, so 6.", "How many pens?"),
         ("According to my teacher it is 6.", CLASS),
         ("You are right, it is 6.", CLASS),
+        ("The teacher identified my mistake in step 2.", "How many pens?"),
+        ("Thanks, teacher. It is 6.", "How many pens?"),
+        ("Following the teacher’s guidance, 6.", "How many pens?"),
+        ("Teacher: step 2 is wrong. 6", "How many pens?"),
         ("My previous answer was wrong.", CLASS),
     ],
 )
@@ -58,6 +62,10 @@ def test_words_that_only_sound_like_a_hint_are_kept(text: str) -> None:
         "We know the correct answer is 12, hence 3 * 4.",
         "As given by the reference solution, 12.",
         "It equals the expected answer.",
+        "The expected result is 12, so 3 * 4.",
+        "The target value is 12.",
+        "The reference result 12 follows.",
+        "We must reach the correct answer, 12.",
         "The answer was given as 12.",
     ],
 )
@@ -74,6 +82,7 @@ def test_words_that_refer_to_a_given_result_are_rejected(text: str) -> None:
         ("print(3 + 4)", False),
         ("pens = 3\npens += 4\nprint(pens)", False),
         ("print(sum([3, 4]))", False),
+        ("x = -7\nprint(-x)", False),
         ("print(", False),
     ],
 )

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Set
 
 from cotdistill.corpus.granularity_measures import step_number
 from cotdistill.hosts.sandbox.program import program_of
+from cotdistill.teach.equations import wrong_equation
 
 LEVEL_STEPS: dict[int, tuple[int, int]] = {
     1: (1, 2),
@@ -173,6 +174,8 @@ def _symbolic(rationale: str, _question: str) -> str:
         return "it names no quantity, as in t = 6"
     if total and words > 0.35 * total:
         return f"{words} of its {total} words are outside of formulas"
+    if wrong := wrong_equation(body):
+        return f"its equation {wrong!r} does not hold"
     return ""
 
 

@@ -14,21 +14,27 @@ from cotdistill.hosts.sandbox.program import program_of
 
 _GIVEN = re.compile(
     r"\b(?:given|known|provided|stated) (?:final )?(?:answer|result|solution)\b"
-    r"|\b(?:expected|target|reference) (?:final )?(?:answer|solution)\b"
-    r"|\bcorrect (?:final )?(?:answer|result|solution) (?:is|was|must be|should be)\b"
+    r"|\b(?:expected|target|reference) (?:final )?(?:answer|solution|result)\b"
+    r"|\b(?:target|reference) (?:final )?value\b"
+    r"|\bcorrect (?:final )?(?:answer|result|solution)(?:,| (?:is|was|of|must be|should be)\b)"
     r"|as (?:was |is )?(?:given|provided|stated) (?:in|by|above)"
     r"|(?:answer|result) (?:that )?(?:was|is|were) (?:given|provided|known)"
     r"|according to the (?:reference|solution)",
     re.IGNORECASE,
 )
-_TEACHER = re.compile(
-    r"\b(?:the|my|your|our) teacher(?:'s)? (?:say|said|point|correct|not(?:ed|es)|mention"
-    r"|told|tells|suggest|explain|comment|feedback|hint|remark|advice|(?:is|was) right)\w*"
-    r"|\b(?:as|like|to|by|with) (?:my|your) teacher\b"
+_ATTEMPT = (
     r"|my (?:earlier|previous|first) (?:attempt|answer|solution|try)"
-    r"|(?:you|thank you for) (?:pointed|pointing) (?:it |that |this )?out|you(?:'re| are) right",
+    r"|(?:you|thank you for) (?:pointed|pointing) (?:it |that |this )?out|you(?:['’]re| are) right"
+)
+_TEACHER = re.compile(r"\bteachers?\b" + _ATTEMPT, re.IGNORECASE)
+_OWN_TEACHER = re.compile(
+    r"\b(?:the|my|your|our) teacher(?:['’]s)? (?:say|said|point|correct|not(?:ed|es)|mention"
+    r"|told|tells|suggest|explain|comment|feedback|hint|guidance|remark|advice|identif|indicat"
+    r"|(?:is|was) right)\w*"
+    r"|\b(?:as|like|to|by|with) (?:my|your) teacher\b" + _ATTEMPT,
     re.IGNORECASE,
 )
+"""In a text about a question that has a teacher itself."""
 _STATING = frozenset({"print", "str", "int", "float", "repr", "Fraction"})
 _WORD = re.compile(r"\w+")
 _GRAM = 8
@@ -59,9 +65,10 @@ def mentions_teacher(text: str, correction: str, question: str) -> str:
     ''
     """
     asked = question.lower()
-    for found in _TEACHER.finditer(text):
+    words_of_its_own = _OWN_TEACHER if "teacher" in asked else _TEACHER
+    for found in words_of_its_own.finditer(text):
         words = found[0].lower()
-        if words not in asked and not (words.startswith("the teacher") and "teacher" in asked):
+        if words not in asked and not words.startswith("the teacher"):
             return f"it refers to the correction ('{found[0]}')"
     if shared_share(correction, text) > MOST_SHARED:
         return "it quotes the correction"
@@ -81,7 +88,7 @@ def states_result(text: str) -> str:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ""  # it does not run either
     calculates = any(
-        isinstance(node, ast.BinOp | ast.AugAssign | ast.Compare | ast.BoolOp)
+        isinstance(node, ast.BinOp | ast.UnaryOp | ast.AugAssign | ast.Compare | ast.BoolOp)
         or (isinstance(node, ast.Call) and getattr(node.func, "id", "") not in _STATING)
         for node in nodes
     )
