@@ -187,7 +187,12 @@ def test_faults_of_such_a_file_are_named_and_nothing_is_written(
     parsed = json.loads((otherwise / "tokenizer.json").read_text())
     parsed["model"]["merges"] = parsed["model"]["merges"][:-5]
     (otherwise / "tokenizer.json").write_text(json.dumps(parsed))
+    registry = json.loads((folder / "dataset_info.json").read_text())
+    registry["numbers"] = registry["rows"] | {"file_name": "numbers.json"}
+    (folder / "dataset_info.json").write_text(json.dumps(registry))
+    (folder / "numbers.json").write_text('[{"q": "1 + 1?", "a": "2"}, {"q": "1 + 2?", "a": 3}]')
     for changes, message in (
+        ({"dataset": "numbers"}, "numbers.json: row 2: no text in 'a'; expected a text"),
         ({"lerning_rate": 1}, "unknown key 'lerning_rate'; did you mean 'learning_rate'?"),
         ({"val_size": 0}, "best_epoch: the best epoch is chosen on development questions"),
         ({"dataset": "other"}, "no dataset 'other'"),

@@ -24,13 +24,14 @@ from cotdistill.distill.signals.row_key import encoded_key
 from cotdistill.distill.trainer.distilling import DistillingMixin, head_size
 from cotdistill.distill.trainer.forward import NOT_TRAINED, PROJECTION, install_teacher
 from cotdistill.distill.trainer.pairs import PairCollator, checked_pairs, find_pairs
-from cotdistill.distill.trainer.row_choice import RowChoiceCollator, has_values, json_rows
+from cotdistill.distill.trainer.row_choice import RowChoiceCollator, has_values
 from cotdistill.distill.trainer.seq2seq_models import (
     load_seq2seq_teacher,
     load_student,
     seq2seq_model_faults,
 )
 from cotdistill.errors import Fault, FaultsError
+from cotdistill.files.jsonl import read_rows
 from cotdistill.grading.grade import grade
 from cotdistill.hosts.replaced import replaced
 from cotdistill.hosts.tokenizer import load_tokenizer
@@ -182,15 +183,23 @@ def _read(file: Seq2SeqFile, name: str) -> list[dict[str, Any]]:
     columns = entry.get("columns", {})
     prompt, query = columns.get("prompt", "instruction"), columns.get("query", "input")
     response = columns.get("response", "output")
-    return [
-        {
-            "question": "\n".join(part for part in (row[prompt], row.get(query)) if part).strip(),
-            "response": row[response],
-            "label": str(row.get("gold") or row[response].rpartition(ARROW)[2]).strip(),
-            "columns": row,
-        }
-        for row in json_rows(path)
-    ]
+    rows, faults = [], []
+    for number, row in enumerate(read_rows(path), start=1):
+        if wrong := [key for key in (prompt, response) if not isinstance(row.get(key), str)]:
+            faults.append(Fault(f"{path}: row {number}", f"no text in '{wrong[0]}'", "a text"))
+            continue
+        asked = (row[prompt], row.get(query))
+        rows.append(
+            {
+                "question": "\n".join(str(part) for part in asked if part).strip(),
+                "response": row[response],
+                "label": str(row.get("gold") or row[response].rpartition(ARROW)[2]).strip(),
+                "columns": row,
+            }
+        )
+    if faults:
+        raise FaultsError(faults[:5])
+    return rows
 
 
 def _encoded(row: Mapping[str, Any], tokenizer: Any, file: Seq2SeqFile) -> dict[str, list[int]]:
