@@ -32,6 +32,9 @@ def test_the_maximum_goes_by_its_other_name_and_raising_it_asks_only_for_what_wa
         assert not any({"max_tokens", "temperature"} & set(body) for body in server.bodies)
         assert main([*asked, "--temperature", "0"]) == 2
         assert "take no --temperature" in capsys.readouterr().err
+        sampled = ["sample", *asked[1:], "--temperature", "0.5"]
+        assert main(sampled) == 2
+        assert "take no --temperature" in capsys.readouterr().err
 
 
 def test_the_name_of_the_maximum_does_not_change_what_is_asked() -> None:

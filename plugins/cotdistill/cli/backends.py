@@ -165,13 +165,25 @@ class How:
 
         return Limits(self.budget, self.budget_tokens, self.budget_requests)
 
-    def decoding(self, model: Model, temperature: float, max_tokens: int) -> Decoding:
-        """Return how a model is sampled."""
+    def decoding(
+        self, model: Model, temperature: float | None, max_tokens: int, otherwise: float
+    ) -> Decoding:
+        """Return how a model is sampled; `otherwise` is the temperature where none was given.
+
+        Raises:
+            MisuseError: a temperature was given for a model that takes none.
+        """
         from cotdistill.teach.asking import Decoding
 
+        if self.openai_reasoning and temperature is not None:
+            raise MisuseError(
+                "--openai-reasoning: these models take no --temperature; leave it out"
+            )
+        if temperature is None and not self.openai_reasoning:
+            temperature = otherwise
         return Decoding(
             model.name,
-            temperature=None if self.openai_reasoning else temperature,
+            temperature=temperature,
             top_p=self.top_p,
             stop=tuple(self.stop or ()),
             max_tokens=max_tokens,

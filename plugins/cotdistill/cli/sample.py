@@ -79,7 +79,9 @@ class Sampled:
     tokenizer: Annotated[
         str | None, typer.Option(help="folder or hub id; its chat template is filled in here")
     ] = None
-    temperature: Annotated[float, typer.Option(min=0, help="of sampling")] = 0.7
+    temperature: Annotated[
+        float | None, typer.Option(min=0, help="of sampling (0.7)", show_default=False)
+    ] = None
     max_tokens: Annotated[int, typer.Option(min=1, help="tokens a reply may have")] = 1024
 
 
@@ -199,7 +201,7 @@ def _plan(
 
     strategy: Any = arguments.strategy
     mode: Any = arguments.mode
-    decoding = arguments.decoding(model, arguments.temperature, arguments.max_tokens)
+    decoding = arguments.decoding(model, arguments.temperature, arguments.max_tokens, 0.7)
     plan = Plan(
         decoding,
         strategy=strategy,

@@ -181,19 +181,16 @@ def _lesson(arguments: TeachArguments, model: Model) -> Lesson:
     if arguments.prompts is not None and not arguments.prompts.is_dir():
         raise MisuseError(f"--prompts: no folder {arguments.prompts}")
     samples = arguments.samples or profile.samples
-    temperature = arguments.temperature
-    if arguments.openai_reasoning and temperature is not None:
-        raise MisuseError("--openai-reasoning: these models take no --temperature; leave it out")
-    if temperature is None:
-        temperature = profile.temperature
-    if temperature is None:
-        temperature = 0.7 if samples > 1 else 0.0
+    usual = profile.temperature
+    if usual is None:
+        usual = 0.7 if samples > 1 else 0.0
     reasoning: Any = arguments.reasoning or profile.reasoning
     if reasoning not in ("think", "plain", "drop"):
         raise MisuseError(f"--reasoning: '{reasoning}'; expected think, plain or drop")
     if arguments.thinking is None:
         arguments = replace(arguments, thinking=profile.thinking)
-    decoding = arguments.decoding(model, temperature, arguments.max_tokens or profile.max_tokens)
+    most = arguments.max_tokens or profile.max_tokens
+    decoding = arguments.decoding(model, arguments.temperature, most, usual)
     formats = arguments.formats or profile.format
     return Lesson(
         decoding,
