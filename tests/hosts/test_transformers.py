@@ -125,5 +125,5 @@ def test_settings_and_folders_that_are_wrong_are_named(tmp_path: Path) -> None:
         transformers_asker("m", {"batch_size": 0})
     missing = str(tmp_path / "none")
     asker = transformers_asker(missing)
-    with pytest.raises(FaultsError, match="cannot be loaded"):
+    with pytest.raises(FaultsError, match="none: no tokenizer"):
         asker(iter([Request(missing, HELLO)]), lambda *_: None)
