@@ -50,6 +50,8 @@ def only_writer(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)  # what is left is the same after every run
         free_lock(descriptor)
 
 
