@@ -79,6 +79,7 @@ def test_words_that_refer_to_a_given_result_are_rejected(text: str) -> None:
         ("print(7)", True),
         ("answer = 7\nprint(f'{answer}')", True),
         ("print(float('7'))", True),
+        ("print(-7)", True),
         ("print(3 + 4)", False),
         ("pens = 3\npens += 4\nprint(pens)", False),
         ("print(sum([3, 4]))", False),

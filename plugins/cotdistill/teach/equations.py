@@ -12,9 +12,11 @@ from fractions import Fraction
 
 _LONGEST = 200
 """Characters of a side, and lines of a text, that are looked at."""
-_SEGMENT = re.compile(r"[;:]|,\s+(?=[A-Za-z]\w*\s*=)")
+_LABEL = re.compile(r"\s*(?:[-*•]\s|\d+[.)]\s)?\s*(?:[A-Za-z][A-Za-z ]*\d*\s*:\s)?")
+_SEGMENT = re.compile(r";|,\s+(?=[A-Za-z]\w*\s*=)")
+_REMARK = re.compile(r"(?<=[\w)])\s+\([^()=]*\)\s*$|#.*")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
-_WITH_UNIT = re.compile(r"([-+]?\d+(?:\.\d+)?)\s+[A-Za-z][A-Za-z ]*\.?")
+_WITH_UNIT = re.compile(r"([-+]?\d+(?:\.\d+)?)\s+([A-Za-z][A-Za-z ]*)\.?")
 _ALIKE = str.maketrans(
     {"×": "*", "·": "*", "÷": "/", "−": "-", "–": "-", "$": " ", "[": "(", "]": ")"}
 )
@@ -35,8 +37,9 @@ def wrong_equation(text: str) -> str:
     r"""Return the first equation that does not hold, or an empty text.
 
     `a = b = c` holds if all sides that can be worked out are equal; a name by itself on the left
-    gets the value. A side with words or with names without a value is passed over. Where a side is
-    a decimal number or a fraction, one percent is allowed for rounding.
+    gets the value. A side with words or with names without a value is passed over, and so is one
+    in another unit. Where a side is a decimal number or a fraction, one percent is allowed for
+    rounding.
 
     >>> wrong_equation("t = 3\nb = 4\nn = t + b = 9")
     'n = t + b = 9'
@@ -44,7 +47,13 @@ def wrong_equation(text: str) -> str:
     known: dict[str, Fraction] = {}
     for chain in _chains(text):
         values = []
-        for side in chain:
+        unit = ""
+        for place, side in enumerate(chain):
+            side = _THOUSANDS.sub("", side.translate(_ALIKE)).strip()
+            if counted := _WITH_UNIT.fullmatch(side):
+                if not place or unit not in ("", counted[2]):
+                    continue  # as in 3 feet = 36 inches
+                side, unit = counted[1], counted[2]
             try:
                 values.append(_value(side, known))
             except (_UnknownError, ZeroDivisionError):
@@ -60,10 +69,10 @@ def wrong_equation(text: str) -> str:
 
 def _chains(text: str) -> Iterator[list[str]]:
     for line in text.splitlines()[:_LONGEST]:
-        for segment in _SEGMENT.split(line):
+        for segment in _SEGMENT.split(_LABEL.sub("", line, count=1)):
             if "=" not in segment or any(mark in segment for mark in ("==", "<", ">", "!=", "≈")):
                 continue
-            sides = [side.strip().rstrip(".") for side in segment.split("=")]
+            sides = [_REMARK.sub("", side).strip().rstrip(".") for side in segment.split("=")]
             if all(sides) and max(map(len, sides)) <= _LONGEST:
                 yield sides
 
@@ -75,9 +84,6 @@ def _value(side: str, known: Mapping[str, Fraction]) -> Fraction:
         _UnknownError: it is not arithmetic, or a name has no value.
         ZeroDivisionError: it divides by zero.
     """
-    side = _THOUSANDS.sub("", side.translate(_ALIKE)).strip()
-    if counted := _WITH_UNIT.fullmatch(side):
-        side = counted[1]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -88,7 +88,8 @@ def states_result(text: str) -> str:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ""  # it does not run either
     calculates = any(
-        isinstance(node, ast.BinOp | ast.UnaryOp | ast.AugAssign | ast.Compare | ast.BoolOp)
+        isinstance(node, ast.BinOp | ast.AugAssign | ast.Compare | ast.BoolOp)
+        or (isinstance(node, ast.UnaryOp) and not isinstance(node.operand, ast.Constant))
         or (isinstance(node, ast.Call) and getattr(node.func, "id", "") not in _STATING)
         for node in nodes
     )
