@@ -56,8 +56,9 @@ def write_dev_rows(root: Path, study: Study, sets: Mapping[str, QuestionSet]) ->
         name: "".join(row_line(_row(study.prompt.frame, row)) for row in one.dev)
         for name, one in kept.items()
     }
+    names = _names(study)
     for name, text in {**texts, _ALL: "".join(texts.values())}.items():
-        write_if_changed(_path(root, _names(study)[name]), text)
+        write_if_changed(_path(root, names[name]), text)
 
 
 def _names(study: Study) -> dict[str, str]:

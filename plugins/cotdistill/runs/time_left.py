@@ -24,8 +24,8 @@ def seconds_left(
 
     A job is expected to take as long as the finished ones of its stage did: those of the same
     student, arm and recipe, else those of the same student, else all; the last two in proportion
-    to their sizes, where these are known. One that runs takes at least as long again as it says
-    itself. As many jobs as are running now go on at once. What cotdistill does itself takes no time
+    to their sizes, where these are known. One that runs takes at least what its own progress bar
+    says. As many jobs as are running now go on at once. What cotdistill does itself takes no time
     where none of it is finished.
 
     Units: `took`, `running` and `at_least` hold seconds: of finished jobs, since the start of

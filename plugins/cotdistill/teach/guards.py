@@ -28,7 +28,7 @@ _ATTEMPT = (
 )
 _TEACHER = re.compile(r"\bteachers?\b" + _ATTEMPT, re.IGNORECASE)
 _OWN_TEACHER = re.compile(
-    r"\b(?:the|my|your|our) teacher(?:['’]s)? (?:say|said|point|correct|not(?:ed|es)|mention"
+    r"\b(?:my|your|our) teacher(?:['’]s)? (?:say|said|point|correct|not(?:ed|es)|mention"
     r"|told|tells|suggest|explain|comment|feedback|hint|guidance|remark|advice|identif|indicat"
     r"|(?:is|was) right)\w*"
     r"|\b(?:as|like|to|by|with) (?:my|your) teacher\b" + _ATTEMPT,
@@ -67,8 +67,7 @@ def mentions_teacher(text: str, correction: str, question: str) -> str:
     asked = question.lower()
     words_of_its_own = _OWN_TEACHER if "teacher" in asked else _TEACHER
     for found in words_of_its_own.finditer(text):
-        words = found[0].lower()
-        if words not in asked and not words.startswith("the teacher"):
+        if found[0].lower() not in asked:
             return f"it refers to the correction ('{found[0]}')"
     if shared_share(correction, text) > MOST_SHARED:
         return "it quotes the correction"
