@@ -204,7 +204,8 @@ def test_an_interrupted_evaluation_keeps_its_responses_and_nothing_else(tmp_path
     (output / "left.json").write_text("{}")
     kept = output / ".unfinished-0123456789ab-0.jsonl"
     kept.write_text('{"key": "a", "value": "4"}\n{"key": "b", "value": "5"}\n{"key": "c')
-    assert start(tmp_path, ATTEMPT, EVALUATE).note == "resuming after 2 responses"
+    resumed = start(tmp_path, ATTEMPT, EVALUATE)
+    assert (resumed.note, resumed.is_part) == ("resuming after 2 responses", True)
     assert list(output.iterdir()) == [kept]
     kept.write_text("")
     assert start(tmp_path, ATTEMPT, EVALUATE).note == "scores/one was half made; starting again"

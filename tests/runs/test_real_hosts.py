@@ -130,6 +130,8 @@ def test_kill_9_during_evaluation_resumes_after_its_last_response(tmp_path: Path
     assert f"evaluate {RUN} (resuming after {count} responses)" in output
     log = (folder / "logs" / "evaluate" / f"{RUN}.log").read_text()
     assert f"{count} responses kept from before are used again" in log
+    record = json.loads((folder / "done" / "evaluate" / f"{RUN}.json").read_text())
+    assert record["notes"]["part"] is True  # so its seconds are not those of an evaluation
     assert not list(scores.glob(".unfinished-*"))
     (samples,) = scores.rglob("samples_tiny_sums_*.jsonl")
 

@@ -13,7 +13,7 @@ import pytest
 from cotdistill.cli import run as run_verb
 from cotdistill.files.atomic import write_text
 from cotdistill.runs.jobs import Job, JobId, log_of
-from cotdistill.runs.records import SKIPPED, Attempt, JobRecord, write_attempt, write_record
+from cotdistill.runs.records import PART, SKIPPED, Attempt, JobRecord, write_attempt, write_record
 from cotdistill.runs.watch import Watch
 from trace_rows import write_jsonl
 
@@ -106,6 +106,22 @@ def test_a_skipped_job_tells_nothing_about_the_time_that_others_take(tmp_path: P
     )
     watch.look()
     assert watch.line() == "2/3 jobs · about 10 min left"
+
+
+def test_a_resumed_job_tells_nothing_about_the_time_that_others_take(tmp_path: Path) -> None:
+    names = ("tiny--long--full--s1", "tiny--long--full--s2", "tiny--short--full--s1")
+    jobs = {job.id: job for job in (Job("train", name, ("train",)) for name in names)}
+    watch = Watch(tmp_path, jobs, "r")
+    watch.expect(jobs)
+    write_record(tmp_path, ("train", names[0]), JobRecord({}, "a", 5.0, "now", {PART: True}))
+    watch.look()
+    assert watch.line() == "1/3 jobs"
+    write_record(tmp_path, ("train", names[1]), JobRecord({}, "b", 600.0, "now"))
+    watch.look()
+    assert watch.line() == "2/3 jobs · about 10 min left"
+    later = Watch(tmp_path, jobs, "s")
+    later.expect([("train", names[2])])
+    assert later.line() == "0/1 jobs · about 10 min left"
 
 
 ROWS = {"coarse": (340, 5), "middle": (340, 360), "fine": (340, 700)}

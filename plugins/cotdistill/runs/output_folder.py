@@ -32,13 +32,19 @@ class StartingPoint:
     """Where an attempt starts: at a checkpoint, at nothing, or with everything there already.
 
     `note` says what was done with the contents of the output folder. What a person made is adopted
-    as it is.
+    as it is. `responses` counts those that an evaluation has already.
     """
 
     resume_from: Path | None = None
     complete: bool = False
     adopted: bool = False
+    responses: int = 0
     note: str = ""
+
+    @property
+    def is_part(self) -> bool:
+        """Whether the attempt does only what an earlier one left, so that its time is no whole."""
+        return self.complete or self.resume_from is not None or self.responses > 0
 
 
 def prepare_output_folder(
@@ -119,7 +125,8 @@ def _prepare_evaluation(output: Path, relative: str) -> StartingPoint:
             path.unlink()
     if not kept.responses:
         return StartingPoint(note=f"{relative} was half made; starting again")
-    return StartingPoint(note=f"resuming after {kept.responses:,} responses")
+    note = f"resuming after {kept.responses:,} responses"
+    return StartingPoint(responses=kept.responses, note=note)
 
 
 def _prepare_training(folder: Path, relative: str, ranks: int, tried: str | None) -> StartingPoint:

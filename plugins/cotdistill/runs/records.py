@@ -24,6 +24,8 @@ State = Literal["running", "failed", "stopped", "finished"]
 PRIVATE = ".cotdistill"
 SKIPPED = "skipped"
 """The note of a record whose job was not to be done after all; it holds the reason."""
+PART = "part"
+"""The note of an attempt that only did what an earlier one had left: its time is a part."""
 
 
 @dataclass(frozen=True)

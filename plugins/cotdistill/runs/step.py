@@ -38,6 +38,7 @@ from cotdistill.runs.jobs import Job, log_of, read_jobs, stage_of
 from cotdistill.runs.log_errors import lines_that_matter
 from cotdistill.runs.output_folder import StartingPoint, prepare_output_folder
 from cotdistill.runs.records import (
+    PART,
     PRIVATE,
     SKIPPED,
     Attempt,
@@ -179,7 +180,8 @@ def _attempt(at: _Context) -> int:
 
 
 def _notes(start: StartingPoint) -> dict[str, Any]:
-    notes = {"start": start.note, "resumed_from": start.resume_from and start.resume_from.name}
+    resumed_from = start.resume_from and start.resume_from.name
+    notes = {"start": start.note, "resumed_from": resumed_from, PART: start.is_part}
     return {key: value for key, value in notes.items() if value}
 
 

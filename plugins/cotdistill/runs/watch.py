@@ -16,7 +16,7 @@ from cotdistill.hosts.llamafactory.outputs import TrainingNow, training_now
 from cotdistill.hosts.progress_bar import last_bar
 from cotdistill.runs.job_sizes import JobSizes
 from cotdistill.runs.jobs import Job, JobId, Jobs, log_of, marker_of
-from cotdistill.runs.records import SKIPPED, Attempt, attempt_path, read_attempt, read_record
+from cotdistill.runs.records import PART, SKIPPED, Attempt, attempt_path, read_attempt, read_record
 from cotdistill.runs.time_left import seconds_left
 from cotdistill.tables import duration
 
@@ -47,7 +47,7 @@ class Watch:
     failed: dict[JobId, Attempt] = field(default_factory=dict)
     finished: dict[JobId, float] = field(default_factory=dict)
     before: dict[JobId, float] = field(default_factory=dict)
-    skipped: set[JobId] = field(default_factory=set)
+    untimed: set[JobId] = field(default_factory=set)
     sizes: JobSizes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,7 +61,7 @@ class Watch:
             self.waiting.setdefault(job, 0)
         for job in self.jobs:
             done = None if job in self.waiting else read_record(self.folder, job)
-            if done is not None and SKIPPED not in done.notes:
+            if done is not None and SKIPPED not in done.notes and PART not in done.notes:
                 self.before[job] = done.seconds
 
     def look(self) -> list[Event]:
@@ -72,8 +72,9 @@ class Watch:
                 done = read_record(self.folder, job)
                 self.finished[job] = done.seconds if done else 0.0
                 details = [f"{self.finished[job]:.1f} s"]
+                if done and (SKIPPED in done.notes or PART in done.notes):
+                    self.untimed.add(job)
                 if done and SKIPPED in done.notes:
-                    self.skipped.add(job)
                     details = [f"skipped: {done.notes[SKIPPED]}"]
                 elif done and job not in self.running:  # it was too fast to be seen running
                     details += _start(done.notes)
@@ -98,7 +99,7 @@ class Watch:
         """Return the seconds until all is done, None while too little is known."""
         running = {job: _seconds_since(one.started) or 0.0 for job, one in self.running.items()}
         waiting = [job for job in self.waiting if job not in running]
-        took = {job: took for job, took in self.finished.items() if job not in self.skipped}
+        took = {job: took for job, took in self.finished.items() if job not in self.untimed}
         took = {**self.before, **took}
         every = (*waiting, *running, *took)
         sizes = {job: size for job in every if (size := self.sizes.of(self.jobs[job]))}
