@@ -1,13 +1,13 @@
 """The evidence of a study: a table of its answers without any text, and every number made from it.
 
-    .venv/bin/python tools/evidence.py take runs/laptop [FOLDER ...] -o docs/evidence/laptop
+    .venv/bin/python tools/evidence.py take runs/laptop --log LOG -o docs/evidence/laptop
     .venv/bin/python tools/evidence.py numbers docs/evidence/laptop --into docs/evidence/laptop.md
 
-`take` reads a run folder, or several in which the same models were asked other tasks (only scores,
-jobs and versions count of those after the first): `answers.csv` has a row a question and run (a
-hash of the question, task, arm, seed, whether the answer is correct, its tokens), `facts.json` what
-was run: versions, seconds, end and size of each job, closeness, hashes of ledgers and files.
-`numbers` needs only these two files and computes every table and figure of the page again, with the
+`take` reads a run folder: `answers.csv` has a row a question and run (a hash of the question, task,
+arm, seed, whether the answer is correct, its tokens), `facts.json` what was run: versions, seconds
+of each job, closeness, hashes of ledgers and files, and what `run` said on its way. LOG is what
+`cotdistill run` wrote, each line with the time before it, as `ts %FT%T` puts it there. `numbers`
+needs only these two files and computes every table and figure of the page again, with the
 statistics that `cotdistill report` uses; `--check` compares only.
 """
 
@@ -17,13 +17,15 @@ import argparse
 import csv
 import hashlib
 import json
+import math
+import re
 import statistics
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime, timedelta
-from itertools import combinations, pairwise
+from datetime import datetime
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +49,8 @@ from cotdistill.results.collect import collect
 from cotdistill.results.questions import identified
 from cotdistill.results.run_results import RunResult
 from cotdistill.runfolder.job import JOBS
-from cotdistill.runs.job_sizes import JobSizes
-from cotdistill.runs.jobs import Job, read_jobs
-from cotdistill.runs.records import read_record
-from cotdistill.runs.time_left import seconds_left
+from cotdistill.runs.jobs import read_jobs
+from cotdistill.runs.records import PART, read_record
 from cotdistill.stats.detectable_effect import Design, alternatives, detectable_effect
 from cotdistill.stats.run_variance import Stratum
 from cotdistill.tables import Table, duration, markdown_of
@@ -80,26 +80,49 @@ class Answer:
 # ---------------------------------------------------------------------------------------- take
 
 
-def take(folders: Sequence[Path], out: Path, model: Path) -> None:
-    """Write the answers and the facts of finished run folders."""
+def take(folder: Path, out: Path, model: Path, log: Path | None) -> None:
+    """Write the answers and the facts of a finished run folder."""
     count = token_counter(model)
-    rows: dict[tuple[str, ...], Answer] = {}
-    runs = [run for run in collect(folders[0]).runs if run.scores]
-    facts = _facts(folders[0], runs) | {"sittings": []}
-    for folder in folders:
-        runs = [run for run in collect(folder).runs if run.scores]
-        facts["versions"] |= _versions(runs)
-        new = [row for run in runs for row in _answers(run, count) if rows.get(row.of) != row]
-        if changed := [row for row in new if row.of in rows]:
-            raise SystemExit(f"evidence: {folder} has other answers: {changed[0]}")
-        rows |= {row.of: row for row in new}
-        tasks = ", ".join(sorted({row.task for row in new}))
-        facts["sittings"].append({"tasks": tasks, "jobs": _jobs(folder)})
-        sys.stderr.write(f"{folder}: {len(new):,} answers, {tasks}\n")
+    runs = [run for run in collect(folder).runs if run.scores]
+    rows = [row for run in runs for row in _answers(run, count)]
+    facts = _facts(folder, runs)
+    facts["estimates"] = estimates_in(log.read_text(encoding="utf-8")) if log else []
+    sys.stderr.write(f"{folder}: {len(rows):,} answers\n")
     out.mkdir(parents=True, exist_ok=True)
-    write_answers(out / "answers.csv", rows.values())
+    write_answers(out / "answers.csv", rows)
     text = json.dumps(facts, indent=1, sort_keys=True)
     (out / "facts.json").write_text(text + "\n", encoding="utf-8")
+
+
+_LEFT = re.compile(r"(\S+) \d+/\d+ jobs · about ([\d.]+) (s|min|h) left")
+_SCORED = re.compile(r"\S+ finished evaluate ")
+_ENDED = re.compile(r"(\S+) [\d,]+ jobs? finished in ")
+_SECONDS = {"s": 1, "min": 60, "h": 3600}
+
+
+def estimates_in(log: str) -> list[dict[str, Any]]:
+    r"""Return how long `run` said each time that it would take, and how long it did.
+
+    Units: seconds; `scored` is the number of runs that had their scores by then.
+
+    >>> estimates_in("2026-01-31T12:00:00 9/22 jobs · about 2 min left · train a\n"
+    ...      "2026-01-31T12:02:30 22 jobs finished in 481.2 s\n")
+    [{'scored': 0, 'estimate': 120.0, 'took': 150.0}]
+    """
+    scored, estimates, end = 0, [], None
+    for line in log.splitlines():
+        scored += bool(_SCORED.match(line))
+        if found := _LEFT.match(line):
+            at = datetime.fromisoformat(found[1])
+            estimates.append((at, scored, float(found[2]) * _SECONDS[found[3]]))
+        elif found := _ENDED.match(line):
+            end = datetime.fromisoformat(found[1])
+    if end is None:
+        raise SystemExit("evidence: the log has no line with a time and `jobs finished in`")
+    return [
+        {"scored": runs, "estimate": left, "took": (end - at).total_seconds()}
+        for at, runs, left in estimates
+    ]
 
 
 def token_counter(model: Path) -> Callable[[str], int]:
@@ -128,17 +151,15 @@ def _answers(run: RunResult, count: Callable[[str], int]) -> Iterator[Answer]:
                 )
 
 
-def _jobs(folder: Path) -> dict[str, Any]:
-    sizes, jobs = JobSizes(folder), {}
-    for job in read_jobs(folder).values() if _is_generated(folder) else ():
-        if done := read_record(folder, job.id):
-            size = sizes.of(job)
-            jobs[str(job)] = {
-                "seconds": round(done.seconds, 1),
-                "finished": done.finished,
-                "size": None if size is None else round(size),
-            }
-    return jobs
+def _jobs(folder: Path) -> dict[str, float | None]:
+    """Return the seconds of each job; None where it was resumed and only its end was timed."""
+    jobs = read_jobs(folder) if _is_generated(folder) else {}
+    done = {str(job): read_record(folder, job.id) for job in jobs.values()}
+    return {
+        job: None if PART in one.notes else round(one.seconds, 1)
+        for job, one in done.items()
+        if one
+    }
 
 
 def _is_generated(folder: Path) -> bool:
@@ -179,6 +200,7 @@ def _facts(folder: Path, runs: Sequence[RunResult]) -> dict[str, Any]:
     }
     return {
         "versions": _versions(runs),
+        "jobs": _jobs(folder),
         "closeness": closeness,
         "planned": planned,
         "trained": trained,
@@ -320,84 +342,50 @@ def _with_range(value: float, low: float, high: float) -> str:
 
 
 def cost_table(facts: dict[str, Any]) -> Table:
-    """Return a row a stage: jobs, wall time, shortest and longest job."""
-    by_stage: dict[str, list[float]] = defaultdict(list)
-    for tasks, jobs in _own_jobs(facts).items():
-        for job, done in jobs.items():
-            stage = job.partition(" ")[0]
-            named = f"{stage}: {tasks}" if stage == "evaluate" else stage
-            by_stage[named].append(done["seconds"])
-    rows = [
-        (stage, str(len(times)), duration(sum(times)), duration(min(times)), duration(max(times)))
-        for stage, times in sorted(by_stage.items(), key=lambda item: -sum(item[1]))
-    ]
-    total = [seconds for times in by_stage.values() for seconds in times]
-    rows.append(("all", str(len(total)), duration(sum(total)), "", ""))
-    return Table(("stage", "jobs", "wall time", "shortest", "longest"), tuple(rows))
+    """Return a row a stage: jobs, wall time, shortest and longest job that was not resumed."""
+    by_stage: dict[str, list[float | None]] = defaultdict(list)
+    for job, seconds in facts["jobs"].items():
+        by_stage[job.partition(" ")[0]].append(seconds)
+    rows = []
+    for stage, times in by_stage.items():
+        whole = [seconds for seconds in times if seconds is not None]
+        rows.append(
+            (
+                stage, str(len(times)), str(len(times) - len(whole)), duration(sum(whole)),
+                duration(min(whole)), duration(max(whole)),
+            )
+        )  # fmt: skip
+    columns = ("stage", "jobs", "resumed", "wall time of the others", "shortest", "longest")
+    return Table(columns, tuple(rows))
 
 
-def _own_jobs(facts: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the jobs of each folder by its tasks, without those that an earlier one has."""
-    seen: set[tuple[str, str]] = set()
-    own: dict[str, dict[str, Any]] = {}
-    for sitting in facts["sittings"]:
-        jobs = {(job, done["finished"]): done for job, done in sitting["jobs"].items()}
-        new = {key: done for key, done in jobs.items() if key not in seen}
-        own[sitting["tasks"]] = {job: done for (job, _), done in new.items()}
-        seen |= set(jobs)
-    return own
+_EVERY = 300
+"""Seconds between two estimates in the table: `run` writes more of them."""
 
 
 def time_left_table(facts: dict[str, Any]) -> Table:
-    """Return what `run` would say is left after each job, next to what the later jobs took.
+    """Return what `run` said is left, and what was: about every five minutes, and the largest miss.
 
-    The jobs of a folder are those that finished, in the order in which they did; `run` was started
-    again before a job that began more than half an hour after the one before it had ended. What it
-    says is known once a training and an evaluation have finished. Left is until the start ended.
+    Estimates of the last two minutes are not counted: they are said in seconds.
     """
-    own = _own_jobs(facts)
-    rows = [row for one in facts["sittings"] for row in _left(one["jobs"], own[one["tasks"]])]
-    return Table(("finished", "job", "left: said", "took", "off by"), tuple(rows))
+    estimates = [one for one in facts["estimates"] if one["took"] >= 120]
+    rows, before = [], math.inf
+    for one in estimates:
+        if before - one["took"] >= _EVERY:
+            before = one["took"]
+            rows.append(
+                (str(one["scored"]), duration(one["estimate"]), duration(before), _off(one))
+            )
+    later = [one for one in estimates if one["scored"] >= 2]
+    if later:
+        worst = max(later, key=lambda one: abs(one["estimate"] / one["took"] - 1))
+        name = f"largest of {len(later)} from the second on"
+        rows.append((name, duration(worst["estimate"]), duration(worst["took"]), _off(worst)))
+    return Table(("runs scored", "left: said", "took", "off by"), tuple(rows))
 
 
-def _left(done: dict[str, Any], own: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each of a folder's own jobs after which at least a minute was left."""
-    ended = sorted(done, key=lambda words: str(done[words]["finished"]))
-    jobs: dict[str, Job] = {}
-    for words in ended:
-        stage, _, name = words.partition(" ")
-        command = ("host",) if stage in ("train", "evaluate") else ()
-        jobs[words] = Job(stage, name, command)
-    by_id = {job.id: job for job in jobs.values()}
-    took = {jobs[words].id: float(done[words]["seconds"]) for words in ended}
-    sizes = {jobs[words].id: float(done[words]["size"]) for words in ended if done[words]["size"]}
-    starts = _starts([done[words] for words in ended])
-    for start, end in pairwise([*starts, len(ended)]):
-        order = [jobs[words].id for words in ended[:end]]
-        for count in range(start + 1, end):
-            words = ended[count - 1]
-            known = {job: took[job] for job in order[:count]}
-            expected = seconds_left(by_id, known, order[count:], {}, sizes)
-            left = sum(took[job] for job in order[count:])
-            is_long = jobs[words].stage in ("train", "evaluate") and left >= 60
-            if expected is not None and words in own and is_long:
-                when = str(done[words]["finished"])[5:16].replace("T", " ")
-                off = f"{100 * (expected - left) / left:+.0f} %"
-                yield (when, words, duration(expected), duration(left), off)
-
-
-_PAUSE = timedelta(minutes=30)
-
-
-def _starts(ended: Sequence[dict[str, Any]]) -> list[int]:
-    """Return the places of the jobs that came first after a pause, in the order of their end."""
-    starts, before = [], None
-    for place, done in enumerate(ended):
-        finished = datetime.fromisoformat(done["finished"])
-        if before is None or finished - timedelta(seconds=done["seconds"]) - before > _PAUSE:
-            starts.append(place)
-        before = finished
-    return starts
+def _off(one: dict[str, Any]) -> str:
+    return f"{100 * (one['said'] / one['took'] - 1):+.0f} %"
 
 
 def training_table(facts: dict[str, Any]) -> Table:
@@ -524,8 +512,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     verbs = parser.add_subparsers(dest="verb", required=True)
     taking = verbs.add_parser("take", help="read a run folder")
-    taking.add_argument("folders", type=Path, nargs="+")
+    taking.add_argument("folder", type=Path)
     taking.add_argument("-o", "--output", type=Path, required=True)
+    taking.add_argument("--log", type=Path, help="what run wrote, with times before the lines")
     taking.add_argument("--model", type=Path, default=Path(".venv/models/SmolLM2-135M-Instruct"))
     numbers = verbs.add_parser("numbers", help="compute every table and figure again")
     numbers.add_argument("folder", type=Path)
@@ -533,7 +522,7 @@ def main() -> None:
     numbers.add_argument("--check", action="store_true", help="change nothing, exit 1 if it would")
     given = parser.parse_args()
     if given.verb == "take":
-        take(given.folders, given.output, given.model)
+        take(given.folder, given.output, given.model, given.log)
         return
     tables = tables_of(given.folder)
     if given.into is None:
