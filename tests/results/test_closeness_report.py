@@ -60,7 +60,7 @@ def test_the_report_shows_closeness_next_to_results_and_how_little_it_shows(tmp_
     (row,) = [line for line in text.splitlines() if line.startswith("| 5 |")]
     found = [cell.strip() for cell in row.strip("|").split("|")]
     assert found[1:3] == ["+1.00", "+1.00 (-)"], "length is in the same order: nothing is left"
-    assert "5 arms: chance alone reaches 0.88 either way in 5 of 100 cases" in text
+    assert "5 arms: chance alone reaches 1.00 either way in at most 5 of 100 cases" in text
     assert "a description of the texts, not a forecast" in text
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert page.count("Closeness and results: tiny on digits</h3>") == 1

@@ -154,8 +154,8 @@ def caution(arms: int) -> str:
         )
     tried = len(MEASURES)
     return (
-        f"{arms} arms: chance alone reaches {least:.2f} either way in 5 of 100 cases, for each of "
-        f"{tried} measures"
+        f"{arms} arms: chance alone reaches {least:.2f} either way in at most 5 of 100 cases, for "
+        f"each of {tried} measures"
     )
 
 

@@ -6,6 +6,7 @@ teachers, and not for arms of one teacher.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +22,8 @@ CLIP = 100
 """The largest rank that counts, as in arXiv:2601.14249."""
 FIRST = 512
 _DRAWS = 2000
+_EXACT = 8
+"""Up to so many arms every order is counted; they have 40,320."""
 
 
 @dataclass(frozen=True)
@@ -125,17 +128,27 @@ def correlation(
 
 
 def smallest_correlation(arms: int) -> float | None:
-    """Return the rank correlation from which chance alone is under 5 %, None where none is.
+    """Return the rank correlation that chance reaches, either way, in at most 5 % of cases.
 
-    From the t approximation; with fewer than 5 arms even a perfect order shows nothing.
+    Over all orders up to 8 arms, from the t approximation above; None where even a perfect order
+    comes by chance more often.
 
-    >>> smallest_correlation(4), round(smallest_correlation(6) or 0, 2)
-    (None, 0.81)
+    >>> smallest_correlation(4), smallest_correlation(5), round(smallest_correlation(6) or 0, 3)
+    (None, 1.0, 0.886)
     """
-    if arms < 5:
+    if arms > _EXACT:
+        t = t_quantile(0.975, arms - 2)
+        return t / math.sqrt(arms - 2 + t * t)
+    if arms < 2:
         return None
-    t = t_quantile(0.975, arms - 2)
-    return t / math.sqrt(arms - 2 + t * t)
+    orders = np.array(list(itertools.permutations(range(arms))), np.int64)
+    # 12 times Spearman's correlation of each order with the first, and its denominator: integers
+    products = 12 * (orders @ np.arange(arms)) - 3 * arms * (arms - 1) ** 2
+    whole = arms * (arms**2 - 1)
+    sizes, counts = np.unique(np.abs(products), return_counts=True)
+    reached = np.cumsum(counts[::-1])[::-1]
+    rare = sizes[reached * 20 <= len(orders)]
+    return float(rare[0] / whole) if len(rare) else None
 
 
 def _ranked(values: Sequence[float]) -> NDArray[np.float64]:
