@@ -7,7 +7,9 @@ Runs `steps.py` and then `head.py`, each in a process of its own, so that neithe
 memory: the steps are given half of the time, the head what is left. Neither begins a line after its
 time is over, and a process that is still at its last line then is stopped; its earlier lines are
 in the file. The tables have the columns that fit what they measure, so there are two.
-Needs torch and transformers, no network.
+Needs torch and transformers, no network. FOLDER has Liger and TRL (benchmarks/kd/peers.txt:
+2 MiB of wheels without Triton, which comes with torch on a GPU); LoRA needs peft, TRL's GKD an
+installed TRL, which LLaMA-Factory brings.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ LAST_LINE = 20
 def main() -> int:
     """Measure both and write one file; exit status 1 if one failed or measured nothing."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--peers", default="", help="folder with liger_kernel")
+    parser.add_argument("--peers", default="", help="folder with liger_kernel and trl")
     parser.add_argument("--minutes", type=float, default=8, help="for all that is measured")
     parser.add_argument("--smallest", action="store_true", help="shapes for a CPU")
     parser.add_argument("-o", "--output", type=Path, default=HERE / "results.md")

@@ -3,21 +3,28 @@
     PYTHONPATH=plugins python benchmarks/gpu/steps.py [--seconds 240] [-o table.md]
     PYTHONPATH=plugins python benchmarks/gpu/steps.py --smallest     # on a CPU: does it work?
 
-Needs torch and transformers (peft for the LoRA rows, which are left out without it), no network:
-the models are random, with the shapes of Qwen2.5 (student 0.5B, teacher 1.5B). Rows of 2,048
-tokens, four at a time, two accumulated, bfloat16 weights, gradient checkpointing, AdamW. The loop
-is our own, and the loss is the one that `cotdistill train` puts into the student's forward, so this
-measures the loss within a training step, without LLaMA-Factory's data loading. `full logits` is the
-formula over the logits of both models, as LLaMA-Factory's ASFT and TRL 0.24 compute theirs. Three
-steps to warm up, the others timed; every way sees the same tokens.
+Needs torch and transformers (peft for the LoRA rows, TRL for its own; what is missing gets a line
+that says so), no network: the models are random, with the shapes of Qwen2.5 (student 0.5B, teacher
+1.5B). Rows of 2,048 tokens, four at a time, two accumulated, bfloat16 weights, gradient
+checkpointing, AdamW. The loop is our own, and the loss is the one that `cotdistill train` puts into
+the student's forward, so this measures the loss within a training step, without LLaMA-Factory's
+data loading. `full logits` is the formula over the logits of both models, as LLaMA-Factory's ASFT
+computes its own. `TRL GKD` is the loss of TRL's trainer without rows sampled from the student
+(lmbda = 0), with beta = 0: KL alone, where the other ways are half cross-entropy and half KL. Its
+first loss is thus twice that of `full logits` less that of `fine-tuning`, but for what bfloat16
+rounds. Three steps to warm up, the others timed; every way sees the same tokens.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import functools
+import importlib
+import importlib.util
 import sys
 import time
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,7 +43,7 @@ TINY = {"student": (16, 2, 2, 2, 24), "teacher": (24, 2, 2, 2, 32)}
 VOCABULARY = 151_936
 WARM_UP, K = 3, 64
 OBJECTIVE = Objective(0.5, 0.5, "forward_kl", 1.0)
-WAYS = ("fine-tuning", "stored, k = 64", "online", "full logits")
+WAYS = ("fine-tuning", "stored, k = 64", "online", "full logits", "TRL GKD")
 
 
 def model_of(shape: tuple[int, ...], vocabulary: int, device: str) -> Any:
@@ -98,24 +105,48 @@ def full_logits(student: Any, teacher: Any, batch: dict[str, Any]) -> Any:
     return 0.5 * functional.cross_entropy(ours, targets, reduction="sum") + 0.5 * kl
 
 
+@functools.cache
+def trl_trainer() -> Any | None:
+    """Return TRL's trainer for GKD, or None where it is not installed."""
+    for module in ("trl.experimental.gkd", "trl"):  # of TRL 1, and of 0.24
+        try:
+            return importlib.import_module(module).GKDTrainer
+        except (ImportError, RuntimeError, AttributeError) as error:  # RuntimeError: a lazy module
+            print(f"{module}: {error}", file=sys.stderr)
+    return None
+
+
+def gkd_loss(trainer: Any, student: Any, teacher: Any, batch: dict[str, Any], items: int) -> Any:
+    """Return a batch's part of the loss, as the method of TRL's trainer computes it."""
+    settings = types.SimpleNamespace(
+        use_liger_gkd_loss=False, teacher_model=teacher, beta=0.0,
+        generalized_jsd_loss=trainer.generalized_jsd_loss,
+    )  # fmt: skip
+    trained = batch["labels"][:, 1:] != -100
+    prompts = batch["input_ids"][:, : int((batch["labels"][0] == -100).sum())]
+    loss = trainer.compute_loss(settings, student, {**batch, "prompts": prompts})
+    return loss * trained.sum() / items  # it is the mean of the batch
+
+
 def loss_of(way: str, student: Any, teacher: Any, vocabulary: int) -> Callable[[Any, int], Any]:
     """Return the function that gives a batch's loss; forwards are replaced where that is needed."""
     if way == "fine-tuning":
         return lambda batch, items: student(**batch, num_items_in_batch=items).loss
     if way == "full logits":
         return lambda batch, items: full_logits(student, teacher, batch) / items
+    if way == "TRL GKD":
+        trainer = trl_trainer()
+        return lambda batch, items: gkd_loss(trainer, student, teacher, batch, items)
     if way == "online":
         install_teacher(teacher)
     install_student(student, Distiller(OBJECTIVE, vocabulary, teacher if way == "online" else None))
     return lambda batch, items: student(**batch, num_items_in_batch=items).loss
 
 
-def lora(student: Any) -> Any | None:
-    """Return the model with adapters, or None where peft is not installed."""
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError:
-        return None
+def lora(student: Any) -> Any:
+    """Return the model with adapters."""
+    from peft import LoraConfig, get_peft_model
+
     config = LoraConfig(
         r=16, target_modules=["q_proj", "k_proj", "v_proj", "o_proj"], task_type="CAUSAL_LM"
     )
@@ -181,23 +212,27 @@ def main() -> None:
     ]  # fmt: skip
     print("\n".join(lines), flush=True)
     given = batches(rows, tokens, vocabulary, device)
+    has_peft = importlib.util.find_spec("peft") is not None
     began = time.monotonic()
+    not_begun = 0
     for kind in ("full", "LoRA"):
         plain = 0.0
         for way in WAYS:
             if time.monotonic() - began > options.seconds:
-                break
+                not_begun += 1
+                continue
+            place = f"| {kind} | {way} |"
+            if (kind == "LoRA" and not has_peft) or (way == "TRL GKD" and trl_trainer() is None):
+                lines.append(f"{place} not installed | | | |")
+                print(lines[-1], flush=True)
+                continue
             student = model_of(shapes["student"], vocabulary, device)
             teacher = None
-            if way in ("online", "full logits"):
+            if way in ("online", "full logits", "TRL GKD"):
                 teacher = model_of(shapes["teacher"], vocabulary, device).eval()
                 teacher.requires_grad_(False)
             if kind == "LoRA":
                 student = lora(student)
-                if student is None:
-                    print("peft is not there: no LoRA", file=sys.stderr)
-                    break
-            place = f"| {kind} | {way} |"
             try:
                 speed, peak, first = measured(
                     way, student, teacher, copy.copy(given), steps, vocabulary
@@ -213,6 +248,9 @@ def main() -> None:
                 torch.cuda.empty_cache()
             lines.append(line)
             print(line, flush=True)
+    if not_begun:
+        lines.append(f"\nTime was over: {not_begun} of {2 * len(WAYS)} lines were not begun.")
+        print(lines[-1], flush=True)
     if options.output:
         Path(options.output).write_text("\n".join(lines) + "\n", encoding="utf-8")
 

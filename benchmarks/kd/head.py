@@ -20,10 +20,10 @@ import subprocess
 import sys
 import threading
 import time
-import types
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+
+sys.path.append(str(Path(__file__).parent))
 
 SHAPES = {"small": (512, 49_152, 576, 960), "large": (2048, 151_936, 896, 1536)}
 ONES = (
@@ -123,30 +123,9 @@ def liger(x: dict[str, Any]) -> Any:
 
 def trl(x: dict[str, Any]) -> Any:
     """Return TRL's divergence kernel, and its log-probability kernel for cross-entropy."""
-    divergence, logprob = _trl_kernels()
-    rows, _ = divergence.apply(x["h"], x["w"], None, x["ht"], x["wt"], None, 0.0, TEMPERATURE)
-    chosen = logprob.apply(x["h"], x["w"], None, x["y"], 1.0, 32768, None, 1.0, ())[0]
-    return (1 - WEIGHT) * -chosen.mean() + WEIGHT * rows.mean()
+    from trl_kernels import load_kernels
 
-
-def _trl_kernels() -> tuple[Any, Any]:
-    """Load the two kernel modules without the rest of TRL, which needs newer libraries."""
-    import importlib
-
-    folder = Path(os.environ["KD_PEERS"]) / "trl"
-    for name, path in (
-        ("trl", folder), ("trl.trainer", folder / "trainer"), ("trl.kernels", folder / "kernels"),
-    ):  # fmt: skip
-        package = types.ModuleType(name)
-        package.__path__ = [str(path)]
-        sys.modules[name] = package
-    stand_in = types.ModuleType("trl.trainer.utils")
-    stand_in.maybe_gather_lm_head_ctx = lambda *_: nullcontext()  # type: ignore[attr-defined]
-    sys.modules["trl.trainer.utils"] = stand_in
-    return (
-        importlib.import_module("trl.kernels.chunked_divergence").ChunkedDivergenceFunction,
-        importlib.import_module("trl.kernels.chunked_logprob").ChunkedLogProbFunction,
-    )
+    return load_kernels([os.environ["KD_PEERS"]]).loss(x, WEIGHT, TEMPERATURE)
 
 
 def naive(x: dict[str, Any]) -> Any:
