@@ -13,6 +13,7 @@ the wheels are compressed by LZMA, which pip unpacks too. Distributions of --hav
 from __future__ import annotations
 
 import argparse
+import platform
 import re
 import shutil
 import subprocess
@@ -56,6 +57,8 @@ def main() -> None:
     for wheel in sorted((ROOT / ".venv" / "stand-ins").glob("*.whl")):
         shutil.copy(wheel, out)
     own_wheel(out)
+    about = f"{sys.version_info[0]}.{sys.version_info[1]} {platform.machine()}\n"
+    (out / "python.txt").write_text(about, encoding="utf-8")  # install.sh compares
     sizes = {path.name: path.stat().st_size / 2**20 for path in out.glob("*.whl")}
     for name, size in sorted(sizes.items(), key=lambda item: -item[1])[:8]:
         print(f"{size:6.1f} MiB  {name}")

@@ -1,12 +1,16 @@
 """The main path on one GPU in a few minutes: train, distil, evaluate, report, and what it took.
 
-    python benchmarks/gpu/smoke/run.py [-o FOLDER]     # one GPU, no network
-    python benchmarks/gpu/smoke/run.py --smallest      # on a CPU: does it work?
+    python benchmarks/gpu/smoke/run.py [-o FOLDER] [--minutes 8]     # one GPU, no network
+    python benchmarks/gpu/smoke/run.py --smallest                    # on a CPU: does it work?
 
 Every job of the study next to this file is run by `cotdistill step`, one after the other, as the
-workflow would; Snakemake is not needed. Peak memory is the device's (of the processes on a CPU),
-sampled twice a second. Tokens a second: a training's are the trainer's own count over its own time,
-an evaluation's are the responses' over the whole job, the start of lm-eval included.
+workflow would; Snakemake is not needed. A line is printed as soon as its job has ended; what has
+not ended when the time is over is stopped, and the exit status is 1.
+
+Peak memory, sampled twice a second, is what the card has in use more than at the start, what torch
+keeps for later included; on a CPU it is that of the processes. Tokens a second: a training's are
+the trainer's own count over its own time, an evaluation's are the responses' over the whole job,
+the start of lm-eval included.
 """
 
 from __future__ import annotations
@@ -21,9 +25,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from cotdistill.cli.tables import show_table
-from cotdistill.tables import Table
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
@@ -40,25 +41,68 @@ SMALLEST = (
     "evaluation.limit=8",
     "evaluation.generation={max_gen_toks: 48}",
 )
+DEVICE = (
+    "import torch; assert torch.cuda.is_available(), 'torch finds no GPU'; "
+    "assert torch.cuda.is_bf16_supported(including_emulation=False), 'this GPU has no bfloat16'; "
+    "print(f'{torch.cuda.get_device_name()}, torch {torch.__version__}')"
+)
+
+
+@dataclass(frozen=True)
+class Card:
+    """The GPU that is measured: how nvidia-smi calls it, its names, and what was in use before."""
+
+    id: str
+    about: str
+    before: float
+
+    @property
+    def in_use(self) -> float:
+        """The MiB in use more than at the start."""
+        return memory_used(self.id) - self.before
 
 
 @dataclass
 class Peak:
     """The most memory that was in use while a command ran, in MiB."""
 
-    on_gpu: bool
+    card: Card | None
     most: float = 0.0
 
     def watch(self, pid: int, ended: threading.Event) -> None:
         """Sample until the command has ended."""
         while not ended.wait(0.5):
-            self.most = max(self.most, gpu_memory() if self.on_gpu else tree_memory(pid))
+            self.most = max(self.most, self.card.in_use if self.card else tree_memory(pid))
 
 
-def gpu_memory() -> float:
-    """Return the MiB in use on the first GPU."""
-    command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "-i", "0"]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+def first_card() -> Card:
+    """Return the first visible GPU, which all jobs are to use.
+
+    Raises:
+        SystemExit: there is none that torch can use with bfloat16, or nvidia-smi does not tell its
+            memory, as of a part of a card (MIG).
+    """
+    one = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    os.environ["CUDA_VISIBLE_DEVICES"] = one
+    tried = subprocess.run([sys.executable, "-c", DEVICE], capture_output=True, text=True)
+    if tried.returncode:
+        raise SystemExit(f"smoke: {(tried.stderr.splitlines() or ['torch cannot start'])[-1]}")
+    try:
+        driver, before = asked(one, "driver_version"), memory_used(one)
+    except (OSError, ValueError, subprocess.CalledProcessError) as error:
+        raise SystemExit(f"smoke: nvidia-smi tells no memory of GPU {one}: {error}") from error
+    return Card(one, f"{tried.stdout.strip()}, driver {driver}", before)
+
+
+def memory_used(card: str) -> float:
+    """Return the MiB in use on a GPU."""
+    return float(asked(card, "memory.used"))
+
+
+def asked(card: str, what: str) -> str:
+    """Return what nvidia-smi knows of a GPU."""
+    command = ["nvidia-smi", f"--query-gpu={what}", "--format=csv,noheader,nounits", "-i", card]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def tree_memory(pid: int) -> float:
@@ -81,15 +125,29 @@ def tree_memory(pid: int) -> float:
     return total
 
 
-def run(words: list[str], *, on_gpu: bool) -> tuple[float, float]:
-    """Run a verb to its end; return its seconds and the peak of memory in MiB."""
-    started, peak, ended = time.monotonic(), Peak(on_gpu), threading.Event()
+class TimeOverError(Exception):
+    """The time for everything was over before a job had ended."""
+
+
+def run(words: list[str], card: Card | None, until: float) -> tuple[float, float]:
+    """Run a verb to its end; return its seconds and the peak of memory in MiB.
+
+    Raises:
+        SystemExit: it failed.
+        TimeOverError: it had not ended in time.
+    """
+    started, peak, ended = time.monotonic(), Peak(card), threading.Event()
     with subprocess.Popen([*COTDISTILL, *words], cwd=ROOT, stdout=sys.stderr) as process:
         watcher = threading.Thread(target=peak.watch, args=(process.pid, ended))
         watcher.start()
-        status = process.wait()
-        ended.set()
-        watcher.join()
+        try:
+            status = process.wait(timeout=max(0.0, until - started))
+        except subprocess.TimeoutExpired:
+            process.terminate()  # `step` stops the program that it has started
+            raise TimeOverError from None
+        finally:
+            ended.set()
+            watcher.join()
     if status:
         raise SystemExit(f"smoke: cotdistill {' '.join(words)} ended with status {status}")
     return time.monotonic() - started, peak.most
@@ -128,32 +186,37 @@ def _generated(folder: Path, name: str) -> int:
 
 
 def main() -> None:
-    """Run every job of the study, then its report, and print one table."""
+    """Run every job of the study, then its report, and print a line of a table after each."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/gpu-smoke"))
     parser.add_argument("--smallest", action="store_true", help="on a CPU, within 15 minutes")
+    parser.add_argument("--minutes", type=float, help="for everything [default: 8, smallest: 60]")
     given = parser.parse_args()
-    folder, on_gpu = given.output.resolve(), not given.smallest
+    folder = given.output.resolve()
     if (folder / "done").exists():
-        raise SystemExit(f"smoke: {folder} has finished jobs, which cannot be measured again")
+        raise SystemExit(f"smoke: {folder} has finished jobs: remove it, or say -o FOLDER")
     os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
     os.environ.setdefault("PYTHONPATH", str(ROOT / "plugins"))
-    if on_gpu:
-        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
+    card = None if given.smallest else first_card()
     started = time.monotonic()
+    until = started + 60 * (given.minutes or (60 if given.smallest else 8))
+    print(f"{card.about if card else 'CPU'}\n")
+    print(f"| job | name | s | peak MiB, {'card' if card else 'processes'} | tokens/s |")
+    print("|---|---|---|---|---|", flush=True)
     settings = [word for one in SMALLEST for word in ("--set", one)] if given.smallest else []
-    run(["generate", str(HERE / "study.yaml"), "-o", str(folder), *settings], on_gpu=on_gpu)
-    rows = []
-    for line in (folder / "jobs.jsonl").read_text(encoding="utf-8").splitlines():
-        stage, name = json.loads(line)["stage"], json.loads(line)["name"]
-        seconds, peak = run(["step", stage, name, "--folder", str(folder)], on_gpu=on_gpu)
-        rate = tokens_a_second(folder, stage, name, seconds)
-        rows.append((stage, name, f"{seconds:.1f}", f"{peak:,.0f}", rate))
-    seconds, peak = run(["report", str(folder)], on_gpu=on_gpu)
-    rows.append(("report", "", f"{seconds:.1f}", f"{peak:,.0f}", ""))
-    rows.append(("all", "", f"{time.monotonic() - started:.1f}", "", ""))
-    where = "GPU" if on_gpu else "processes"
-    show_table(Table(("job", "name", "s", f"peak MiB, {where}", "tokens/s"), tuple(rows)))
+    try:
+        run(["generate", str(HERE / "study.yaml"), "-o", str(folder), *settings], card, until)
+        for line in (folder / "jobs.jsonl").read_text(encoding="utf-8").splitlines():
+            stage, name = json.loads(line)["stage"], json.loads(line)["name"]
+            seconds, peak = run(["step", stage, name, "--folder", str(folder)], card, until)
+            rate = tokens_a_second(folder, stage, name, seconds)
+            print(f"| {stage} | {name} | {seconds:.1f} | {peak:,.0f} | {rate} |", flush=True)
+        seconds, peak = run(["report", str(folder)], card, until)
+        print(f"| report | | {seconds:.1f} | {peak:,.0f} | |")
+    except TimeOverError:
+        raise SystemExit("smoke: the time is over; what is missing did not end") from None
+    finally:
+        print(f"| all | | {time.monotonic() - started:.1f} | | |")
 
 
 if __name__ == "__main__":
