@@ -4,8 +4,9 @@
                             [-- OPTIONS OF RUN]
 
 DIR holds the CoT-factors files (the folder `data` of EIT-NLP/Distilling-CoT-Reasoning: SVAMP's
-answer-only file and ChatGPT's levels), anywhere below it. GSM8K's test questions come from FILE, or
-from the hub where it is not given and they are not prepared yet; the quick study asks none of them.
+answer-only file and ChatGPT's levels 1, 3 and 6), in one folder anywhere below it. GSM8K's test
+questions come from FILE, or from the hub where it is not given and they are not prepared yet; the
+quick study asks none of them.
 The same command resumes after an interruption. It makes `.venv` and the student (`make models`)
 where they are not there.
 """
@@ -20,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = ROOT / ".venv" / "bin" / "python"
-ANSWERS = "SVAMP_only_ans.json"
+FILES = ("SVAMP_only_ans.json", *(f"SVAMP_ChatGPT_level{n}_ranked.json" for n in (1, 3, 6)))
 WITHOUT_GSM8K = (
     "give GSM8K's test questions as --gsm8k FILE, or leave them out: "
     "--set evaluation.tasks=[dev_svamp]"
@@ -42,19 +43,25 @@ def run(*words: str | Path) -> None:
         raise SystemExit(status)
 
 
-def found_in(data: Path, name: str) -> Path | None:
-    """Return a file by the end of its path, wherever it lies below a folder."""
-    return next(iter(sorted(data.rglob(name))), None)
+def folder_of_files(data: Path) -> Path:
+    """Return the folder with the CoT-factors files, at or below another.
 
-
-def asks_gsm8k(sets: list[str]) -> bool:
-    """Return whether the study asks GSM8K's questions with these settings.
-
-    >>> asks_gsm8k(["seeds=[1]"]), asks_gsm8k(["evaluation.tasks=[dev_svamp]"])
-    (True, False)
+    Raises:
+        SystemExit: there is none, or one of the files is missing in it.
     """
-    tasks = [one for one in sets if one.startswith("evaluation.tasks=")]
-    return not tasks or "gsm8k" in tasks[-1]
+    found = sorted(data.rglob(FILES[0]))
+    if not found:
+        raise SystemExit(f"laptop: no {FILES[0]} in {data} or below; see docs/evidence/laptop.md")
+    folder = found[0].parent
+    if missing := [name for name in FILES if not (folder / name).is_file()]:
+        raise SystemExit(f"laptop: {folder} lacks {', '.join(missing)}")
+    return folder
+
+
+def asks_gsm8k(folder: Path) -> bool:
+    """Return whether an evaluation of a run folder asks GSM8K's questions."""
+    files = (folder / "eval").glob("*.yaml")
+    return any("  - cot_gsm8k\n" in path.read_text(encoding="utf-8") for path in files)
 
 
 def gsm8k_is_prepared() -> bool:
@@ -73,20 +80,20 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, help="the run folder")
     parser.add_argument("more", nargs="*", help="options of `cotdistill run`, after --")
     given = parser.parse_args()
-    data = given.data.resolve()
-    answers = found_in(data, ANSWERS)
-    if answers is None:
-        raise SystemExit(f"laptop: no {ANSWERS} in {data}; see docs/evidence/laptop.md")
+    if given.quick and given.gsm8k:
+        parser.error("--quick asks no question of GSM8K: leave --gsm8k out")
+    data = folder_of_files(given.data.resolve())
     folder = given.output or Path("runs") / ("laptop-quick" if given.quick else "laptop")
     folder = folder.resolve()
-    sets = [f"data_folder={answers.parent}", *(QUICK if given.quick else ()), *given.set]
+    sets = [f"data_folder={data}", *(QUICK if given.quick else ()), *given.set]
     settings = [word for one in sets for word in ("--set", one)]
     cotdistill = (PYTHON, "-m", "cotdistill")
     run(sys.executable, ROOT / "tools" / "environment.py")
     run(sys.executable, ROOT / "tools" / "models.py")
     run(PYTHON, ROOT / "tools" / "models.py", "float32")
     os.environ.setdefault("PYTHONPATH", str(ROOT / "plugins"))
-    if asks_gsm8k(sets):
+    run(*cotdistill, "generate", "laptop", "-o", folder, *settings)
+    if asks_gsm8k(folder):
         source = ("--from", given.gsm8k.resolve()) if given.gsm8k else ()
         if given.gsm8k or not gsm8k_is_prepared():
             try:
@@ -94,7 +101,6 @@ def main() -> None:
             except SystemExit:
                 sys.stderr.write(f"laptop: {WITHOUT_GSM8K}\n")
                 raise
-    run(*cotdistill, "generate", "laptop", "-o", folder, *settings)
     run(*cotdistill, "check", folder)
     run(*cotdistill, "plan", folder)
     run(*cotdistill, "run", folder, *given.more)
