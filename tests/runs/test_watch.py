@@ -13,7 +13,16 @@ import pytest
 from cotdistill.cli import run as run_verb
 from cotdistill.files.atomic import write_text
 from cotdistill.runs.jobs import Job, JobId, log_of
-from cotdistill.runs.records import PART, SKIPPED, Attempt, JobRecord, write_attempt, write_record
+from cotdistill.runs.records import (
+    PART,
+    RESPONSES,
+    RESUMED_FROM,
+    SKIPPED,
+    Attempt,
+    JobRecord,
+    write_attempt,
+    write_record,
+)
 from cotdistill.runs.watch import Watch
 from trace_rows import write_jsonl
 
@@ -122,6 +131,32 @@ def test_a_resumed_job_tells_nothing_about_the_time_that_others_take(tmp_path: P
     later = Watch(tmp_path, jobs, "s")
     later.expect([("train", names[2])])
     assert later.line() == "0/1 jobs · about 10 min left"
+
+
+@pytest.mark.parametrize(
+    ("stage", "notes", "bar"),
+    [
+        ("evaluate", {PART: True, RESPONSES: 75}, "Asking:  4%|# | 1/25 [00:01<00:24,  1.00s/it]"),
+        (
+            "train",
+            {PART: True, RESUMED_FROM: "checkpoint-30"},
+            " 75%|# | 30/40 [00:01<00:01,  5.00it/s]",
+        ),
+    ],
+)
+def test_a_resumed_job_is_expected_to_take_the_share_that_was_left(
+    tmp_path: Path, stage: str, notes: dict[str, object], bar: str
+) -> None:
+    one, two = Job(stage, "tiny--a--full--s1", ("x",)), Job(stage, "tiny--a--full--s2", ("x",))
+    write_record(tmp_path, one.id, JobRecord({}, "a", 600.0, "now"))
+    write_attempt(tmp_path, two.id, Attempt("running", {}, "m:1:1", "r", "now", notes=notes))
+    write_text(tmp_path / log_of(two.id), "")
+    watch = Watch(tmp_path, {one.id: one, two.id: two}, "r")
+    watch.expect([two.id])
+    watch.look()
+    assert watch.left() == 600.0  # its bar has not begun
+    write_text(tmp_path / log_of(two.id), bar)
+    assert watch.left() == 150.0
 
 
 ROWS = {"coarse": (340, 5), "middle": (340, 360), "fine": (340, 700)}

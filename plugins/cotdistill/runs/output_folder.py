@@ -24,7 +24,7 @@ from cotdistill.hosts.llamafactory.trained_with import why_not_trained_with
 from cotdistill.hosts.lm_eval.kept_responses import LOCK, kept_responses
 from cotdistill.runs.jobs import Job
 from cotdistill.runs.plan import has_own_folder
-from cotdistill.runs.records import Attempt, read_attempt
+from cotdistill.runs.records import RESUMED_FROM, Attempt, read_attempt
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def prepare_output_folder(
         return StartingPoint(note=f"{job.output} was {why}; moved to {moved}{detail}")
     assert before is not None
     if job.stage == "train":
-        tried = before.notes.get("resumed_from") if before.state == "failed" else None
+        tried = before.notes.get(RESUMED_FROM) if before.state == "failed" else None
         return _prepare_training(folder, job.output, max(1, job.gpus), tried)
     if job.stage == "evaluate":
         return _prepare_evaluation(folder / job.output, job.output)

@@ -26,6 +26,10 @@ SKIPPED = "skipped"
 """The note of a record whose job was not to be done after all; it holds the reason."""
 PART = "part"
 """The note of an attempt that only did what an earlier one had left: its time is a part."""
+RESPONSES = "responses"
+"""The note of how many responses of an evaluation an earlier attempt had left."""
+RESUMED_FROM = "resumed_from"
+"""The note of the checkpoint from which a training went on, `checkpoint-STEP`."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,16 @@ class Attempt:
     status: int | None = None
     log_from: int = 0
     notes: dict[str, Any] = field(default_factory=dict)
+
+
+def step_of(notes: dict[str, Any]) -> int:
+    """Return the step after which a training went on, 0 if it began anew.
+
+    >>> step_of({"resumed_from": "checkpoint-20"}), step_of({})
+    (20, 0)
+    """
+    step = str(notes.get(RESUMED_FROM, "")).rpartition("-")[2]
+    return int(step) if step.isdecimal() else 0
 
 
 def read_record(folder: Path, job: JobId) -> JobRecord | None:

@@ -40,6 +40,8 @@ from cotdistill.runs.output_folder import StartingPoint, prepare_output_folder
 from cotdistill.runs.records import (
     PART,
     PRIVATE,
+    RESPONSES,
+    RESUMED_FROM,
     SKIPPED,
     Attempt,
     JobRecord,
@@ -181,7 +183,8 @@ def _attempt(at: _Context) -> int:
 
 def _notes(start: StartingPoint) -> dict[str, Any]:
     resumed_from = start.resume_from and start.resume_from.name
-    notes = {"start": start.note, "resumed_from": resumed_from, PART: start.is_part}
+    notes: dict[str, Any] = {"start": start.note, RESUMED_FROM: resumed_from}
+    notes |= {PART: start.is_part, RESPONSES: start.responses}
     return {key: value for key, value in notes.items() if value}
 
 

@@ -19,14 +19,15 @@ def seconds_left(
     running: Mapping[JobId, float],
     sizes: Mapping[JobId, float] = _NOTHING,
     at_least: Mapping[JobId, float] = _NOTHING,
+    shares: Mapping[JobId, float] = _NOTHING,
 ) -> float | None:
     """Return how long it will be until all is done, None while a stage has no finished job.
 
     A job is expected to take as long as the finished ones of its stage did: those of the same
     student, arm and recipe, else those of the same student, else all; the last two in proportion
     to their sizes, where these are known. One that runs takes at least what its own progress bar
-    says. As many jobs as are running now go on at once. What cotdistill does itself takes no time
-    where none of it is finished.
+    says, and one that was resumed the share of that time that was left. As many jobs as are running
+    now go on at once. What cotdistill does itself takes no time where none of it is finished.
 
     Units: `took`, `running` and `at_least` hold seconds: of finished jobs, since the start of
     others, and until they end; `sizes` any unit that is the same within a stage.
@@ -41,13 +42,15 @@ def seconds_left(
     200.0
     >>> seconds_left(jobs, {one.id: 300.0}, [], {one.id: 9, other.id: 9}, {}, {one.id: 3600.0})
     3600.0
+    >>> seconds_left(jobs, {one.id: 300.0}, [], {other.id: 60.0}, shares={other.id: 0.5})
+    90.0
     """
     finished = _by_kind(jobs[job] for job in took if job in jobs)
     parts: list[float] = []
     for job in (*waiting, *running):
         expected = _expected(jobs[job], finished, took, sizes)
         if expected is not None:
-            left = expected - running.get(job, 0.0)
+            left = expected * shares.get(job, 1.0) - running.get(job, 0.0)
             parts.append(max(0.0, left, at_least.get(job, 0.0)))
         elif jobs[job].command:
             return None

@@ -16,7 +16,16 @@ from cotdistill.hosts.llamafactory.outputs import TrainingNow, training_now
 from cotdistill.hosts.progress_bar import last_bar
 from cotdistill.runs.job_sizes import JobSizes
 from cotdistill.runs.jobs import Job, JobId, Jobs, log_of, marker_of
-from cotdistill.runs.records import PART, SKIPPED, Attempt, attempt_path, read_attempt, read_record
+from cotdistill.runs.records import (
+    PART,
+    RESPONSES,
+    SKIPPED,
+    Attempt,
+    attempt_path,
+    read_attempt,
+    read_record,
+    step_of,
+)
 from cotdistill.runs.time_left import seconds_left
 from cotdistill.tables import duration
 
@@ -104,7 +113,20 @@ class Watch:
         every = (*waiting, *running, *took)
         sizes = {job: size for job in every if (size := self.sizes.of(self.jobs[job]))}
         at_least = {job: self._left_by_its_bar(job) for job in running}
-        return seconds_left(self.jobs, took, waiting, running, sizes, at_least)
+        shares = {job: self._share(job) for job in running}
+        return seconds_left(self.jobs, took, waiting, running, sizes, at_least, shares)
+
+    def _share(self, job: JobId) -> float:
+        """Return which share of a running job was left for this attempt; all, if it is not known.
+
+        The bar of a resumed evaluation counts what is left, that of a resumed training all steps.
+        """
+        attempt = self.running[job]
+        bar = last_bar(self.folder / log_of(job), attempt.log_from)
+        responses, steps = int(attempt.notes.get(RESPONSES, 0)), step_of(attempt.notes)
+        if bar is None or not bar.total or bar.total < steps:
+            return 1.0
+        return (bar.total - steps) / (bar.total + responses)
 
     def _left_by_its_bar(self, job: JobId) -> float:
         """Return the time left that a job's bar shows, less while it has not got far.
