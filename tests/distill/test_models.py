@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cached_hub import cache_rows
 from cotdistill.distill.model_check import memory_faults, teacher_faults
 from cotdistill.distill.settings import Teacher
 from cotdistill.distill.vocabulary import shared_length, vocabulary_faults
@@ -84,9 +85,16 @@ def test_an_added_token_with_another_meaning_is_refused(model: Path) -> None:
     assert "296: '<tool>' (student '<think>')" in str(fault)
 
 
-@pytest.mark.parametrize("kind", ["json", "parquet", "folder", "hub"])
+KINDS = ["json", "parquet", "folder", "hub", "folder for a hub", "cached hub"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_rows_of_every_kind_are_encoded_by_both_and_where_none_can_be_it_is_said(
-    kind: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kind: str,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     other = changed(model, tmp_path / "other", fewer_merges)
     write_rows(tmp_path)
@@ -99,8 +107,16 @@ def test_rows_of_every_kind_are_encoded_by_both_and_where_none_can_be_it_is_said
         (tmp_path / "rows").mkdir()
         shutil.copy(tmp_path / "rows.json", tmp_path / "rows" / "0.json")
         entry = {"file_name": "rows"}
-    elif kind == "hub":
+    elif "hub" in kind:
+        datasets = pytest.importorskip("datasets")
+        monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
         entry = {"hf_hub_url": "someone/rows"}
+        if kind == "folder for a hub":
+            (tmp_path / "hub").mkdir()
+            shutil.copy(tmp_path / "rows.json", tmp_path / "hub" / "rows.json")
+            entry = {"hf_hub_url": str(tmp_path / "hub")}
+        elif kind == "cached hub":
+            cache_rows(tmp_path / "cache", "someone/rows", ROWS)
     (tmp_path / "dataset_info.json").write_text(json.dumps({"rows": entry}))
     faults = teacher_faults(
         Teacher(model=str(other)), tokenizer(model), SimpleNamespace(trust_remote_code=False),
@@ -109,6 +125,7 @@ def test_rows_of_every_kind_are_encoded_by_both_and_where_none_can_be_it_is_said
     printed = capsys.readouterr().err
     if kind == "hub":
         assert faults == []
+        assert "note: someone/rows: cannot be read from the hub (" in printed
         assert "compared token by token, but not on rows: none could be read here" in printed
     else:
         assert "is encoded otherwise, from token" in str(faults[0])

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cached_hub import cache_rows
 from cotdistill.cli.main import main
 from cotdistill.distill.train_file import read_train_file
 from cotdistill.errors import FaultsError, StudyError
@@ -21,7 +22,7 @@ from cotdistill.preflight.distillation import teacher_vocabularies
 from cotdistill.runfolder.generate import generate
 from cotdistill.runfolder.manifest import read_manifest
 from cotdistill.runs.jobs import read_jobs, settings_digest
-from tiny_models import build
+from tiny_models import TEXTS, build
 
 Study = dict[str, Any]
 MENTOR = "mentor--fine--full--s1"
@@ -223,10 +224,42 @@ def test_vocabularies_of_students_and_teachers_are_compared_before_anything_is_l
         taught["models"]["tiny"] = {"model": str(tmp_path / name / "student"), "template": "chatml"}
         taught["models"]["the-mentor"] = {"model": str(tmp_path / name / "teacher")}
         root = generate(str(study_file(taught)), tmp_path / f"run-{name}").folder
-        faults, missing, pairs = teacher_vocabularies(root, read_manifest(root))
-        assert (missing, pairs) == ([], 1)
+        faults, missing, unread, pairs = teacher_vocabularies(root, read_manifest(root))
+        assert (missing, unread, pairs) == ([], [], 1)
         assert bool(faults) == (name == "other")
         checked = check_run_folder(root)
         assert "the vocabularies of 1 student and its teacher" in checked.looked_at
         assert set(faults) <= set(checked.faults)
     assert "token ids mean something else" in str(faults[0])
+
+
+@pytest.mark.host
+def test_rows_of_the_hub_are_compared_from_the_cache_and_named_where_they_are_not_there(
+    taught: Study,
+    study_file: Callable[[Study], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    for name in ("student", "teacher"):
+        build(tmp_path / name)
+    path = tmp_path / "teacher" / "tokenizer.json"
+    merged = json.loads(path.read_text())
+    merged["model"]["merges"] = merged["model"]["merges"][:-5]
+    path.write_text(json.dumps(merged))
+    taught["models"]["tiny"] = {"model": str(tmp_path / "student"), "template": "chatml"}
+    taught["models"]["the-mentor"] = {"model": str(tmp_path / "teacher")}
+    taught["arms"] = {"fine": {"dataset": "MATH_training_split_long_cot"}}
+    root = generate(str(study_file(taught)), tmp_path / "run").folder
+    place = "UWNSL/MATH_training_split_long_cot"
+    unread = f"{place}: its rows are not in the local cache"
+    assert teacher_vocabularies(root, read_manifest(root)) == ([], [], [unread], 1)
+    notes = check_run_folder(root).notes
+    words = f"vocabulary not compared on rows: {unread}; the training compares them at its start"
+    assert words in notes
+    cache_rows(tmp_path / "cache", place, [{"problem": text, "solution": ""} for text in TEXTS])
+    found = teacher_vocabularies(root, read_manifest(root))
+    assert (found.missing, found.unread, found.compared) == ([], [], 1)
+    assert "is encoded otherwise, from token" in str(found.faults[0])

@@ -4,6 +4,7 @@ PUBLIC_MODULES = (
     "capture",
     "launch",
     "launch_capture",
+    "own_texts",
     "paths",
     "refusals",
     "seq2seq_file",

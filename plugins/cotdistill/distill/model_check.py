@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from cotdistill.distill.own_texts import texts_to_encode
 from cotdistill.distill.settings import Teacher
 from cotdistill.distill.signals_check import signal_faults
 from cotdistill.distill.train_file import TrainFile
 from cotdistill.distill.vocabulary import vocabulary_faults
 from cotdistill.errors import DataError, Fault, FaultsError
 from cotdistill.files.json_file import read_object
-from cotdistill.files.jsonl import read_rows
-from cotdistill.files.parquet import parquet_rows
 from cotdistill.hosts.tokenizer import load_tokenizer
 
-ROWS_ENCODED = 1000
 _WEIGHTS = ("*.safetensors", "*.bin")
 _READ_BY_HOSTS = (
     "config.json",
@@ -159,7 +156,9 @@ def _vocabulary(
         theirs = load_tokenizer(str(source.model), source.revision, trust_remote_code=trusted)
     except FaultsError as error:
         return [replace(fault, place=place) for fault in error.faults]
-    texts = list(islice(_own_texts(arguments), ROWS_ENCODED))
+    texts, unread = texts_to_encode(arguments, ask_hub=True)
+    for reason in unread:
+        sys.stderr.write(f"note: {reason}\n")
     if not texts:
         sys.stderr.write(
             "note: the tokenizers of student and teacher were compared token by token, but not on "
@@ -201,44 +200,3 @@ def damaged_files(*models: str | None) -> list[Fault]:
                 except DataError as error:
                     faults += error.faults
     return faults
-
-
-def _own_texts(arguments: Mapping[str, Any]) -> Iterator[str]:
-    """Yield texts of local training files, whatever their columns are called.
-
-    Raises:
-        DataError: a file is broken.
-    """
-    folder = Path(str(arguments.get("dataset_dir", "data")))
-    register = folder / "dataset_info.json"
-    if not register.is_file():
-        return
-    registry = read_object(register)
-    names = arguments.get("dataset") or []
-    for name in names.split(",") if isinstance(names, str) else names:
-        entry = registry.get(str(name).strip(), {})
-        if not isinstance(entry, dict):
-            raise DataError(Fault(f"{register}:{name}", "not a JSON object", "file_name, columns"))
-        if not entry.get("file_name"):  # on a hub
-            continue
-        path = folder / str(entry["file_name"])
-        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-            yield from _texts_in(file)
-
-
-def _texts_in(path: Path) -> Iterator[str]:
-    if not path.is_file() or path.suffix not in (".json", ".jsonl", ".parquet"):
-        return
-    for row in parquet_rows(path) if path.suffix == ".parquet" else read_rows(path):
-        yield from _strings(row)
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _strings(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _strings(part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -56,6 +57,46 @@ def hub_rows(
                 "fetch it first, or use an arm with 'file'",
             )
         ) from error
+
+
+def cached_rows(
+    place: str,
+    *,
+    subset: str | None = None,
+    split: str = "train",
+    folder: str | None = None,
+    cache: str | None = None,
+) -> Iterator[dict[str, Any]] | None:
+    """Return the rows of a hub dataset that `datasets` loaded before, or None; asks no hub.
+
+    `cache` is where the library keeps them, if not where it does by itself. A local folder that
+    is named in the place of a hub id is read.
+    """
+    if Path(place).is_dir():
+        return hub_rows(place, subset=subset, split=split, folder=folder)
+    if importlib.util.find_spec("datasets") is None:
+        return None
+    from datasets.packaged_modules.cache.cache import Cache
+
+    library = logging.getLogger("datasets")
+    level = library.level
+    library.setLevel(logging.ERROR)  # it tells of every dataset that it finds
+    try:
+        builder = Cache(
+            cache_dir=cache,
+            dataset_name=place.rpartition("/")[2],
+            repo_id=place,
+            config_name=subset,
+            data_dir=folder,
+            version="auto",
+            hash="auto",
+        )
+        rows: Iterator[dict[str, Any]] = iter(builder.as_dataset(split=split))
+    except _refusals():
+        return None
+    finally:
+        library.setLevel(level)
+    return rows
 
 
 def split_rows(

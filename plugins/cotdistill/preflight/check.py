@@ -312,11 +312,18 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
             f"prompt not compared, tokenizer not available: {place}" for place in prompts.unchecked
         ]
         looked_at.append("evaluation prompts against training prompts, byte for byte")
-    differing, missing, pairs = teacher_vocabularies(root, trained, local=not (deep or show))
-    faults += differing
-    notes += [f"vocabulary not compared, tokenizer not available: {one}" for one in missing]
-    if pairs:
-        looked_at.append(f"the vocabularies of {counted(pairs, 'student')} and its teacher")
+    vocabularies = teacher_vocabularies(root, trained, local=not (deep or show))
+    faults += vocabularies.faults
+    notes += [
+        f"vocabulary not compared, tokenizer not available: {one}" for one in vocabularies.missing
+    ]
+    notes += [
+        f"vocabulary not compared on rows: {one}; the training compares them at its start"
+        for one in vocabularies.unread
+    ]
+    if vocabularies.compared:
+        pairs = counted(vocabularies.compared, "student")
+        looked_at.append(f"the vocabularies of {pairs} and its teacher")
     arms = resolve_arms(study, str(root / "study.yaml"))
     trained_on = [arms[name] for name in study.trained_arms()]
     gone, unprepared = _missing_rows(trained_on, root)

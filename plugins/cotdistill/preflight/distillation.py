@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from cotdistill.distill.own_texts import TextsToEncode, texts_to_encode
 from cotdistill.distill.paths import distillation_path
 from cotdistill.distill.train_file import read_arguments
 from cotdistill.distill.vocabulary import vocabulary_faults
@@ -17,16 +19,26 @@ from cotdistill.runfolder.manifest import ManifestRun
 _ENCODED = 1000
 
 
+class Vocabularies(NamedTuple):
+    """What differs, the tokenizers and rows of the hub that are not here, and pairs compared."""
+
+    faults: list[Fault]
+    missing: list[str]
+    unread: list[str]
+    compared: int
+
+
 def teacher_vocabularies(
     root: Path, runs: Sequence[ManifestRun], *, local: bool = False
-) -> tuple[list[Fault], list[str], int]:
-    """Return what differs, the models whose tokenizer is not here, and the pairs compared.
+) -> Vocabularies:
+    """Compare the vocabulary of each run's student with its teacher's.
 
     With `local` only models that are folders are looked at. Stored signals are left to the
-    training, which compares a hash of the vocabulary.
+    training, which compares a hash of the vocabulary. The hub is not asked for rows.
     """
     faults: list[Fault] = []
     missing: dict[str, None] = {}
+    not_here: dict[str, None] = {}
     seen: set[tuple[str, str]] = set()
     compared = 0
     for run in runs:
@@ -35,7 +47,6 @@ def teacher_vocabularies(
             continue
         try:
             arguments, block = read_arguments(path)
-            texts = _texts(root, run)
         except FaultsError as error:
             faults += error.faults
             continue
@@ -48,6 +59,7 @@ def teacher_vocabularies(
             continue
         seen.add(pair)
         try:
+            texts, unread = _texts(root, run, arguments)
             student, teacher = map(tokenizer_if_here, pair)
         except FaultsError as error:
             faults += error.faults
@@ -56,15 +68,18 @@ def teacher_vocabularies(
             missing |= {n: None for n, t in zip(pair, (student, teacher), strict=True) if not t}
             continue
         compared += 1
+        not_here |= dict.fromkeys(unread)
         place = f"{distillation_path(path)}:teacher"
         faults += vocabulary_faults(student, teacher, texts, place)
-    return list(dict.fromkeys(faults)), list(missing), compared
+    return Vocabularies(list(dict.fromkeys(faults)), list(missing), list(not_here), compared)
 
 
-def _texts(root: Path, run: ManifestRun) -> list[str]:
+def _texts(root: Path, run: ManifestRun, arguments: Mapping[str, Any]) -> TextsToEncode:
+    if run.files.data is None:  # registered on the hub
+        return texts_to_encode(arguments, root, ask_hub=False)
     path = root / str(run.files.data)
-    if run.files.data is None or not path.is_file():
-        return []
+    if not path.is_file():
+        return TextsToEncode([], [])
     rows = islice(read_rows(path), _ENCODED)
     columns = ("instruction", "output")
-    return [str(row[column]) for row in rows for column in columns if column in row]
+    return TextsToEncode([str(row[key]) for row in rows for key in columns if key in row], [])

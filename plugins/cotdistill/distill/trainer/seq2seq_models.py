@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
-from cotdistill.distill.model_check import ROWS_ENCODED, memory_faults
+from cotdistill.distill.model_check import memory_faults
+from cotdistill.distill.own_texts import ROWS_ENCODED
 from cotdistill.distill.seq2seq_file import Seq2SeqFile
 from cotdistill.distill.settings import Teacher
 from cotdistill.distill.vocabulary import vocabulary_faults
