@@ -15,7 +15,9 @@ MEASURES = ("steps", "sentences", "equations", "characters", "words")
 
 _SENTENCE = re.compile(r"[.!?。！？]+[\"')\]]*(?=\s|$)")
 _ITEM = re.compile(  # at the start of a line or behind a full stop, so that "= 12. Then" is none
-    r"(?:^\s*|(?<=[.:;!?)])\s*|(?<=\s)(?=step))(?:step\s+)?\d{1,2}[.):]\s+(?=\S)",
+    r"(?:^\s*(?:step\s+)?\d{1,2}[.):]\s+"
+    # within a line, what follows is on it too: "given: 6." at the end of a line is no item 6
+    r"|(?:(?<=[.:;!?)])\s*|(?<=\s)(?=step))(?:step\s+)?\d{1,2}[.):][^\S\n]+)(?=\S)",
     re.IGNORECASE | re.MULTILINE,
 )
 _NUMBERED = re.compile(r"\d[.):]\s")  # quicker: a text without this has no items
@@ -81,6 +83,8 @@ def step_number(rationale: str) -> int:
 
     >>> step_number("1. Take 290.\n2. Halve it."), step_number("Take 290. Halve it.")
     (2, 2)
+    >>> step_number("1. Trays: 6.\n2. Buns: 4.\nSo 24.")
+    3
     """
     text = rationale.strip()
     lines = sum(1 for line in text.split("\n") if line.strip())

@@ -32,7 +32,6 @@ _ANSWER = re.compile(r"(?:\bso,?\s+)?the (?:final )?answer is", re.IGNORECASE)
 _ENDING = re.compile(r"the answer is\s*\S", re.IGNORECASE)
 _QUESTION_LINE = re.compile(r"^\s*(?:Q:|\d+[.)])?.*\?\s*$", re.MULTILINE)
 _FRACTION = re.compile(r"^\s*\d+\s*/\s*\d+\b")
-_LAST_VALUE = re.compile(r"(\d)\.[ \t]*(?=\n)")
 _FENCE = re.compile(r"^```", re.MULTILINE)
 _REPHRASED = re.compile(r"\s*\**\s*rephrased question\s*:?\**:?", re.IGNORECASE)
 _MARKED_QUESTION = re.compile(r"\W{0,4}Q(?:uestion)?\s?\d{0,2}\W{0,2}[:.)]", re.IGNORECASE)
@@ -94,8 +93,7 @@ def step_count(rationale: str, format: str = "natural") -> int:  # noqa: A002
     count = _COUNTS.get(format)
     if count:
         return count(rationale)
-    # "given: 6." at the end of a line is no item 6
-    return step_number(_LAST_VALUE.sub(r"\1", _without_rephrasing(body_of(rationale))))
+    return step_number(_without_rephrasing(body_of(rationale)))
 
 
 def level_fault(rationale: str, level: int | None, format: str = "natural") -> str:  # noqa: A002
