@@ -1,12 +1,15 @@
 """The doctor, in real virtual environments whose contents are written down for each test."""
 
+import io
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import packaging
 import pytest
 
+from cotdistill.cli.doctor import shown_while_it_runs
 from cotdistill.cli.main import main
 from cotdistill.errors import MisuseError
 from cotdistill.hosts.environments.look_into import Environment, python_of
@@ -252,3 +255,39 @@ environments: {{teach: {bare}, sample: {bare}, judge: {bare}, prepare: {bare}}}
     assert chosen == [
         "teach", "sample", "prepare", "train", "evaluate", "judge", "run", "programs"
     ]  # fmt: skip
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_shows_which_check_runs_and_nothing_of_it_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venv = venv_with(tmp_path / "venv", {})
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    assert (
+        main(["doctor", "--stage", "train", "--stage", "programs", "--env", f"train={venv}"]) == 1
+    )
+    shown, _, after = terminal.getvalue().rpartition("\r\033[K")
+    assert shown.split("\r\033[K") == [
+        "", "train: versions and libraries ...", "programs: the sandbox ...",
+    ]  # fmt: skip
+    assert after.startswith("checked versions and libraries")
+
+
+def test_without_a_terminal_a_check_that_takes_long_is_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with shown_while_it_runs(seconds=1000) as tell:
+        tell("train: versions and libraries")
+    assert capsys.readouterr().err == ""
+    written = ""
+    with shown_while_it_runs(seconds=0.01) as tell:
+        tell("train: import of its host")
+        for _ in range(3000):
+            time.sleep(0.01)
+            if written := written + capsys.readouterr().err:
+                break
+    assert written == "checking train: import of its host\n"

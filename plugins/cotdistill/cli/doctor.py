@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 import typer
 
 from cotdistill.cli.tables import WIDTH, say, wrapped
 from cotdistill.errors import MisuseError
+
+_LONG = 5.0  # seconds after which a check is named where no terminal listens
 
 
 def doctor(
@@ -47,7 +52,8 @@ def doctor(
         if not equals:
             raise MisuseError(f"cotdistill doctor: --env {pair} is not stage=PREFIX")
         prefixes[name] = prefix
-    examined = examine(what, stage or (), prefixes, deep, sets or ())
+    with shown_while_it_runs() as tell:
+        examined = examine(what, stage or (), prefixes, deep, sets or (), tell)
     for one in examined:
         for line in wrapped(f"{one.stage:<9} {one.state:<7} {one.holds}", indent=18):
             say(line)
@@ -66,3 +72,36 @@ def doctor(
     if unfit:
         sys.stderr.write(f"will not work: {', '.join(unfit)}\n")
         raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def shown_while_it_runs(seconds: float = _LONG) -> Iterator[Callable[[str], None]]:
+    """Show which check runs: at once on a terminal, elsewhere a line if it takes long."""
+    if sys.stderr.isatty():
+        try:
+            yield lambda check: _write(f"\r\033[K{check} ...")
+        finally:
+            _write("\r\033[K")
+        return
+    waiting: list[threading.Timer] = []
+
+    def stop() -> None:
+        while waiting:
+            waiting.pop().cancel()
+
+    def tell(check: str) -> None:
+        stop()
+        timer = threading.Timer(seconds, _write, [f"checking {check}\n"])
+        timer.daemon = True
+        waiting.append(timer)
+        timer.start()
+
+    try:
+        yield tell
+    finally:
+        stop()
+
+
+def _write(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()

@@ -6,7 +6,7 @@ it, the findings rest on installed versions and on the libraries that compiled c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -50,11 +50,13 @@ def examine(
     prefixes: Mapping[str, str] | None = None,
     deep: bool = False,
     sets: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda _: None,
 ) -> list[Examined]:
     """Examine the environments of a study, of a run folder, or of this machine.
 
     `prefixes` override the study's environments. `serve` is only examined if it is named; the
-    sandbox for programs is tried in this process's environment.
+    sandbox for programs is tried in this process's environment. `tell` is told of each check that
+    begins.
 
     Raises:
         MisuseError: there is no such stage.
@@ -74,6 +76,7 @@ def examine(
     environments: dict[str, Environment] = {}
     found: dict[str, list[Finding]] = {}
     for stage in chosen:
+        tell(f"{stage}: versions and libraries")
         try:
             environment = look_into(python_of(given.get(stage, "")))
         except FaultsError as error:
@@ -82,13 +85,17 @@ def examine(
         environments[stage] = environment
         found[stage] = environment_findings(stage, environment, needs)
         is_run = stage == "run" or host_of(stage) is None
-        if deep and not is_run and (fault := _torchvision_fault(environment)):
+        if deep and not is_run and "torchvision" in environment.versions:
+            tell(f"{stage}: import of torchvision")
+            fault = import_fault(environment.python, _TORCHVISION)
             remedy = f"{environment.pip} --force-reinstall torch torchvision"
-            found[stage].append(Finding("broken", f"torchvision fails: {fault}", remedy))
-        if deep and not any(finding.grade == "absent" for finding in found[stage]):
-            host = host_of(stage)
-            fault = import_fault(environment.python, host.imports) if host else None
-            if host and fault:
+            if fault:
+                found[stage].append(Finding("broken", f"torchvision fails: {fault}", remedy))
+        host = host_of(stage)
+        if deep and host and not any(finding.grade == "absent" for finding in found[stage]):
+            tell(f"{stage}: import of its host")
+            fault = import_fault(environment.python, host.imports)
+            if fault:
                 wrong = f"import fails: {fault}"
                 found[stage].append(Finding("broken", wrong, f"{environment.pip} {host.extra}"))
     for stage, finding in pair_findings(environments):
@@ -98,6 +105,7 @@ def examine(
         for stage in chosen
     ]
     if PROGRAMS in stages or not stages:
+        tell(f"{PROGRAMS}: the sandbox")
         examined.append(_sandbox(needed=needs.programs or PROGRAMS in stages))
     return examined
 
@@ -125,12 +133,6 @@ def _sandbox(needed: bool) -> Examined:
     )
     holds = f"{' and '.join(works)} confine programs" if works else "no sandbox for programs"
     return Examined(PROGRAMS, _state(findings), holds, findings)
-
-
-def _torchvision_fault(environment: Environment) -> str | None:
-    if "torchvision" not in environment.versions:
-        return None
-    return import_fault(environment.python, _TORCHVISION)
 
 
 def _study(what: str | None, sets: Sequence[str]) -> Study | None:
