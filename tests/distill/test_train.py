@@ -299,6 +299,24 @@ WITH_DEEPSPEED = pytest.mark.skipif(
 )
 
 
+HASHES_WEIGHTS = """
+import hashlib, os, pathlib
+
+if "RANK" in os.environ:  # one of torchrun's processes
+    from torch.optim.optimizer import register_optimizer_step_post_hook
+
+    def note(optimizer, *_):
+        digest = hashlib.sha256()
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                digest.update(parameter.detach().float().numpy().tobytes())
+        with pathlib.Path(__file__).with_name(f"rank{os.environ['RANK']}").open("a") as stream:
+            stream.write(digest.hexdigest() + "\\n")
+
+    register_optimizer_step_post_hook(note)
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "split",
@@ -321,11 +339,19 @@ def test_two_processes_with_rows_of_their_own_are_one_with_all_rows(
         found = f"{DEEPSPEED}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
         ninja = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         environment |= {"DS_ACCELERATOR": "cpu", "PYTHONPATH": found, "PATH": ninja}
+    else:  # in ZeRO every process updates its own part of the weights
+        (folder / "sitecustomize.py").write_text(HASHES_WEIGHTS)
+        paths = [str(folder), os.environ.get("PYTHONPATH", "")]
+        environment |= {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     # rows differ in length, so the ranks need different numbers of chunks
     kd = {"teacher": str(folder / "teacher"), **KD, "chunk": 5}
     path = training_file(folder, "two", change | {"kd": kd})
     done = command(str(path), **environment)
     assert done.returncode == 0, done.stderr[-4000:]
+    if not split:
+        steps = [(folder / f"rank{rank}").read_text().split() for rank in (0, 1)]
+        assert steps[0] == steps[1]
+        assert len(set(steps[0])) == 4
     # a later step's loss is also that of the other rank's rows, so both have the same weights
     for key in ("loss", "grad_norm", "ce", "kd", "eval_loss"):
         found, expected = losses(folder, "two", key), losses(trained[0], "evaluated", key)
