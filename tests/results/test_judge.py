@@ -450,6 +450,29 @@ def test_when_no_request_is_answered_nothing_is_written(
     assert not (place / "judged").exists()
 
 
+def served_as(name: str, answer: str) -> dict[str, Any]:
+    message = {"role": "assistant", "content": answer}
+    usage = {"prompt_tokens": 9, "completion_tokens": 7}
+    choice = {"message": message, "finish_reason": "stop"}
+    return {"model": name, "choices": [choice], "usage": usage}
+
+
+def test_a_judge_that_is_another_model_is_refused_unless_it_is_meant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = samples(tmp_path, (r"\boxed{x}", "0"), (r"\boxed{y}", "1"))
+    with serving(lambda *_: served_as("org/J-2024-08-06", RIGHT)) as script:
+        assert verb(place, script, "--budget-requests", "1") == 0
+        script.decide = lambda *_: served_as("j-mini", WRONG)
+        assert verb(place, script, "-o", str(tmp_path / "out")) == 1
+        expected = "model 'j': the server answers as 'j-mini'; expected 'j'; name that model, or"
+        assert expected in capsys.readouterr().err
+        assert not (tmp_path / "out" / "judged").exists()
+        assert verb(place, script, "--any-model") == 0
+    # the verdict of the right model is kept from before
+    assert "asked 1, known from before 1" in capsys.readouterr().out
+
+
 def test_a_results_file_is_no_cache_and_stays_as_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -835,6 +835,7 @@ def test_a_study_ends_with_the_judge_s_job(
     monkeypatch.delenv("JUDGE_KEY", raising=False)  # a dry run asks nobody
     urls = ["http://127.0.0.1:8000/v1", "http://127.0.0.1:8001/v1"]
     study["models"]["j"] = {"endpoint": urls, "model": "Org/Judge", "key_env": "JUDGE_KEY"}
+    study["models"]["j"]["any_model"] = True
     study["judge"] = {"model": "j", "audit": 0.2, "max_tokens": 300}
     folder = tmp_path / "run"
     generate(str(study_file(study)), folder)
@@ -844,7 +845,8 @@ def test_a_study_ends_with_the_judge_s_job(
     assert list(job.command) == [
         "cotdistill", "judge", str(folder / "scores"), "--model", "Org/Judge",
         "--endpoint", urls[0], "--endpoint", urls[1], "--audit", "0.2", "--prompt", "judge",
-        "--max-tokens", "300", "--key-env", "JUDGE_KEY", "--cache", str(folder / "judge.jsonl"),
+        "--max-tokens", "300", "--key-env", "JUDGE_KEY", "--any-model",
+        "--cache", str(folder / "judge.jsonl"),
     ]  # fmt: skip
     assert set(job.needs) == {
         (each.stage, each.name) for each in jobs.values() if each.stage == "evaluate"

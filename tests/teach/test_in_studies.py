@@ -77,6 +77,24 @@ def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+def test_a_model_that_its_server_calls_otherwise_is_accepted_where_a_study_says_so(
+    tmp_path: Path,
+) -> None:
+    sampled = {
+        "questions": "pens", "model": "student", "strategy": "interactive", "helper": "teacher",
+        "temperature": 0.7,
+    }  # fmt: skip
+    declared = study("http://127.0.0.1:9/v1")
+    declared["arms"]["guided"] = {"sample": sampled}
+    declared["models"]["student"] = {"endpoint": "http://127.0.0.1:9/v1", "model": "s"}
+    jobs = jobs_of(generated(tmp_path, declared, rationale="One adds both."))
+    assert not any("--any-model" in job.get("command", ()) for job in jobs.values())
+    declared["models"]["teacher"]["any_model"] = True
+    jobs = jobs_of(generated(tmp_path, declared, rationale="One adds both."))
+    assert "--any-model" in jobs["teach", "level-1"]["command"]
+    assert "--any-model" in jobs["sample", "guided"]["command"]
+
+
 def test_a_grid_of_levels_is_taught_filtered_and_written_as_training_rows(tmp_path: Path) -> None:
     def decide(body: dict[str, Any]) -> str:
         _, total = asked_about(body)

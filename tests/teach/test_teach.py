@@ -18,8 +18,9 @@ import pytest
 
 from cotdistill.cli.main import main
 from cotdistill.hosts.request import Choice, Reply, Request, Take
+from cotdistill.hosts.served_model import is_same_model
 from cotdistill.teach.asking import Answer, Ask
-from cotdistill.teach.engine import Engine, is_same_model
+from cotdistill.teach.engine import Engine
 from cotdistill.teach.store import Store
 from slow_server import SlowServer, completion, slow_server
 from teacher import asked_about, level_in, obedient, solution, write_questions

@@ -204,6 +204,7 @@ class Model:
     asker: Asker
     revision: str | None
     price: Price | None
+    any_model: bool = False
 
 
 def model_of(verb: str, whom: Whom, how: How, name: str | None = None) -> Model:
@@ -249,7 +250,14 @@ def model_of(verb: str, whom: Whom, how: How, name: str | None = None) -> Model:
         batch_folder=whom.output / "batch",
     )
     price = price_of(how.price) or known.price
-    return Model(known.model, api, backend.asker(), whom.revision or known.revision, price)
+    return Model(
+        known.model,
+        api,
+        backend.asker(),
+        whom.revision or known.revision,
+        price,
+        any_model=how.any_model or known.any_model,
+    )
 
 
 def key_in(variable: str) -> str | None:

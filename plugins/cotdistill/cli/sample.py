@@ -125,7 +125,7 @@ def sample(arguments: SampleArguments) -> None:
         limits=arguments.limits(),
         prices=prices,
         grow_times=arguments.grow_max_tokens,
-        any_model=arguments.any_model,
+        any_model=model.any_model,
         no_replies=arguments.is_only_written,
         batched=arguments.is_batched,
         pilot=arguments.pilot,

@@ -113,7 +113,7 @@ def teach(arguments: TeachArguments) -> None:
         limits=arguments.limits(),
         price=model.price,
         grow_times=arguments.grow_max_tokens,
-        any_model=arguments.any_model,
+        any_model=model.any_model,
         no_replies=arguments.is_only_written,
         batched=arguments.is_batched,
         program_grader=_program_grader(lesson, arguments.sandbox, stack),

@@ -43,6 +43,7 @@ PUBLIC_MODULES = (
     "sandbox.execution",
     "sandbox.program",
     "sandbox.sandbox",
+    "served_model",
     "slurm",
     "snakemake",
     "tokenizer",

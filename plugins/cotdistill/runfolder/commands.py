@@ -116,11 +116,11 @@ def judge_command(study: Study, root: Path) -> Command:
     assert judge is not None
     model = study.models[judge.model]
     assert isinstance(model, EndpointModel)
-    urls = [model.endpoint] if isinstance(model.endpoint, str) else model.endpoint
     words = ["cotdistill", "judge", str(root / "scores"), "--model", model.model]
-    words += [word for url in urls for word in ("--endpoint", url)]
+    words += [word for url in model.urls for word in ("--endpoint", url)]
     words += ["--audit", str(judge.audit), "--prompt", judge.prompt]
     words += ["--max-tokens", str(judge.max_tokens)]
     words += ["--key-env", model.key_env] if model.key_env else []
+    words += ["--any-model"] if model.any_model else []
     words += ["--cache", str(root / "judge.jsonl")]
     return Command(tuple(prefixed(study, "judge", words)))

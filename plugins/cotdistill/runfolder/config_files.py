@@ -446,7 +446,10 @@ def _spread(study: Study, run: Run) -> int:
 
 def _asked_at(endpoint: EndpointModel) -> dict[str, Any]:
     """Return how lm-eval reaches a server; it has no key of its own but the environment's."""
-    url = endpoint.endpoint if isinstance(endpoint.endpoint, str) else endpoint.endpoint[0]
     path = "chat/completions" if endpoint.api == "chat" else "completions"
     tokenizer = {"tokenizer": endpoint.tokenizer} if endpoint.tokenizer else {}
-    return {"model": endpoint.model, "base_url": f"{url.rstrip('/')}/{path}", **tokenizer}
+    return {
+        "model": endpoint.model,
+        "base_url": f"{endpoint.urls[0].rstrip('/')}/{path}",
+        **tokenizer,
+    }

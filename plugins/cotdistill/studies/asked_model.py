@@ -21,6 +21,7 @@ class AskedModel:
     api: Literal["chat", "completions"] = "chat"
     revision: str | None = None
     price: Price | None = None
+    any_model: bool = False
 
 
 def model_called(name: str, study: str | None) -> AskedModel:
@@ -65,9 +66,13 @@ def model_of_study(name: str, study: str) -> AskedModel:
     price = getattr(found, "price", None)
     cost = None if price is None else Price(price.input, price.output)
     if isinstance(found, EndpointModel):
-        urls = [found.endpoint] if isinstance(found.endpoint, str) else found.endpoint
         return AskedModel(
-            found.model, tuple(urls), found.key_env, found.api, revision=None, price=cost
+            found.model,
+            found.urls,
+            found.key_env,
+            found.api,
+            price=cost,
+            any_model=found.any_model,
         )
     if isinstance(found, NamedModel):
         packaged = students()

@@ -69,6 +69,12 @@ class EndpointModel(Shape):
     price: Price | None = key(
         None, "unknown, and reported as unknown, without it", {"input": 0.4, "output": 0.9}
     )
+    any_model: bool = key(False, "accept a server that calls its model otherwise", True)
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The servers that share the work."""
+        return (self.endpoint,) if isinstance(self.endpoint, str) else tuple(self.endpoint)
 
     @field_validator("endpoint")
     @classmethod

@@ -8,16 +8,15 @@ changes nothing.
 
 from __future__ import annotations
 
-import re
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from cotdistill.errors import Fault, FaultsError
 from cotdistill.hosts.meanwhile import Meanwhile
 from cotdistill.hosts.request import Asker, Reply, Request
+from cotdistill.hosts.served_model import ServedModels
 from cotdistill.teach.asking import Answer, Ask, answer_of, record_of
 from cotdistill.teach.budget import Bill, Limits, Meter, Prices, Spent
 from cotdistill.teach.store import Store
@@ -26,8 +25,6 @@ Result = TypeVar("Result")
 Course = Generator[Sequence[Ask], Sequence[Answer], Result]
 
 _CHARACTERS_A_TOKEN = 4
-_LATEST = re.compile(r"[-:]latest$")
-_VERSION = re.compile(r"[-@](\d{3,8}|\d{4}-\d{2}(-\d{2})?)")  # -0613, -001, -20241022, -2024-08-06
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,7 @@ class Engine:
         self._pending: dict[str, list[tuple[_Waiting, int]]] = {}
         self._allowances: dict[str, int | None] = {}
         self._backends: dict[str, str] = {}
-        self._models: set[tuple[str, str]] = set()  # asked for, served
+        self._models = ServedModels(options.any_model)
         self._began = 0.0
 
     def ask(self, courses: Iterator[Course[object]]) -> None:
@@ -237,7 +234,7 @@ class Engine:
             spent.failed += 1
             spent.last_failure = self.failures[request.key] = answer.why
             return answer
-        self._check_model(request, reply)
+        self._models.check(request, reply)
         if answer.state == "cut":
             spent.cut += 1
         elif answer.state == "refused":
@@ -253,17 +250,6 @@ class Engine:
             cut=cut,
         )
         return answer
-
-    def _check_model(self, request: Request, reply: Reply) -> None:
-        """Refuse a server that answers with another model than was asked for."""
-        asked, served = request.model, reply.model
-        if not served or (asked, served) in self._models or self.options.any_model:
-            return
-        if not is_same_model(asked, served):
-            wrong = f"the server answers as '{served}'"
-            remedy = "name that model, or accept it with --any-model"
-            raise FaultsError(Fault(f"model '{asked}'", wrong, f"'{asked}'", remedy))
-        self._models.add((asked, served))
 
     def _known(self, request: Request) -> Answer | None:
         """The answer that is kept, or that this program failed to get; None if it can be asked."""
@@ -314,24 +300,3 @@ class Engine:
             return None
         more = request.max_tokens * self.options.grow_by
         return more if more <= base * self.options.grow_by**self.options.grow_times else None
-
-
-def is_same_model(asked: str, served: str) -> bool:
-    """Whether a server's name of a model may be the one that was asked for.
-
-    Folders and case do not count. A server may add a date or a version of digits only, and may
-    serve under such a name what was asked for as the latest one.
-
-    >>> is_same_model("Qwen/Qwen2.5-72B", "qwen2.5-72b"), is_same_model("gpt-4o", "gpt-4o-2024-08")
-    (True, True)
-    >>> is_same_model("mistral-large-latest", "mistral-large-2411")
-    True
-    >>> is_same_model("gpt-4o", "gpt-4o-mini"), is_same_model("claude-3", "claude-3-5")
-    (False, False)
-    """
-    one, other = (_LATEST.sub("", _last_part(name)) for name in (asked, served))
-    return one == other or (other.startswith(one) and bool(_VERSION.fullmatch(other, len(one))))
-
-
-def _last_part(name: str) -> str:
-    return name.lower().rstrip("/").rpartition("/")[2]

@@ -74,6 +74,9 @@ class JudgeArguments:
     key_env: Annotated[str, typer.Option(help="environment variable with the API key")] = (
         "OPENAI_API_KEY"
     )
+    any_model: Annotated[
+        bool, typer.Option("--any-model", help="accept a server that calls its model otherwise")
+    ] = False
     dry_run: Annotated[bool, typer.Option(help="count the requests without sending any")] = False
 
 
@@ -102,6 +105,7 @@ def judge(arguments: JudgeArguments) -> None:
         most_requests=arguments.budget_requests,
         most_tokens=arguments.budget_tokens,
         out=arguments.out,
+        any_model=arguments.any_model,
     )
     if arguments.dry_run:
         spent = requests_to_make(arguments.places, options, arguments.cache, warn)

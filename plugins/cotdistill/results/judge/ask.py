@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from cotdistill.files.journal import Journal
 from cotdistill.files.templates import renderer
 from cotdistill.hosts.request import Asker, Reply, Request
+from cotdistill.hosts.served_model import ServedModels
 from cotdistill.results.judge.opinion import Opinion, delimiter_for, read_opinion
 from cotdistill.results.judge.options import JudgeOptions
 from cotdistill.results.judge.responses import JudgedFile, Response
@@ -74,6 +75,7 @@ class Asking:
         self._files = files
         self._options = options
         self._journal = journal
+        self._models = ServedModels(options.any_model)
         self._digests: dict[tuple[int, int], str] = {}
         self._request_for = request_maker(options)
 
@@ -82,6 +84,7 @@ class Asking:
 
         Raises:
             EndpointError: the judge cannot be reached; what it answered is kept.
+            FaultsError: another model answers; what came before is kept.
         """
         asker(self._requests(), self._keep)
         return [
@@ -137,6 +140,7 @@ class Asking:
             spent.failed += 1
             spent.last_failure = reply.failure
             return
+        self._models.check(request, reply)
         spent.asked += 1
         spent.prompt_tokens += reply.usage.prompt_tokens or _tokens(request)
         written = reply.usage.completion_tokens

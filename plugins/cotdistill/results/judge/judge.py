@@ -56,7 +56,7 @@ def judge(
         DataError: there are no samples, or no reference answers; the cache is no cache.
         EndpointError: the judge cannot be reached; what it answered is kept.
         MisuseError: an output is an input, or the cache is.
-        FaultsError: no request was answered, or the files cannot be written.
+        FaultsError: no request was answered, another model answers, or the files cannot be written.
     """
     graded = _graded(paths, options, tell)
     folders = output_folders([file.file for file in graded], options.out)

@@ -16,7 +16,8 @@ class JudgeOptions:
     with reference answers for questions that have none. `audit` is the share of correct responses
     that are asked about too; `skip_truncated` leaves responses that never came to an end to the
     grader. `prompt` names a file of `templates/prompts/`. `most_requests` and `most_tokens` limit
-    what is asked in one call; None is no limit. `out` is where results go, into a folder a run,
+    what is asked in one call; None is no limit. `any_model` accepts replies of a model with another
+    name than was asked for. `out` is where results go, into a folder a run,
     instead of next to the samples.
     """
 
@@ -32,4 +33,5 @@ class JudgeOptions:
     most_tokens: int | None = None
     prompt: str = "judge"
     out: Path | None = None
+    any_model: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from cotdistill.runfolder.job import Asks, Job, JobId, hash_of_words
 from cotdistill.runfolder.stages.stage import Declared, Stage, StudyFiles
 
 if TYPE_CHECKING:
+    from cotdistill.studies.declared_model import EndpointModel, Price
     from cotdistill.studies.known_model import KnownModel
     from cotdistill.studies.prompt import Prompt
     from cotdistill.studies.questions import Questions
@@ -143,23 +144,25 @@ class Who:
         words: list[str],
         gpus: int = 0,
         needs: tuple[JobId, ...] = (),
-        urls: tuple[str, ...] = (),
-        model: str = "",
-        key_env: str | None = None,
-        price: str | None = None,
+        server: EndpointModel | None = None,
     ) -> None:
-        self.words, self.gpus, self.needs = words, gpus, needs
-        self.urls, self.model, self.key_env, self.price = urls, model, key_env, price
+        self.words, self.gpus, self.needs, self.server = words, gpus, needs, server
 
     def as_helper(self, where: str) -> list[str]:
         """Return the words that name it as the teacher of the interactive strategy."""
-        if not self.urls:
+        server = self.server
+        if server is None:
             raise StudyError(Fault(where, "is no server", "a model of models: with an endpoint"))
-        words = ["--teacher-model", self.model]
-        for url in self.urls:
+        words = ["--teacher-model", server.model]
+        for url in server.urls:
             words += ["--teacher-endpoint", url]
-        words += ["--teacher-key-env", self.key_env] if self.key_env else []
-        return words + (["--teacher-price", self.price] if self.price else [])
+        words += ["--teacher-key-env", server.key_env] if server.key_env else []
+        words += ["--teacher-price", _price_words(server.price)] if server.price else []
+        return words + (["--any-model"] if server.any_model else [])
+
+
+def _price_words(price: Price) -> str:
+    return json.dumps(price.model_dump())
 
 
 def asked_model(files: StudyFiles, name: str, where: str) -> Who:
@@ -181,17 +184,16 @@ def asked_model(files: StudyFiles, name: str, where: str) -> Who:
     declared = study.models.get(name)
     gpus = study.hardware.gpus
     if isinstance(declared, EndpointModel):
-        urls = [declared.endpoint] if isinstance(declared.endpoint, str) else declared.endpoint
         words = ["--model", declared.model]
-        for url in urls:
+        for url in declared.urls:
             words += ["--endpoint", url]
         if declared.api != "chat":
             words += ["--api", declared.api]
         if declared.key_env:
             words += ["--key-env", declared.key_env]
-        price = json.dumps(declared.price.model_dump()) if declared.price else None
-        words += ["--price", price] if price else []
-        return Who(words, 0, (), tuple(urls), declared.model, declared.key_env, price)
+        words += ["--price", _price_words(declared.price)] if declared.price else []
+        words += ["--any-model"] if declared.any_model else []
+        return Who(words, server=declared)
     if isinstance(declared, TrainedModel):
         folder, need = trained_weights(files, declared, where)
         words = local_words(gpus, encodes=_is_encoder_decoder(files, declared.run.model))
@@ -370,8 +372,7 @@ def packages_of(study: Study, names: Iterable[str]) -> tuple[str, ...]:
         if not isinstance(declared, EndpointModel):
             found |= {"vllm"} if study.hardware.gpus else {"torch", "transformers"}
             continue
-        urls = [declared.endpoint] if isinstance(declared.endpoint, str) else declared.endpoint
-        found |= {"aiohttp"} if any(url.startswith("https://") for url in urls) else set()
+        found |= {"aiohttp"} if any(url.startswith("https://") for url in declared.urls) else set()
     return tuple(sorted(found))
 
 
