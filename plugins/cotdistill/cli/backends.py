@@ -171,15 +171,11 @@ class How:
         """Return how a model is sampled; `otherwise` is the temperature where none was given.
 
         Raises:
-            MisuseError: a temperature was given for a model that takes none.
+            MisuseError: options exclude each other, or the model takes none of them.
         """
         from cotdistill.teach.asking import Decoding
 
-        if self.openai_reasoning and temperature is not None:
-            raise MisuseError(
-                "--openai-reasoning: these models take no --temperature; leave it out"
-            )
-        if temperature is None and not self.openai_reasoning:
+        if temperature is None and not model.openai_reasoning:
             temperature = otherwise
         return Decoding(
             model.name,
@@ -191,7 +187,7 @@ class How:
             thinking=self.thinking,
             extra=mapping_of(self.extra, "--extra"),
             api=model.api,
-            openai_reasoning=self.openai_reasoning,
+            openai_reasoning=model.openai_reasoning,
         )
 
 
@@ -205,6 +201,7 @@ class Model:
     revision: str | None
     price: Price | None
     any_model: bool = False
+    openai_reasoning: bool = False
 
 
 def model_of(verb: str, whom: Whom, how: How, name: str | None = None) -> Model:
@@ -257,6 +254,7 @@ def model_of(verb: str, whom: Whom, how: How, name: str | None = None) -> Model:
         whom.revision or known.revision,
         price,
         any_model=how.any_model or known.any_model,
+        openai_reasoning=how.openai_reasoning or known.openai_reasoning,
     )
 
 

@@ -70,6 +70,12 @@ class Sampled:
     teacher_price: Annotated[
         str | None, typer.Option(help="what that teacher costs, as --price")
     ] = None
+    teacher_openai_reasoning: Annotated[
+        bool,
+        typer.Option(
+            "--teacher-openai-reasoning", help="that teacher is one, as --openai-reasoning"
+        ),
+    ] = False
     prefix_mode: Annotated[
         str,
         typer.Option(
@@ -113,8 +119,9 @@ def sample(arguments: SampleArguments) -> None:
     if arguments.teacher_endpoint or arguments.teacher_model:
         helper, askers[TEACHER] = _teacher(arguments, model)
         prices[TEACHER] = price_of(arguments.teacher_price, "--teacher-price")
-    elif arguments.teacher_price:
-        raise MisuseError("--teacher-price: no teacher; name it with --teacher-model")
+    elif arguments.teacher_price or arguments.teacher_openai_reasoning:
+        option = "--teacher-price" if arguments.teacher_price else "--teacher-openai-reasoning"
+        raise MisuseError(f"{option}: no teacher; name it with --teacher-model")
     options = SampleOptions(
         folder=output_folder(arguments.output),
         model=model.name,
@@ -154,7 +161,7 @@ def sample(arguments: SampleArguments) -> None:
 
 
 def _teacher(arguments: SampleArguments, student: Model) -> tuple[Decoding, Asker]:
-    """Return how the correcting teacher is sampled (as in the paper), and what asks it."""
+    """Return how the correcting teacher is sampled, as in the paper, and what asks it."""
     from cotdistill.teach.asking import Decoding
 
     by_files = arguments.is_only_written or bool(arguments.batch_in)
@@ -163,8 +170,14 @@ def _teacher(arguments: SampleArguments, student: Model) -> tuple[Decoding, Aske
             "a teacher needs both --teacher-endpoint and --teacher-model; with batch files the "
             "model alone"
         )
+    reasons = arguments.teacher_openai_reasoning
     decoding = Decoding(
-        arguments.teacher_model, temperature=1.0, top_p=0.95, max_tokens=1024, seed=arguments.seed
+        arguments.teacher_model,
+        temperature=None if reasons else 1.0,
+        top_p=None if reasons else 0.95,
+        max_tokens=1024,
+        seed=arguments.seed,
+        openai_reasoning=reasons,
     )
     if by_files:
         return decoding, student.asker

@@ -187,7 +187,7 @@ def _lesson(arguments: TeachArguments, model: Model) -> Lesson:
     reasoning: Any = arguments.reasoning or profile.reasoning
     if reasoning not in ("think", "plain", "drop"):
         raise MisuseError(f"--reasoning: '{reasoning}'; expected think, plain or drop")
-    if arguments.thinking is None:
+    if arguments.thinking is None and not model.openai_reasoning:
         arguments = replace(arguments, thinking=profile.thinking)
     most = arguments.max_tokens or profile.max_tokens
     decoding = arguments.decoding(model, arguments.temperature, most, usual)

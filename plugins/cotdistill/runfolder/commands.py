@@ -121,6 +121,7 @@ def judge_command(study: Study, root: Path) -> Command:
     words += ["--audit", str(judge.audit), "--prompt", judge.prompt]
     words += ["--max-tokens", str(judge.max_tokens)]
     words += ["--key-env", model.key_env] if model.key_env else []
+    words += ["--openai-reasoning"] if model.openai_reasoning else []
     words += ["--any-model"] if model.any_model else []
     words += ["--cache", str(root / "judge.jsonl")]
     return Command(tuple(prefixed(study, "judge", words)))

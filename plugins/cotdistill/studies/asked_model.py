@@ -22,6 +22,7 @@ class AskedModel:
     revision: str | None = None
     price: Price | None = None
     any_model: bool = False
+    openai_reasoning: bool = False
 
 
 def model_called(name: str, study: str | None) -> AskedModel:
@@ -73,6 +74,7 @@ def model_of_study(name: str, study: str) -> AskedModel:
             found.api,
             price=cost,
             any_model=found.any_model,
+            openai_reasoning=found.openai_reasoning,
         )
     if isinstance(found, NamedModel):
         packaged = students()

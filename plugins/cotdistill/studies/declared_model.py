@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from cotdistill.models.merge.settings import Merge
 from cotdistill.models.scratch import Scratch
@@ -69,6 +69,9 @@ class EndpointModel(Shape):
     price: Price | None = key(
         None, "unknown, and reported as unknown, without it", {"input": 0.4, "output": 0.9}
     )
+    openai_reasoning: bool = key(
+        False, "o-series, gpt-5: is sent max_completion_tokens and no temperature", True
+    )
     any_model: bool = key(False, "accept a server that calls its model otherwise", True)
 
     @property
@@ -86,6 +89,12 @@ class EndpointModel(Shape):
             if not url.startswith(("http://", "https://")):
                 raise ValueError(f"'{url}' is no URL; it starts with http:// or https://")
         return endpoint
+
+    @model_validator(mode="after")
+    def _reasons_in_chat(self) -> EndpointModel:
+        if self.openai_reasoning and self.api == "completions":
+            raise ValueError("OpenAI's reasoning models answer chat only; leave 'api' out")
+        return self
 
 
 class Probe(Shape):

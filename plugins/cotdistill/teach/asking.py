@@ -27,6 +27,8 @@ _WAYS_OUT = {
     "n": "-k asks for several samples, each in a request of its own",
 }
 """What `extra` must not hold, as it would change what a reply is, and how to ask for it."""
+NOT_FOR_REASONING = ("temperature", "top_p", "stop", "thinking")
+"""What OpenAI's reasoning models refuse, or what only chat templates know."""
 State = Literal["kept", "cut", "refused", "failed", "open"]
 """kept: a whole text. cut: it ended at its allowance. refused: the model or its filter declined.
 failed: no reply, or an empty one. open: it was not asked, or is not answered yet."""
@@ -39,11 +41,11 @@ class Decoding:
     `seed` makes all samples other ones; each sample's own seed follows from it, from what is asked
     and from the sample's number. `extra` holds further keys of the request's body. `api`
     completions sends messages as one text, with blank lines between, for base models.
-    `openai_reasoning` names the maximum of tokens as OpenAI's reasoning models want it; they take
-    no temperature either.
+    `openai_reasoning` names the maximum of tokens as OpenAI's reasoning models want it; they refuse
+    what `NOT_FOR_REASONING` names.
 
     Raises:
-        MisuseError: `extra` repeats a parameter.
+        MisuseError: `extra` repeats a parameter, or parameters exclude each other.
     """
 
     model: str
@@ -60,8 +62,15 @@ class Decoding:
     def __post_init__(self) -> None:
         if refused := [f"{name}: {_WAYS_OUT[name]}" for name in _WAYS_OUT if name in self.extra]:
             raise MisuseError(f"--extra: {'; '.join(refused)}")
-        if self.openai_reasoning and (self.api == "completions" or self.temperature is not None):
-            raise MisuseError("OpenAI's reasoning models know neither completions nor temperature")
+        if self.openai_reasoning and self.api == "completions":
+            raise MisuseError("OpenAI's reasoning models answer chat only, not completions")
+        if self.openai_reasoning and (
+            refused := [f"--{name.replace('_', '-')}" for name in NOT_FOR_REASONING
+                        if getattr(self, name) not in (None, ())]
+        ):  # fmt: skip
+            raise MisuseError(
+                f"OpenAI's reasoning models take no {', '.join(refused)}; leave that out"
+            )
         if self.api == "completions" and self.thinking is not None:
             raise MisuseError("thinking is switched by a chat template, which completions has not")
         try:

@@ -119,7 +119,8 @@ def working_mode(
     Raises:
         FaultsError: none works, with what came of each; or the server is gone.
     """
-    calm = replace(decoding, temperature=0.0, max_tokens=48, stop=())
+    temperature = None if decoding.openai_reasoning else 0.0
+    calm = replace(decoding, temperature=temperature, max_tokens=48, stop=())
     question = ({"role": "user", "content": _COUNT},)
     quoted = ({"role": "user", "content": f"{_COUNT}\nIt begins with: {_BEGUN}\nWrite the rest."},)
     tried = []

@@ -56,6 +56,13 @@ class JudgeArguments:
         "judge"
     )
     max_tokens: Annotated[int, typer.Option(min=1, help="maximum tokens per reply")] = 512
+    openai_reasoning: Annotated[
+        bool,
+        typer.Option(
+            "--openai-reasoning",
+            help="for o-series, gpt-5: send max_completion_tokens and no temperature",
+        ),
+    ] = False
     concurrency: Annotated[
         int | None, typer.Option(min=1, help="concurrent requests per endpoint [default: adapts]")
     ] = None
@@ -101,6 +108,7 @@ def judge(arguments: JudgeArguments) -> None:
         audit=arguments.audit,
         prompt=arguments.prompt,
         max_tokens=arguments.max_tokens,
+        openai_reasoning=arguments.openai_reasoning,
         skip_truncated=arguments.skip_truncated or arguments.skip_cut_off,
         most_requests=arguments.budget_requests,
         most_tokens=arguments.budget_tokens,

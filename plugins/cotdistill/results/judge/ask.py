@@ -57,8 +57,9 @@ def request_maker(options: JudgeOptions) -> Callable[[Response], Request]:
         return Request(
             options.model,
             ({"role": "user", "content": filled(values)},),
-            temperature=0,
+            temperature=None if options.openai_reasoning else 0,
             max_tokens=options.max_tokens,
+            as_completion_tokens=options.openai_reasoning,
             extra=options.extra,
         )
 

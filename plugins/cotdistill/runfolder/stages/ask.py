@@ -158,6 +158,7 @@ class Who:
             words += ["--teacher-endpoint", url]
         words += ["--teacher-key-env", server.key_env] if server.key_env else []
         words += ["--teacher-price", _price_words(server.price)] if server.price else []
+        words += ["--teacher-openai-reasoning"] if server.openai_reasoning else []
         return words + (["--any-model"] if server.any_model else [])
 
 
@@ -192,6 +193,7 @@ def asked_model(files: StudyFiles, name: str, where: str) -> Who:
         if declared.key_env:
             words += ["--key-env", declared.key_env]
         words += ["--price", _price_words(declared.price)] if declared.price else []
+        words += ["--openai-reasoning"] if declared.openai_reasoning else []
         words += ["--any-model"] if declared.any_model else []
         return Who(words, server=declared)
     if isinstance(declared, TrainedModel):

@@ -14,6 +14,7 @@ from cotdistill.benchmarks.question import question_key
 from cotdistill.errors import Fault, FaultsError, MisuseError
 from cotdistill.studies.arm import AnswersArm, LoopArm, SampleArm, TeachArm
 from cotdistill.studies.declared_model import EndpointModel
+from cotdistill.studies.probes import probed_arm, probes_of
 from cotdistill.studies.prompt import Thinking
 from cotdistill.studies.question_sets import QuestionSet, largest_number
 from cotdistill.studies.requests import Decoding, SampleRequest, TeachRequest
@@ -32,15 +33,49 @@ def asking_faults(study: Study, place: str, sets: Mapping[str, QuestionSet]) -> 
     for name, arm in study.arms.items():
         match arm:
             case TeachArm():
-                yield from _refused_lesson(study, arm.teach, f"{place}:arms.{name}.teach")
+                where = f"{place}:arms.{name}.teach"
+                yield from _refused_by_reasoning(study, arm.teach, arm.teach.teacher, where)
+                yield from _refused_lesson(study, arm.teach, where)
             case SampleArm():
                 where = f"{place}:arms.{name}.sample"
+                yield from _refused_by_reasoning(study, arm.sample, arm.sample.model, where)
                 yield from _refused_sampling(study, arm.sample, where)
                 yield from _without_solutions(arm.sample, sets, where)
             case LoopArm():
                 where = f"{place}:arms.{name}.improve.sample"
                 yield from _refused_sampling(study, arm.improve.sample, where)
                 yield from _without_solutions(arm.improve.sample, sets, where)
+    yield from _refused_by_probed(study, place)
+
+
+def _refused_by_probed(study: Study, place: str) -> Iterator[Fault]:
+    """Yield what models that a probe compares a merge with would refuse of the arm's words."""
+    for merge, probe in probes_of(study).items():
+        found = probed_arm(study, merge)
+        if found is None:
+            continue
+        arm, asked = found
+        for model in (probe.short, probe.long):
+            yield from _refused_by_reasoning(study, asked, model, f"{place}:arms.{arm}.teach")
+
+
+def _refused_by_reasoning(
+    study: Study, asked: Decoding, model: str | None, where: str
+) -> Iterator[Fault]:
+    """Yield the keys that one of OpenAI's reasoning models would refuse."""
+    from cotdistill.teach.asking import NOT_FOR_REASONING
+
+    declared = study.models.get(model or "")
+    if not isinstance(declared, EndpointModel) or not declared.openai_reasoning:
+        return
+    usual = Decoding.model_fields
+    for name in NOT_FOR_REASONING:
+        value = getattr(asked, name)
+        if value == usual[name].get_default(call_default_factory=True):
+            continue
+        wrong = f"{value!r}: '{model}' is one of OpenAI's reasoning models, which take none"
+        without = {"stop": "[]", "thinking": "data"}.get(name, "null")
+        yield Fault(f"{where}.{name}", wrong, without, "leave it out, unless a profile sets it")
 
 
 def dev_faults(study: Study, place: str, sets: Mapping[str, QuestionSet]) -> Iterator[Fault]:

@@ -48,6 +48,7 @@ def reference_faults(study: Study, place: str) -> Iterator[Fault]:
             yield Fault(f"{place}:{key}", f"no recipe '{name}'", "", hint)
     yield from baseline_faults(study, place)
     yield from _judge_faults(study, place)
+    yield from _evaluation_faults(study, place)
     yield from _distillation_faults(study, place)
     yield from probe_faults(study, place)
     yield from _factor_faults(study, place)
@@ -129,6 +130,16 @@ def _judge_faults(study: Study, place: str) -> Iterator[Fault]:
     if study.judge and declared and not isinstance(declared, EndpointModel):
         wrong = f"the judge '{study.judge.model}' is asked over the network"
         yield Fault(f"{place}:judge.model", wrong, "a model of models: with an endpoint")
+
+
+def _evaluation_faults(study: Study, place: str) -> Iterator[Fault]:
+    """Yield evaluated servers that refuse what lm-eval sends."""
+    for number, name in enumerate(study.evaluation.models):
+        declared = study.models.get(name)
+        if isinstance(declared, EndpointModel) and declared.openai_reasoning:
+            wrong = f"'{name}' is one of OpenAI's reasoning models, which refuse what lm-eval sends"
+            wrong += " (max_tokens, a temperature)"
+            yield Fault(f"{place}:evaluation.models.{number}", wrong, "another model")
 
 
 def _distillation_faults(study: Study, place: str) -> Iterator[Fault]:
