@@ -220,6 +220,65 @@ def test_the_plan_prices_teachers_and_calls_an_unknown_price_unknown(
     assert "no teacher is called" not in out
 
 
+def test_a_budget_stops_the_job_of_an_arm_and_a_higher_one_goes_on(tmp_path: Path) -> None:
+    ask = {"questions": "pens", "teacher": "teacher", "level": 1, "max_tokens": 16}
+    with slow_server(obedient) as server:  # 20 and 7 tokens a request, 34 millionths
+        arms = {"short": {"teach": {**ask, "budget": 0.002, "budget_tokens": 100_000}}}
+        run = generated(tmp_path, study(server.url, arms=arms), count=100)
+        words = jobs_of(run)["teach", "short"]["command"]
+        assert words[words.index("--budget") + 1] == "0.002"
+        assert words[words.index("--budget-tokens") + 1] == "100000"
+        assert step(run, "teach", "short") == 1
+        log = (run / "logs" / "teach" / "short.log").read_text()
+        assert "stopped at the budget of 0.002" in log
+        assert 0 < len(server.bodies) * 34e-6 <= 0.002
+        arms["short"]["teach"] |= {"budget": 5, "budget_tokens": None}
+        generated(tmp_path, study(server.url, arms=arms), count=100)
+        assert step(run, "teach", "short") == 0
+        assert len(server.bodies) == 100  # none of those that were paid for is asked again
+
+
+def test_the_plan_shows_budgets_and_how_much_of_an_arm_they_cover(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declared = study("http://127.0.0.1:9/v1")
+    declared["arms"]["level-{level}"]["teach"]["budget"] = 0.0262
+    generated(tmp_path, declared, count=100)
+    capsys.readouterr()
+    assert main(["plan", str(tmp_path / "study.yaml"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    first, second = found["asked_models"]
+    assert (first["budget"], first["budget_tokens"]) == (0.0262, None)
+    assert found["cost"] == pytest.approx(2 * 0.0262)
+    assert first["money"] == pytest.approx(2 * 0.0262)
+    assert main(["plan", str(tmp_path / "study.yaml")]) == 0
+    out = capsys.readouterr().out
+    assert "level-1: its budget covers about 50% of what is asked" in out
+    assert second["money"] > first["money"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"budget": 2}, "x.teach.budget: 2, and 'free' has no price; expected price: {input: "),
+        ({"budget": 2, "teacher": "Qwen2.5-0.5B-Instruct"}, "is no server that is paid by token"),
+        ({"budget": -1}, "greater than or equal to 0"),
+        ({"budget": "much"}, "x.teach.budget"),
+        ({"budget_tokens": 0.5}, "x.teach.budget_tokens"),
+    ],
+)
+def test_a_budget_that_cannot_be_kept_is_a_fault(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changed: dict[str, Any], message: str
+) -> None:
+    write_questions(tmp_path / "q.jsonl", 2)
+    arms = {"x": {"teach": {"questions": "pens", "teacher": "free", **changed}}}
+    declared = study("http://127.0.0.1:9/v1", arms=arms)
+    declared["models"]["free"] = {"endpoint": "http://127.0.0.1:9/v1", "model": "s"}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(declared))
+    assert main(["check", str(tmp_path / "study.yaml")]) == 1
+    assert message in capsys.readouterr().out
+
+
 def test_the_teacher_that_corrects_a_sampled_arm_is_planned_and_paid_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -33,7 +33,8 @@ _CORRECTION = 150  # five sentences of the teacher of the interactive strategy
 class Asked:
     """One arm: whom it asks, how much, and for what money; None where unknown.
 
-    `money` is 0 for a model on the study's own devices.
+    `money` is 0 for a model on the study's own devices. `budget` (money) and `budget_tokens` are
+    where it stops; None is no limit.
     """
 
     arm: str
@@ -44,6 +45,31 @@ class Asked:
     generated_tokens: int | None
     money: float | None
     is_local: bool
+    budget: float | None = None
+    budget_tokens: int | None = None
+
+    @property
+    def covered(self) -> float:
+        """The share of the requests that the budgets allow, at most 1; 1 where that is unknown."""
+        shares = [1.0]
+        if self.budget is not None and self.money:
+            shares.append(self.budget / self.money)
+        tokens = (self.prompt_tokens or 0) + (self.generated_tokens or 0)
+        if self.budget_tokens is not None and tokens:
+            shares.append(self.budget_tokens / tokens)
+        return min(shares)
+
+    @property
+    def limited(self) -> str:
+        """The budgets in words, empty without one."""
+        money = "" if self.budget is None else f"{self.budget:,.2f}"
+        tokens = "" if self.budget_tokens is None else f"{self.budget_tokens:,} tokens"
+        return ", ".join(one for one in (money, tokens) if one)
+
+    @property
+    def paid(self) -> float:
+        """The money that it takes, within its budgets; 0 where that is unknown."""
+        return (self.money or 0.0) * self.covered
 
 
 def asked_models(resolved: Resolved, generated: int) -> tuple[Asked, ...]:
@@ -143,6 +169,8 @@ def _asked(resolved: Resolved, generated: int) -> Iterator[Asked]:
             None if requests is None else requests * each,
             money,
             is_local,
+            getattr(asked, "budget", None),
+            getattr(asked, "budget_tokens", None),
         )
         if isinstance(asked, SampleRequest):
             corrections = None if known is None else known * more
@@ -208,12 +236,21 @@ def asked_table(asked: tuple[Asked, ...]) -> Table:
         for one in asked
     ]
     columns = ("arm", "model", "requests", "at most", "prompt tokens", "generated", "cost")
-    priced = [one.money for one in asked if one.money and not one.is_local]
+    if any(one.limited for one in asked):
+        columns = (*columns, "budget")
+        rows = [(*row, one.limited) for row, one in zip(rows, asked, strict=True)]
+    priced = [one.paid for one in asked if one.money and not one.is_local]
     unpriced = sum(one.money is None for one in asked)
     notes = ["lengths are assumed; cotdistill teach --pilot 20 measures them, with an interval"]
     if any(one.model == "its own student" for one in asked):
         notes.append("loops: requests of round 1, and at most those of all rounds")
     notes.append("at most: with disobedient or wrong samples asked again; no request is paid twice")
+    notes += [
+        f"{one.arm}: its budget covers about {one.covered:.0%} of what is asked; the job stops "
+        "there, and fails if more than allow_missing is missing"
+        for one in asked
+        if one.covered < 1
+    ]
     if priced:
         notes.append(f"models that are paid for: {sum(priced):,.2f}")
     if unpriced:

@@ -145,7 +145,7 @@ class Plan:
     @property
     def money(self) -> float | None:
         """Total cost of everything that has a price, or None where no price was given."""
-        asked = math.fsum(one.money or 0.0 for one in self.asked)
+        asked = math.fsum(one.paid for one in self.asked)
         prices = (self.assumed.hour_price, self.assumed.judge_price)
         if prices == (None, None) and not asked:
             return None

@@ -66,6 +66,13 @@ class TeachRequest(Decoding):
         "drop", "thoughts in the rationale: think (in tags), plain, or drop", "think"
     )
     again: int = key(2, "how often a disobedient response is asked for again", 0, ge=0, le=2)
+    budget: float | None = key(
+        None, "most money for the arm, all starts together; the model needs a price", 5.0,
+        ge=0, allow_inf_nan=False,
+    )  # fmt: skip
+    budget_tokens: int | None = key(
+        None, "most tokens for the arm, all starts together", 2_000_000, ge=0
+    )
 
     @model_validator(mode="before")
     @classmethod

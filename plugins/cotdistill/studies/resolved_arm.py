@@ -186,6 +186,8 @@ def _declared(arm: ResolvedArm) -> dict[str, Any]:
         del values["target"]["strip"]
     if isinstance(arm.declared, TeachArm | SampleArm) and values.get("missing") == "refuse":
         del values["missing"]
+    if isinstance(arm.declared, TeachArm):  # decide what is asked, not what becomes of it
+        del values["teach"]["budget"], values["teach"]["budget_tokens"]
     if arm.filter and arm.filter.choose == "first":
         del values["filter"]["choose"]
     return values

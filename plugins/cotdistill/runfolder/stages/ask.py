@@ -81,6 +81,10 @@ def teaching_words(study: Study, asked: TeachRequest, arm: str, who: Who) -> lis
         words += ["--rewrite"]
     words += ["--reasoning", asked.reasoning, "--again", str(asked.again)]
     words += ["-k", str(asked.samples), "--gold", asked.gold]
+    words += ["--budget", f"{asked.budget!r}"] if asked.budget is not None else []
+    words += (
+        ["--budget-tokens", str(asked.budget_tokens)] if asked.budget_tokens is not None else []
+    )
     return words + decoding_words(asked, known_model(asked.teacher, study.models))
 
 

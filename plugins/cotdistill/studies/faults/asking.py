@@ -36,6 +36,7 @@ def asking_faults(study: Study, place: str, sets: Mapping[str, QuestionSet]) -> 
                 where = f"{place}:arms.{name}.teach"
                 yield from _refused_by_reasoning(study, arm.teach, arm.teach.teacher, where)
                 yield from _refused_lesson(study, arm.teach, where)
+                yield from _unpriced_budget(study, arm.teach, where)
             case SampleArm():
                 where = f"{place}:arms.{name}.sample"
                 yield from _refused_by_reasoning(study, arm.sample, arm.sample.model, where)
@@ -46,6 +47,19 @@ def asking_faults(study: Study, place: str, sets: Mapping[str, QuestionSet]) -> 
                 yield from _refused_sampling(study, arm.improve.sample, where)
                 yield from _without_solutions(arm.improve.sample, sets, where)
     yield from _refused_by_probed(study, place)
+
+
+def _unpriced_budget(study: Study, asked: TeachRequest, where: str) -> Iterator[Fault]:
+    """Yield a budget of money for a teacher that is not paid by token."""
+    declared = study.models.get(asked.teacher)
+    if asked.budget is None or (isinstance(declared, EndpointModel) and declared.price):
+        return
+    wrong = f"{asked.budget:g}, and '{asked.teacher}' has no price"
+    expected = "price: {input: ..., output: ...} of the model"
+    if not isinstance(declared, EndpointModel):
+        wrong = f"{asked.budget:g}, and '{asked.teacher}' is no server that is paid by token"
+        expected = ""
+    yield Fault(f"{where}.budget", wrong, expected, "or limit budget_tokens instead")
 
 
 def _refused_by_probed(study: Study, place: str) -> Iterator[Fault]:
