@@ -89,6 +89,37 @@ def test_every_question_is_taught_at_every_level_in_the_order_of_the_questions(
     assert "36 samples of 6 questions: 36 kept" in out
 
 
+def test_a_trace_says_how_often_it_was_sent_and_the_journal_and_ledger_say_when(
+    questions: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with slow_server(lambda body: 503 if len(server.bodies) == 1 else obedient(body)) as server:
+        assert teach(questions, server, out, "--levels", "3", "--concurrency", "1") == 0
+    attempts = [row["provenance"]["attempts"] for row in traces(out)]
+    assert sorted(attempts) == [1, 1, 1, 1, 1, 2]
+    (segment,) = (out / "journal").glob("*.jsonl")
+    replies = [json.loads(line)["reply"] for line in segment.read_text().splitlines()]
+    times = sorted(reply["asked_at"] for reply in replies)
+    assert len(times) == 6
+    assert all(time.endswith("+00:00") for time in times)
+    assert ledger(out)["asked_at"] == {"first": times[0], "last": times[-1]}
+    assert b"asked_at" not in (out / "traces.jsonl").read_bytes()
+    # a journal of an earlier version, without either
+    lines = segment.read_text().splitlines(keepends=True)
+    for reply in replies:
+        del reply["asked_at"], reply["attempts"]
+    heads = [line.partition('"reply": ')[0] for line in lines]
+    older = [
+        f'{head}"reply": {json.dumps(one)}}}\n' for head, one in zip(heads, replies, strict=True)
+    ]
+    segment.write_text("".join(older))
+    with slow_server(obedient) as server:
+        assert teach(questions, server, out, "--levels", "3") == 0
+        assert not server.bodies
+    assert ledger(out)["asked_at"] is None
+    assert all("attempts" not in row["provenance"] for row in traces(out))
+
+
 def test_the_same_command_again_asks_nothing_and_writes_the_same_bytes(
     questions: Path, tmp_path: Path
 ) -> None:

@@ -148,7 +148,11 @@ class Ask(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What became of one request; `batched`: it came through a batch file, at another price."""
+    """What became of one request; `batched`: it came through a batch file, at another price.
+
+    `attempts` is how often it was sent until a server answered, 0 where that is unknown; `asked_at`
+    is when its reply was kept, in UTC.
+    """
 
     key: str
     state: State
@@ -163,6 +167,8 @@ class Answer(NamedTuple):
     cached_tokens: int = 0
     reasoning_tokens: int = 0
     batched: bool = False
+    attempts: int = 0
+    asked_at: str = ""
 
 
 def record_of(
@@ -225,4 +231,6 @@ def answer_of(key: str, record: Mapping[str, Any], cut: bool) -> Answer:
         int(record.get("cached_tokens") or 0),
         int(record.get("reasoning_tokens") or 0),
         bool(record.get("batched")),
+        int(record.get("attempts") or 0),
+        str(record.get("asked_at") or ""),
     )

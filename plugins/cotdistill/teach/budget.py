@@ -88,7 +88,7 @@ def plain_money(money: float | None) -> float | str:
 
 @dataclass
 class Bill:
-    """What answers took of each backend, and cost there.
+    """What answers took of each backend, and cost there; `first_at` and `last_at`: when they came.
 
     >>> bill = Bill({"": Price(0.0, 0.0), "teacher": Price(1.0, 10.0)})
     >>> bill.add(Answer("0", "kept", prompt_tokens=100_000, completion_tokens=10_000), "teacher")
@@ -99,9 +99,14 @@ class Bill:
     prices: Prices = field(default_factory=lambda: {"": None})
     tokens: dict[str, Counter[str]] = field(default_factory=dict)
     amounts: dict[str, float] = field(default_factory=dict)
+    first_at: str = ""
+    last_at: str = ""
 
     def add(self, answer: Answer, backend: str = "") -> None:
         """Count an answer; a backend without a price of its own costs what the model does."""
+        if answer.asked_at:
+            self.first_at = min(self.first_at or answer.asked_at, answer.asked_at)
+            self.last_at = max(self.last_at, answer.asked_at)
         tokens = self.tokens.setdefault(backend, Counter())
         tokens["prompt"] += answer.prompt_tokens
         tokens["completion"] += answer.completion_tokens
@@ -133,6 +138,11 @@ class Bill:
     def used(self) -> int:
         """The tokens of all prompts and replies."""
         return sum(one["prompt"] + one["completion"] for one in self.tokens.values())
+
+    @property
+    def when(self) -> dict[str, str] | None:
+        """When the first and the last of the answers came, in UTC; None where that is unknown."""
+        return {"first": self.first_at, "last": self.last_at} if self.first_at else None
 
     def sum_of(self, name: str) -> int:
         """Return the sum of one count over the backends."""
