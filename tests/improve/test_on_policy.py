@@ -56,6 +56,33 @@ def test_a_round_waits_for_the_signals_of_its_own_rows(tmp_path: Path) -> None:
     assert start_block["teacher"]["model"] == str(tmp_path / "mentor")
 
 
+def test_the_plan_counts_the_signals_and_the_samples_of_all_rounds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_inputs(tmp_path)
+    plans = []
+    for captures in (True, False):
+        declared = on_policy(tmp_path / "mentor")
+        declared["improve"]["capture"] = captures
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(declared, sort_keys=False))
+        capsys.readouterr()
+        assert main(["plan", str(tmp_path / "study.yaml"), "--json", "--row-tokens", "50"]) == 0
+        plans.append(json.loads(capsys.readouterr().out))
+    (with_, without), gib = plans, 2**30
+    (run,) = (one for one in with_["runs"] if one["run"] == LOOP)
+    a_token = 2.4 * 8 + 4
+    assert run["signals"] * gib == pytest.approx(2 * run["rows"] * 50 * a_token)
+    (other,) = (one for one in without["runs"] if one["run"] == LOOP)
+    assert (other["signals"], other["disk"]) == (None, pytest.approx(run["disk"] - run["signals"]))
+    (asked,) = with_["asked_models"]
+    of_round = asked["requests"] * (330 + 950) + 2 * asked["generated_tokens"] * 3.5
+    assert asked["disk"] * gib == pytest.approx(2 * of_round)
+    trained = sum(one["disk"] for one in with_["runs"])
+    assert with_["disk"] == pytest.approx(trained + asked["disk"])
+    assert any(" of teachers' signals" in note for note in with_["notes"])
+    assert not any(" of teachers' signals" in note for note in without["notes"])
+
+
 def test_a_loop_that_captures_needs_a_recipe_with_a_teacher(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -255,6 +255,9 @@ def test_the_plan_shows_budgets_and_how_much_of_an_arm_they_cover(
     out = capsys.readouterr().out
     assert "level-1: its budget covers about 50% of what is asked" in out
     assert second["money"] > first["money"]
+    half = 50 * (330 + 950) + 50 * 2 * 52 * 3.5
+    assert first["disk"] * 2**30 == pytest.approx(half, rel=0.01)
+    assert "disk in all: about" in out
 
 
 @pytest.mark.parametrize(

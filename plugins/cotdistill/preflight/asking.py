@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from cotdistill.preflight.cost import written_disk
 from cotdistill.runfolder.stages import asked_count
 from cotdistill.studies.arm import AnswersArm, LoopArm, SampleArm, TeachArm
 from cotdistill.studies.declared_model import EndpointModel
@@ -33,7 +34,8 @@ _CORRECTION = 150  # five sentences of the teacher of the interactive strategy
 class Asked:
     """One arm: whom it asks, how much, and for what money; None where unknown.
 
-    `money` is 0 for a model on the study's own devices. `budget` (money) and `budget_tokens` are
+    `money` is 0 for a model on the study's own devices. `rounds` are those of a loop, of which the
+    counts are of the first. `budget` (money) and `budget_tokens` are
     where it stops; None is no limit.
     """
 
@@ -47,6 +49,15 @@ class Asked:
     is_local: bool
     budget: float | None = None
     budget_tokens: int | None = None
+    rounds: int = 1
+
+    @property
+    def disk(self) -> float | None:
+        """GiB of the journal and of the rows, of all rounds, within the budgets."""
+        if self.requests is None:
+            return None
+        whole = written_disk(self.requests, self.generated_tokens or 0)
+        return whole * self.covered * self.rounds
 
     @property
     def covered(self) -> float:
@@ -192,7 +203,7 @@ def _asked_by_a_loop(resolved: Resolved, name: str, loop: Loop, generated: int) 
     yield Asked(
         name, "its own student", least, most,
         None if least is None else least * _PLAIN_PROMPT,
-        None if least is None else least * each, 0.0, True,
+        None if least is None else least * each, 0.0, True, rounds=loop.rounds,
     )  # fmt: skip
     corrections = None if known is None else known * more * runs * loop.rounds
     yield from _asked_to_correct(study, name, asked, corrections, each)

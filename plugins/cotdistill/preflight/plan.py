@@ -17,6 +17,7 @@ from cotdistill.preflight.cost import (
     GPU_DECODE,
     GPU_TERAFLOPS,
     model_memory,
+    signals_disk,
     training_disk,
     training_seconds,
 )
@@ -39,7 +40,7 @@ from cotdistill.studies.baselines import baseline_arms
 from cotdistill.studies.evaluation_limits import generation_budget
 from cotdistill.studies.load import load_study
 from cotdistill.studies.notes import study_notes
-from cotdistill.studies.requests import Loop
+from cotdistill.studies.requests import CAPTURED_TOKENS, Loop
 from cotdistill.studies.resolve import Resolved, resolve
 from cotdistill.studies.runs import Run
 from cotdistill.studies.study import Study
@@ -200,7 +201,7 @@ def _run_costs(
             fitting = (
                 "" if memory <= assumed.machine.memory else what_fits(run, study, size, assumed)
             )
-            cost = RunCost(run, rows, None, None, None, memory, disk, most, fitting)
+            cost = RunCost(run, rows, None, None, None, memory, disk, most, fitting=fitting)
         if rows is not None or recipe.max_steps is not None:
             steps = steps_of(rows or 0, recipe.global_batch, recipe.epochs, recipe.max_steps)
             whole = a_row + _around(study)
@@ -212,7 +213,23 @@ def _run_costs(
                     teacher /= max(1.0, recipe.epochs or 1.0)
                 seconds = training_seconds(size, tokens, method, assumed.machine, teacher)
                 cost = replace(cost, hours=None if seconds is None else seconds / 3600)
-        yield _times(cost)
+        yield _times(_with_signals(cost, study, a_row))
+
+
+def _with_signals(cost: RunCost, study: Study, a_row: float) -> RunCost:
+    """Return the cost of a loop with the signals that it stores of its teacher, for a round."""
+    recipe = study.recipes[cost.run.recipe]
+    if cost.run.loop is None or not cost.run.loop.capture or recipe.kd is None or cost.rows is None:
+        return cost
+    tokens = cost.rows * min(a_row, recipe.cutoff_len)
+    signals = signals_disk(tokens, recipe.kd.top_k or CAPTURED_TOKENS, recipe.kd.temperature or 1.0)
+    most = cost.disk_in_training
+    return replace(
+        cost,
+        signals=signals,
+        disk=None if cost.disk is None else cost.disk + signals,
+        disk_in_training=None if most is None else most + signals,
+    )
 
 
 def _around(study: Study) -> float:
@@ -292,6 +309,7 @@ def _times(cost: RunCost) -> RunCost:
         tokens=None if cost.tokens is None else cost.tokens * rounds,
         hours=None if cost.hours is None else cost.hours * rounds,
         disk=None if cost.disk is None else cost.disk * rounds,
+        signals=None if cost.signals is None else cost.signals * rounds,
     )
 
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from cotdistill.preflight.cost import in_words
 from cotdistill.preflight.planned import JUDGE_TOKENS, Plan, RunCost
 from cotdistill.stats.detectable_effect import (
     Design,
@@ -17,7 +18,9 @@ from cotdistill.stats.detectable_effect import (
 )
 from cotdistill.tables import Table, counted
 
-_COSTS = ("rows", "tokens", "steps", "hours", "memory", "disk", "disk_in_training", "fitting")
+_COSTS = (
+    "rows", "tokens", "steps", "hours", "memory", "disk", "disk_in_training", "signals", "fitting"
+)  # fmt: skip
 RUN_SDS = (0.5, 1.0, 2.0)
 """Points from run to run where nothing is declared; thin evidence, see docs/how-to/results.md."""
 
@@ -113,7 +116,8 @@ def as_json(made: Plan) -> dict[str, Any]:
         "responses": made.responses,
         "has_judge": made.has_judge,
         "judge_requests": made.judge_calls if made.has_judge else 0,
-        "asked_models": [vars(one) for one in made.asked],
+        "asked_models": [{**vars(one), "disk": one.disk} for one in made.asked],
+        "disk": made.disk,
         "cost": made.money,
         "notes": [*made.notes, *(note for table in tables for note in table.notes)],
     }
@@ -227,6 +231,13 @@ def _cost_notes(made: Plan) -> Iterator[str]:
         )
     if most := max((run.disk_in_training or 0.0 for run in made.runs), default=0.0):
         yield f"while it trains, the largest run has {most:,.1f} GiB on disk, optimizer included"
+    if made.asked or made.signals:
+        written = made.written
+        stored = f" and {in_words(made.signals)} of teachers' signals" if made.signals else ""
+        yield (
+            f"disk in all: about {in_words(made.disk)}, of it {in_words(written)} of journals and "
+            f"rows that models write{stored}"
+        )
     for race in made.races:
         raced = counted(len(race.race), "run")
         yield (

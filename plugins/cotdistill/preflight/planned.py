@@ -42,7 +42,8 @@ class RunCost:
     """What one run takes; None where unknown.
 
     Units: device hours; GiB of memory per device; GiB on disk of the finished run, and at most
-    while it trains. `fitting` says how a run that does not fit into the device's memory would.
+    while it trains; `signals` are the part of a teacher's stored signals. `fitting` says how a run
+    that does not fit into the device's memory would.
     """
 
     run: Run
@@ -53,6 +54,7 @@ class RunCost:
     memory: float | None
     disk: float | None = None
     disk_in_training: float | None = None
+    signals: float | None = None
     fitting: str = ""
 
 
@@ -141,6 +143,22 @@ class Plan:
     def judge_calls(self) -> int:
         """Requests to the judge, for the assumed share of answers."""
         return round(self.responses * self.assumed.judge_share)
+
+    @property
+    def signals(self) -> float:
+        """GiB of teachers' signals that runs store, as far as they are known."""
+        return math.fsum(one.signals or 0.0 for one in self.trained)
+
+    @property
+    def written(self) -> float:
+        """GiB of the journals and rows that models write, as far as they are known."""
+        return math.fsum(one.disk or 0.0 for one in self.asked)
+
+    @property
+    def disk(self) -> float:
+        """GiB of all that is there in the end, as far as it is known."""
+        runs = (one.disk if one.disk is not None else one.signals for one in self.trained)
+        return math.fsum(one or 0.0 for one in runs) + self.written
 
     @property
     def money(self) -> float | None:

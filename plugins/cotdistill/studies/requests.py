@@ -15,6 +15,8 @@ from cotdistill.studies.prompt import Thinking, word_of_switch
 from cotdistill.teach.profiles import profile_called
 
 Format = Literal["natural", "least-to-most", "rephrase", "symbolic", "program", "plain"]
+CAPTURED_TOKENS = 32
+"""Likeliest tokens that are stored a place where a recipe keeps all: a capture cannot."""
 Strategy = Literal["vanilla", "uniform", "answer", "rationale", "interactive", "state_reset"]
 
 

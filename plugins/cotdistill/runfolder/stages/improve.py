@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from cotdistill.studies.requests import Loop
     from cotdistill.studies.runs import Run
 
-_KEPT_TOKENS = 32
-"""Likeliest tokens that are stored a place where the recipe keeps all: a capture cannot."""
-
 
 def _jobs(files: StudyFiles) -> Iterator[Declared]:
     from cotdistill.runfolder.config_files import RunConfigs
@@ -225,6 +222,7 @@ def _capture(
 ) -> Declared:
     """Return the job that stores the teacher's signals for exactly the tokens of a round's rows."""
     from cotdistill.runfolder.commands import prefixed
+    from cotdistill.studies.requests import CAPTURED_TOKENS
 
     study = files.resolved.study
     kd = study.recipes[here.run.recipe].kd
@@ -234,7 +232,7 @@ def _capture(
     teacher = yaml.safe_load(block.text)["teacher"]
     words = ["cotdistill", "capture", here.layout.absolute(here.layout.train_file)]
     words += ["--teacher", teacher["model"], "-o", signals_of(here.name)]
-    words += ["--top-k", str(kd.top_k or _KEPT_TOKENS)]
+    words += ["--top-k", str(kd.top_k or CAPTURED_TOKENS)]
     words += ["--temperature", f"{kd.temperature or 1.0:g}"]
     student: tuple[JobId, ...] = ()
     if here.run.student.scratch:
