@@ -220,6 +220,106 @@ def test_the_plan_prices_teachers_and_calls_an_unknown_price_unknown(
     assert "no teacher is called" not in out
 
 
+ONE_CALL = {"questions": "pens", "teacher": "teacher", "one_call": True, "again": 0}
+
+
+def test_arms_that_differ_in_their_level_only_are_asked_for_in_one_call(tmp_path: Path) -> None:
+    def decide(body: dict[str, Any]) -> str:
+        _, total = asked_about(body)
+        parts = [f"### Level {level}\n{solution(total, level)}\n" for level in (1, 3, 6)]
+        return "".join(parts if total != 9 else parts[1:])  # level 1 of one question is missing
+
+    arms = {
+        "level-{level}": {
+            "for": {"level": [1, 3, 6]},
+            "teach": {**ONE_CALL, "level": "{level}"},
+            "filter": {"grade": "strict", "per_question": 1},
+        },
+        "plain-3": {"teach": {**ONE_CALL, "level": 3}, "with": ["apart"]},
+        "apart": {"teach": {"questions": "pens", "teacher": "teacher", "level": 2}},
+    }
+    with slow_server(decide) as server:
+        run = generated(tmp_path, study(server.url, arms=arms))
+        jobs = jobs_of(run)
+        assert [name for stage, name in jobs if stage == "teach"] == ["level-1", "apart"]
+        words = jobs["teach", "level-1"]["command"]
+        assert words[words.index("--levels") + 1] == "1,3,6"
+        assert "--one-call" in words
+        assert jobs["prepare", "level-6"]["needs"] == [["teach", "level-1"]]
+        assert sorted(jobs["prepare", "plain-3"]["needs"]) == [
+            ["teach", "apart"],
+            ["teach", "level-1"],
+        ]
+        assert step(run, "teach", "level-1") == 0
+        assert len(server.bodies) == 12
+        for name in ("level-1", "level-3", "level-6"):
+            assert step(run, "prepare", name) == 0
+        server.decide = obedient
+        assert step(run, "teach", "apart") == 0
+        assert step(run, "prepare", "plain-3") == 0
+    made = {
+        name: rows(run / "data" / f"{name}.jsonl") for name in ("level-1", "level-3", "level-6")
+    }
+    assert [len(found) for found in made.values()] == [11, 12, 12]
+    for name, found in made.items():
+        steps = {row["output"].count("\n") for row in found}
+        assert steps == {int(name[-1])}
+    counts = json.loads((run / "data" / "level-3.ledger.json").read_text())["counts"]
+    assert counts == {"kept": 12, "other_level": 23}
+    plain = rows(run / "data" / "plain-3.jsonl")
+    assert [row["output"] for row in plain[:12]] == [row["output"] for row in made["level-3"]]
+    counts = json.loads((run / "data" / "plain-3.ledger.json").read_text())["counts"]
+    assert counts["other_level"] == 23
+
+
+def test_the_plan_prices_one_call_once_for_all_its_levels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declared = study("http://127.0.0.1:9/v1")
+    declared["arms"]["level-{level}"]["teach"]["one_call"] = True
+    generated(tmp_path, declared, count=100)
+    capsys.readouterr()
+    assert main(["plan", str(tmp_path / "study.yaml"), "--json"]) == 0
+    (asked,) = json.loads(capsys.readouterr().out)["asked_models"]
+    assert (asked["arm"], asked["requests"]) == ("level-1, level-3", 100)
+    assert asked["prompt_tokens"] == 100 * (60 + 2 * 185)
+    assert asked["generated_tokens"] == 100 * (52 + 75)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"level": 2}, "x.teach.one_call: no other arm differs from this one in 'level' only"),
+        ({}, "one_call needs a level"),
+        (
+            {"format": "symbolic", "prompt": "mine", "rewrite_of": "y"},
+            "one_call needs a level, the format natural, no prompt of its own, questions to answer",
+        ),
+    ],
+)
+def test_what_cannot_be_one_call_is_a_fault(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changed: dict[str, Any], message: str
+) -> None:
+    write_questions(tmp_path / "q.jsonl", 2)
+    declared = study("http://127.0.0.1:9/v1", arms={"x": {"teach": {**ONE_CALL, **changed}}})
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(declared))
+    assert main(["check", str(tmp_path / "study.yaml")]) == 1
+    assert message in capsys.readouterr().out
+
+
+def test_an_arm_of_one_call_cannot_be_rewritten_as_its_rows_are_not_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_questions(tmp_path / "q.jsonl", 2)
+    ask = {"questions": "pens", "teacher": "teacher", "level": 2, "rewrite_of": "level-1"}
+    declared = study("http://127.0.0.1:9/v1")
+    declared["arms"]["level-{level}"]["teach"]["one_call"] = True
+    declared["arms"]["again"] = {"teach": ask}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(declared))
+    assert main(["check", str(tmp_path / "study.yaml")]) == 1
+    assert "again.teach.rewrite_of: 'level-1' is asked for in one call" in capsys.readouterr().out
+
+
 def test_a_budget_stops_the_job_of_an_arm_and_a_higher_one_goes_on(tmp_path: Path) -> None:
     ask = {"questions": "pens", "teacher": "teacher", "level": 1, "max_tokens": 16}
     with slow_server(obedient) as server:  # 20 and 7 tokens a request, 34 millionths

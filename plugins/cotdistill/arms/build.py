@@ -165,7 +165,8 @@ def _source_file(source: Source, golds: Sequence[Path], folder: Path, tally: Tal
     """Return a file that the filter reads as the arm does: the source's own, or its traces."""
     info = source.info
     as_it_is = SourceInfo(info.dataset, answers_are_targets=True)
-    if source.path and (source.registration or info == as_it_is):
+    as_read = source.registration or (info == as_it_is and source.level is None)
+    if source.path and as_read:
         return source.path
     path = folder / "data" / "sources" / f"{source.name}.jsonl"
     write_rows(path, map(trace_row, source_traces(_with_golds(source, golds), tally)))

@@ -68,7 +68,11 @@ def source_traces(source: Source, tally: Tally) -> Iterator[Trace]:
             if len(faults) < _FAULTS_SHOWN:
                 faults.append(_fault(f"{place}: row {number}", error, row))
             continue
-        yield from traces
+        for trace in traces:
+            if source.level is None or trace.provenance.level == source.level:
+                yield trace
+            else:
+                tally.dropped["other_level"] += 1
     if refused > len(faults):
         wrong = f"{refused} rows in all cannot be trained on"
         faults.append(Fault(place, wrong, "", "fix them, or say 'missing: drop' in the arm"))

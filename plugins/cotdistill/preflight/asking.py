@@ -18,12 +18,14 @@ from cotdistill.studies.known_model import known_model
 from cotdistill.studies.probes import probe_folders, probed_arm, probes_of
 from cotdistill.studies.requests import Loop, SampleRequest, TeachRequest
 from cotdistill.studies.resolve import Resolved
+from cotdistill.studies.resolved_arm import asked_together, levels_together
 from cotdistill.studies.study import Study
 from cotdistill.tables import Table, counted
 
 _WORDS = {1: 35, 2: 39, 3: 50, 4: 59, 5: 70, 6: 81}  # of GPT-4o on SVAMP, arXiv:2502.18001
 _TOKENS_A_WORD = 1.5
 _TAUGHT_PROMPT = 420  # instruction and example of a level
+_BUNDLED_PROMPT = 185  # the same for each of the levels that one call asks for
 _PLAIN_PROMPT = 90
 _QUESTION = 60
 _SENTENCE = 12  # a reference answer without a rationale
@@ -151,7 +153,10 @@ def _rationale(study: Study, asked: TeachRequest | SampleRequest, generated: int
 def _asked(resolved: Resolved, generated: int) -> Iterator[Asked]:
     study = resolved.study
     for name, arm in study.arms.items():
+        together = asked_together(study.arms, name)
         if isinstance(arm, TeachArm):
+            if together[0] != name:
+                continue  # asked for with the first
             asked: TeachRequest | SampleRequest = arm.teach
             model, prompt, more = arm.teach.teacher, _TAUGHT_PROMPT, 2 * asked.samples
         elif isinstance(arm, SampleArm):
@@ -164,6 +169,13 @@ def _asked(resolved: Resolved, generated: int) -> Iterator[Asked]:
         else:
             continue
         each, known = _rationale(study, asked, generated), _count(resolved, _sets(asked))
+        if isinstance(asked, TeachRequest) and asked.one_call:
+            levels = levels_together(study.arms, name)
+            prompt = _QUESTION + _BUNDLED_PROMPT * len(levels)
+            each = sum(
+                _rationale(study, asked.model_copy(update={"level": level}), generated)
+                for level in levels
+            )
         declared = study.models.get(model)
         is_local = not isinstance(declared, EndpointModel)
         price = declared.price if isinstance(declared, EndpointModel) else None
@@ -172,7 +184,7 @@ def _asked(resolved: Resolved, generated: int) -> Iterator[Asked]:
         if requests is not None and price is not None:
             money = requests * (prompt * price.input + each * price.output) / 1e6
         yield Asked(
-            name,
+            ", ".join(together),
             model,
             requests,
             None if known is None else known * (asked.samples + more),
@@ -234,7 +246,7 @@ def asked_table(asked: tuple[Asked, ...]) -> Table:
     def shown(value: float | None, form: str = ",.0f") -> str:
         return "unknown" if value is None else f"{value:{form}}"
 
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             one.arm,
             one.model,
@@ -246,7 +258,9 @@ def asked_table(asked: tuple[Asked, ...]) -> Table:
         )
         for one in asked
     ]
-    columns = ("arm", "model", "requests", "at most", "prompt tokens", "generated", "cost")
+    columns: tuple[str, ...] = (
+        "arm", "model", "requests", "at most", "prompt tokens", "generated", "cost"
+    )  # fmt: skip
     if any(one.limited for one in asked):
         columns = (*columns, "budget")
         rows = [(*row, one.limited) for row, one in zip(rows, asked, strict=True)]

@@ -68,6 +68,9 @@ class TeachRequest(Decoding):
         "drop", "thoughts in the rationale: think (in tags), plain, or drop", "think"
     )
     again: int = key(2, "how often a disobedient response is asked for again", 0, ge=0, le=2)
+    one_call: bool = key(
+        False, "asks in one reply for the levels of all arms that differ in nothing else", True
+    )
     budget: float | None = key(
         None, "most money for the arm, all starts together; the model needs a price", 5.0,
         ge=0, allow_inf_nan=False,
@@ -80,6 +83,18 @@ class TeachRequest(Decoding):
     @classmethod
     def _profile_fills_in(cls, value: Any) -> Any:
         return _with_profile(value)
+
+    @model_validator(mode="after")
+    def _can_be_one_call(self) -> TeachRequest:
+        if not self.one_call:
+            return self
+        lacks = [] if self.level is not None else ["a level"]
+        lacks += [] if self.format == "natural" else ["the format natural"]
+        lacks += ["no prompt of its own"] if self.prompt is not None else []
+        lacks += ["questions to answer, not rewrite_of"] if self.rewrite_of is not None else []
+        if lacks:
+            raise ValueError(f"one_call needs {', '.join(lacks)}")
+        return self
 
 
 class SampleRequest(Decoding):

@@ -30,7 +30,7 @@ from cotdistill.studies.arm import (
     UntouchedArm,
 )
 from cotdistill.studies.question_sets import DevQuestions, dev_questions, question_sets
-from cotdistill.studies.resolved_arm import ResolvedArm, Source, made_file
+from cotdistill.studies.resolved_arm import ResolvedArm, Source, asked_together, made_file
 from cotdistill.studies.study import Study
 
 WITHOUT_ROWS = (UntouchedArm, LoopArm)
@@ -235,7 +235,11 @@ class _Finder:
                 stage = "teach" if isinstance(declared, TeachArm) else "sample"
                 info = SourceInfo(name, answers_are_targets=True)
                 drops = declared.missing == "drop"
-                return Source(name, info=info, drop_missing=drops, made=made_file(stage, name))
+                arms, level = self.study.arms, None
+                if isinstance(declared, TeachArm) and declared.teach.one_call:
+                    level = declared.teach.level
+                made = made_file(stage, asked_together(arms, name)[0])
+                return Source(name, info=info, drop_missing=drops, made=made, level=level)
             case AnswersArm():
                 found = self.sets.get(declared.answers)
                 answer = self.study.prompt.answer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from cotdistill.studies.arm import (
 )
 from cotdistill.studies.prompt import Answer
 from cotdistill.studies.question_sets import DevQuestions, QuestionSet
+from cotdistill.studies.requests import TeachRequest
 
 
 def made_file(stage: str, arm: str) -> str:
@@ -37,13 +39,41 @@ def made_file(stage: str, arm: str) -> str:
     return f"data/{stage}/{arm}/traces.jsonl"
 
 
+def asked_together(arms: Mapping[str, Arm], name: str) -> tuple[str, ...]:
+    """Return the arms whose levels one call asks for together with an arm's, in their order.
+
+    The first is the one whose job asks; an arm that is not asked so is alone.
+    """
+    declared = arms.get(name)
+    if not isinstance(declared, TeachArm) or not declared.teach.one_call:
+        return (name,)
+
+    def without_level(arm: TeachArm) -> TeachRequest:
+        return arm.teach.model_copy(update={"level": None})
+
+    same = without_level(declared)
+    return tuple(
+        other
+        for other, arm in arms.items()
+        if isinstance(arm, TeachArm) and arm.teach.one_call and without_level(arm) == same
+    )
+
+
+def levels_together(arms: Mapping[str, Arm], name: str) -> tuple[int, ...]:
+    """Return the levels that a taught arm's call asks for."""
+    declared = [arms[other] for other in asked_together(arms, name)]
+    levels = {arm.teach.level for arm in declared if isinstance(arm, TeachArm)}
+    return tuple(sorted(level for level in levels if level is not None))
+
+
 @dataclass(frozen=True)
 class Source:
     """Where the rows of an arm that is no mix come from.
 
     It is a local file (`path`, of a registered dataset or not), a dataset on a hub (`registration`
     and no `path`), made by rule (`puzzles`), the reference answers of `questions`, or `made` by a
-    job in the run folder, which gives the `path` once that is known.
+    job in the run folder, which gives the `path` once that is known. `level` are the rows that it
+    takes of a file with several levels.
     """
 
     name: str
@@ -56,6 +86,7 @@ class Source:
     answer: Answer = "sentence"
     revision: str | None = None
     made: str | None = None
+    level: int | None = None
 
     @property
     def at_hand(self) -> bool:
@@ -188,6 +219,8 @@ def _declared(arm: ResolvedArm) -> dict[str, Any]:
         del values["missing"]
     if isinstance(arm.declared, TeachArm):  # decide what is asked, not what becomes of it
         del values["teach"]["budget"], values["teach"]["budget_tokens"]
+        if not arm.declared.teach.one_call:
+            del values["teach"]["one_call"]
     if arm.filter and arm.filter.choose == "first":
         del values["filter"]["choose"]
     return values

@@ -30,6 +30,7 @@ _ENCODED_AT_ONCE = 64
 def asking_needs(study: Study, arm: str) -> tuple[JobId, ...]:
     """Return the jobs that an arm's rows wait for, those of the arms that it is made from too."""
     from cotdistill.studies.arm import MixedArm, SampleArm, TeachArm
+    from cotdistill.studies.resolved_arm import asked_together
 
     found: dict[JobId, None] = {}
     seen: set[str] = set()
@@ -43,7 +44,8 @@ def asking_needs(study: Study, arm: str) -> tuple[JobId, ...]:
         if isinstance(declared, MixedArm):
             left += declared.mix
         if isinstance(declared, TeachArm | SampleArm):
-            found["teach" if isinstance(declared, TeachArm) else "sample", name] = None
+            stage = "teach" if isinstance(declared, TeachArm) else "sample"
+            found[stage, asked_together(study.arms, name)[0]] = None
             left += declared.with_
         filters = getattr(declared, "filter", None)
         left += filters.paired_with if filters else ()
@@ -54,10 +56,11 @@ def asking_needs(study: Study, arm: str) -> tuple[JobId, ...]:
 
 def _taught(files: StudyFiles) -> Iterator[Declared]:
     from cotdistill.studies.arm import TeachArm
+    from cotdistill.studies.resolved_arm import asked_together
 
     study = files.resolved.study
     for name, arm in study.arms.items():
-        if not isinstance(arm, TeachArm):
+        if not isinstance(arm, TeachArm) or asked_together(study.arms, name)[0] != name:
             continue
         asked = arm.teach
         who = asked_model(files, asked.teacher, f"arms.{name}.teach.teacher")
@@ -72,10 +75,14 @@ def _taught(files: StudyFiles) -> Iterator[Declared]:
 def teaching_words(study: Study, asked: TeachRequest, arm: str, who: Who) -> list[str]:
     """Return the words that let a model teach an arm."""
     from cotdistill.studies.known_model import known_model
+    from cotdistill.studies.resolved_arm import levels_together
 
     words = ["cotdistill", "teach", _source(study, asked, arm), *who.words]
     words += ["--teacher", asked.teacher, "--formats", asked.prompt or asked.format]
-    if asked.level is not None:
+    if asked.one_call:
+        levels = levels_together(study.arms, arm)
+        words += ["--levels", ",".join(map(str, levels)), "--one-call"]
+    elif asked.level is not None:
         words += ["--levels", str(asked.level)]
     if asked.rewrite_of:
         words += ["--rewrite"]

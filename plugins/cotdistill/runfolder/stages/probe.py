@@ -56,7 +56,8 @@ def _asking(files: StudyFiles, merge: str, model: str, folder: str) -> Declared:
     assert found is not None
     arm, request = found
     changed = {"teacher": model, "samples": 1, "again": 0, "allow_missing": 1.0}
-    changed |= {"budget": None, "budget_tokens": None}  # of the teaching, not of its probe
+    # what is of the teaching, and not of its probe
+    changed |= {"budget": None, "budget_tokens": None, "one_call": False}
     asked = request.model_copy(update=changed)
     who = asked_model(files, model, f"models.{merge}.probe")
     words = teaching_words(study, asked, arm, who)

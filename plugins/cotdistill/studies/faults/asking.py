@@ -18,6 +18,7 @@ from cotdistill.studies.probes import probed_arm, probes_of
 from cotdistill.studies.prompt import Thinking
 from cotdistill.studies.question_sets import QuestionSet, largest_number
 from cotdistill.studies.requests import Decoding, SampleRequest, TeachRequest
+from cotdistill.studies.resolved_arm import levels_together
 from cotdistill.studies.study import Study
 from cotdistill.tables import counted
 
@@ -36,6 +37,7 @@ def asking_faults(study: Study, place: str, sets: Mapping[str, QuestionSet]) -> 
                 where = f"{place}:arms.{name}.teach"
                 yield from _refused_by_reasoning(study, arm.teach, arm.teach.teacher, where)
                 yield from _refused_lesson(study, arm.teach, where)
+                yield from _not_apart(study, name, arm.teach, where)
                 yield from _unpriced_budget(study, arm.teach, where)
             case SampleArm():
                 where = f"{place}:arms.{name}.sample"
@@ -47,6 +49,18 @@ def asking_faults(study: Study, place: str, sets: Mapping[str, QuestionSet]) -> 
                 yield from _refused_sampling(study, arm.improve.sample, where)
                 yield from _without_solutions(arm.improve.sample, sets, where)
     yield from _refused_by_probed(study, place)
+
+
+def _not_apart(study: Study, name: str, asked: TeachRequest, where: str) -> Iterator[Fault]:
+    """Yield a call for a single level, and rewriting of an arm whose levels share a file."""
+    if asked.one_call and len(levels_together(study.arms, name)) < 2:
+        wrong = "no other arm differs from this one in 'level' only"
+        remedy = "leave it out; a grid (for: {level: [1, 3, 6]}) writes such arms"
+        yield Fault(f"{where}.one_call", wrong, "two levels or more", remedy)
+    other = study.arms.get(asked.rewrite_of or "")
+    if isinstance(other, TeachArm) and other.teach.one_call:
+        wrong = f"'{asked.rewrite_of}' is asked for in one call with other levels"
+        yield Fault(f"{where}.rewrite_of", wrong, "an arm of its own, without one_call")
 
 
 def _unpriced_budget(study: Study, asked: TeachRequest, where: str) -> Iterator[Fault]:
