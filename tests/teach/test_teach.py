@@ -89,21 +89,41 @@ def test_every_question_is_taught_at_every_level_in_the_order_of_the_questions(
     assert "36 samples of 6 questions: 36 kept" in out
 
 
-def test_a_trace_says_how_often_it_was_sent_and_the_journal_and_ledger_say_when(
+@pytest.mark.parametrize("verb", ["teach", "sample"])
+def test_the_rows_are_the_same_bytes_if_a_server_was_too_busy_once(
+    verb: str, questions: Path, tmp_path: Path
+) -> None:
+    calm, busy = tmp_path / "calm", tmp_path / "busy"
+    how = ["--levels", "3"] if verb == "teach" else ["--strategy", "vanilla", "-k", "1"]
+
+    def ask(url: str, out: Path) -> int:
+        return main([verb, str(questions), "--endpoint", url, "--model", "m", "-o", str(out), *how])
+
+    with slow_server(obedient) as server:
+        assert ask(server.url, calm) == 0
+    with slow_server(lambda body: 503 if len(server.bodies) == 1 else obedient(body)) as server:
+        assert ask(server.url, busy) == 0
+        assert len(server.bodies) == 7
+    assert traces(calm)
+    assert (calm / "traces.jsonl").read_bytes() == (busy / "traces.jsonl").read_bytes()
+    assert (ledger(calm)["sent_again"], ledger(busy)["sent_again"]) == (0, 1)
+
+
+def test_the_journal_says_when_and_how_often_each_was_asked_and_the_ledger_sums_it_up(
     questions: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     with slow_server(lambda body: 503 if len(server.bodies) == 1 else obedient(body)) as server:
         assert teach(questions, server, out, "--levels", "3", "--concurrency", "1") == 0
-    attempts = [row["provenance"]["attempts"] for row in traces(out)]
-    assert sorted(attempts) == [1, 1, 1, 1, 1, 2]
     (segment,) = (out / "journal").glob("*.jsonl")
     replies = [json.loads(line)["reply"] for line in segment.read_text().splitlines()]
+    assert sorted(reply["attempts"] for reply in replies) == [1, 1, 1, 1, 1, 2]
     times = sorted(reply["asked_at"] for reply in replies)
     assert len(times) == 6
     assert all(time.endswith("+00:00") for time in times)
     assert ledger(out)["asked_at"] == {"first": times[0], "last": times[-1]}
-    assert b"asked_at" not in (out / "traces.jsonl").read_bytes()
+    assert ledger(out)["sent_again"] == 1
+    written = (out / "traces.jsonl").read_bytes()
     # a journal of an earlier version, without either
     lines = segment.read_text().splitlines(keepends=True)
     for reply in replies:
@@ -116,8 +136,8 @@ def test_a_trace_says_how_often_it_was_sent_and_the_journal_and_ledger_say_when(
     with slow_server(obedient) as server:
         assert teach(questions, server, out, "--levels", "3") == 0
         assert not server.bodies
-    assert ledger(out)["asked_at"] is None
-    assert all("attempts" not in row["provenance"] for row in traces(out))
+    assert (ledger(out)["asked_at"], ledger(out)["sent_again"]) == (None, 0)
+    assert (out / "traces.jsonl").read_bytes() == written
 
 
 def test_the_same_command_again_asks_nothing_and_writes_the_same_bytes(

@@ -90,6 +90,9 @@ def plain_money(money: float | None) -> float | str:
 class Bill:
     """What answers took of each backend, and cost there; `first_at` and `last_at`: when they came.
 
+    `sent_again` is how many requests more than answers were sent, because a server was too busy or
+    a connection was lost.
+
     >>> bill = Bill({"": Price(0.0, 0.0), "teacher": Price(1.0, 10.0)})
     >>> bill.add(Answer("0", "kept", prompt_tokens=100_000, completion_tokens=10_000), "teacher")
     >>> bill.money, bill.tokens["teacher"]["requests"]
@@ -101,12 +104,14 @@ class Bill:
     amounts: dict[str, float] = field(default_factory=dict)
     first_at: str = ""
     last_at: str = ""
+    sent_again: int = 0
 
     def add(self, answer: Answer, backend: str = "") -> None:
         """Count an answer; a backend without a price of its own costs what the model does."""
         if answer.asked_at:
             self.first_at = min(self.first_at or answer.asked_at, answer.asked_at)
             self.last_at = max(self.last_at, answer.asked_at)
+        self.sent_again += max(0, answer.attempts - 1)
         tokens = self.tokens.setdefault(backend, Counter())
         tokens["prompt"] += answer.prompt_tokens
         tokens["completion"] += answer.completion_tokens

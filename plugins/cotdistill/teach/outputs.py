@@ -1,7 +1,7 @@
 """What teaching leaves: `traces.jsonl`, `failures.jsonl` and the ledger over both.
 
-The rows depend on the answers alone, never on when or in how many pieces they came: so the time of
-each answer is in the journal only, and the first and the last in the ledger.
+The rows depend on the answers alone, never on when or in how many pieces they came, or how often a
+request was sent for one: that is in the journal of each answer, and its sum in the ledger.
 """
 
 from __future__ import annotations
@@ -151,7 +151,6 @@ def _trace_row(
         cached_tokens=answer.cached_tokens or None,
         reasoning_tokens=answer.reasoning_tokens or None,
         asked=sample.asked,
-        attempts=answer.attempts or None,
     )
     trace = Trace(
         id=_row_id(item, sample),
@@ -269,6 +268,7 @@ def write_ledger(folder: Path, entries: Mapping[str, Any], totals: Totals) -> No
         "flags": dict(sorted(totals.flagged.items())),
         "tokens": dict(sorted(totals.bill.tokens.get("", {}).items())),
         "asked_at": totals.bill.when,
+        "sent_again": totals.bill.sent_again,
         "identical_texts_share": round(totals.repeated_share, 4),
         "obedience": totals.obedience.summary(),
     }

@@ -132,7 +132,6 @@ def _trace_row(item: Item, attempt: Attempt, plan: Plan, options: SampleOptions)
         prompt_tokens=answer.prompt_tokens or None,
         cached_tokens=answer.cached_tokens or None,
         reasoning_tokens=answer.reasoning_tokens or None,
-        attempts=answer.attempts or None,
     )
     return trace_row(
         Trace(
@@ -206,6 +205,7 @@ def write_sample_ledger(
         "journal": {"replies": len(engine.store), "repeated": engine.store.repeated},
         "tokens": dict(sorted(bill.tokens.get("", {}).items())),
         "asked_at": bill.when,
+        "sent_again": bill.sent_again,
         "price": plain_price(options.prices[""]),
         "money": plain_money(bill.money),
         **({"predicted": predicted} if predicted else {}),

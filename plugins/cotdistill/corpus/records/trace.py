@@ -27,8 +27,7 @@ class Provenance(NamedTuple):
     `served_model` and `fingerprint` are what the server called itself. `strategy`, `round`,
     `sample`, `guided` (by what: answer, rationale, prefix, teacher) and `prefix_mode` say how
     sampling came to it. `cached_tokens` are a part of `prompt_tokens`, `reasoning_tokens` of
-    `tokens`. `asked` is how often it was asked for until it was as wanted, `attempts` how often the
-    last of these requests was sent until a server answered.
+    `tokens`. `asked` is how often it was asked for until it was as wanted.
     """
 
     teacher: str | None = None
@@ -53,7 +52,6 @@ class Provenance(NamedTuple):
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
     asked: int | None = None
-    attempts: int | None = None
 
 
 _UNKNOWN = Provenance()

@@ -22,7 +22,7 @@ _PROVENANCE = Provenance._fields
 _KNOWN_PROVENANCE = frozenset(_PROVENANCE)
 _COUNTS = frozenset({
     "level", "tokens", "round", "sample", "prompt_tokens", "cached_tokens", "reasoning_tokens",
-    "asked", "attempts",
+    "asked",
 })  # fmt: skip
 
 
