@@ -466,7 +466,9 @@ def test_a_judge_that_is_another_model_is_refused_unless_it_is_meant(
         script.decide = lambda *_: served_as("j-mini", WRONG)
         assert verb(place, script, "-o", str(tmp_path / "out")) == 1
         expected = "model 'j': the server answers as 'j-mini'; expected 'j'; name that model, or"
-        assert expected in capsys.readouterr().err
+        printed = capsys.readouterr().err
+        assert expected in printed
+        assert "with --any-model, in a study with 'any_model: true' of the model" in printed
         assert not (tmp_path / "out" / "judged").exists()
         assert verb(place, script, "--any-model") == 0
     # the verdict of the right model is kept from before

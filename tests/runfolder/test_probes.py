@@ -73,6 +73,16 @@ def test_whoever_asks_the_merge_waits_for_its_probe_and_models_are_asked_once(
     ]  # fmt: skip
 
 
+def test_what_is_of_the_teaching_alone_asks_no_model_of_probes_twice(folder: Path) -> None:
+    arms = probed_study(folder)["arms"]
+    arms["by-half"]["teach"] |= {"budget_tokens": 1000}
+    jobs = jobs_of(generated(folder, arms=arms))
+    asked = [name for stage, name in jobs if stage == "probe" and "+" in name]
+    assert sorted(asked) == [
+        "half+responses", "long+responses", "short+responses", "third+responses"
+    ]  # fmt: skip
+
+
 def test_a_merge_between_the_two_teaches_and_one_that_is_not_stops_its_arm_alone(
     folder: Path,
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from cotdistill.cli.main import main
+from cotdistill.runs.jobs import read_jobs, settings_digest
 from slow_server import slow_server
 from taught_study import generated, jobs_of, rows, step, study
 from teacher import asked_about, obedient, solution, write_questions
@@ -272,6 +273,26 @@ def test_arms_that_differ_in_their_level_only_are_asked_for_in_one_call(tmp_path
     assert counts["other_level"] == 23
 
 
+def test_the_job_of_one_call_is_the_same_in_whatever_order_its_levels_and_arms_are_written(
+    tmp_path: Path,
+) -> None:
+    by_level = {"for": {"level": [1, 3]}, "teach": {**ONE_CALL, "level": "{level}"}}
+    plain = {"teach": {**ONE_CALL, "level": 1}}
+    turned = {**by_level, "for": {"level": [3, 1]}}
+    found = []
+    for arms in (
+        {"level-{level}": by_level, "plain": plain},
+        {"plain": plain, "level-{level}": turned},
+    ):
+        run = generated(tmp_path, study("http://127.0.0.1:9/v1", arms=arms))
+        jobs = jobs_of(run)
+        (taught,) = [job for (stage, _), job in jobs.items() if stage == "teach"]
+        needs = [jobs["prepare", name]["needs"] for name in ("level-1", "level-3", "plain")]
+        found.append((taught, needs))
+    assert found[0][0]["name"] == "level-1"
+    assert found[0] == found[1]
+
+
 def test_the_plan_prices_one_call_once_for_all_its_levels(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -336,6 +357,18 @@ def test_a_budget_stops_the_job_of_an_arm_and_a_higher_one_goes_on(tmp_path: Pat
         generated(tmp_path, study(server.url, arms=arms), count=100)
         assert step(run, "teach", "short") == 0
         assert len(server.bodies) == 100  # none of those that were paid for is asked again
+
+
+def test_another_budget_makes_no_finished_job_outdated(tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"questions": "pens", "teacher": "teacher", "level": 1}
+    found = []
+    for changed in ({"budget": 5, "budget_tokens": 1000}, {"budget": 6.5}, {}, {"samples": 2}):
+        arms = {"short": {"teach": {**asked, **changed}}}
+        run = generated(tmp_path, study("http://127.0.0.1:9/v1", arms=arms))
+        job = read_jobs(run)["teach", "short"]
+        assert ("--budget" in job.command) == ("budget" in changed)
+        found.append(settings_digest(run, job))
+    assert found[0] == found[1] == found[2] != found[3]
 
 
 def test_the_plan_shows_budgets_and_how_much_of_an_arm_they_cover(

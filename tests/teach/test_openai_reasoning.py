@@ -59,6 +59,28 @@ def test_a_profile_s_temperature_and_switch_of_thoughts_are_left_out(tmp_path: P
     assert "max_completion_tokens" in body
 
 
+def test_what_only_the_profile_of_an_arm_sets_is_left_out_and_what_is_written_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with slow_server(lambda _: "4") as server:
+        declared = reasoning_study(server.url)
+        asked = {"questions": "pens", "teacher": "teacher", "profile": "long"}
+        declared["arms"] = {"long": {"teach": asked}}
+        run = generated(tmp_path, declared, count=1)
+        assert main(["check", str(tmp_path / "study.yaml")]) == 0
+        assert step(run, "teach", "long") == 0
+    (body,) = server.bodies
+    assert not {"max_tokens", "temperature", "chat_template_kwargs"} & set(body)
+    assert body["max_completion_tokens"] == 16384
+    asked["temperature"] = 0.0  # as the profile has it, but written
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(declared, sort_keys=False))
+    capsys.readouterr()
+    assert main(["check", str(tmp_path / "study.yaml")]) == 1
+    faults = capsys.readouterr().out
+    assert "arms.long.teach.temperature: 0.0: 'teacher' is one of OpenAI's" in faults
+    assert "teach.thinking" not in faults
+
+
 @pytest.mark.parametrize("of_teacher", [True, False])
 def test_the_teacher_that_corrects_is_asked_so_if_it_is_one(
     tmp_path: Path, of_teacher: bool
@@ -77,6 +99,8 @@ def test_the_teacher_that_corrects_is_asked_so_if_it_is_one(
     names = {"max_tokens", "max_completion_tokens", "temperature", "top_p"}
     expected = {"max_completion_tokens"} if of_teacher else names - {"max_completion_tokens"}
     assert all(names & set(body) == expected for body in of_big)
+    most = {body.get("max_completion_tokens", body.get("max_tokens")) for body in of_big}
+    assert most == {8192 if of_teacher else 1024}
 
 
 def test_models_of_a_study_say_how_they_are_asked_and_its_jobs_follow(tmp_path: Path) -> None:

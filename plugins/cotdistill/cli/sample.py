@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from cotdistill.teach.sample_report import SampleReport
     from cotdistill.teach.sampling import Plan
 
+_REASONING_TOKENS = 8192
+"""Tokens of a correction where thoughts count too; servers need not stream so many."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sampled:
@@ -175,7 +178,7 @@ def _teacher(arguments: SampleArguments, student: Model) -> tuple[Decoding, Aske
         arguments.teacher_model,
         temperature=None if reasons else 1.0,
         top_p=None if reasons else 0.95,
-        max_tokens=1024,
+        max_tokens=_REASONING_TOKENS if reasons else 1024,
         seed=arguments.seed,
         openai_reasoning=reasons,
     )

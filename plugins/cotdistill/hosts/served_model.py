@@ -30,7 +30,10 @@ class ServedModels:
             return
         if not is_same_model(asked, served):
             wrong = f"the server answers as '{served}'"
-            remedy = "name that model, or accept it with --any-model"
+            remedy = (
+                "name that model, or accept it with --any-model, in a study with 'any_model: true' "
+                "of the model"
+            )
             raise FaultsError(Fault(f"model '{asked}'", wrong, f"'{asked}'", remedy))
         self._accepted.add((asked, served))
 

@@ -59,7 +59,8 @@ def probe_record_of(merge: str) -> str:
 def _asked_in_words(study: Study, merge: str, probe: Probe) -> str:
     arm = probed_arm(study, merge)
     assert arm is not None  # else a fault of the study
-    return f"{probe.questions} {arm[1].model_copy(update={'teacher': ''}).model_dump_json()}"
+    of_teaching = {"teacher", "budget", "budget_tokens", "one_call"}
+    return f"{probe.questions} {arm[1].model_dump_json(exclude=of_teaching)}"
 
 
 def probe_faults(study: Study, place: str) -> Iterator[Fault]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, TypeVar, get_args
 
-from pydantic import ValidationError, field_validator, model_validator
+from pydantic import (
+    ModelWrapValidatorHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from cotdistill.catalogue.formats import format_called, format_meant
 from cotdistill.corpus.records.shape import Reasoning
@@ -79,10 +84,14 @@ class TeachRequest(Decoding):
         None, "most tokens for the arm, all starts together", 2_000_000, ge=0
     )
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _profile_fills_in(cls, value: Any) -> Any:
-        return _with_profile(value)
+    def _profile_fills_in(cls, value: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
+        """Take a profile's values; only the keys that were written count as set."""
+        asked = read(_with_profile(value))
+        if isinstance(value, dict):
+            asked.model_fields_set.intersection_update(value)
+        return asked
 
     @model_validator(mode="after")
     def _can_be_one_call(self) -> TeachRequest:
@@ -111,6 +120,24 @@ class SampleRequest(Decoding):
     keep: Literal["correct", "all"] = key(
         "correct", "all: wrong answers become rows too, with a flag, as Mentor-KD's do", "all"
     )
+
+
+DecodingT = TypeVar("DecodingT", bound=Decoding)
+
+
+def asked_of_reasoning(asked: DecodingT) -> DecodingT:
+    """Return what one of OpenAI's reasoning models is asked: not what only a profile sets.
+
+    >>> asked = TeachRequest(questions="q", teacher="t", profile="long")
+    >>> asked.temperature, asked_of_reasoning(asked).temperature
+    (0.0, None)
+    """
+    from cotdistill.teach.asking import NOT_FOR_REASONING
+
+    usual = type(asked).model_fields
+    unset = [name for name in NOT_FOR_REASONING if name not in asked.model_fields_set]
+    defaults = {name: usual[name].get_default(call_default_factory=True) for name in unset}
+    return asked.model_copy(update=defaults)
 
 
 def _with_profile(asked: Any) -> Any:

@@ -40,9 +40,10 @@ def made_file(stage: str, arm: str) -> str:
 
 
 def asked_together(arms: Mapping[str, Arm], name: str) -> tuple[str, ...]:
-    """Return the arms whose levels one call asks for together with an arm's, in their order.
+    """Return the arms whose levels one call asks for together with an arm's, the lowest first.
 
-    The first is the one whose job asks; an arm that is not asked so is alone.
+    The job that asks is named after the first, whatever the order in the study's file, and arms of
+    one level go by their names. An arm that is not asked so is alone.
     """
     declared = arms.get(name)
     if not isinstance(declared, TeachArm) or not declared.teach.one_call:
@@ -52,11 +53,12 @@ def asked_together(arms: Mapping[str, Arm], name: str) -> tuple[str, ...]:
         return arm.teach.model_copy(update={"level": None})
 
     same = without_level(declared)
-    return tuple(
-        other
+    found = [
+        (arm.teach.level or 0, other)
         for other, arm in arms.items()
         if isinstance(arm, TeachArm) and arm.teach.one_call and without_level(arm) == same
-    )
+    ]
+    return tuple(other for _, other in sorted(found))
 
 
 def levels_together(arms: Mapping[str, Arm], name: str) -> tuple[int, ...]:

@@ -69,12 +69,14 @@ def _taught(files: StudyFiles) -> Iterator[Declared]:
         needs = who.needs + left
         if asked.rewrite_of:
             needs += asking_needs(study, asked.rewrite_of)
-        yield _job(files, "teach", name, words, who, needs, _asks(files, [asked.questions], asked))
+        asks, limits = _asks(files, [asked.questions], asked), _budget_words(asked)
+        yield _job(files, ("teach", name), words, who, needs, asks, limits)
 
 
 def teaching_words(study: Study, asked: TeachRequest, arm: str, who: Who) -> list[str]:
     """Return the words that let a model teach an arm."""
     from cotdistill.studies.known_model import known_model
+    from cotdistill.studies.requests import asked_of_reasoning
     from cotdistill.studies.resolved_arm import levels_together
 
     words = ["cotdistill", "teach", _source(study, asked, arm), *who.words]
@@ -88,11 +90,17 @@ def teaching_words(study: Study, asked: TeachRequest, arm: str, who: Who) -> lis
         words += ["--rewrite"]
     words += ["--reasoning", asked.reasoning, "--again", str(asked.again)]
     words += ["-k", str(asked.samples), "--gold", asked.gold]
-    words += ["--budget", f"{asked.budget!r}"] if asked.budget is not None else []
-    words += (
-        ["--budget-tokens", str(asked.budget_tokens)] if asked.budget_tokens is not None else []
-    )
+    if who.server is not None and who.server.openai_reasoning:
+        asked = asked_of_reasoning(asked)
     return words + decoding_words(asked, known_model(asked.teacher, study.models))
+
+
+def _budget_words(asked: TeachRequest) -> tuple[str, ...]:
+    """Return the words that limit what is asked; what was made within another limit is the same."""
+    words = ["--budget", f"{asked.budget!r}"] if asked.budget is not None else []
+    if asked.budget_tokens is not None:
+        words += ["--budget-tokens", str(asked.budget_tokens)]
+    return tuple(words)
 
 
 def _sampled(files: StudyFiles) -> Iterator[Declared]:
@@ -119,26 +127,28 @@ def _sampled(files: StudyFiles) -> Iterator[Declared]:
         if asked.helper is not None:
             helper = asked_model(files, asked.helper, f"{where}.helper")
             words += helper.as_helper(f"{where}.helper")
-        yield _job(files, "sample", name, words, who, needs, _asks(files, sets, asked))
+        yield _job(files, ("sample", name), words, who, needs, _asks(files, sets, asked))
 
 
 def _job(
     files: StudyFiles,
-    stage: str,
-    arm: str,
+    job: JobId,
     words: list[str],
     who: Who,
     needs: tuple[JobId, ...],
     asks: Asks,
+    limits: tuple[str, ...] = (),
 ) -> Declared:
+    """Return a job; its `limits` are typed too, and do not decide what comes out."""
     from cotdistill.runfolder.commands import prefixed
     from cotdistill.studies.resolved_arm import made_file
 
     study = files.resolved.study
+    stage, arm = job
     output = made_file(stage, arm)
     words += ["-o", output.rpartition("/")[0]]
     kind = "teach" if stage == "teach" else "sample"
-    command = prefixed(study, kind, words)  # type: ignore[arg-type]
+    command = prefixed(study, kind, [*words, *limits])  # type: ignore[arg-type]
     return Declared(
         Job(
             stage, arm, command=tuple(command), gpus=who.gpus, output=output, arm=arm,

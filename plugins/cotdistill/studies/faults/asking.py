@@ -17,7 +17,12 @@ from cotdistill.studies.declared_model import EndpointModel
 from cotdistill.studies.probes import probed_arm, probes_of
 from cotdistill.studies.prompt import Thinking
 from cotdistill.studies.question_sets import QuestionSet, largest_number
-from cotdistill.studies.requests import Decoding, SampleRequest, TeachRequest
+from cotdistill.studies.requests import (
+    Decoding,
+    SampleRequest,
+    TeachRequest,
+    asked_of_reasoning,
+)
 from cotdistill.studies.resolved_arm import levels_together
 from cotdistill.studies.study import Study
 from cotdistill.tables import counted
@@ -96,14 +101,14 @@ def _refused_by_reasoning(
     declared = study.models.get(model or "")
     if not isinstance(declared, EndpointModel) or not declared.openai_reasoning:
         return
-    usual = Decoding.model_fields
+    asked, usual = asked_of_reasoning(asked), Decoding.model_fields
     for name in NOT_FOR_REASONING:
         value = getattr(asked, name)
         if value == usual[name].get_default(call_default_factory=True):
             continue
         wrong = f"{value!r}: '{model}' is one of OpenAI's reasoning models, which take none"
         without = {"stop": "[]", "thinking": "data"}.get(name, "null")
-        yield Fault(f"{where}.{name}", wrong, without, "leave it out, unless a profile sets it")
+        yield Fault(f"{where}.{name}", wrong, without, "leave it out")
 
 
 def dev_faults(study: Study, place: str, sets: Mapping[str, QuestionSet]) -> Iterator[Fault]:
