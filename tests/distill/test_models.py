@@ -14,6 +14,7 @@ import pytest
 
 from cached_hub import cache_rows
 from cotdistill.distill.model_check import memory_faults, teacher_faults
+from cotdistill.distill.own_texts import texts_to_encode
 from cotdistill.distill.settings import Teacher
 from cotdistill.distill.vocabulary import shared_length, vocabulary_faults
 from tiny_models import ROWS, TEXTS, build, training_file, write_rows
@@ -138,6 +139,26 @@ def test_a_teacher_that_does_not_fit_is_refused_with_what_would(tmp_path: Path) 
     (fault,) = memory_faults(str(tmp_path), None, "t:kd.teacher")
     for word in ("the teacher needs 8192.0 GiB", "quantization: 4", "cotdistill capture"):
         assert word in str(fault)
+
+
+@pytest.mark.parametrize("has_pillow", [True, False])
+def test_cached_rows_that_cannot_be_read_are_named_and_those_before_them_count(
+    has_pillow: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(datasets.config, "PIL_AVAILABLE", has_pillow)
+    features = {"text": datasets.Value("string"), "picture": datasets.Image()}
+    rows = [{"text": "a pen", "picture": None}, {"text": "b", "picture": "/nowhere/b.png"}]
+    cache_rows(tmp_path / "cache", "someone/rows", rows, features=features)
+    entry = {"rows": {"hf_hub_url": "someone/rows"}}
+    (tmp_path / "dataset_info.json").write_text(json.dumps(entry))
+    arguments = {"dataset_dir": str(tmp_path), "dataset": "rows"}
+    found = texts_to_encode(arguments, ask_hub=False)
+    assert found.texts == ["a pen"]
+    (unread,) = found.unread
+    assert unread.startswith("someone/rows: its rows cannot be read (")
+    assert ("Pillow" if not has_pillow else "/nowhere/b.png") in unread
 
 
 @pytest.mark.host

@@ -263,3 +263,34 @@ def test_rows_of_the_hub_are_compared_from_the_cache_and_named_where_they_are_no
     found = teacher_vocabularies(root, read_manifest(root))
     assert (found.missing, found.unread, found.compared) == ([], [], 1)
     assert "is encoded otherwise, from token" in str(found.faults[0])
+
+
+@pytest.mark.host
+def test_rows_of_the_hub_are_named_after_a_local_arm_of_the_same_student_and_teacher(
+    taught: Study,
+    study_file: Callable[[Study], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    for name in ("student", "teacher"):
+        build(tmp_path / name)
+    taught["models"]["tiny"] = {"model": str(tmp_path / "student"), "template": "chatml"}
+    taught["models"]["the-mentor"] = {"model": str(tmp_path / "teacher")}
+    taught["arms"] |= {"of-hub": {"dataset": "MATH_training_split_long_cot"}}
+    root = generate(str(study_file(taught)), tmp_path / "run").folder
+    arms = [run.arm for run in read_manifest(root) if run.recipe == "kd"]
+    assert arms == ["fine", "of-hub"]
+    place = "UWNSL/MATH_training_split_long_cot"
+    unread = f"{place}: its rows are not in the local cache"
+    assert teacher_vocabularies(root, read_manifest(root)) == ([], [], [unread], 1)
+    path = tmp_path / "teacher" / "tokenizer.json"
+    merged = json.loads(path.read_text())
+    merged["model"]["merges"] = merged["model"]["merges"][:-5]
+    path.write_text(json.dumps(merged))
+    cache_rows(tmp_path / "cache", place, [{"problem": text, "solution": ""} for text in TEXTS])
+    found = teacher_vocabularies(root, read_manifest(root))
+    assert (found.missing, found.unread, found.compared) == ([], [], 1)
+    assert "is encoded otherwise, from token" in str(found.faults[0])

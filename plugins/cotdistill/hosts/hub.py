@@ -71,6 +71,9 @@ def cached_rows(
 
     `cache` is where the library keeps them, if not where it does by itself. A local folder that
     is named in the place of a hub id is read.
+
+    Raises:
+        DataError: while rows are read: one cannot be.
     """
     if Path(place).is_dir():
         return hub_rows(place, subset=subset, split=split, folder=folder)
@@ -91,12 +94,19 @@ def cached_rows(
             version="auto",
             hash="auto",
         )
-        rows: Iterator[dict[str, Any]] = iter(builder.as_dataset(split=split))
+        rows = builder.as_dataset(split=split)
     except _refusals():
         return None
     finally:
         library.setLevel(level)
-    return rows
+    return _read(place, rows)
+
+
+def _read(place: str, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    try:
+        yield from rows
+    except _refusals() as error:
+        raise DataError(Fault(place, f"its rows cannot be read ({_one_line(error)})")) from error
 
 
 def split_rows(
@@ -133,10 +143,10 @@ def _rows(place: str, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _refusals() -> tuple[type[Exception], ...]:
-    """Every way in which the hub and its library say no."""
+    """Every way in which the hub and its library say no, as for columns that need Pillow."""
     from datasets.exceptions import DatasetsError
 
-    return (OSError, ValueError, RuntimeError, DatasetsError)
+    return (OSError, ValueError, RuntimeError, ImportError, DatasetsError)
 
 
 def current_revision(place: str) -> str | None:

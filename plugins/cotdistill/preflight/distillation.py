@@ -28,10 +28,18 @@ class Vocabularies(NamedTuple):
     compared: int
 
 
+class _Taught(NamedTuple):
+    """A run with a teacher, its training arguments, and the file that names the teacher."""
+
+    run: ManifestRun
+    arguments: Mapping[str, Any]
+    block: Path
+
+
 def teacher_vocabularies(
     root: Path, runs: Sequence[ManifestRun], *, local: bool = False
 ) -> Vocabularies:
-    """Compare the vocabulary of each run's student with its teacher's.
+    """Compare the vocabulary of each run's student with its teacher's, on rows of all its arms.
 
     With `local` only models that are folders are looked at. Stored signals are left to the
     training, which compares a hash of the vocabulary. The hub is not asked for rows.
@@ -39,7 +47,7 @@ def teacher_vocabularies(
     faults: list[Fault] = []
     missing: dict[str, None] = {}
     not_here: dict[str, None] = {}
-    seen: set[tuple[str, str]] = set()
+    pairs: dict[tuple[str, str], list[_Taught]] = {}
     compared = 0
     for run in runs:
         path = root / str(run.files.train)
@@ -53,13 +61,14 @@ def teacher_vocabularies(
         if block is None or block.teacher is None or block.source.model is None:
             continue
         pair = str(arguments.get("model_name_or_path")), block.source.model
-        if pair in seen or not block.vocabulary_check or not block.source.is_loaded:
+        if not block.vocabulary_check or not block.source.is_loaded:
             continue
         if local and not all(Path(name).is_dir() for name in pair):
             continue
-        seen.add(pair)
+        pairs.setdefault(pair, []).append(_Taught(run, arguments, distillation_path(path)))
+    for pair, taught in pairs.items():
         try:
-            texts, unread = _texts(root, run, arguments)
+            texts, unread = _texts_of_all(root, taught)
             student, teacher = map(tokenizer_if_here, pair)
         except FaultsError as error:
             faults += error.faults
@@ -69,9 +78,18 @@ def teacher_vocabularies(
             continue
         compared += 1
         not_here |= dict.fromkeys(unread)
-        place = f"{distillation_path(path)}:teacher"
-        faults += vocabulary_faults(student, teacher, texts, place)
+        faults += vocabulary_faults(student, teacher, texts, f"{taught[0].block}:teacher")
     return Vocabularies(list(dict.fromkeys(faults)), list(missing), list(not_here), compared)
+
+
+def _texts_of_all(root: Path, taught: Sequence[_Taught]) -> TextsToEncode:
+    """Return texts of the rows of every arm that runs are trained on."""
+    first_of_arm: dict[str, _Taught] = {}
+    for one in taught:
+        first_of_arm.setdefault(one.run.arm, one)
+    found = [_texts(root, one.run, one.arguments) for one in first_of_arm.values()]
+    texts = [text for one in found for text in one.texts]
+    return TextsToEncode(texts, [line for one in found for line in one.unread])
 
 
 def _texts(root: Path, run: ManifestRun, arguments: Mapping[str, Any]) -> TextsToEncode:
