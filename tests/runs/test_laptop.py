@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from real_model import real_model
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -49,6 +51,7 @@ def test_the_quick_study_refuses_questions_that_it_does_not_ask(tmp_path: Path) 
 
 @pytest.mark.slow
 def test_one_command_trains_asks_and_reports(tmp_path: Path) -> None:
+    real_model()  # the command would build it, and what it needs
     write_files(tmp_path / "somewhere" / "data")
     done = laptop(
         "--data", tmp_path, "--quick", "-o", tmp_path / "run",

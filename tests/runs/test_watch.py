@@ -12,6 +12,7 @@ import pytest
 
 from cotdistill.cli import run as run_verb
 from cotdistill.files.atomic import write_text
+from cotdistill.hosts.progress_bar import REQUESTS
 from cotdistill.runs.jobs import Job, JobId, log_of
 from cotdistill.runs.records import (
     PART,
@@ -117,12 +118,15 @@ def test_a_skipped_job_tells_nothing_about_the_time_that_others_take(tmp_path: P
     assert watch.line() == "2/3 jobs · about 10 min left"
 
 
-def test_a_resumed_job_tells_nothing_about_the_time_that_others_take(tmp_path: Path) -> None:
+@pytest.mark.parametrize("notes", [{PART: True}, {"start": "resuming after 7 responses"}])
+def test_a_resumed_job_tells_nothing_about_the_time_that_others_take(
+    tmp_path: Path, notes: dict[str, object]
+) -> None:
     names = ("tiny--long--full--s1", "tiny--long--full--s2", "tiny--short--full--s1")
     jobs = {job.id: job for job in (Job("train", name, ("train",)) for name in names)}
     watch = Watch(tmp_path, jobs, "r")
     watch.expect(jobs)
-    write_record(tmp_path, ("train", names[0]), JobRecord({}, "a", 5.0, "now", {PART: True}))
+    write_record(tmp_path, ("train", names[0]), JobRecord({}, "a", 5.0, "now", notes))
     watch.look()
     assert watch.line() == "1/3 jobs"
     write_record(tmp_path, ("train", names[1]), JobRecord({}, "b", 600.0, "now"))
@@ -136,7 +140,11 @@ def test_a_resumed_job_tells_nothing_about_the_time_that_others_take(tmp_path: P
 @pytest.mark.parametrize(
     ("stage", "notes", "bar"),
     [
-        ("evaluate", {PART: True, RESPONSES: 75}, "Asking:  4%|# | 1/25 [00:01<00:24,  1.00s/it]"),
+        (
+            "evaluate",
+            {PART: True, RESPONSES: 75},
+            f"{REQUESTS}:  4%|# | 1/25 [0:01<0:24, 1.0s/it]",
+        ),
         (
             "train",
             {PART: True, RESUMED_FROM: "checkpoint-30"},
@@ -154,7 +162,8 @@ def test_a_resumed_job_is_expected_to_take_the_share_that_was_left(
     watch = Watch(tmp_path, {one.id: one, two.id: two}, "r")
     watch.expect([two.id])
     watch.look()
-    assert watch.left() == 600.0  # its bar has not begun
+    write_text(tmp_path / log_of(two.id), "Loading: 100%|##| 32/32 [00:01<00:00,  1.00it/s]")
+    assert watch.left() == 600.0  # its own bar has not begun
     write_text(tmp_path / log_of(two.id), bar)
     assert watch.left() == 150.0
 

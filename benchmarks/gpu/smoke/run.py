@@ -84,6 +84,7 @@ def first_card() -> Card:
     """
     one = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     os.environ["CUDA_VISIBLE_DEVICES"] = one
+    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the numbers of nvidia-smi
     tried = subprocess.run([sys.executable, "-c", DEVICE], capture_output=True, text=True)
     if tried.returncode:
         raise SystemExit(f"smoke: {(tried.stderr.splitlines() or ['torch cannot start'])[-1]}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from cotdistill.closeness.engines import Engine, Student
 from cotdistill.closeness.measures import (
+    EXACT,
     MEASURES,
     Closeness,
     arm_intervals,
@@ -152,9 +153,9 @@ def caution(arms: int) -> str:
         return (
             f"{arms} arms: even a perfect order would arise by chance in more than 5 of 100 cases"
         )
-    tried = len(MEASURES)
+    tried, share = len(MEASURES), "at most" if arms <= EXACT else "about"
     return (
-        f"{arms} arms: chance alone reaches {least:.2f} either way in at most 5 of 100 cases, for "
+        f"{arms} arms: chance alone reaches {least:.2f} either way in {share} 5 of 100 cases, for "
         f"each of {tried} measures"
     )
 

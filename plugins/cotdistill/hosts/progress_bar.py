@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+REQUESTS = "Running generate_until requests"
+"""What the bar of an evaluation says that asks for responses."""
 _TAIL = 16 * 1024
 _MARK = "%|"
 _AROUND = 200

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cotdistill.hosts.llamafactory.outputs import TrainingNow, training_now
-from cotdistill.hosts.progress_bar import last_bar
+from cotdistill.hosts.progress_bar import REQUESTS, last_bar
 from cotdistill.runs.job_sizes import JobSizes
 from cotdistill.runs.jobs import Job, JobId, Jobs, log_of, marker_of
 from cotdistill.runs.records import (
     PART,
     RESPONSES,
+    RESUMED_FROM,
     SKIPPED,
     Attempt,
     attempt_path,
@@ -70,7 +71,7 @@ class Watch:
             self.waiting.setdefault(job, 0)
         for job in self.jobs:
             done = None if job in self.waiting else read_record(self.folder, job)
-            if done is not None and SKIPPED not in done.notes and PART not in done.notes:
+            if done is not None and not _is_untimed(done.notes):
                 self.before[job] = done.seconds
 
     def look(self) -> list[Event]:
@@ -81,7 +82,7 @@ class Watch:
                 done = read_record(self.folder, job)
                 self.finished[job] = done.seconds if done else 0.0
                 details = [f"{self.finished[job]:.1f} s"]
-                if done and (SKIPPED in done.notes or PART in done.notes):
+                if done and _is_untimed(done.notes):
                     self.untimed.add(job)
                 if done and SKIPPED in done.notes:
                     details = [f"skipped: {done.notes[SKIPPED]}"]
@@ -119,12 +120,14 @@ class Watch:
     def _share(self, job: JobId) -> float:
         """Return which share of a running job was left for this attempt; all, if it is not known.
 
-        The bar of a resumed evaluation counts what is left, that of a resumed training all steps.
+        An evaluation's bar counts the requests that are left, that of a training all steps; other
+        bars, of rows or files that are loaded before, say nothing of it.
         """
         attempt = self.running[job]
         bar = last_bar(self.folder / log_of(job), attempt.log_from)
         responses, steps = int(attempt.notes.get(RESPONSES, 0)), step_of(attempt.notes)
-        if bar is None or not bar.total or bar.total < steps:
+        is_own = bar is not None and bar.what == ("" if job[0] == "train" else REQUESTS)
+        if bar is None or not is_own or bar.total < max(1, steps):
             return 1.0
         return (bar.total - steps) / (bar.total + responses)
 
@@ -183,6 +186,12 @@ class Watch:
             return [Event("failed", self.jobs[job], f"see {self.folder / log_of(job)}")]
         self.running.pop(job, None)
         return [Event("stopped", self.jobs[job])] if attempt.state == "stopped" else []
+
+
+def _is_untimed(notes: dict[str, Any]) -> bool:
+    """Whether a record's seconds are not those of a whole job; older records have no note of it."""
+    resumed = str(notes.get("start", "")).startswith("resuming")
+    return resumed or any(name in notes for name in (SKIPPED, PART, RESUMED_FROM))
 
 
 def _since(started: str) -> str:
