@@ -17,8 +17,10 @@ LABEL, PLOT, NUMBERS, ROW, TOP, BELOW = 130, 380, 190, 34, 44, 34
 INK, QUIET, BAR = "#1f2328", "#59636e", "#4c8dd6"
 
 
-def picture(rows: list[dict[str, str]], title: str, chance: float | None) -> str:
-    """Return an SVG with one bar a row; scores are fractions."""
+def picture(
+    rows: list[dict[str, str]], title: str, chance: float | None = None, most: float = 1.0
+) -> str:
+    """Return an SVG with one bar a row; scores are fractions, and the axis ends at `most`."""
     width, height = LABEL + PLOT + NUMBERS, TOP + ROW * len(rows) + BELOW
     bottom = TOP + ROW * len(rows)
     parts = [
@@ -29,12 +31,13 @@ def picture(rows: list[dict[str, str]], title: str, chance: float | None) -> str
         f'<rect width="{width}" height="{height}" fill="white"/>',
         f'<text x="12" y="24" font-size="15" font-weight="600">{html.escape(title)}</text>',
     ]
-    for percent in (0, 25, 50, 75, 100):
-        x = LABEL + PLOT * percent / 100
+    scale = PLOT / most
+    for percent in (0, 25 * most, 50 * most, 75 * most, 100 * most):
+        x = LABEL + scale * percent / 100
         parts.append(f'<path d="M{x:g} {TOP}V{bottom}" stroke="#d1d9e0"/>')
-        parts.append(_text(x, bottom + 17, f"{percent} %", QUIET, "middle"))
+        parts.append(_text(x, bottom + 17, f"{percent:g} %", QUIET, "middle"))
     if chance is not None:
-        x = LABEL + PLOT * chance
+        x = LABEL + scale * chance
         parts.append(
             f'<path d="M{x:g} {TOP}V{bottom}" stroke="{QUIET}" stroke-dasharray="4 3"/>'
             + _text(x + 4, bottom + 30, "chance", QUIET, "start")
@@ -42,10 +45,10 @@ def picture(rows: list[dict[str, str]], title: str, chance: float | None) -> str
     for place, row in enumerate(rows):
         score, low, high = (float(row[name]) for name in ("score", "low", "high"))
         middle = TOP + ROW * place + ROW / 2
-        left, right = LABEL + PLOT * low, LABEL + PLOT * high
+        left, right = LABEL + scale * low, LABEL + scale * high
         parts += [
             _text(LABEL - 10, middle + 4, row["arm"], INK, "end"),
-            f'<rect x="{LABEL}" y="{middle - 9:g}" width="{PLOT * score:.1f}" height="18" '
+            f'<rect x="{LABEL}" y="{middle - 9:g}" width="{scale * score:.1f}" height="18" '
             f'fill="{BAR}"/>',
             f'<path d="M{left:.1f} {middle - 5:g}v10m0-5H{right:.1f}m0-5v10" stroke="{INK}" '
             'stroke-width="1.5" fill="none"/>',

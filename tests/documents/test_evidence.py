@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +34,8 @@ def evidence(*words: str | Path) -> str:
 
 
 def test_the_page_and_its_figures_are_what_the_answers_give() -> None:
-    evidence("numbers", EVIDENCE / "laptop", "--into", EVIDENCE / "laptop.md", "--check")
+    pages = EVIDENCE / "laptop.md", EVIDENCE / "laptop-details.md"
+    evidence("numbers", EVIDENCE / "laptop", "--into", *pages, "--check")
 
 
 def test_the_table_of_answers_gives_the_numbers_of_compare_and_holds_no_text(
@@ -69,3 +71,18 @@ def test_the_table_of_answers_gives_the_numbers_of_compare_and_holds_no_text(
         value, low, high = (f"{100 * one[name]:+.1f}" for name in ("difference", "low", "high"))
         arms = f"{one['second']} - {one['first']}"
         assert f"| {arms} | {value} | [{low}, {high}] | {one['p']:.3f} |" in tables
+
+
+def numbers_in(text: str) -> set[str]:
+    """The numbers of a text; a thousands separator does not count."""
+    return set(re.findall(r"\d+(?:\.\d+)?", text.replace(",", "")))
+
+
+def test_every_number_of_the_conclusions_is_in_the_page_s_tables() -> None:
+    page = (EVIDENCE / "laptop.md").read_text(encoding="utf-8")
+    _, found, rest = page.partition("## What can be concluded\n")
+    conclusions, _, _ = rest.partition("\n## ")
+    assert found
+    assert numbers_in(conclusions)
+    tables = "\n".join(line for line in page.splitlines() if line.startswith("|"))
+    assert numbers_in(conclusions) - numbers_in(tables) == set()
