@@ -42,8 +42,8 @@ SMALLEST = (
     "evaluation.generation={max_gen_toks: 48}",
 )
 DEVICE = (
-    "import torch; assert torch.cuda.is_available(), 'torch finds no GPU'; "
-    "assert torch.cuda.is_bf16_supported(including_emulation=False), 'this GPU has no bfloat16'; "
+    "import sys, torch; torch.cuda.is_available() or sys.exit('torch finds no GPU'); "
+    "torch.cuda.is_bf16_supported(including_emulation=False) or sys.exit('it has no bfloat16'); "
     "print(f'{torch.cuda.get_device_name()}, torch {torch.__version__}')"
 )
 
