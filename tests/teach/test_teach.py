@@ -95,6 +95,7 @@ def test_the_rows_are_the_same_bytes_if_a_server_was_too_busy_once(
 ) -> None:
     calm, busy = tmp_path / "calm", tmp_path / "busy"
     how = ["--levels", "3"] if verb == "teach" else ["--strategy", "vanilla", "-k", "1"]
+    how += ["--concurrency", "1"]  # so that the first request is one
 
     def ask(url: str, out: Path) -> int:
         return main([verb, str(questions), "--endpoint", url, "--model", "m", "-o", str(out), *how])
