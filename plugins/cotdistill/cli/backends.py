@@ -29,6 +29,13 @@ BatchIn = Annotated[
     list[Path] | None,
     typer.Option(metavar="FILE", help="read replies to the request files written before"),
 ]
+OpenaiReasoning = Annotated[
+    bool,
+    typer.Option(
+        "--openai-reasoning",
+        help="for o-series, gpt-5: send max_completion_tokens and no temperature",
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,13 +102,7 @@ class How:
     thinking: Annotated[
         bool | None, typer.Option("--thinking/--no-thinking", help="for hybrid models")
     ] = None
-    openai_reasoning: Annotated[
-        bool,
-        typer.Option(
-            "--openai-reasoning",
-            help="for o-series, gpt-5: send max_completion_tokens and no temperature",
-        ),
-    ] = False
+    openai_reasoning: OpenaiReasoning = False
     seed: Annotated[int | None, typer.Option(help="another seed gives other samples")] = None
     extra: Annotated[
         str | None,

@@ -36,9 +36,9 @@ _CORRECTION = 150  # five sentences of the teacher of the interactive strategy
 class Asked:
     """One arm: whom it asks, how much, and for what money; None where unknown.
 
-    `money` is 0 for a model on the study's own devices. `rounds` are those of a loop, of which the
-    counts are of the first. `budget` (money) and `budget_tokens` are
-    where it stops; None is no limit.
+    `money` is 0 for a model on the study's own devices. `rounds` are those of a loop; requests and
+    tokens are those of its first round. It stops at `budget` (money) and `budget_tokens`; None is
+    no limit.
     """
 
     arm: str

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cotdistill.distill.own_texts import TextsToEncode, texts_to_encode
+from cotdistill.distill.own_texts import ROWS_ENCODED, TextsToEncode, texts_to_encode
 from cotdistill.distill.paths import distillation_path
 from cotdistill.distill.train_file import read_arguments
 from cotdistill.distill.vocabulary import vocabulary_faults
@@ -15,8 +15,6 @@ from cotdistill.errors import Fault, FaultsError
 from cotdistill.files.jsonl import read_rows
 from cotdistill.hosts.tokenizer import tokenizer_if_here
 from cotdistill.runfolder.manifest import ManifestRun
-
-_ENCODED = 1000
 
 
 class Vocabularies(NamedTuple):
@@ -98,6 +96,6 @@ def _texts(root: Path, run: ManifestRun, arguments: Mapping[str, Any]) -> TextsT
     path = root / str(run.files.data)
     if not path.is_file():
         return TextsToEncode([], [])
-    rows = islice(read_rows(path), _ENCODED)
+    rows = islice(read_rows(path), ROWS_ENCODED)
     columns = ("instruction", "output")
     return TextsToEncode([str(row[key]) for row in rows for key in columns if key in row], [])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cotdistill.cli.backends import USUAL_KEY, Backend, BatchIn, BatchOut
+from cotdistill.cli.backends import USUAL_KEY, Backend, BatchIn, BatchOut, OpenaiReasoning
 from cotdistill.cli.tables import show_table, talk, warn
 from cotdistill.errors import MisuseError
 from cotdistill.tables import counted
@@ -56,13 +56,7 @@ class JudgeArguments:
         "judge"
     )
     max_tokens: Annotated[int, typer.Option(min=1, help="maximum tokens per reply")] = 512
-    openai_reasoning: Annotated[
-        bool,
-        typer.Option(
-            "--openai-reasoning",
-            help="for o-series, gpt-5: send max_completion_tokens and no temperature",
-        ),
-    ] = False
+    openai_reasoning: OpenaiReasoning = False
     concurrency: Annotated[
         int | None, typer.Option(min=1, help="concurrent requests per endpoint [default: adapts]")
     ] = None

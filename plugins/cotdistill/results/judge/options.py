@@ -17,9 +17,8 @@ class JudgeOptions:
     that are asked about too; `skip_truncated` leaves responses that never came to an end to the
     grader. `prompt` names a file of `templates/prompts/`. `most_requests` and `most_tokens` limit
     what is asked in one call; None is no limit. `any_model` accepts replies of a model with another
-    name than was asked for. `openai_reasoning` asks as OpenAI's reasoning models want to be asked:
-    without a temperature. `out` is where results go, into a folder a run,
-    instead of next to the samples.
+    name than was asked for; `openai_reasoning` sends no temperature, which OpenAI's reasoning
+    models refuse. `out` is where results go, into a folder a run, instead of next to the samples.
     """
 
     model: str
