@@ -16,6 +16,8 @@ import pytest
 import yaml
 from hypothesis import settings
 
+from small_study import EVALUATION, RECIPES
+
 settings.register_profile("same", derandomize=True, deadline=None, database=None)
 settings.register_profile("random", deadline=None, print_blob=True)
 settings.load_profile("same")
@@ -33,17 +35,8 @@ SMALL: Study = {
         "answer-only": {"puzzles": "digit-sum", "level": "answer-only", "rows": 40, "seed": 1},
         "fine": {"puzzles": "digit-sum", "level": 6, "rows": 40, "seed": 1},
     },
-    "recipes": {
-        "full": {
-            "max_steps": 2,
-            "learning_rate": 2.0e-3,
-            "precision": "fp32",
-            "global_batch": 8,
-            "per_device_batch": 8,
-            "cutoff_len": 256,
-        }
-    },
-    "evaluation": {"tasks": ["cot_gsm8k"], "limit": 2, "generation": {"max_gen_toks": 64}},
+    "recipes": RECIPES,
+    "evaluation": EVALUATION,
     "hardware": {"gpus": 0},
 }
 

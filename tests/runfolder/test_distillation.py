@@ -233,6 +233,17 @@ def test_vocabularies_of_students_and_teachers_are_compared_before_anything_is_l
     assert "token ids mean something else" in str(faults[0])
 
 
+def two_models(taught: Study, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a study a student and a teacher of its own, and the hub's library an empty cache."""
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", folder / "cache")
+    for name in ("student", "teacher"):
+        build(folder / name)
+    taught["models"]["tiny"] = {"model": str(folder / "student"), "template": "chatml"}
+    taught["models"]["the-mentor"] = {"model": str(folder / "teacher")}
+
+
 @pytest.mark.host
 def test_rows_of_the_hub_are_compared_from_the_cache_and_named_where_they_are_not_there(
     taught: Study,
@@ -240,17 +251,11 @@ def test_rows_of_the_hub_are_compared_from_the_cache_and_named_where_they_are_no
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import datasets
-
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    for name in ("student", "teacher"):
-        build(tmp_path / name)
+    two_models(taught, tmp_path, monkeypatch)
     path = tmp_path / "teacher" / "tokenizer.json"
     merged = json.loads(path.read_text())
     merged["model"]["merges"] = merged["model"]["merges"][:-5]
     path.write_text(json.dumps(merged))
-    taught["models"]["tiny"] = {"model": str(tmp_path / "student"), "template": "chatml"}
-    taught["models"]["the-mentor"] = {"model": str(tmp_path / "teacher")}
     taught["arms"] = {"fine": {"dataset": "MATH_training_split_long_cot"}}
     root = generate(str(study_file(taught)), tmp_path / "run").folder
     place = "UWNSL/MATH_training_split_long_cot"
@@ -272,13 +277,7 @@ def test_rows_of_the_hub_are_named_after_a_local_arm_of_the_same_student_and_tea
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import datasets
-
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    for name in ("student", "teacher"):
-        build(tmp_path / name)
-    taught["models"]["tiny"] = {"model": str(tmp_path / "student"), "template": "chatml"}
-    taught["models"]["the-mentor"] = {"model": str(tmp_path / "teacher")}
+    two_models(taught, tmp_path, monkeypatch)
     taught["arms"] |= {"of-hub": {"dataset": "MATH_training_split_long_cot"}}
     root = generate(str(study_file(taught)), tmp_path / "run").folder
     arms = [run.arm for run in read_manifest(root) if run.recipe == "kd"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from cotdistill.cli.main import main
+from small_study import EVALUATION, RECIPES
 from teacher import write_questions
 
 
@@ -34,17 +36,8 @@ def study(url: str, **changed: Any) -> dict[str, Any]:
                 "filter": {"grade": "strict", "per_question": 1},
             },
         },
-        "recipes": {
-            "full": {
-                "max_steps": 2,
-                "learning_rate": 2.0e-3,
-                "precision": "fp32",
-                "global_batch": 8,
-                "per_device_batch": 8,
-                "cutoff_len": 256,
-            }
-        },
-        "evaluation": {"tasks": ["cot_gsm8k"], "limit": 2, "generation": {"max_gen_toks": 64}},
+        "recipes": deepcopy(RECIPES),
+        "evaluation": deepcopy(EVALUATION),
         "hardware": {"gpus": 0},
     } | changed
 

@@ -19,6 +19,7 @@ import yaml
 
 from cotdistill.cli.main import main
 from run_folder import STAMP, add_run, add_scores, add_training, write_json, write_study
+from small_study import EVALUATION, RECIPES
 from tiny_models import build
 from trace_rows import read_jsonl, trace_dict, write_jsonl
 
@@ -160,17 +161,8 @@ STUDY = {
         "answer-only": {"puzzles": "digit-sum", "level": "answer-only", "rows": 8, "seed": 1},
         "own": {"file": "rows.jsonl", "columns": {"prompt": "instruction", "response": "output"}},
     },
-    "recipes": {
-        "full": {
-            "max_steps": 2,
-            "learning_rate": 2.0e-3,
-            "precision": "fp32",
-            "global_batch": 8,
-            "per_device_batch": 8,
-            "cutoff_len": 256,
-        }
-    },
-    "evaluation": {"tasks": ["cot_gsm8k"], "limit": 2, "generation": {"max_gen_toks": 64}},
+    "recipes": RECIPES,
+    "evaluation": EVALUATION,
     "hardware": {"gpus": 0},
 }
 
