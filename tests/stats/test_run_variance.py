@@ -58,10 +58,21 @@ def test_the_range_of_the_run_deviation_is_that_of_a_chi_square() -> None:
     assert RunVariance(0.0, 0.0, 2, 60).sd_range() == (0, 0)
 
 
-def test_a_run_under_half_of_its_siblings_is_named() -> None:
-    assert diverged([0.02, 0.55, 0.5]) == [0]
-    assert diverged([0.3, 0.5]) == []
-    assert diverged([]) == diverged([0.0]) == diverged([0.0, 0.0]) == []
+def test_a_run_clearly_under_half_of_its_siblings_is_named() -> None:
+    assert diverged(runs_with(2, 55, 50)) == [0]
+    assert diverged(runs_with(30, 50)) == []
+    assert diverged(runs_with(0, 50)) == [0]
+    assert diverged(runs_with()) == diverged(runs_with(0)) == diverged(runs_with(0, 0)) == []
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 3), (1, 3), (2, 7)])
+def test_half_of_few_right_answers_is_chance(low: int, high: int) -> None:
+    assert diverged(runs_with(low, high)) == []
+
+
+def runs_with(*right: int) -> np.ndarray:
+    """Runs of 100 questions, of which each has so many right; not the same ones."""
+    return np.array([np.roll([1.0] * count + [0.0] * (100 - count), count) for count in right])
 
 
 def test_what_cannot_tell_runs_apart_is_refused() -> None:

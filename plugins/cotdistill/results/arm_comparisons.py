@@ -69,8 +69,7 @@ class ArmRuns:
         questions = self.shared() if len(names) > 1 else []
         if len(questions) < FEWEST_QUESTIONS:
             return []
-        means = self.table(questions).mean(axis=1).tolist()
-        return [names[number] for number in diverged(means)]
+        return [names[number] for number in diverged(self.table(questions))]
 
 
 @dataclass(frozen=True)
@@ -197,7 +196,8 @@ class Difference:
             named = " and ".join(self.compared.unstable)
             found.append(f"runs of {named} vary more than the others', so their own count")
         if self.diverged:
-            found.append(f"{', '.join(self.diverged)} scores under half of its siblings")
+            verb, whose = ("scores", "its") if len(self.diverged) == 1 else ("score", "their")
+            found.append(f"{', '.join(self.diverged)} {verb} under half of {whose} siblings")
             again = self.without_diverged
             if again is not None:
                 bounds = again.difference

@@ -9,7 +9,6 @@ over all arms of a student, recipe and task.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +21,7 @@ from cotdistill.stats.distributions import chi_square_quantile, f_quantile
 UNSTABLE_QUANTILE = 0.8
 """Of F; simulated: 0.95 would leave 9.6 % false findings where one arm varies twice as much."""
 _EXTREME = 0.05  # a mean so near 0 or 1 leaves runs no room to vary
+_CLEAR = 3  # standard errors: by chance once in 700 runs
 
 
 @dataclass(frozen=True)
@@ -173,19 +173,26 @@ def task_weights(tasks: int, weights: Sequence[float] | None) -> Sequence[float]
     return weights
 
 
-def diverged(run_scores: Sequence[float]) -> list[int]:
-    """Return which runs of one arm score less than half of what the others score on average.
+def diverged(scores: np.ndarray) -> list[int]:
+    """Return which runs of one arm score less than half of what the others do on average.
 
-    >>> diverged([0.52, 0.11, 0.55]), diverged([0.5])
-    ([1], [])
+    Where few questions are right, one has half of another's by chance: the gap must also be over
+    three of its standard errors, taken over the questions.
+
+    Shapes: scores [runs][questions]; two or more questions.
+
+    >>> right, wrong = [1.0] * 12, [0.0] * 12
+    >>> diverged(np.array([right + wrong, [1.0] + [0.0] * 23, right + wrong]))
+    [1]
     """
-    if len(run_scores) < 2:
-        return []
-    return [
-        number
-        for number, score in enumerate(run_scores)
-        if score < statistics.fmean([*run_scores[:number], *run_scores[number + 1 :]]) / 2
-    ]
+    found = []
+    for number, own in enumerate(scores if len(scores) > 1 else ()):
+        others = np.delete(scores, number, axis=0).mean(axis=0)
+        gaps = others - own
+        error = gaps.std(ddof=1) / math.sqrt(len(gaps))
+        if own.mean() < others.mean() / 2 and gaps.mean() > _CLEAR * error:
+            found.append(number)
+    return found
 
 
 def _residual_mean_square(table: np.ndarray) -> float:
