@@ -18,16 +18,13 @@ from cotdistill.improve.decide import decide
 from cotdistill.improve.keep import keep_rows
 from cotdistill.improve.likelihood import measure_likelihood, read_likelihood
 from cotdistill.runfolder.round_records import read_data
+from json_lines import rows
 from loop_folder import LOOP, START, LoopFolder, study, write_inputs
 from slow_server import slow_server
 
 
 def right(number: int) -> int:
     return number + number % 7
-
-
-def rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def changed(loop: LoopFolder, **values: Any) -> None:

@@ -57,7 +57,3 @@ def jobs_of(run: Path) -> dict[tuple[str, str], dict[str, Any]]:
 
 def step(run: Path, stage: str, name: str) -> int:
     return main(["step", stage, name, "--folder", str(run)])
-
-
-def rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

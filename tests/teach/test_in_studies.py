@@ -11,8 +11,9 @@ import yaml
 
 from cotdistill.cli.main import main
 from cotdistill.runs.jobs import read_jobs, settings_digest
+from json_lines import rows
 from slow_server import slow_server
-from taught_study import generated, jobs_of, rows, step, study
+from taught_study import generated, jobs_of, step, study
 from teacher import asked_about, obedient, solution, write_questions
 
 

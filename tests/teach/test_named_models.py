@@ -12,12 +12,9 @@ import yaml
 from cotdistill.cli.main import main
 from cotdistill.teach.asking import Decoding
 from cotdistill.teach.continuing import Way, continued, working_mode
+from json_lines import rows
 from slow_server import slow_server
 from teacher import obedient, write_questions
-
-
-def rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def study_of(folder: Path, models: dict[str, Any]) -> Path:

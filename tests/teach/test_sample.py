@@ -13,7 +13,9 @@ import pytest
 from cotdistill.cli.main import main
 from cotdistill.teach.continuing import joined
 from cotdistill.teach.prefixes import prefixes_of
+from json_lines import rows
 from slow_server import SlowServer, completion, slow_server
+from teach_command import ledger
 from teacher import asked_about, obedient, write_questions
 
 REFERENCE = (
@@ -38,15 +40,6 @@ def questions(tmp_path: Path) -> Path:
 def sample(questions: Path, server: SlowServer, out: Path, *words: str) -> int:
     given = ["sample", str(questions), "--endpoint", server.url, "--model", "student"]
     return main([*given, "-o", str(out), *words])
-
-
-def rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def ledger(out: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((out / "ledger.json").read_text(encoding="utf-8"))
-    return found
 
 
 def last(body: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from cotdistill.cli.main import main
 from cotdistill.teach.graded import graded_text
 from cotdistill.teach.guards import mentions_hint
 from cotdistill.teach.questions import Items
+from json_lines import rows
 from slow_server import slow_server
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -25,10 +26,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not DATA.is_dir(), reason="the source repositories' data are not here"),
 ]
-
-
-def rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def write_questions(path: Path, pairs: dict[str, str]) -> Path:

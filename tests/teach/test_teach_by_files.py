@@ -6,28 +6,20 @@ import json
 import os
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import cotdistill
 from cotdistill.cli.main import main
 from cotdistill.files.bundle import bundle_folder
+from json_lines import rows
 from slow_server import slow_server
 from stand_in_vllm import stand_in_vllm
+from teach_command import ledger
 from teacher import asked_about, obedient, write_questions
 
 VLLM = os.environ.get("COTDISTILL_VLLM_PYTHON")
 PLUGINS = Path(cotdistill.__file__).parents[1]
-
-
-def rows_of(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def ledger_of(out: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((out / "ledger.json").read_text(encoding="utf-8"))
-    return found
 
 
 def answered(
@@ -38,7 +30,7 @@ def answered(
 ) -> Path:
     """Do what a provider does: answer each request, in another order."""
     with replies.open("w", encoding="utf-8") as stream:
-        for row in list(reversed(rows_of(requests)))[:keep]:
+        for row in list(reversed(rows(requests)))[:keep]:
             message = {"message": {"content": obedient(row["body"])}, "finish_reason": "stop"}
             body = {"model": "m", "choices": [message], "usage": usage}
             response = {"status_code": 200, "body": body}
@@ -58,15 +50,15 @@ def test_requests_leave_as_a_file_and_replies_come_back_as_traces(
     assert teach(questions, out, "--batch-out", "openai") == 0
     assert "10 requests written to" in capsys.readouterr().out
     requests = out / "batch" / "requests-0001.jsonl"
-    assert len(rows_of(requests)) == 10
+    assert len(rows(requests)) == 10
     half = answered(requests, tmp_path / "half.jsonl", keep=6)
     assert teach(questions, out, "--batch-in", str(half)) == 1  # four samples are missing
-    assert len(rows_of(out / "traces.jsonl")) == 6
+    assert len(rows(out / "traces.jsonl")) == 6
     assert teach(questions, out, "--batch-out", "openai") == 0  # writes only those
     rest = out / "batch" / "requests-0002.jsonl"
-    assert len(rows_of(rest)) == 4
+    assert len(rows(rest)) == 4
     assert teach(questions, out, "--batch-in", str(answered(rest, tmp_path / "rest.jsonl"))) == 0
-    assert len(rows_of(out / "traces.jsonl")) == 10
+    assert len(rows(out / "traces.jsonl")) == 10
 
 
 def test_only_what_came_through_files_has_their_price(tmp_path: Path) -> None:
@@ -75,13 +67,13 @@ def test_only_what_came_through_files_has_their_price(tmp_path: Path) -> None:
     with slow_server(obedient) as server:  # 20 and 7 tokens a request: 0.00009
         asked = ("--endpoint", server.url, "--limit", "2", *price)
         assert teach(questions, out, *asked) == 0
-    assert ledger_of(out)["money"] == pytest.approx(4 * 0.00009)
+    assert ledger(out)["money"] == pytest.approx(4 * 0.00009)
     assert teach(questions, out, "--batch-out", "openai") == 0
     usage = {"prompt_tokens": 20, "completion_tokens": 7}
     replies = answered(out / "batch" / "requests-0001.jsonl", tmp_path / "r.jsonl", usage=usage)
     assert teach(questions, out, "--batch-in", str(replies), *price) == 0
-    assert ledger_of(out)["last_run"]["money"] == pytest.approx(6 * 0.000045)
-    assert ledger_of(out)["money"] == pytest.approx(4 * 0.00009 + 6 * 0.000045)
+    assert ledger(out)["last_run"]["money"] == pytest.approx(6 * 0.000045)
+    assert ledger(out)["money"] == pytest.approx(4 * 0.00009 + 6 * 0.000045)
 
 
 def test_an_array_of_tasks_answers_a_file_in_parts_and_resumes(tmp_path: Path) -> None:
@@ -106,11 +98,11 @@ def test_an_array_of_tasks_answers_a_file_in_parts_and_resumes(tmp_path: Path) -
     assert [task(0), task(1), task(2)] == [0, 0, 0]
     assert (out / "batch/replies-0001/0.jsonl").stat().st_mtime_ns == written
     parts = sorted((out / "batch/replies-0001").glob("*.jsonl"))
-    assert [len(rows_of(part)) for part in parts] == [3, 4, 3]
+    assert [len(rows(part)) for part in parts] == [3, 4, 3]
     assert (
         teach(questions, out, *(word for part in parts for word in ("--batch-in", str(part)))) == 0
     )
-    assert len(rows_of(out / "traces.jsonl")) == 10
+    assert len(rows(out / "traces.jsonl")) == 10
 
 
 def test_replies_to_another_study_are_refused(
@@ -130,7 +122,7 @@ def test_replies_to_another_study_are_refused(
 def test_more_questions_than_wait_for_a_server_at_once_are_all_written(tmp_path: Path) -> None:
     questions, out = write_questions(tmp_path / "q.jsonl", 5000), tmp_path / "out"
     assert teach(questions, out, "--batch-out", "openai") == 0
-    assert len(rows_of(out / "batch" / "requests-0001.jsonl")) == 10_000
+    assert len(rows(out / "batch" / "requests-0001.jsonl")) == 10_000
 
 
 def test_a_dialect_that_is_none_and_two_backends_are_misuse(
@@ -155,7 +147,7 @@ def test_a_small_model_teaches_in_this_process(tmp_path: Path) -> None:
     words = ["teach", str(questions), "--model", str(tmp_path / "tiny"), "-o", str(out), *words]
     main(words)
     ledger = json.loads((out / "ledger.json").read_text())
-    assert len(rows_of(out / "traces.jsonl")) + len(rows_of(out / "failures.jsonl")) == 3
+    assert len(rows(out / "traces.jsonl")) + len(rows(out / "failures.jsonl")) == 3
     assert ledger
 
 
@@ -220,12 +212,12 @@ def test_vllm_run_batch_answers_a_file_of_requests(tiny: Path, tmp_path: Path) -
     task = {"SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_TASK_COUNT": "1", "PATH": programs}
     subprocess.run(command, env=of_vllm() | task, check=True, timeout=1800)
     replies = out / "batch" / "replies-0001" / "0.jsonl"
-    assert len(rows_of(replies)) == 3
+    assert len(rows(replies)) == 3
     main([*words, "--batch-in", str(replies)])
     counts = json.loads((out / "ledger.json").read_text())["counts"]
     assert counts["asked"] == 3
     assert counts.get("failed", 0) == counts.get("open", 0) == 0
-    ends = {row["provenance"]["finish_reason"] for row in rows_of(out / "traces.jsonl")}
+    ends = {row["provenance"]["finish_reason"] for row in rows(out / "traces.jsonl")}
     assert ends
     assert ends <= {"stop", "length"}
 
@@ -241,7 +233,7 @@ def test_guided_sampling_goes_through_files_a_round_at_a_time(
         path = out / "batch" / f"requests-{number:04d}.jsonl"
         target = tmp_path / f"replies-{number}.jsonl"
         with target.open("w", encoding="utf-8") as stream:
-            for row in rows_of(path):
+            for row in rows(path):
                 _, total = asked_about(row["body"])
                 content = f"Adding gives \\boxed{{{total if right else total + 1}}}"
                 message = {"message": {"content": content}, "finish_reason": "stop"}
@@ -256,9 +248,9 @@ def test_guided_sampling_goes_through_files_a_round_at_a_time(
     first = replies(1, right=False)
     assert main([*words, "--batch-in", first]) == 1  # the guided round is not answered yet
     assert main([*words, "--batch-out", "openai"]) == 0
-    assert len(rows_of(out / "batch" / "requests-0002.jsonl")) == 3
+    assert len(rows(out / "batch" / "requests-0002.jsonl")) == 3
     assert main([*words, "--batch-in", replies(2, right=True)]) == 0
-    assert len(rows_of(out / "gained.jsonl")) == 3
+    assert len(rows(out / "gained.jsonl")) == 3
 
 
 def test_a_way_to_continue_cannot_be_tried_out_through_files(
@@ -282,7 +274,7 @@ def test_requests_that_failed_for_lack_of_credit_are_written_again_alone(tmp_pat
         lines[place] = json.dumps(row)
     replies.write_text("\n".join(lines) + "\n", encoding="utf-8")
     assert teach(questions, out, "--batch-in", str(replies)) == 1
-    assert len(rows_of(out / "traces.jsonl")) == 6
-    assert "exceeded your current quota" in rows_of(out / "failures.jsonl")[0]["why"]
+    assert len(rows(out / "traces.jsonl")) == 6
+    assert "exceeded your current quota" in rows(out / "failures.jsonl")[0]["why"]
     assert teach(questions, out, "--batch-out", "openai") == 0
-    assert len(rows_of(out / "batch" / "requests-0002.jsonl")) == 2
+    assert len(rows(out / "batch" / "requests-0002.jsonl")) == 2
