@@ -209,6 +209,14 @@ def test_tables_fit_80_columns_and_json_has_the_same_numbers(
     assert {"hours", "memory", "disk", "tokens", "fitting"} <= set(found["runs"][0])
     forty = next(task for task in found["tasks"] if task["task"] == "AMC")
     assert (forty["questions"], round(forty["detectable"]["1"], 1)) == (40, 25.5)
+    power = next(row for row in power_table(made).rows if row[0] == "AMC")
+    assert power[-1] == f"{forty['detectable_among_all']['1']:.1f}"
+    others = forty["alternatives"]
+    remedies = next(row for row in remedy_table(made).rows if row[0] == "AMC")
+    assert remedies[2] == f"{others['16 answers']['1']:.1f} (16 answers)"
+    assert remedies[3:] == tuple(
+        f"{others[name]['1']:.1f}" for name in ("one more seed", "twice the questions")
+    )
     assert found["training_hours"] == pytest.approx(made.hours)
 
 

@@ -64,7 +64,9 @@ def plan(options: PlanOptions) -> None:
     """Estimate runs, tokens, device hours, memory, disk, cost, and the effects a task can detect.
 
     With --json: an object with `runs` (each with `tokens`, `steps`, `hours`, `memory` and `disk`
-    in GiB), `tasks` (`detectable`: points by run standard deviation), totals and `notes`.
+    in GiB), `tasks`, totals and `notes`. A task has `detectable`, points by run standard deviation;
+    `detectable_among_all`, corrected for all comparisons; and `alternatives`, with more answers,
+    seeds or questions.
 
     Example:
         cotdistill plan learnability-gap --price-hour 2.5 --budget 500

@@ -59,11 +59,10 @@ def power_table(made: Plan) -> Table:
     ]
     rows = []
     for task, count in made.questions.items():
-        cells = ["unknown"] * (len(columns) - 3)
         answers = made.answers[task]
         asked = f"{count or 'unknown'}" + (f" × {answers}" if answers > 1 else "")
-        if count and count > 1:
-            cells = _effects(Design(count, answers, made.seeds, max(made.arms, 2)), sds, made)
+        design = _design(made, task)
+        cells = _effects(design, sds, made) if design else ["unknown"] * (len(columns) - 3)
         rows.append((task, asked, str(made.seeds), *cells))
     return Table(tuple(columns), tuple(rows), tuple(_power_notes(made, sds)))
 
@@ -73,11 +72,9 @@ def remedy_table(made: Plan) -> Table:
     sd = made.run_sd if made.run_sd is not None else RUN_SDS[len(RUN_SDS) // 2]
     columns = ("task", "now", "more answers", "one more seed", "twice the questions")
     rows = []
-    for task, count in made.questions.items():
-        cells = ["unknown"] * (len(columns) - 1)
-        if count and count > 1:
-            design = Design(count, made.answers[task], made.seeds, max(made.arms, 2))
-            cells = _remedies(design, sd / 100)
+    for task in made.questions:
+        design = _design(made, task)
+        cells = _remedies(design, sd / 100) if design else ["unknown"] * (len(columns) - 1)
         rows.append((task, *cells))
     return Table(columns, tuple(rows), (f"points, at a run sd of {sd:g}",))
 
@@ -107,7 +104,7 @@ def as_json(made: Plan) -> dict[str, Any]:
                 "task": task,
                 "questions": count,
                 "answers": made.answers[task],
-                "detectable": _detectable(made, task, sds) if count and count > 1 else None,
+                **_power(made, task, sds),
             }
             for task, count in made.questions.items()
         ],
@@ -123,11 +120,28 @@ def as_json(made: Plan) -> dict[str, Any]:
     }
 
 
-def _detectable(made: Plan, task: str, sds: Sequence[float]) -> dict[str, float]:
+def _design(made: Plan, task: str) -> Design | None:
+    """Return what of the study decides its power on a task, None with fewer than two questions."""
     count = made.questions[task]
-    assert count is not None
-    design = Design(count, made.answers[task], made.seeds, max(made.arms, 2))
-    return {f"{sd:g}": 100 * detectable_effect(design, sd / 100) for sd in sds}
+    if not count or count < 2:
+        return None
+    return Design(count, made.answers[task], made.seeds, max(made.arms, 2))
+
+
+def _power(made: Plan, task: str, sds: Sequence[float]) -> dict[str, Any]:
+    """Return what a task can show by run sd, alone and among all, and with what more could show."""
+    design = _design(made, task)
+    if design is None:
+        return {"detectable": None, "detectable_among_all": None, "alternatives": None}
+
+    def points(design: Design, tests: int = 1) -> dict[str, float]:
+        return {f"{sd:g}": 100 * detectable_effect(design, sd / 100, tests=tests) for sd in sds}
+
+    return {
+        "detectable": points(design),
+        "detectable_among_all": points(design, made.comparisons),
+        "alternatives": {name: points(other) for name, other in alternatives(design).items()},
+    }
 
 
 def _effects(design: Design, sds: Sequence[float], made: Plan) -> list[str]:
@@ -183,9 +197,8 @@ def _advice(made: Plan, run_sd: float) -> Iterator[str]:
     """Say for which tasks answers or questions come first, and for which seeds do."""
     seeds_first: list[str] = []
     answers_first: list[str] = []
-    for task, count in made.questions.items():
-        if count and count > 1:
-            design = Design(count, made.answers[task], made.seeds, max(made.arms, 2))
+    for task in made.questions:
+        if design := _design(made, task):
             helped = {
                 name: detectable_effect(other, run_sd)
                 for name, other in alternatives(design).items()
