@@ -174,9 +174,10 @@ def test_memory_shrinks_with_adapters_and_shards() -> None:
     assert training_memory(7, "full", 8, "z2-offload", 2048) < z2
 
 
-def test_a_full_training_keeps_its_weights_twice_and_its_optimizer_while_it_trains() -> None:
+def test_a_full_training_keeps_its_weights_once_and_its_optimizer_while_it_trains() -> None:
     kept, most = training_disk(1.0, "full", None)
-    assert kept == pytest.approx(8e9 / 2**30)  # the model and one checkpoint, in fp32
+    assert kept == pytest.approx(4e9 / 2**30)  # fp32; the last checkpoint is the model itself
+    assert training_disk(1.0, "full", None, checkpoints=3)[0] == pytest.approx(3 * kept)
     assert most == pytest.approx((4 + 2 * 12) * 1e9 / 2**30)
     assert training_disk(1.0, "full", "z3")[0] < kept
     assert 2e9 / 2**30 < training_disk(1.0, "lora", None)[0] < 2.2e9 / 2**30  # the merged model

@@ -12,7 +12,11 @@ import pytest
 from cotdistill.errors import FaultsError
 from cotdistill.hosts.llamafactory.end_token import end_at_the_trained_token
 from cotdistill.hosts.llamafactory.outputs import training_fault, training_now
-from cotdistill.hosts.llamafactory.resume import drop_optimizer_states, last_whole_checkpoint
+from cotdistill.hosts.llamafactory.resume import (
+    drop_optimizer_states,
+    last_whole_checkpoint,
+    store_last_weights_once,
+)
 from cotdistill.hosts.lm_eval.outputs import evaluation_fault
 from cotdistill.runs.jobs import Job
 from cotdistill.runs.output_folder import StartingPoint, prepare_output_folder
@@ -84,6 +88,23 @@ def test_a_finished_training_keeps_its_weights_and_drops_what_only_resuming_need
         "model.safetensors", "tokenizer.json", "trainer_state.json",
     ]  # fmt: skip
     assert drop_optimizer_states(tmp_path) == 0
+
+
+def test_a_finished_model_and_its_last_checkpoint_share_one_file(tmp_path: Path) -> None:
+    earlier, last = checkpoint(tmp_path, 50), checkpoint(tmp_path, 100)
+    weights = last / "model.safetensors"
+    size = weights.stat().st_size
+    for path, content in ((earlier, b"a"), (last, b"b"), (tmp_path, b"b")):
+        (path / "model.safetensors").write_bytes(content * size)
+    (last / "adapter_model.safetensors").write_bytes(b"other")
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"o")
+    assert store_last_weights_once(tmp_path) == size
+    assert weights.samefile(tmp_path / "model.safetensors")
+    assert weights.read_bytes() == b"b" * size
+    assert (earlier / "model.safetensors").read_bytes() == b"a" * size
+    assert (last / "adapter_model.safetensors").read_bytes() == b"other"
+    assert not list(last.glob("*.link"))
+    assert store_last_weights_once(tmp_path) == 0
 
 
 def trained(output: Path, **results: Any) -> Path:

@@ -130,20 +130,21 @@ def training_disk(
     """Return GiB on disk for one run: when it has finished, and at most while it trains.
 
     Formula: LLaMA-Factory keeps trained weights in fp32 (4 bytes; 2 with DeepSpeed, which gathers
-        bf16) and saves them once at the end and once in each checkpoint kept; a checkpoint has the
-        optimizer's states as well until the run has finished, and one more checkpoint is there
-        while the oldest gives way. LoRA saves its adapters so, and the merged model in bf16.
+        bf16) and saves them once at the end and once in each checkpoint kept, of which the last is
+        stored as the model itself once the run has finished; until then a checkpoint has the
+        optimizer's states as well, and one more checkpoint is there while the oldest gives way.
+        LoRA saves its adapters so, and the merged model in bf16.
     Source: bytes of a checkpoint of LLaMA-Factory 0.9.5 with bf16, without DeepSpeed: 4.0 for the
         weights and 8.2 for the states a parameter.
     Units: parameters in billions.
 
     >>> [round(size, 1) for size in training_disk(0.5, "full", None)]
-    [3.7, 13.0]
+    [1.9, 13.0]
     """
     trained = parameters * 1e9 * (1.0 if method == "full" else _ADAPTERS)
     weights, states = (2.0, _SHARDED_STATES) if deepspeed else (4.0, _STATES)
     merged = 0.0 if method == "full" else 2.0 * parameters * 1e9
-    kept = trained * weights * (1 + checkpoints) + merged
+    kept = trained * weights * max(1, checkpoints) + merged
     training = trained * (weights + (weights + states) * (1 + checkpoints))
     return kept / _GIB, max(training, kept) / _GIB
 

@@ -1,4 +1,4 @@
-"""From which checkpoint a killed training may be resumed, and what only resuming needs.
+"""From which checkpoint a killed training may be resumed, and what a finished one needs no more.
 
 A killed trainer leaves its last checkpoint half written, from which the host would try to resume,
 so a checkpoint counts only if every file in it is whole. The Trainer writes `trainer_state.json`
@@ -7,6 +7,7 @@ last; the other files are checked against their own tables of contents.
 
 from __future__ import annotations
 
+import filecmp
 import json
 import re
 import shutil
@@ -60,6 +61,35 @@ def drop_optimizer_states(output: Path) -> int:
             else:
                 path.unlink()
     return freed
+
+
+def store_last_weights_once(output: Path) -> int:
+    """Let the model of a finished training and its last checkpoint share one file; return bytes.
+
+    The trainer writes the same weights at the end of its last step and at the end of the training.
+    Hard links keep both names; without such links in the file system, both files stay.
+    """
+    freed = 0
+    for checkpoint in checkpoints(output)[-1:]:
+        for path in weight_files(checkpoint):
+            final = output / path.name
+            if not path.is_file() or not final.is_file() or final.samefile(path):
+                continue
+            size = path.stat().st_size
+            if size == final.stat().st_size and filecmp.cmp(path, final, shallow=False):
+                freed += size if _link(final, path) else 0
+    return freed
+
+
+def _link(target: Path, path: Path) -> bool:
+    """Put a hard link to a file in another's place; False where the file system has none."""
+    linked = path.with_name(path.name + ".link")
+    try:
+        linked.hardlink_to(target)
+    except OSError:
+        return False
+    linked.replace(path)
+    return True
 
 
 def _match(path: Path) -> re.Match[str] | None:

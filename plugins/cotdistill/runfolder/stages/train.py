@@ -45,9 +45,9 @@ def _fault(output: Path) -> str:
 
 
 def _tidy(output: Path) -> int:
-    from cotdistill.hosts.llamafactory.resume import drop_optimizer_states
+    from cotdistill.hosts.llamafactory.resume import drop_optimizer_states, store_last_weights_once
 
-    return drop_optimizer_states(output)
+    return drop_optimizer_states(output) + store_last_weights_once(output)
 
 
 TRAIN = Stage(
