@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal, Self, TypeVar, get_args
 
 from pydantic import (
@@ -34,12 +35,24 @@ class Decoding(Shape):
     seed: int = key(0, "each request derives its own from it", 0)
     thinking: Thinking = key("data", "on, off, or data: as the model does by itself", "on")
     stop: list[str] = key([], "texts that end a response", ["\n\nQuestion:"])
+    extra: dict[str, Any] = key(
+        {}, "more keys of the request's body, as the server knows them", {"top_k": 20}
+    )
     allow_missing: float = key(
         0.1, "share of responses that may be truncated or missing; more fails the job", 0.5,
         ge=0, le=1,
     )  # fmt: skip
 
     _switch = field_validator("thinking", mode="before")(word_of_switch)
+
+    @field_validator("extra")
+    @classmethod
+    def _is_json(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        try:
+            json.dumps(extra, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError("a value is no JSON: text, numbers, lists and mappings") from error
+        return extra
 
     @field_validator("format", mode="before", check_fields=False)
     @classmethod

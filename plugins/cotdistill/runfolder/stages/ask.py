@@ -334,6 +334,8 @@ def decoding_words(asked: Decoding, model: KnownModel) -> list[str]:
         words += ["--thinking" if asked.thinking == "on" else "--no-thinking"]
     for text in asked.stop:
         words += ["--stop", text]
+    if asked.extra:
+        words += ["--extra", json.dumps(asked.extra, ensure_ascii=False)]
     return [*words, "--allow-missing", f"{asked.allow_missing:g}"]
 
 

@@ -213,6 +213,7 @@ def _decoding(study: Study, asked: Decoding, model: str) -> Decoded:
         max_tokens=asked.max_tokens,
         seed=asked.seed,
         thinking=_SWITCH[asked.thinking],
+        extra=asked.extra,
         api=declared.api if isinstance(declared, EndpointModel) else "chat",
     )
 
