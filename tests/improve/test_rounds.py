@@ -320,6 +320,7 @@ def test_long_copied_and_truncated_texts_raise_alarms(loop: LoopFolder) -> None:
         ({"for": {"strategy": ["interactive"]}}, "the strategy interactive needs a 'helper'"),
         ({"for": {"colour": ["red"]}}, "'colour' is no key of sample that loops can differ in"),
         ({"sample": {"questions": "sums", "model": "tiny"}}, "a loop samples its own student"),
+        ({"sample": {"questions": "sums", "budget": 2}}, "sample.budget: a loop has no budget"),
         ({"sample": {"questions": "mus"}}, "no question set 'mus'"),
         ({"start": None}, "the randomly initialised 'tiny' has nothing to sample from"),
     ],

@@ -360,16 +360,53 @@ def test_a_budget_stops_the_job_of_an_arm_and_a_higher_one_goes_on(tmp_path: Pat
         assert len(server.bodies) == 100  # none of those that were paid for is asked again
 
 
-def test_another_budget_makes_no_finished_job_outdated(tmp_path: Path) -> None:
-    asked: dict[str, Any] = {"questions": "pens", "teacher": "teacher", "level": 1}
-    found = []
+def test_a_budget_stops_the_job_of_a_sampled_arm_and_a_higher_one_goes_on(tmp_path: Path) -> None:
+    ask = {"questions": "pens", "model": "teacher", "temperature": 0.7, "max_tokens": 16}
+    ask |= {"strategy": "vanilla", "keep": "all"}
+    with slow_server(obedient) as server:
+        arms = {"own": {"sample": {**ask, "budget": 0.002}}}
+        run = generated(tmp_path, study(server.url, arms=arms), count=100)
+        assert step(run, "sample", "own") == 1
+        log = (run / "logs" / "sample" / "own.log").read_text()
+        assert "stopped at the budget of 0.002" in log
+        paid_for = len(server.bodies)
+        assert 0 < paid_for < 100
+        arms["own"]["sample"] |= {"budget": 5}
+        generated(tmp_path, study(server.url, arms=arms), count=100)
+        assert step(run, "sample", "own") == 0
+        assert len(server.bodies) == 100
+
+
+def test_a_budget_of_a_local_model_is_that_of_its_helper(tmp_path: Path) -> None:
+    ask = {"questions": "pens", "model": "Qwen2.5-0.5B-Instruct", "strategy": "interactive"}
+    ask |= {"helper": "teacher", "temperature": 0.7, "budget": 3.5}
+    declared = study("http://127.0.0.1:9/v1", arms={"own": {"sample": ask}})
+    words = jobs_of(generated(tmp_path, declared, rationale="Add."))["sample", "own"]["command"]
+    assert words[words.index("--budget") + 1] == "3.5"
+    assert json.loads(words[words.index("--price") + 1]) == {"input": 0, "output": 0}
+    assert json.loads(words[words.index("--teacher-price") + 1])["output"] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("stage", "asked"),
+    [
+        ("teach", {"questions": "pens", "teacher": "teacher", "level": 1}),
+        ("sample", {"questions": "pens", "model": "teacher", "temperature": 0.7}),
+    ],
+)
+def test_another_budget_makes_no_finished_job_outdated(
+    tmp_path: Path, stage: str, asked: dict[str, Any]
+) -> None:
+    found, rows_of = [], []
     for changed in ({"budget": 5, "budget_tokens": 1000}, {"budget": 6.5}, {}, {"samples": 2}):
-        arms = {"short": {"teach": {**asked, **changed}}}
+        arms = {"short": {stage: {**asked, **changed}}}
         run = generated(tmp_path, study("http://127.0.0.1:9/v1", arms=arms))
-        job = read_jobs(run)["teach", "short"]
-        assert ("--budget" in job.command) == ("budget" in changed)
-        found.append(settings_digest(run, job))
-    assert found[0] == found[1] == found[2] != found[3]
+        jobs = read_jobs(run)
+        assert ("--budget" in jobs[stage, "short"].command) == ("budget" in changed)
+        found.append(settings_digest(run, jobs[stage, "short"]))
+        rows_of.append(settings_digest(run, jobs["prepare", "short"]))
+    for digests in (found, rows_of):
+        assert digests[0] == digests[1] == digests[2] != digests[3]
 
 
 def test_the_plan_shows_budgets_and_how_much_of_an_arm_they_cover(
@@ -410,6 +447,27 @@ def test_a_budget_that_cannot_be_kept_is_a_fault(
     write_questions(tmp_path / "q.jsonl", 2)
     arms = {"x": {"teach": {"questions": "pens", "teacher": "free", **changed}}}
     declared = study("http://127.0.0.1:9/v1", arms=arms)
+    declared["models"]["free"] = {"endpoint": "http://127.0.0.1:9/v1", "model": "s"}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(declared))
+    assert main(["check", str(tmp_path / "study.yaml")]) == 1
+    assert message in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"model": "free"}, "x.sample.budget: 2, and 'free' has no price"),
+        ({"model": "teacher", "helper": "free"}, "x.sample.budget: 2, and 'free' has no price"),
+        ({"model": "Qwen2.5-0.5B-Instruct"}, "is no server that is paid by token"),
+    ],
+)
+def test_a_budget_of_a_sampled_arm_needs_a_price_of_every_server(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changed: dict[str, Any], message: str
+) -> None:
+    write_questions(tmp_path / "q.jsonl", 2)
+    asked = {"questions": "pens", "strategy": "vanilla", "temperature": 0.7, "budget": 2}
+    asked |= {"strategy": "interactive"} if "helper" in changed else {}
+    declared = study("http://127.0.0.1:9/v1", arms={"x": {"sample": {**asked, **changed}}})
     declared["models"]["free"] = {"endpoint": "http://127.0.0.1:9/v1", "model": "s"}
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(declared))
     assert main(["check", str(tmp_path / "study.yaml")]) == 1

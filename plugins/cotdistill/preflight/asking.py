@@ -192,12 +192,12 @@ def _asked(resolved: Resolved, generated: int) -> Iterator[Asked]:
             None if requests is None else requests * each,
             money,
             is_local,
-            getattr(asked, "budget", None),
-            getattr(asked, "budget_tokens", None),
+            asked.budget,
+            asked.budget_tokens,
         )
         if isinstance(asked, SampleRequest):
             corrections = None if known is None else known * more
-            yield from _asked_to_correct(study, name, asked, corrections, each)
+            yield from _asked_to_correct(study, name, asked, corrections, each, money or 0.0)
 
 
 def _asked_by_a_loop(resolved: Resolved, name: str, loop: Loop, generated: int) -> Iterator[Asked]:
@@ -222,11 +222,17 @@ def _asked_by_a_loop(resolved: Resolved, name: str, loop: Loop, generated: int) 
 
 
 def _asked_to_correct(
-    study: Study, arm: str, asked: SampleRequest, corrections: int | None, each: int
+    study: Study,
+    arm: str,
+    asked: SampleRequest,
+    corrections: int | None,
+    each: int,
+    first: float = 0.0,
 ) -> Iterator[Asked]:
     """Yield what the teacher of the interactive strategy is asked at most, and its money for that.
 
-    No request is certain: only wrong answers are corrected. `each` is the tokens of an answer.
+    No request is certain: only wrong answers are corrected. `each` is the tokens of an answer,
+    `first` the money for the answers, which leaves the rest of the budget for corrections.
     """
     if asked.strategy != "interactive" or asked.helper is None:
         return
@@ -237,7 +243,8 @@ def _asked_to_correct(
         prompt = _PLAIN_PROMPT + 2 * each  # the question, a solution and the student's attempt
         money = corrections * (prompt * price.input + _CORRECTION * price.output) / 1e6
     is_local = not isinstance(helper, EndpointModel)
-    yield Asked(arm, asked.helper, 0, corrections, None, None, money, is_local)
+    left = None if asked.budget is None else max(0.0, asked.budget - first)
+    yield Asked(arm, asked.helper, 0, corrections, None, None, money, is_local, left)
 
 
 def asked_table(asked: tuple[Asked, ...]) -> Table:

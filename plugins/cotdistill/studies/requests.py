@@ -7,8 +7,10 @@ from typing import Any, Literal, Self, TypeVar, get_args
 
 from pydantic import (
     ModelWrapValidatorHandler,
+    SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -42,8 +44,24 @@ class Decoding(Shape):
         0.1, "share of responses that may be truncated or missing; more fails the job", 0.5,
         ge=0, le=1,
     )  # fmt: skip
+    budget: float | None = key(
+        None, "most money for the arm, all starts together; the model needs a price", 5.0,
+        ge=0, allow_inf_nan=False,
+    )  # fmt: skip
+    budget_tokens: int | None = key(
+        None, "most tokens for the arm, all starts together", 2_000_000, ge=0
+    )
 
     _switch = field_validator("thinking", mode="before")(word_of_switch)
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out keys that came later where they say nothing, so that no digest changes."""
+        unused = [name for name in ("extra", "budget", "budget_tokens") if not self._says(name)]
+        return {name: value for name, value in dump(self).items() if name not in unused}
+
+    def _says(self, name: str) -> bool:
+        return getattr(self, name) not in (None, {})
 
     @field_validator("extra")
     @classmethod
@@ -88,13 +106,6 @@ class TeachRequest(Decoding):
     again: int = key(2, "how often a disobedient response is asked for again", 0, ge=0, le=2)
     one_call: bool = key(
         False, "asks in one reply for the levels of all arms that differ in nothing else", True
-    )
-    budget: float | None = key(
-        None, "most money for the arm, all starts together; the model needs a price", 5.0,
-        ge=0, allow_inf_nan=False,
-    )  # fmt: skip
-    budget_tokens: int | None = key(
-        None, "most tokens for the arm, all starts together", 2_000_000, ge=0
     )
 
     @model_validator(mode="wrap")
@@ -250,6 +261,12 @@ class Loop(Shape):
             )
         if self.sample.model is not None:
             raise ValueError("sample.model: a loop samples its own student; leave it out")
+        limits = {"budget": self.sample.budget, "budget_tokens": self.sample.budget_tokens}
+        if given := [f"sample.{name}" for name, value in limits.items() if value is not None]:
+            raise ValueError(
+                f"{', '.join(given)}: a loop has no budget; rounds, samples and attempts bound "
+                "what it asks, and `plan` shows how much that is"
+            )
         if self.sample.strategy == "interactive" and self.sample.helper is None:
             raise ValueError("the strategy interactive needs a 'helper' that corrects")
         return self

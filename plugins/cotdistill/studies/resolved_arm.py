@@ -219,10 +219,11 @@ def _declared(arm: ResolvedArm) -> dict[str, Any]:
         del values["target"]["strip"]
     if isinstance(arm.declared, TeachArm | SampleArm) and values.get("missing") == "refuse":
         del values["missing"]
-    if isinstance(arm.declared, TeachArm):  # decide what is asked, not what becomes of it
-        del values["teach"]["budget"], values["teach"]["budget_tokens"]
-        if not arm.declared.teach.one_call:
-            del values["teach"]["one_call"]
+    for kind in ("teach", "sample"):
+        for name in ("budget", "budget_tokens"):  # how much is asked at once, not what comes of it
+            values.get(kind, {}).pop(name, None)
+    if isinstance(arm.declared, TeachArm) and not arm.declared.teach.one_call:
+        del values["teach"]["one_call"]
     if arm.filter and arm.filter.choose == "first":
         del values["filter"]["choose"]
     return values

@@ -69,7 +69,10 @@ def _taught(files: StudyFiles) -> Iterator[Declared]:
         needs = who.needs + left
         if asked.rewrite_of:
             needs += asking_needs(study, asked.rewrite_of)
-        asks, limits = _asks(files, [asked.questions], asked), _budget_words(asked)
+        asks, limits = (
+            _asks(files, [asked.questions], asked),
+            _budget_words(asked, who.server is None),
+        )
         yield _job(files, ("teach", name), words, who, needs, asks, limits)
 
 
@@ -95,9 +98,11 @@ def teaching_words(study: Study, asked: TeachRequest, arm: str, who: Who) -> lis
     return words + decoding_words(asked, known_model(asked.teacher, study.models))
 
 
-def _budget_words(asked: TeachRequest) -> tuple[str, ...]:
+def _budget_words(asked: Decoding, is_local: bool) -> tuple[str, ...]:
     """Return the words that limit what is asked; what was made within another limit is the same."""
     words = ["--budget", f"{asked.budget!r}"] if asked.budget is not None else []
+    if words and is_local:  # only its helper is paid for
+        words += ["--price", '{"input": 0, "output": 0}']
     if asked.budget_tokens is not None:
         words += ["--budget-tokens", str(asked.budget_tokens)]
     return tuple(words)
@@ -127,7 +132,8 @@ def _sampled(files: StudyFiles) -> Iterator[Declared]:
         if asked.helper is not None:
             helper = asked_model(files, asked.helper, f"{where}.helper")
             words += helper.as_helper(f"{where}.helper")
-        yield _job(files, ("sample", name), words, who, needs, _asks(files, sets, asked))
+        limits = _budget_words(asked, who.server is None)
+        yield _job(files, ("sample", name), words, who, needs, _asks(files, sets, asked), limits)
 
 
 def _job(

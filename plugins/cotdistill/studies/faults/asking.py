@@ -43,11 +43,13 @@ def asking_faults(study: Study, place: str, sets: Mapping[str, QuestionSet]) -> 
                 yield from _refused_by_reasoning(study, arm.teach, arm.teach.teacher, where)
                 yield from _refused_lesson(study, arm.teach, where)
                 yield from _not_apart(study, name, arm.teach, where)
-                yield from _unpriced_budget(study, arm.teach, where)
+                yield from _unpriced_budget(study, arm.teach, [arm.teach.teacher], where)
             case SampleArm():
                 where = f"{place}:arms.{name}.sample"
                 yield from _refused_by_reasoning(study, arm.sample, arm.sample.model, where)
                 yield from _refused_sampling(study, arm.sample, where)
+                asked = [arm.sample.model, arm.sample.helper]
+                yield from _unpriced_budget(study, arm.sample, [m for m in asked if m], where)
                 yield from _without_solutions(arm.sample, sets, where)
             case LoopArm():
                 where = f"{place}:arms.{name}.improve.sample"
@@ -68,17 +70,26 @@ def _not_apart(study: Study, name: str, asked: TeachRequest, where: str) -> Iter
         yield Fault(f"{where}.rewrite_of", wrong, "an arm of its own, without one_call")
 
 
-def _unpriced_budget(study: Study, asked: TeachRequest, where: str) -> Iterator[Fault]:
-    """Yield a budget of money for a teacher that is not paid by token."""
-    declared = study.models.get(asked.teacher)
-    if asked.budget is None or (isinstance(declared, EndpointModel) and declared.price):
+def _unpriced_budget(
+    study: Study, asked: Decoding, models: Sequence[str], where: str
+) -> Iterator[Fault]:
+    """Yield a budget of money where a server has no price, or no model is paid by token."""
+    if asked.budget is None:
         return
-    wrong = f"{asked.budget:g}, and '{asked.teacher}' has no price"
-    expected = "price: {input: ..., output: ...} of the model"
-    if not isinstance(declared, EndpointModel):
-        wrong = f"{asked.budget:g}, and '{asked.teacher}' is no server that is paid by token"
-        expected = ""
-    yield Fault(f"{where}.budget", wrong, expected, "or limit budget_tokens instead")
+    remedy = "or limit budget_tokens instead"
+    servers = {
+        name: one for name in models if isinstance(one := study.models.get(name), EndpointModel)
+    }
+    for name, server in servers.items():
+        if server.price is None:
+            wrong = f"{asked.budget:g}, and '{name}' has no price"
+            expected = "price: {input: ..., output: ...} of the model"
+            yield Fault(f"{where}.budget", wrong, expected, remedy)
+    if not servers:
+        verb = "is no server that is" if len(models) == 1 else "are no servers that are"
+        named = " and ".join(f"'{name}'" for name in models)
+        wrong = f"{asked.budget:g}, and {named} {verb} paid by token"
+        yield Fault(f"{where}.budget", wrong, "", remedy)
 
 
 def _refused_by_probed(study: Study, place: str) -> Iterator[Fault]:
