@@ -496,3 +496,27 @@ def test_the_teacher_that_corrects_a_sampled_arm_is_planned_and_paid_for(
     assert teacher["most_requests"] == 300
     tokens = student["generated_tokens"] // 200
     assert teacher["money"] == pytest.approx(300 * (90 + 2 * tokens + 2 * 150) / 1e6)
+
+
+def test_thoughts_of_reasoning_models_are_paid_for_and_become_no_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def planned(**more: Any) -> Any:
+        arms = {
+            "taught": {"teach": {"questions": "pens", "teacher": "teacher", "level": 1}},
+            "guided": {"sample": {"questions": "pens", "model": "Qwen2.5-0.5B-Instruct",
+                                  "strategy": "interactive", "helper": "teacher"}},
+        }  # fmt: skip
+        declared = study("http://127.0.0.1:9/v1", arms=arms)
+        declared["models"]["teacher"] |= more
+        generated(tmp_path, declared, count=100, rationale="One adds both.")
+        capsys.readouterr()
+        assert main(["plan", str(tmp_path / "study.yaml"), "--answer-tokens", "500", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        taught, _, helper = found["asked_models"]
+        return taught["money"], helper["money"], found["runs"][0]["tokens"]
+
+    plain, thinking = planned(), planned(openai_reasoning=True)
+    assert thinking[0] - plain[0] == pytest.approx(100 * 500 * 2 / 1e6)
+    assert thinking[1] - plain[1] == pytest.approx(100 * 500 * 2 / 1e6)
+    assert thinking[2] == plain[2]

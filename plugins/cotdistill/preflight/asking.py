@@ -2,7 +2,7 @@
 
 Lengths are assumed until a pilot measures them (`cotdistill teach --pilot 20`): a rationale is as
 long as those of the CoT-factors paper's GPT-4o on SVAMP at that level, a free one as an answer of
-the evaluation.
+the evaluation, and the thoughts of a reasoning model as long as that.
 """
 
 from __future__ import annotations
@@ -97,7 +97,6 @@ def _asked_by_probes(study: Study, generated: int) -> Iterator[Asked]:
         found = probed_arm(study, merge)
         if found is None:
             continue
-        each = _rationale(study, found[1], generated)
         for model, folder in probe_folders(study, merge).items():
             if folder in seen:
                 continue
@@ -106,6 +105,7 @@ def _asked_by_probes(study: Study, generated: int) -> Iterator[Asked]:
             is_local = not isinstance(declared, EndpointModel)
             price = declared.price if isinstance(declared, EndpointModel) else None
             count = probe.questions
+            each = _reply(study, found[1], model, generated)
             prompts, tokens = count * _TAUGHT_PROMPT, count * each
             money: float | None = 0.0 if is_local else None
             if price is not None:
@@ -150,6 +150,20 @@ def _rationale(study: Study, asked: TeachRequest | SampleRequest, generated: int
     return min(generated if level is None else round(_WORDS[level] * _TOKENS_A_WORD), most)
 
 
+def _thoughts(study: Study, model: str, generated: int) -> int:
+    """Return the tokens that a reasoning model thinks before a reply, which are paid for too."""
+    declared = study.models.get(model)
+    reasons = isinstance(declared, EndpointModel) and declared.openai_reasoning
+    return generated if reasons else 0
+
+
+def _reply(study: Study, asked: TeachRequest | SampleRequest, model: str, generated: int) -> int:
+    """Return the tokens of a reply, thoughts included, if allowed."""
+    most = known_model(model, study.models).tokens_allowed(asked.max_tokens)
+    whole = _rationale(study, asked, generated) + _thoughts(study, model, generated)
+    return min(whole, most)
+
+
 def _asked(resolved: Resolved, generated: int) -> Iterator[Asked]:
     study = resolved.study
     for name, arm in study.arms.items():
@@ -168,11 +182,11 @@ def _asked(resolved: Resolved, generated: int) -> Iterator[Asked]:
             continue
         else:
             continue
-        each, known = _rationale(study, asked, generated), _count(resolved, _sets(asked))
+        each, known = _reply(study, asked, model, generated), _count(resolved, _sets(asked))
         if isinstance(asked, TeachRequest) and asked.one_call:
             levels = levels_together(study.arms, name)
             prompt = _QUESTION + _BUNDLED_PROMPT * len(levels)
-            each = sum(
+            each = _thoughts(study, model, generated) + sum(
                 _rationale(study, asked.model_copy(update={"level": level}), generated)
                 for level in levels
             )
@@ -197,7 +211,7 @@ def _asked(resolved: Resolved, generated: int) -> Iterator[Asked]:
         )
         if isinstance(asked, SampleRequest):
             corrections = None if known is None else known * more
-            yield from _asked_to_correct(study, name, asked, corrections, each, money or 0.0)
+            yield from _asked_to_correct(study, name, asked, corrections, generated, money or 0.0)
 
 
 def _asked_by_a_loop(resolved: Resolved, name: str, loop: Loop, generated: int) -> Iterator[Asked]:
@@ -218,7 +232,7 @@ def _asked_by_a_loop(resolved: Resolved, name: str, loop: Loop, generated: int) 
         None if least is None else least * each, 0.0, True, rounds=loop.rounds,
     )  # fmt: skip
     corrections = None if known is None else known * more * runs * loop.rounds
-    yield from _asked_to_correct(study, name, asked, corrections, each)
+    yield from _asked_to_correct(study, name, asked, corrections, generated)
 
 
 def _asked_to_correct(
@@ -226,13 +240,13 @@ def _asked_to_correct(
     arm: str,
     asked: SampleRequest,
     corrections: int | None,
-    each: int,
+    generated: int,
     first: float = 0.0,
 ) -> Iterator[Asked]:
     """Yield what the teacher of the interactive strategy is asked at most, and its money for that.
 
-    No request is certain: only wrong answers are corrected. `each` is the tokens of an answer,
-    `first` the money for the answers, which leaves the rest of the budget for corrections.
+    No request is certain: only wrong answers are corrected. `first` is the money for the answers,
+    which leaves the rest of the budget for corrections.
     """
     if asked.strategy != "interactive" or asked.helper is None:
         return
@@ -240,8 +254,10 @@ def _asked_to_correct(
     price = helper.price if isinstance(helper, EndpointModel) else None
     money = None
     if corrections is not None and price is not None:
-        prompt = _PLAIN_PROMPT + 2 * each  # the question, a solution and the student's attempt
-        money = corrections * (prompt * price.input + _CORRECTION * price.output) / 1e6
+        attempt = _rationale(study, asked, generated)
+        prompt = _PLAIN_PROMPT + 2 * attempt  # the question, a solution and the student's attempt
+        reply = _CORRECTION + _thoughts(study, asked.helper, generated)
+        money = corrections * (prompt * price.input + reply * price.output) / 1e6
     is_local = not isinstance(helper, EndpointModel)
     left = None if asked.budget is None else max(0.0, asked.budget - first)
     yield Asked(arm, asked.helper, 0, corrections, None, None, money, is_local, left)
@@ -273,7 +289,10 @@ def asked_table(asked: tuple[Asked, ...]) -> Table:
         rows = [(*row, one.limited) for row, one in zip(rows, asked, strict=True)]
     priced = [one.paid for one in asked if one.money and not one.is_local]
     unpriced = sum(one.money is None for one in asked)
-    notes = ["lengths are assumed; cotdistill teach --pilot 20 measures them, with an interval"]
+    notes = [
+        "lengths are assumed, a reasoning model's thoughts as long as an answer; cotdistill teach "
+        "--pilot 20 measures them, with an interval"
+    ]
     if any(one.model == "its own student" for one in asked):
         notes.append("loops: requests of round 1, and at most those of all rounds")
     notes.append("at most: with disobedient or wrong samples asked again; no request is paid twice")
