@@ -521,3 +521,17 @@ def test_the_same_samples_come_from_any_order_and_any_number_of_stops(
     for name in ("traces.jsonl", "samples.jsonl", "gained.jsonl"):
         whole_file, parts = (tmp_path / folder / name for folder in ("whole", "parts"))
         assert whole_file.read_bytes() == parts.read_bytes()
+
+
+def test_choices_are_asked_whether_or_not_the_question_mentions_them(tmp_path: Path) -> None:
+    row = {"id": "q-1", "dataset": "date", "split": "train", "kind": "letter", "gold": "B",
+           "question": "Ann has a cup, Bob a key. They swap. What has Ann?",
+           "options": {"A": "cup", "B": "key"}}  # fmt: skip
+    path = tmp_path / "q.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    with slow_server(lambda _body: "They swap. The answer is B.") as server:
+        assert sample(path, server, tmp_path / "plain", "-k", "1") == 0
+        assert sample(path, server, tmp_path / "a", "-k", "1", "--instruction", "Think.") == 0
+        plain, asked = map(last, server.bodies)
+    assert "A. cup\nB. key" in plain
+    assert asked == f"{row['question']}\n\nAnswer choices:\nA. cup\nB. key\n\nThink."

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from cotdistill.arms.rows import BARE, COLUMNS, Tally
+from cotdistill.benchmarks.choices import words_key
 from cotdistill.benchmarks.instruction import Frame
-from cotdistill.benchmarks.question import question_key
-from cotdistill.corpus.records.trace import Trace, training_row
+from cotdistill.corpus.records.trace import Trace, asked, form_of, training_row
 
 FROM = "arm"
 """Where a trace of an arm that is made of others says which one it comes from."""
@@ -23,10 +23,10 @@ def from_arm(trace: Trace, name: str) -> Trace:
 
 
 def asked_row(trace: Trace, frame: Frame) -> dict[str, Any]:
-    """Return a trace as a training row with the instruction around its question.
+    """Return a trace as a training row with the instruction around its question and choices.
 
-    The bare question stays in a column of its own, which LLaMA-Factory does not read, so that rows
-    can still be joined with questions.
+    The bare question with its choices stays in a column of its own, which LLaMA-Factory does not
+    read, so that rows can still be joined with questions.
 
     >>> trace = Trace("1", "toy", "train", "8 / 2?", "4", "It is 4")
     >>> asked_row(trace, Frame("", " Think."))["instruction"], asked_row(trace, Frame()).keys()
@@ -35,15 +35,16 @@ def asked_row(trace: Trace, frame: Frame) -> dict[str, Any]:
     row = training_row(trace)
     if FROM in trace.meta:
         row[SOURCE] = trace.meta[FROM]
-    if not frame:
+    prompt = frame.asked(trace.question, trace.options, form_of(trace))
+    if not frame.words and prompt == row[COLUMNS["prompt"]]:
         return row
-    return {**row, COLUMNS["prompt"]: frame.around(trace.question), BARE: trace.question}
+    return {**row, COLUMNS["prompt"]: prompt, BARE: asked(trace)}
 
 
 def without_dev(traces: Iterator[Trace], dev: frozenset[str], tally: Tally) -> Iterator[Trace]:
     """Yield the traces whose question is not one for development; the others are counted."""
     for trace in traces:
-        if question_key(trace.question, "words") in dev:
+        if words_key(trace.question, trace.options) in dev:
             tally.dropped["development_question"] += 1
         else:
             yield trace

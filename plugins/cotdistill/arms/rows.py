@@ -125,7 +125,10 @@ def _answer_traces(source: Source, tally: Tally) -> Iterator[Trace]:
     for row in questions.rows:
         tally.read[source.name] += 1
         text = _ANSWERS[source.answer].format(row["gold"])
-        yield Trace(row["id"], questions.name, "train", row["question"], row["gold"], text)
+        options = row.get("options")
+        yield Trace(
+            row["id"], questions.name, "train", row["question"], row["gold"], text, options=options
+        )
 
 
 def _puzzle_traces(arm: PuzzleArm) -> Iterator[Trace]:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from cotdistill.arms.rows import Tally
-from cotdistill.benchmarks.question import question_key
+from cotdistill.arms.rows import Tally, bare_question
+from cotdistill.benchmarks.choices import words_key
 from cotdistill.corpus.records.shape import RefusedRowError
 from cotdistill.corpus.records.target import concludes_otherwise, with_target
 from cotdistill.corpus.records.trace import Trace, target
@@ -73,14 +73,14 @@ def with_padding(
     for rows in _batches(read_rows(like)):
         counts = _lengths([str(row["output"]) for row in rows], pad)
         for row, count in zip(rows, counts, strict=True):
-            lengths.setdefault(question_key(str(row["instruction"]), "words"), []).append(count)
+            lengths.setdefault(words_key(bare_question(row)), []).append(count)
     seen: Counter[str] = Counter()
     counted = {"padded": 0, "long_enough": 0}
     each = _lengths([f" {pad.filler}" * 100], pad)[0] / 100
     for batch in _batches(traces):
         texts = [target(trace) for trace in batch]
         for trace, text, length in zip(batch, texts, _lengths(texts, pad), strict=True):
-            key = question_key(trace.question, "words")
+            key = words_key(trace.question, trace.options)
             wanted = lengths.get(key)
             if wanted is None:
                 tally.dropped[f"not_in_{pad.like}"] += 1

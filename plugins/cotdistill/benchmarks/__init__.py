@@ -2,6 +2,7 @@
 
 PUBLIC_MODULES = (
     "benchmark",
+    "choices",
     "convert",
     "evaluate",
     "guess",

@@ -59,10 +59,13 @@ _WORD = re.compile(r"\w+")
 _INSTRUCTION_LENGTH = 320  # characters at the end of a question
 _INSTRUCTION = re.compile(
     r"(?:\s*\n\s*|(?<=[.?!:)\]}$'\"])\s+)(?:please|let(?:['’]s| us)|you (?:should|must|need)|work"
-    r"|think|reason|solve|show|put|make sure|present|explain|respond|write|answer)\b[^\n]{0,200}?"
+    r"|think|reason|solve|show|put|make sure|present|explain|respond|write|answer(?!\s+choices))\b"
+    r"[^\n]{0,200}?"
     r"(?:\\boxed\s?\{[^{}\n]*\}|step[- ]by[- ]step|\bpython\b|\bprogram\b)[^\n]{0,80}$",
     re.IGNORECASE,
 )
+_CHOICE_MARK = re.compile(r"(?:\A|[\s(])[A-Za-z]\s?[).:]\Z")
+_CHOICES_HEADING = re.compile(r"\b(?:which choice is true\?\s*)?answer choices\s*:", re.IGNORECASE)
 _WHOLE_PROMPT = re.compile(
     r"Solve the following[^\n]*\n\s*Problem:\s*(.+?)\s*\n\s*Answer:\s*", re.DOTALL
 )
@@ -169,7 +172,8 @@ def question_key(question: str | Mapping[str, Any], strength: Strength = "text")
         return _digest(" ".join(question.split()))
     parts = [question if isinstance(question, str) else question_text(question)]
     if strength == "words":
-        parts = [word for part in parts for word in _WORD.findall(asked_only(part).lower())]
+        plain = (_without_heading(asked_only(part)).lower() for part in parts)
+        parts = [word for part in plain for word in _WORD.findall(part)]
     return _digest(" ".join(" ".join(parts).split()))
 
 
@@ -250,6 +254,8 @@ def asked_only(question: str) -> str:
     'How many?'
     >>> asked_only("He walks. How many steps, step by step?")
     'He walks. How many steps, step by step?'
+    >>> asked_only("What runs? Answer choices: (A) a program (B) a rock")
+    'What runs? Answer choices: (A) a program (B) a rock'
     """
     question = without_label(question)
     if question.startswith("Solve the following") and (whole := _WHOLE_PROMPT.fullmatch(question)):
@@ -257,8 +263,15 @@ def asked_only(question: str) -> str:
     tail = question[-_INSTRUCTION_LENGTH:]
     if "boxed" in tail or "step" in tail or "rogram" in tail:
         cut = _INSTRUCTION.search(question, max(0, len(question) - _INSTRUCTION_LENGTH))
+        while cut and _CHOICE_MARK.search(question[: cut.start()]):  # "B. write a program"
+            cut = _INSTRUCTION.search(question, cut.start() + 1)
         question = question[: cut.start()] if cut and question[: cut.start()].strip() else question
     return question
+
+
+def _without_heading(question: str) -> str:
+    """Return a question without the words that announce its choices, which a document lacks."""
+    return _CHOICES_HEADING.sub(" ", question) if "hoices" in question else question
 
 
 def with_ids(dataset: str, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cotdistill.benchmarks.question import question_key
+from cotdistill.benchmarks.choices import words_key
 from cotdistill.corpus.records.import_traces import traces_in
 from cotdistill.corpus.records.sources import find_sources
 from cotdistill.corpus.records.trace import Trace, system_of, target
@@ -83,7 +83,7 @@ def _traces(path: Path) -> tuple[dict[str, Answered], int]:
             if not response.strip():
                 refused.append(Fault(str(path), "a trace without a response"))
                 continue
-            key = question_key(trace.question, "words")
+            key = words_key(trace.question, trace.options)
             repeated += key in found
             found.setdefault(key, Answered(key, system_of(trace), trace.question, response))
     if refused:

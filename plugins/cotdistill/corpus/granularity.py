@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from cotdistill.benchmarks.question import question_key
+from cotdistill.benchmarks.choices import words_key
 from cotdistill.corpus.granularity_measures import (
     MEASURES,
     Granularity,
@@ -102,7 +102,7 @@ def measure_granularity(
                 for each, value in measures.items():
                     sums[each] += value
                 lengths[name].setdefault(
-                    question_key(trace.question, "words"), measures[options.by]
+                    words_key(trace.question, trace.options), measures[options.by]
                 )
                 if stream:
                     row = {"arm": name, "id": trace.id, "question": trace.question, **measures}

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill.arms.rows import COLUMNS, bare_question
+from cotdistill.benchmarks.choices import words_key
 from cotdistill.benchmarks.instruction import frame_of
-from cotdistill.benchmarks.question import question_key
-from cotdistill.corpus.records.trace import Trace, training_row
+from cotdistill.corpus.records.trace import Trace, asked, form_of, training_row
 from cotdistill.corpus.records.trace_row import trace_of
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.atomic import sha256_of
@@ -155,11 +155,11 @@ def _new_rows(at: LoopRun, samples: Path, model: str, tally: _Tally) -> Iterator
     sets, _ = question_sets(at.study, at.place)
     held_out = dev_questions(sets).keys
     cap = at.loop.keep.per_question
-    frame = frame_of(asked_as(at.study, at.loop))
+    frame = replace(frame_of(asked_as(at.study, at.loop)), choices=at.study.prompt.choices)
     seen: set[tuple[str, str]] = set()
     for line in trace_rows(samples):
         trace = trace_of(line)
-        question = question_key(trace.question, "words")
+        question = words_key(trace.question, trace.options)
         mark = (question, normal(trace.rationale))
         if question in held_out:
             tally.dropped["development_question"] += 1
@@ -170,15 +170,16 @@ def _new_rows(at: LoopRun, samples: Path, model: str, tally: _Tally) -> Iterator
         else:
             seen.add(mark)
             tally.of_question[question] += 1
-            yield _row(trace, frame.around(trace.question), at.round, model)
+            prompt = frame.asked(trace.question, trace.options, form_of(trace))
+            yield _row(trace, prompt, at.round, model)
 
 
-def _row(trace: Trace, asked: str, number: int, model: str) -> Row:
+def _row(trace: Trace, prompt: str, number: int, model: str) -> Row:
     plain = training_row(replace(trace, answer=None))  # the text as it was sampled
     return {
         **plain,
-        COLUMNS["prompt"]: asked,
-        BARE: trace.question,
+        COLUMNS["prompt"]: prompt,
+        BARE: asked(trace),
         "question_id": _question_of(trace.id),
         "round": number,
         "sample": trace.id,

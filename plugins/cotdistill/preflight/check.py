@@ -34,7 +34,11 @@ from cotdistill.hosts.hub_commits import cached_commit
 from cotdistill.hosts.llamafactory.arguments import accepted_by_llamafactory, registrations_as_read
 from cotdistill.hosts.lm_eval.task_files import packaged_tasks
 from cotdistill.hosts.machine.program import program_fault
-from cotdistill.preflight.asked_alike import asked_otherwise, declared_differences
+from cotdistill.preflight.asked_alike import (
+    asked_otherwise,
+    choices_otherwise,
+    declared_differences,
+)
 from cotdistill.preflight.contamination import compare_arms
 from cotdistill.preflight.design import baseline_notes
 from cotdistill.preflight.distillation import teacher_vocabularies
@@ -225,7 +229,10 @@ def check_study(name_or_path: str, sets: Sequence[str], deep: bool = False) -> C
                 checked = check_study_files(study, place, folder)
             compared = compare_arms(study, checked.trained_arms)
             missing = tuple(environment_faults(study, place))
-            otherwise = tuple(asked_otherwise(study, place))
+            otherwise = (
+                *asked_otherwise(study, place),
+                *choices_otherwise(study, checked.trained_arms),
+            )
             merges = check_merges(study, place)
     except FaultsError as error:
         return Checked((f"study {name_or_path}",), error.faults)
@@ -341,6 +348,7 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
     notes += study_notes(study)
     notes += _unpinned({name: rev for run in manifest for name, rev in run.revisions.items()})
     faults += asked_otherwise(study, str(root / "study.yaml"))
+    faults += choices_otherwise(study, trained_on, root)
     notes += declared_differences(study)
     notes += baseline_notes(study)
     merges = check_merges(study, str(root / "study.yaml"))

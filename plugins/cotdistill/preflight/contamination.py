@@ -16,10 +16,11 @@ from pathlib import Path
 
 from cotdistill.arms.build import is_current
 from cotdistill.arms.rows import Tally, bare_question, source_traces
+from cotdistill.benchmarks.choices import with_choices, words_key
 from cotdistill.benchmarks.packaged import benchmark, benchmark_names
 from cotdistill.benchmarks.puzzle_task import puzzle_documents
-from cotdistill.benchmarks.question import question_key
 from cotdistill.benchmarks.store import prepared_splits, read_split
+from cotdistill.corpus.records.trace import asked
 from cotdistill.corpus.text.contamination import (
     RULES,
     HeldOut,
@@ -93,7 +94,7 @@ def compare_arms(study: Study, arms: Iterable[ResolvedArm], folder: Path | None 
     faults: list[Fault] = []
     compared = 0
     for arm in arms:
-        rows = _questions_of(arm, folder)
+        rows = questions_of(arm, folder)
         if rows is None:
             absent.setdefault(_absent(arm), []).append(arm.name)
             continue
@@ -138,7 +139,8 @@ def asked_questions(study: Study) -> AskedQuestions:
         else:
             rows = read_split(name, "test")
         for row in rows:
-            one = HeldOut(name, row["id"], row["question"], row["gold"])
+            whole = with_choices(row["question"], row.get("options"))
+            one = HeldOut(name, row["id"], whole, row["gold"])
             questions[name, one.id] = one
     return AskedQuestions(tuple(questions.values()), tuple(missing), tuple(unknown))
 
@@ -147,7 +149,12 @@ def _dev_questions(study: Study) -> list[HeldOut]:
     """Return the development questions of a study that are here, by the set that they are of."""
     sets, _ = question_sets(study, study.name)
     return [
-        HeldOut(f"{_DEV}{one.name}", str(row["id"]), str(row["question"]), str(row["gold"]))
+        HeldOut(
+            f"{_DEV}{one.name}",
+            str(row["id"]),
+            with_choices(str(row["question"]), row.get("options")),
+            str(row["gold"]),
+        )
         for one in sets.values()
         if one.declared.dev and one.is_here
         for row in one.dev
@@ -169,7 +176,7 @@ class _Index:
 
     def __init__(self, questions: Sequence[HeldOut]) -> None:
         self.index: HeldOutIndex = index_of(questions)
-        self.keys = {question_key(one.question, "words"): one for one in questions}
+        self.keys = {words_key(one.question): one for one in questions}
         self.words = {one.id: " ".join(spelled(bare(one.question))) for one in questions}
         self.seen: dict[bytes, tuple[bool, HeldOut] | None] = {}
 
@@ -202,7 +209,7 @@ class _Index:
             return
         digests, questions = list(new), list(new.values())
         for digest, text in new.items():
-            known = self.keys.get(question_key(text, "words"))
+            known = self.keys.get(words_key(text))
             self.seen[digest] = (True, known) if known else None
         asked = words_of([bare(text) for text in questions])
         hits = overlaps(self.index, questions, asked, words_of([""] * len(questions)))
@@ -223,7 +230,7 @@ class _Index:
         return f" {words} " in f" {' '.join(spelled(bare(text)))} "
 
 
-def _questions_of(arm: ResolvedArm, folder: Path | None) -> Iterator[str] | None:
+def questions_of(arm: ResolvedArm, folder: Path | None) -> Iterator[str] | None:
     """Return the questions of an arm's rows; None where they are not here, or not in order."""
     if folder is not None:
         if not arm.has_file or not is_current(arm, folder):
@@ -232,11 +239,11 @@ def _questions_of(arm: ResolvedArm, folder: Path | None) -> Iterator[str] | None
     if not arm.at_hand or not arm.has_file:
         return None
     plain = [part.source for part in arm.parts or (arm,) if part.source]
-    found = (trace.question for source in plain for trace in source_traces(source, Tally()))
+    found = (asked(trace) for source in plain for trace in source_traces(source, Tally()))
     if not arm.dev.keys:
         return found
     # rows with a development question itself are dropped where the arm is made
-    return (text for text in found if question_key(text, "words") not in arm.dev.keys)
+    return (text for text in found if words_key(text) not in arm.dev.keys)
 
 
 def _absent(arm: ResolvedArm) -> str:

@@ -79,7 +79,7 @@ def _name(asked: str) -> str:
 def _row(frame: Frame, question: Record) -> dict[str, Any]:
     return {
         COLUMNS["system"]: "",
-        COLUMNS["prompt"]: frame.around(question["question"]),
+        COLUMNS["prompt"]: frame.asked(question["question"], question.get("options")),
         COLUMNS["response"]: question["gold"],
         "gold": question["gold"],
     }

@@ -7,11 +7,12 @@ blank line unless they say `{question}` where it is to be.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
 
-from cotdistill.benchmarks.instruction import Frame, frame_of
+from cotdistill.benchmarks.instruction import Choices, Frame, frame_of
 from cotdistill.schema import Shape, key
 
 Answer = Literal["boxed", "sentence", "plain"]
@@ -53,6 +54,12 @@ class Prompt(Shape):
         "how `answers:` arms state an answer: \\boxed{5}, The answer is 5., or 5",
         "boxed",
     )
+    choices: Choices = key(
+        "data",
+        "how rows write a question's answer choices: data (as their source does) or tasks (as the "
+        "packaged tasks do: a line each, and in a row where programs are asked for)",
+        "tasks",
+    )
     evaluation: OtherPrompt | None = key(
         None, "what the evaluation asks otherwise, on purpose", {"instruction": "task"}
     )
@@ -71,7 +78,8 @@ class Prompt(Shape):
     @property
     def frame(self) -> Frame:
         """The words around the questions of training rows; those of a resolved study are known."""
-        return frame_of("" if self.instruction == "none" else self.instruction)
+        words = frame_of("" if self.instruction == "none" else self.instruction)
+        return replace(words, choices=self.choices)
 
     @property
     def of_tasks(self) -> str:

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cotdistill.benchmarks.choices import apart, words_key
 from cotdistill.benchmarks.packaged import benchmark_names
-from cotdistill.benchmarks.question import question_key, with_ids
+from cotdistill.benchmarks.question import asked_only, with_ids
 from cotdistill.benchmarks.store import prepared_splits, read_split, split_file
 from cotdistill.catalogue.packaged import datasets
 from cotdistill.catalogue.registration import DatasetColumns
@@ -89,7 +90,7 @@ class QuestionSet:
     def held_out(self) -> tuple[Record, ...]:
         """The development questions, asked or not, in the order of the file."""
         keys = self.dev_keys
-        return tuple(r for r in self.rows if question_key(r["question"], "words") in keys)
+        return tuple(r for r in self.rows if words_key(r["question"], r.get("options")) in keys)
 
     @functools.cached_property
     def dev(self) -> tuple[Record, ...]:
@@ -100,7 +101,7 @@ class QuestionSet:
     @functools.cached_property
     def dev_keys(self) -> frozenset[str]:
         """The keys of the development questions: a share of all, or the so many of least hash."""
-        keys = dict.fromkeys(question_key(row["question"], "words") for row in self.rows)
+        keys = dict.fromkeys(words_key(row["question"], row.get("options")) for row in self.rows)
         ranks = {key: _rank(key, self.declared.seed) for key in keys}
         if self.declared.dev < 1:
             limit = int(self.declared.dev * _SCALE)
@@ -200,10 +201,23 @@ def _records(path: Path, name: str, columns: DatasetColumns | None) -> Iterator[
             faults.append(Fault(f"{path}: row {number}", wrong, expected))
             continue
         kind: Kind = row.get("kind", "number")
-        rows.append({**row, "question": question, "gold": str(gold), "kind": kind})
+        record = {**row, "question": question, "gold": str(gold), "kind": kind}
+        rows.append(_with_choices_apart(record, "kind" in row))
     if faults:
         raise DataError(faults[:5])
     yield from with_ids(name, rows)
+
+
+def _with_choices_apart(row: dict[str, Any], has_kind: bool) -> dict[str, Any]:
+    """Return a record whose choices are apart from its question, as those of benchmarks are."""
+    if row.get("options") or "hoices" not in row["question"]:
+        return row
+    stem, options = apart(asked_only(row["question"]))
+    letter = row["gold"].strip("(). ").upper()
+    if options is None or letter not in options:
+        return row
+    kind = row["kind"] if has_kind else "letter"
+    return {**row, "question": stem, "options": options, "gold": letter, "kind": kind}
 
 
 def largest_number(row: Record) -> float:

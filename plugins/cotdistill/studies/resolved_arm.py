@@ -204,10 +204,16 @@ class ResolvedArm:
         hashes = [(name, self.hashes.of(path) if path.is_file() else None) for name, path in files]
         like = [arm.like.digest for arm in arms if arm.like]
         like += [arm.digest for arm in self.added]
-        asked = [vars(self.frame)] if self.frame else []
+        asked = [_declared_frame(self.frame)] if self.frame else []
         held_out = self.dev.digests
         text = json.dumps([declared, hashes, __version__, *like, *asked, *held_out], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _declared_frame(frame: Frame) -> dict[str, str]:
+    """Return what decides how rows ask; a key that came later counts only where it is used."""
+    values = {"before": frame.before, "after": frame.after}
+    return values if frame.choices == "data" else {**values, "choices": frame.choices}
 
 
 def _declared(arm: ResolvedArm) -> dict[str, Any]:

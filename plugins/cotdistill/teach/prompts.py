@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cotdistill.benchmarks.choices import has_choices
 from cotdistill.files.bundle import bundle_file
 from cotdistill.files.templates import renderer
 from cotdistill.teach.checks import LEVEL_STEPS, steps_of
@@ -97,9 +98,11 @@ def values_for(
 
 
 def unstated(options: Mapping[str, str], question: str) -> dict[str, str]:
-    """Return the options whose text the question does not hold already.
+    """Return the options, none where the question lists them itself.
 
-    >>> unstated({"A": "4", "B": "5"}, "What is 2 + 2? (A) 4")
-    {'B': '5'}
+    >>> unstated({"A": "4", "B": "5"}, "Are 4 or 5 the half of 8?")
+    {'A': '4', 'B': '5'}
+    >>> unstated({"A": "4", "B": "5"}, "What is 2 + 2? (A) 4 (B) 5")
+    {}
     """
-    return {letter: text for letter, text in options.items() if text not in question}
+    return {} if has_choices(question, options) else dict(options)

@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar, get_args
 
+from cotdistill.benchmarks.choices import Form
 from cotdistill.benchmarks.instruction import frame_of
 from cotdistill.errors import MisuseError, did_you_mean
 from cotdistill.files.templates import render
@@ -283,7 +284,8 @@ def _plain(item: Item, plan: Plan) -> tuple[dict[str, str], ...]:
 def _asked(item: Item, plan: Plan) -> str:
     if plan.instruction is None:
         return _prompt(item, plan, "plain")
-    return frame_of(plan.instruction).around(item.question.strip())
+    form: Form = "row" if plan.mode == "program" else "lines"
+    return frame_of(plan.instruction).asked(item.question.strip(), item.options, form)
 
 
 def _messages(plan: Plan, text: str) -> tuple[dict[str, str], ...]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from cotdistill.benchmarks.choices import Form, with_choices
 from cotdistill.benchmarks.question import question_key
 from cotdistill.grading.kinds import Kind
 
@@ -111,6 +112,20 @@ def target(trace: Trace) -> str:
     return trace.rationale
 
 
+def form_of(trace: Trace) -> Form:
+    """Return how a trace's answer choices are written where its question does not list them."""
+    return "row" if trace.provenance.format == "program" else "lines"
+
+
+def asked(trace: Trace) -> str:
+    r"""Return the question of a trace with its answer choices.
+
+    >>> asked(Trace("1", "toy", "train", "Cold?", "A", "", options={"A": "ice", "B": "fire"}))
+    'Cold?\n\nAnswer choices:\nA. ice\nB. fire'
+    """
+    return with_choices(trace.question, trace.options, form_of(trace))
+
+
 def system_of(trace: Trace) -> str:
     """Return the system prompt that a trace was written under, empty without one."""
     return str(trace.meta.get("system") or "")
@@ -122,7 +137,7 @@ def alpaca_row(trace: Trace) -> dict[str, Any]:
     >>> alpaca_row(Trace("1", "toy", "train", "8 / 2?", "4", "The answer is 4"))
     {'instruction': '8 / 2?', 'input': '', 'output': 'The answer is 4'}
     """
-    row = {"instruction": trace.question, "input": "", "output": target(trace)}
+    row = {"instruction": asked(trace), "input": "", "output": target(trace)}
     return row | ({"system": system} if (system := system_of(trace)) else {})
 
 
@@ -132,7 +147,7 @@ def training_row(trace: Trace) -> dict[str, Any]:
     >>> training_row(Trace("1", "toy", "train", "8 / 2?", "4", "It is 4", meta={"system": "Add."}))
     {'system': 'Add.', 'instruction': '8 / 2?', 'output': 'It is 4'}
     """
-    return {"system": system_of(trace), "instruction": trace.question, "output": target(trace)}
+    return {"system": system_of(trace), "instruction": asked(trace), "output": target(trace)}
 
 
 def micota_row(trace: Trace) -> dict[str, Any]:
@@ -142,7 +157,7 @@ def micota_row(trace: Trace) -> dict[str, Any]:
     {'instruction': '8 / 2?', 'output': 'So \\boxed{4}', 'answer': '4', 'resp_answer': '4'}
     """
     return {
-        "instruction": trace.question,
+        "instruction": asked(trace),
         "output": trace.rationale,
         "answer": trace.gold,
         "resp_answer": trace.answer or "",
@@ -156,7 +171,7 @@ def sharegpt_row(trace: Trace) -> dict[str, Any]:
     {'from': 'gpt', 'value': 'It is 4'}
     """
     turns = [
-        {"from": "human", "value": trace.question},
+        {"from": "human", "value": asked(trace)},
         {"from": "gpt", "value": target(trace)},
     ]
     system = system_of(trace)
@@ -170,7 +185,7 @@ def messages_row(trace: Trace) -> dict[str, Any]:
     {'role': 'user', 'content': '8 / 2?'}
     """
     turns = [
-        {"role": "user", "content": trace.question},
+        {"role": "user", "content": asked(trace)},
         {"role": "assistant", "content": target(trace)},
     ]
     system = system_of(trace)
