@@ -87,6 +87,15 @@ def test_a_diverged_run_is_named_and_the_comparison_made_without_it_too() -> Non
     assert "lost--s2 scores under half of its siblings; without: +" in found.conclusion
 
 
+def test_runs_that_each_diverged_on_another_task_leave_nothing_to_compare_without() -> None:
+    lost, fine = right(0.05), right(0.6)
+    first = [arm("a", fine, task="one"), arm("a", fine, task="two")]
+    second = [arm("b", lost, fine, task="one"), arm("b", fine, lost, task="two")]
+    found = difference(first, second, pooled_runs([second]), names=("a", "b"))
+    assert found is not None
+    assert (found.diverged, found.without_diverged) == (("b--s1", "b--s2"), None)
+
+
 def test_an_unstable_arm_is_named() -> None:
     steady = [arm(name, right(0.5), right(0.525)) for name in ("a", "b", "c", "d")]
     wild = arm("wild", right(0.35), right(0.65))

@@ -52,6 +52,21 @@ def test_a_run_variance_below_the_noise_of_questions_adds_nothing() -> None:
     assert (found.claim, found.estimate.run_part) == ("arms", 0)
 
 
+def test_runs_that_differ_on_one_question_have_no_run_variance_whatever_the_rounding() -> None:
+    """The variance between runs is then the noise of the questions, to the last digit."""
+    for questions in range(20, 60):
+        one, two = np.zeros((2, questions)), np.zeros((2, questions))
+        one[:, :5], two[:, 3:12] = 1, 1
+        one[1, 0] = two[1, 11] = 0
+        found = compare_arms([one], [two], stratum(first=one, second=two))
+        assert found.run_variance is not None
+        assert (found.run_variance.sd, found.estimate.run_part) == (0, 0)
+        assert found.estimate.freedom == pytest.approx(questions - 1)
+        error = math.sqrt((two.mean(axis=0) - one.mean(axis=0)).var(ddof=1) / questions)
+        by_scipy = 2 * stats.t.sf(found.estimate.value / error, questions - 1)
+        assert found.p == pytest.approx(by_scipy)
+
+
 def test_a_third_arm_of_the_study_tells_how_far_runs_vary() -> None:
     found = compare_arms([A], [B], stratum(first=A, second=B, other=C))
     assert found.run_variance is not None

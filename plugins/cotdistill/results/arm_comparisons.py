@@ -406,10 +406,12 @@ def _without_diverged(
     strata: tuple[Stratum, Stratum],
     run_sd: float | None,
 ) -> ArmComparison | None:
-    """Compare again without the runs that diverged, None where none did."""
+    """Compare again without the runs that diverged, None where none did, or every run of an arm."""
     if not (_diverged(first) or _diverged(second)):
         return None
     kept = [[runs.without(_diverged(tasks)) for runs in tasks] for tasks in (first, second)]
+    if not all(tasks[0].scores for tasks in kept):
+        return None  # over several tasks, each run may have diverged on another one
     spreads = [dict(stratum.spreads) for stratum in strata]
     same = strata[0] is strata[1]
     for number, tasks in enumerate(kept):

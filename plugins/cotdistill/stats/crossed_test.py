@@ -21,7 +21,12 @@ import numpy as np
 from cotdistill.errors import DataError, Fault
 from cotdistill.stats.confidence import Interval, no_spread_width, score_interval
 from cotdistill.stats.distributions import t_quantile, t_two_sided
-from cotdistill.stats.run_variance import RunVariance, Stratum, task_weights
+from cotdistill.stats.run_variance import (
+    RunVariance,
+    Stratum,
+    excess_over_noise,
+    task_weights,
+)
 from cotdistill.stats.significance import PairedTest, paired
 
 Claim = Literal["arms", "models"]
@@ -329,7 +334,8 @@ def with_run_parts(over_questions: Estimate, parts: Sequence[RunPart]) -> Estima
         ]
         shares = [part.share for part in mine]
         added = math.fsum(
-            share * max(0.0, one - pooled.noise) for share, one in zip(shares, own, strict=True)
+            share * excess_over_noise(one, pooled.noise)
+            for share, one in zip(shares, own, strict=True)
         )
         if added > 0:
             whole = math.fsum(share * one for share, one in zip(shares, own, strict=True))

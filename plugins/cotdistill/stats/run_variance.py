@@ -21,6 +21,7 @@ from cotdistill.stats.distributions import chi_square_quantile, f_quantile
 UNSTABLE_QUANTILE = 0.8
 """Of F; simulated: 0.95 would leave 9.6 % false findings where one arm varies twice as much."""
 _EXTREME = 0.05  # a mean so near 0 or 1 leaves runs no room to vary
+_ROUNDING = 1e-9  # of a variance: below that, a difference of two is the rounding of their sums
 _CLEAR = 3  # standard errors: by chance once in 700 runs
 
 
@@ -51,7 +52,7 @@ class RunVariance:
     @property
     def variance(self) -> float:
         """The variance of a run's true score around its arm's: never negative."""
-        return max(0.0, self.between - self.noise)
+        return excess_over_noise(self.between, self.noise)
 
     @property
     def sd(self) -> float:
@@ -157,6 +158,19 @@ def arm_spread(tasks: Sequence[np.ndarray], weights: Sequence[float] | None = No
         noise=math.fsum(w * w * noise for w, noise in zip(shares, noises, strict=True)),
         noise_freedom=(runs - 1) * (tasks[0].shape[1] - 1) if len(tasks) == 1 else math.inf,
     )
+
+
+def excess_over_noise(between: float, noise: float) -> float:
+    """Return what a variance between runs has beyond its noise, zero if nothing but rounding.
+
+    On few questions the two are often equal. The degrees of freedom are those of the runs as soon
+    as there is an excess, so a rounding error of 1e-20 would change p.
+
+    >>> excess_over_noise(0.5, 0.25), excess_over_noise(0.1 + 0.2, 0.3), excess_over_noise(0.1, 0.2)
+    (0.25, 0.0, 0.0)
+    """
+    excess = between - noise
+    return excess if excess > _ROUNDING * between else 0.0
 
 
 def task_weights(tasks: int, weights: Sequence[float] | None) -> Sequence[float]:
