@@ -108,8 +108,10 @@ def report(
         UserError: nothing in it has finished, or there is no such baseline.
     """
     from cotdistill.results.report.report import report as write
+    from cotdistill.runs.outdated import outdated_scores
 
-    return write(Path(folder), baseline, verdicts).written
+    notes = outdated_scores([Path(folder)])
+    return write(Path(folder), baseline, verdicts, notes=notes).written
 
 
 def read_results(folder: str | Path, *, verdicts: Verdicts = "run") -> list[dict[str, Any]]:
@@ -156,14 +158,16 @@ def compare(
         UserError: fewer than two runs, no task in common, or settings that must be equal differ.
     """
     from cotdistill.results.compare import compare as compare_runs
+    from cotdistill.runs.outdated import outdated_scores
 
+    places = [Path(run) for run in runs]
     found, cautions = compare_runs(
-        [Path(run) for run in runs],
+        places,
         task=task,
         source=verdicts,
         all_pairs=all_pairs,
         anyway=anyway,
     )
-    for caution in cautions:
+    for caution in (*outdated_scores(places), *cautions):
         warnings.warn(caution, UserWarning, stacklevel=2)
     return found

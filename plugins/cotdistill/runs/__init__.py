@@ -3,6 +3,7 @@
 PUBLIC_MODULES = (
     "jobs",
     "options",
+    "outdated",
     "own_jobs",
     "run",
     "step",

@@ -60,6 +60,7 @@ def compare(arguments: CompareArguments) -> None:
     """
     from cotdistill.results.compare import compare as compare_runs
     from cotdistill.results.compare import comparison_rows, comparison_table
+    from cotdistill.runs.outdated import outdated_scores
 
     found, warnings = compare_runs(
         arguments.places,
@@ -70,6 +71,7 @@ def compare(arguments: CompareArguments) -> None:
         run_sd=arguments.run_sd,
         baseline=arguments.baseline,
     )
+    warnings = [*outdated_scores(arguments.places), *warnings]
     for warning in warnings:
         warn(warning)
     if arguments.json:

@@ -57,6 +57,7 @@ def export(arguments: ExportArguments) -> None:
     """
     from cotdistill.results.publish.publish import FORMATS, Export
     from cotdistill.results.publish.publish import export as write_export
+    from cotdistill.runs.outdated import outdated_scores
 
     done = write_export(
         Export(
@@ -68,7 +69,7 @@ def export(arguments: ExportArguments) -> None:
             arguments.public,
         )
     )
-    for line in done.left_out:
+    for line in (*outdated_scores([arguments.folder]), *done.left_out):
         warn(line)
     for kind, count in done.counts.items():
         say(f"{count} {kind}" if count != 1 else f"1 {kind.removesuffix('s')}")

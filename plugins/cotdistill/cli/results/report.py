@@ -79,6 +79,7 @@ def report(arguments: ReportArguments) -> None:
         cotdistill report runs/quickstart --serve
     """
     from cotdistill.results.report.report import report as make_report
+    from cotdistill.runs.outdated import outdated_scores
 
     made = make_report(
         arguments.folders[0],
@@ -88,6 +89,7 @@ def report(arguments: ReportArguments) -> None:
         more=arguments.folders[1:],
         out=arguments.out,
         spreadsheet=arguments.spreadsheet,
+        notes=outdated_scores(arguments.folders),
     )
     if arguments.json:
         show_json(made.data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ class Made:
     probes: list[TitledTable] = field(default_factory=list)
     closeness: list[TitledTable] = field(default_factory=list)
     on_the_way: list[TitledTable] = field(default_factory=list)
+    notes: Sequence[str] = ()
 
 
 def page(results: Results, scores: Matrix, made: Made) -> str:
@@ -66,7 +68,7 @@ def page(results: Results, scores: Matrix, made: Made) -> str:
         "matches": browsed.matches,
         "asked": sum(browsed.asked.values()),
     }
-    warnings = [*scores.notes, *settings_warnings(results.settings)]
+    warnings = [*made.notes, *scores.notes, *settings_warnings(results.settings)]
     folder = bundle_folder("templates") / "report"
     values = {
         "title": made.title,

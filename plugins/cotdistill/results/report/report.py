@@ -75,13 +75,14 @@ def report(
     more: Sequence[Path] = (),
     out: Path | None = None,
     spreadsheet: bool = False,
+    notes: Sequence[str] = (),
 ) -> Report:
     """Read run folders, each of their files once, and write everything under `out`.
 
     `baseline` is the arm that the others are tested against; `source` says whose verdicts count;
     `teachers` are folders with scores of the models that wrote the rationales. `more` are further
     run folders for the same page; `out` is `report/` in the run folder unless there are any;
-    `spreadsheet` asks for report.xlsx too.
+    `spreadsheet` asks for report.xlsx too; `notes` are shown first of all notes.
 
     Raises:
         MisuseError: several folders and no place to write to, or no library for a spreadsheet.
@@ -104,7 +105,7 @@ def report(
     chance = {task: share for task in scores.tasks if (share := samples.chance(task)) is not None}
     taught = teacher_scores(teachers, scores.tasks, source)
     close = closeness(results, scores)
-    stated = [one for one in (results.missing, verdicts_note(results)) if one]
+    stated = [one for one in (*notes, results.missing, verdicts_note(results)) if one]
     probed = probe_notes(results.folders)
     made = Made(
         title=title_of(folders),
@@ -125,6 +126,7 @@ def report(
         closeness=list(close.tables),
         on_the_way=loop_tables(results.folders),
         browsed=browse(results, samples),
+        notes=notes,
     )
     written = _write(out or folder / "report", results, scores, made)
     if spreadsheet:
@@ -136,6 +138,7 @@ def report(
         "folders": [str(one) for one in folders],
         "verdict": made.verdict,
         "missing": made.missing,
+        "notes": list(made.table.notes),
         "verdicts": results.source,
         "baseline": scores.baseline,
         "scores": arm_rows(scores),
