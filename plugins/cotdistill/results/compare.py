@@ -385,7 +385,7 @@ def _compare_task(
     shared = [name for name in first.shared() if all(name in one for one in values)]
     warnings, faults = _settings_differ(task, tables)
     for table in tables:
-        warnings += [f"{task}: {table.run}: {note}" for note in table.scores.left_out]
+        warnings += [f"{task}: {table.run}: {note}" for note in table.scores.remarks]
     missing = len(set().union(*values)) - len(shared)
     if missing:
         whom = "one of the two" if len(tables) == 2 else "some of the runs"

@@ -93,8 +93,8 @@ def evaluation_of(
                 continue
             if score is not None:
                 scores[task] = score
-                left_out = score.table.left_out if score.table else []
-                notes += [f"{task}: {note}" for note in left_out]
+                remarks = score.table.remarks if score.table else []
+                notes += [f"{task}: {note}" for note in remarks]
                 if score.table is None and task not in members:
                     notes.append(f"{task}: {_untested(samples.get(task), score)}")
     if faults:

@@ -5,6 +5,7 @@ A samples file is read here once. Report, compare, matrix and sample browser sha
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,6 +49,13 @@ class MainMetric(NamedTuple):
         return f"{self.metric},{self.filter}"
 
 
+class Logged(NamedTuple):
+    """The score of a task in a results file, and the number of its questions if that is there."""
+
+    score: float
+    questions: int | None
+
+
 @dataclass(frozen=True)
 class QuestionScores:
     """One run on one task, question by question.
@@ -57,7 +65,8 @@ class QuestionScores:
     responses that `rescore` or `judge` graded as timeout, None where the run's own verdicts are
     read. `repeats` is the largest number of responses to a question; `texts` are the first
     `TEXTS_KEPT` responses. `unscored` counts questions without this metric, `without_gold` those
-    without a reference answer; neither is in `values`.
+    without a reference answer; neither is in `values`. `logged` is the score that the run itself
+    logged, with the number of its questions, where that is what `values` should give.
     """
 
     file: SampleFile
@@ -73,12 +82,13 @@ class QuestionScores:
     shortest: int | None = None
     longest: int | None = None
     timeouts: int | None = None
+    logged: Logged | None = None
 
     @property
-    def left_out(self) -> list[str]:
-        """What is not in the scores, counted, in words."""
+    def remarks(self) -> list[str]:
+        """What is not in the scores, counted, and whether they are what was logged, in words."""
         metric = self.metric.metric
-        return [
+        left_out = [
             f"{counted(count, what)} {why}"
             for count, what, why in [
                 (self.unscored, "question", f"without {metric} left out of the score"),
@@ -87,6 +97,24 @@ class QuestionScores:
             ]
             if count
         ]
+        return [*left_out, *([differs] if (differs := self._differs_from_logged()) else [])]
+
+    def _differs_from_logged(self) -> str:
+        """Say that the samples do not give what the results file of the same run says."""
+        if self.logged is None or not self.values:
+            return ""
+        score = math.fsum(self.values.values()) / len(self.values)
+        asked = len(self.values) + self.unscored
+        same_count = self.logged.questions in (None, asked)
+        if same_count and (self.unscored or math.isclose(score, self.logged.score, abs_tol=1e-6)):
+            return ""
+        of = "" if same_count else f" of {self.logged.questions:,} questions"
+        found = "" if same_count else f" of {asked:,}"
+        return (
+            f"the samples give {100 * score:.1f} %{found}, but lm-eval logged "
+            f"{100 * self.logged.score:.1f} %{of}: {self.file.path.name} lacks rows, was changed, "
+            "or is of another run"
+        )
 
 
 Keep = Callable[[QuestionId, Sample, Sequence[str], Callable[[], GradedResponses], str], None]
@@ -186,7 +214,15 @@ def question_scores(
         shortest=reading.shortest if count else None,
         longest=reading.longest if count else None,
         timeouts=None if verdicts is None else reading.timeouts,
+        logged=_logged(results, file.task, metric) if results and verdicts is None else None,
     )
+
+
+def _logged(results: Row, task: str, metric: MainMetric) -> Logged | None:
+    score = as_number((results["results"].get(task) or {}).get(str(metric)))
+    counted_by_host = ((results.get("n-samples") or {}).get(task) or {}).get("effective")
+    whole = isinstance(counted_by_host, int) and not isinstance(counted_by_host, bool)
+    return None if score is None else Logged(score, counted_by_host if whole else None)
 
 
 def no_score(path: Path) -> DataError:
