@@ -92,3 +92,13 @@ def test_of_scores_without_a_record_or_in_a_copy_nothing_is_said(done: Path) -> 
     generate(str(study_of(done.parent, learning_rate=1e-4)), done)
     shutil.rmtree(done / "done" / "evaluate")
     assert outdated_scores([done, done / "scores"]) == []
+
+
+def test_a_run_folder_that_lost_its_jobs_is_refused_by_name(
+    done: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (done / "jobs.jsonl").unlink()
+    for words in (["run", str(done), "--dry-run"], ["check", str(done)]):
+        assert main(words) == 1
+        assert "it has no jobs.jsonl" in " ".join(capsys.readouterr().err.split())
+    assert outdated_scores([done]) == []

@@ -50,7 +50,7 @@ from cotdistill.runfolder.commands import prefixed
 from cotdistill.runfolder.generate import check_study_files, unequal_arms
 from cotdistill.runfolder.job import Job, marker_of, read_declared_jobs
 from cotdistill.runfolder.kept import altered_copies
-from cotdistill.runfolder.manifest import ManifestRun, read_manifest
+from cotdistill.runfolder.manifest import ManifestRun, no_jobs_fault, read_manifest
 from cotdistill.runfolder.moved import moved_fault
 from cotdistill.runfolder.stages import stage_called
 from cotdistill.studies.load import (
@@ -287,7 +287,8 @@ def check_run_folder(root: Path, deep: bool = False, show: int = 0) -> Checked:
         (run.stages.train.command, run.files.train or "") for run in manifest if run.stages
     ]
     moved = moved_fault(root, commands)
-    faults = [*([moved] if moved else []), *_altered(root, manifest, jobs.values())]
+    no_jobs = no_jobs_fault(root, manifest)
+    faults = [*filter(None, [moved, no_jobs]), *_altered(root, manifest, jobs.values())]
     faults += environment_faults(study, str(root / "study.yaml"))
     looked_at = [f"run folder of {study.name}: {counted(len(manifest), 'run')}"]
     rows: list[RowReport] = []

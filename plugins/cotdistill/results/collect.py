@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from cotdistill.distill.paths import SUMMARY
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.json_file import read_object
 from cotdistill.hosts.llamafactory.outputs import read_training
+from cotdistill.results.doubts import other_model
 from cotdistill.results.evaluation import KeepSample, evaluation_of
 from cotdistill.results.run_names import short_names
 from cotdistill.results.run_results import SKIPPED, Evaluated, Naming, Results, RunResult
@@ -114,6 +116,8 @@ def _run_result(
             partial(keep, name) if keep else None,
         )
         state = "finished" if evaluated.scores else "not scored"
+        if doubt := other_model(folder / run.files.eval, evaluated.logged):
+            evaluated = replace(evaluated, notes=(*evaluated.notes, doubt))
     return RunResult(
         run=name,
         student=run.student,

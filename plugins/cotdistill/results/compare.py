@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cotdistill.errors import DataError, Fault, MisuseError
-from cotdistill.hosts.lm_eval.samples import Sample, SampleFile, find_samples, passed_over
+from cotdistill.hosts.lm_eval.samples import (
+    Sample,
+    SampleFile,
+    find_samples,
+    newest_results,
+    passed_over,
+    read_results,
+)
 from cotdistill.results.arm_comparisons import (
     LEVEL,
     ArmRuns,
@@ -20,6 +27,7 @@ from cotdistill.results.arm_comparisons import (
     difference_table,
     pooled_runs,
 )
+from cotdistill.results.doubts import other_model, same_responses
 from cotdistill.results.groups import (
     Group,
     bases_of,
@@ -268,6 +276,9 @@ def _families_in(
         if not any(place.rglob("samples_*.jsonl")):
             warnings.append(f"{run.run}: not scored, so not compared")
             continue
+        logged = [read_results(file.path).get("config") or {} for file in newest_results(place)]
+        if doubt := other_model(folder / run.files.eval, logged):
+            warnings.append(f"{run.run}: {doubt}")
         group = (run.student, run.arm, run.recipe)
         if run.outputs.train is None:
             untrained.add(group)
@@ -386,6 +397,7 @@ def _compare_task(
     warnings, faults = _settings_differ(task, tables)
     for table in tables:
         warnings += [f"{task}: {table.run}: {note}" for note in table.scores.remarks]
+    warnings += same_responses({table.run: table.scores for table in tables})
     missing = len(set().union(*values)) - len(shared)
     if missing:
         whom = "one of the two" if len(tables) == 2 else "some of the runs"

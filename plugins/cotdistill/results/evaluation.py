@@ -68,11 +68,13 @@ def evaluation_of(
     members: dict[str, tuple[str, ...]] = {}
     environment: dict[str, str] = {}
     notes: list[str] = []
+    logged: list[Row] = []
     faults: list[Fault] = []
     for file in newest_results(folder) if folder.is_dir() else []:
         results = read_results(file.path)
         members |= members_of_groups(results)
         environment |= _environment(results)
+        logged.append(results.get("config") or {})
         if file.older:
             notes.append(passed_over(file.path, file.older, "results files"))
         samples = samples_of(file)
@@ -99,7 +101,7 @@ def evaluation_of(
                     notes.append(f"{task}: {_untested(samples.get(task), score)}")
     if faults:
         raise DataError(faults)
-    return Evaluated(tuple(scores.values()), members, environment, tuple(notes))
+    return Evaluated(tuple(scores.values()), members, environment, tuple(notes), tuple(logged))
 
 
 def members_of_groups(results: Row) -> dict[str, tuple[str, ...]]:

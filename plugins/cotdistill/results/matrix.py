@@ -20,6 +20,7 @@ from cotdistill.results.arm_comparisons import (
     pooled_runs,
     score_of,
 )
+from cotdistill.results.doubts import other_prompts, same_responses
 from cotdistill.results.groups import (
     ARM,
     UNTRAINED,
@@ -31,8 +32,9 @@ from cotdistill.results.groups import (
     selection_of,
     shown,
 )
+from cotdistill.results.question_scores import QuestionScores
 from cotdistill.results.questions import joined
-from cotdistill.results.run_results import Results, Score
+from cotdistill.results.run_results import Results, RunResult, Score
 from cotdistill.results.verdict_files import VerdictSource
 from cotdistill.runfolder.manifest import Factor
 from cotdistill.stats.confidence import Interval
@@ -228,6 +230,7 @@ def matrix(results: Results, baseline: str | None = None) -> Matrix:
         cell, noted = _pool(list(of_place.values()), runs[place], stratum)
         cells[place] = replace(cell, runs=tuple(of_place.values()))
         notes += [f"{name_of(groups, place[0])} on {task}: {note}" for note in noted]
+    notes += _doubts(finished)
     averaged = averaged_tasks(tasks, results.members)
     named = {arm for _, arm, _ in groups} - {str(chosen.get(ARM))}
     made = Matrix(
@@ -263,6 +266,18 @@ def matrix(results: Results, baseline: str | None = None) -> Matrix:
     if 1 < len(averaged) < len(tasks):
         notes.append(f"the mean is over {', '.join(averaged)}: no group counts with its members")
     return _compared(replace(made, notes=tuple(notes)))
+
+
+def _doubts(runs: Iterable[RunResult]) -> Iterator[str]:
+    """Yield what makes scores of one student doubtful; a checkpoint repeats its training's end."""
+    tables: dict[tuple[str, str], dict[str, QuestionScores]] = {}
+    for run in runs:
+        for score in run.scores if "step" not in run.factors else ():
+            if score.table is not None:
+                tables.setdefault((run.student, score.task), {})[run.run] = score.table
+    for of_task in tables.values():
+        yield from other_prompts(of_task)
+        yield from same_responses(of_task)
 
 
 def names_in_strata(groups: Sequence[Group]) -> dict[Group, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -23,7 +23,7 @@ from cotdistill.hosts.lm_eval.samples import (
     read_results,
     read_samples,
 )
-from cotdistill.results.questions import QuestionId, identified
+from cotdistill.results.questions import QuestionId, content_of, identified
 from cotdistill.results.run_settings import NOT_LOGGED, RunSettings, settings_of
 from cotdistill.results.verdict_files import (
     GradedResponses,
@@ -66,7 +66,10 @@ class QuestionScores:
     read. `repeats` is the largest number of responses to a question; `texts` are the first
     `TEXTS_KEPT` responses. `unscored` counts questions without this metric, `without_gold` those
     without a reference answer; neither is in `values`. `logged` is the score that the run itself
-    logged, with the number of its questions, where that is what `values` should give.
+    logged, with the number of its questions, where that is what `values` should give. `said` is a
+    hash of all questions with their responses, in any order, 0 where all responses are one text;
+    `prompts` holds a hash of each question's prompt, where it was logged. Both compare within one
+    process only.
     """
 
     file: SampleFile
@@ -83,6 +86,8 @@ class QuestionScores:
     longest: int | None = None
     timeouts: int | None = None
     logged: Logged | None = None
+    said: int = 0
+    prompts: Mapping[QuestionId, int] = field(default_factory=dict, repr=False)
 
     @property
     def remarks(self) -> list[str]:
@@ -214,6 +219,8 @@ def question_scores(
         shortest=reading.shortest if count else None,
         longest=reading.longest if count else None,
         timeouts=None if verdicts is None else reading.timeouts,
+        said=reading.said if reading.varied else 0,
+        prompts=reading.prompts,
         logged=_logged(results, file.task, metric) if results and verdicts is None else None,
     )
 
@@ -264,6 +271,10 @@ class _Reading:
         self.repeats = 1
         self.responses = self.characters = self.longest = self.timeouts = 0
         self.shortest = sys.maxsize
+        self.said = 0
+        self.varied = False
+        self.first: Sequence[str] | None = None
+        self.prompts: dict[QuestionId, int] = {}
         self.without_score = self.repeated_rows = self.not_in_verdicts = 0
 
     def take(
@@ -282,6 +293,13 @@ class _Reading:
                 self.faults.append(score_fault(score, sample.place, self.name))
             return
         self.values[question] = score
+        if sample.prompt_hash:
+            self.prompts[question] = hash(sample.prompt_hash)
+        self.said += hash((content_of(question), tuple(responses)))
+        if self.first is None:
+            self.first = responses
+        elif not self.varied:
+            self.varied = tuple(responses) != tuple(self.first)
         self.repeats = max(self.repeats, len(responses))
         self.responses += len(responses)
         for response in responses:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from cotdistill.hosts.llamafactory.outputs import Training
 from cotdistill.results.question_scores import QuestionScores
@@ -52,13 +53,14 @@ class Evaluated:
     """What an evaluation left in a folder: scores, groups of tasks, environment, what to note.
 
     `members` names the tasks that a group's score sums up. `environment` is what was logged of the
-    machine and its software, by name.
+    machine and its software, by name; `logged` are the settings of each results file.
     """
 
     scores: tuple[Score, ...] = ()
     members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    logged: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)

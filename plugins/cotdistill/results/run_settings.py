@@ -49,7 +49,7 @@ def settings_of(results: Row, task: str) -> RunSettings:
     config = results.get("config") or {}
     of_task = (results.get("configs") or {}).get(task) or {}
     decoding = {**_mapping(of_task.get("generation_kwargs")), **_mapping(config.get("gen_kwargs"))}
-    arguments = _mapping(config.get("model_args"))
+    arguments = arguments_of(config)
     must = {
         "task version": (results.get("versions") or {}).get(task),
         "decoding": decoding or None,
@@ -106,6 +106,15 @@ def settings_warnings(tasks: Mapping[str, Sequence[tuple[str, RunSettings]]]) ->
 
 def _more(runs: Sequence[str]) -> str:
     return f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+
+
+def arguments_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the model's arguments of lm-eval's settings, a mapping or `key=value,key=value`.
+
+    >>> arguments_of({"model_args": "pretrained=some/model,dtype=float32"})["pretrained"]
+    'some/model'
+    """
+    return _mapping(config.get("model_args"))
 
 
 def _mapping(value: Any) -> dict[str, Any]:

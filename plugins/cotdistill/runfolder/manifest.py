@@ -29,7 +29,7 @@ from typing import Any
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.atomic import write_if_changed
 from cotdistill.files.jsonl import BadRow, Row, numbered_rows, row_line
-from cotdistill.runfolder.job import Command
+from cotdistill.runfolder.job import JOBS, Command
 
 MANIFEST = "manifest.jsonl"
 Factor = str | int | float | bool | None
@@ -164,6 +164,14 @@ def read_manifest(folder: Path, *, for_results: bool = False) -> tuple[ManifestR
     if faults:
         raise DataError(faults)
     return tuple(runs.values())
+
+
+def no_jobs_fault(folder: Path, runs: Iterable[ManifestRun]) -> Fault | None:
+    """Return a fault if a folder has no `jobs.jsonl` and its runs do not say what is to be done."""
+    if (folder / JOBS).is_file() or all(run.stages for run in runs):
+        return None
+    remedy = f"generate it again: cotdistill generate STUDY -o {folder}"
+    return Fault(str(folder), f"it has no {JOBS}", "what `cotdistill generate` writes", remedy)
 
 
 def _row(run: ManifestRun) -> Row:

@@ -23,7 +23,7 @@ from cotdistill.runfolder.job import (
     names,
     read_declared_jobs,
 )
-from cotdistill.runfolder.manifest import ManifestRun, read_manifest
+from cotdistill.runfolder.manifest import ManifestRun, no_jobs_fault, read_manifest
 from cotdistill.runfolder.stages import STAGES as ALL_STAGES
 from cotdistill.runfolder.stages import stage_called
 
@@ -41,6 +41,8 @@ def read_jobs(folder: Path) -> Jobs:
     """
     declared = read_declared_jobs(folder)
     runs = read_manifest(folder, for_results=declared is not None)
+    if declared is None and (missing := no_jobs_fault(folder, runs)):
+        raise DataError(missing)
     jobs = _jobs_of_manifest(runs) if declared is None else _known(declared, folder)
     scored = names(jobs.values(), ("evaluate", "judge"))
     collect = Job("collect", COLLECT, output="report", needs=scored)

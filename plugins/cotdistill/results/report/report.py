@@ -39,6 +39,7 @@ from cotdistill.results.report.tables import (
 from cotdistill.results.report.verdict import verdict
 from cotdistill.results.run_names import short_names
 from cotdistill.results.run_results import Results, Score
+from cotdistill.results.run_settings import settings_warnings
 from cotdistill.results.verdict_files import VerdictSource
 from cotdistill.runfolder.bundles import in_recorded_bundles
 from cotdistill.runfolder.manifest import MANIFEST
@@ -106,13 +107,14 @@ def report(
     taught = teacher_scores(teachers, scores.tasks, source)
     close = closeness(results, scores)
     stated = [one for one in (*notes, results.missing, verdicts_note(results)) if one]
+    unequal = settings_warnings(results.settings)
     probed = probe_notes(results.folders)
     made = Made(
         title=title_of(folders),
         verdict=verdict(scores),
         missing=results.missing,
         methods=methods(results, scores),
-        table=arm_table(scores, [*stated, *probed]),
+        table=arm_table(scores, [*stated, *unequal, *probed]),
         comparisons=comparison_table(scores),
         by_factor=factor_tables(factors, scores),
         runs=run_table(results, scores),
@@ -138,7 +140,7 @@ def report(
         "folders": [str(one) for one in folders],
         "verdict": made.verdict,
         "missing": made.missing,
-        "notes": list(made.table.notes),
+        "notes": list(dict.fromkeys([*made.table.notes, *made.runs.notes])),
         "verdicts": results.source,
         "baseline": scores.baseline,
         "scores": arm_rows(scores),
@@ -203,6 +205,9 @@ def _markdown(title: str, scores: Matrix, made: Made) -> str:
         text += _in_parts(made.comparisons, comparisons_title(scores), 2)
     for one in [*made.by_factor, *made.probes, *made.closeness, *made.on_the_way]:
         text += _in_parts(one.table, one.title, 2, one.about)
+    of_runs = [note for note in made.runs.notes if note not in made.table.notes]
+    if of_runs:
+        text += as_markdown(Table((), (), tuple(of_runs)), "Notes on single runs", 2)
     return text + as_markdown(Table((), ()), "Methods", 2, before=(made.methods,))
 
 

@@ -208,13 +208,9 @@ def as_markdown(table: Table, title: str, level: int = 1, before: Sequence[str] 
         lines += [_markdown_row(map(escaped_markdown, row)) for row in table.rows]
     notes = "".join(f"- {escaped_markdown(note)}\n" for note in table.notes)
     heading = f"{'#' * level} {escaped_markdown(title)}\n\n"
-    return (
-        ("\n" if level > 1 else "")
-        + heading
-        + "\n".join(lines)
-        + "\n"
-        + (f"\n{notes}" if notes else "")
-    )
+    body = "\n".join(lines) + "\n" if lines or not notes else ""
+    between = "\n" if body and notes else ""
+    return ("\n" if level > 1 else "") + heading + body + between + notes
 
 
 def _markdown_row(cells: Iterable[str]) -> str:

@@ -1,0 +1,90 @@
+"""What makes scores doubtful although every file is whole: other prompts, another model, one twice.
+
+None of it is an error for certain, so each is a line for the reader and changes no number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+from cotdistill.errors import FaultsError
+from cotdistill.files.yamls import read_yaml
+from cotdistill.results.question_scores import QuestionScores
+from cotdistill.results.questions import joined
+from cotdistill.results.run_settings import arguments_of
+from cotdistill.stats.crossed_test import FEWEST_QUESTIONS
+from cotdistill.tables import counted
+
+_NAMED = 3  # runs that a line names
+
+
+def same_responses(tables: Mapping[str, QuestionScores]) -> list[str]:
+    """Return a line for runs that gave the same responses to all questions of a task.
+
+    Two random seeds, or two arms, of which that is true are one model that was scored twice: a
+    copied folder, a seed without an effect, or a training without one. A model that says the same
+    to every question tells nothing, nor do fewer than six questions.
+    """
+    alike: dict[tuple[str, int], list[str]] = {}
+    for run, table in tables.items():
+        if table.said and len(table.values) >= FEWEST_QUESTIONS:
+            alike.setdefault((table.file.task, table.said), []).append(run)
+    return [
+        f"{task}: {_names(runs)} gave the same responses to all questions: one model scored "
+        f"{'twice' if len(runs) == 2 else 'several times'}?"
+        for (task, _), runs in alike.items()
+        if len(runs) > 1
+    ]
+
+
+def other_prompts(tables: Mapping[str, QuestionScores]) -> list[str]:
+    """Return a line where runs on one task were asked the same questions with other prompts.
+
+    The runs are of one student, since each student has its own chat template.
+    """
+    names = [run for run, table in tables.items() if table.prompts]
+    asked = joined([tables[run].prompts for run in names])
+    others: list[str] = []
+    most = shared = 0
+    for run, prompts in zip(names[1:], asked[1:], strict=True):
+        both = [name for name in prompts if name in asked[0]]
+        different = sum(prompts[name] != asked[0][name] for name in both)
+        if different:
+            others.append(run)
+            most, shared = max((most, shared), (different, len(both)))
+    if not others:
+        return []
+    return [
+        f"{tables[names[0]].file.task}: {_names(others)} asked {most:,} of "
+        f"{counted(shared, 'question')} with another prompt than {names[0]}, so their scores may "
+        "not compare"
+    ]
+
+
+def other_model(config: Path, logged: Sequence[Mapping[str, Any]]) -> str:
+    """Say that scores are of another model than a run's evaluation file names, else nothing.
+
+    `logged` are the settings in the results files. Of a path the last two parts must be equal, for
+    a run folder may have been moved since.
+    """
+    try:
+        wanted = _model(read_yaml(config)) if config.is_file() else ""
+    except (FaultsError, AttributeError):
+        return ""
+    for settings in logged:
+        scored = _model(settings)
+        if wanted and scored and PurePath(scored).parts[-2:] != PurePath(wanted).parts[-2:]:
+            return f"scores are of the model {scored}, but {config.name} names {wanted}"
+    return ""
+
+
+def _model(settings: Mapping[str, Any]) -> str:
+    return str(arguments_of(settings).get("pretrained") or "")
+
+
+def _names(runs: Sequence[str]) -> str:
+    if len(runs) <= _NAMED:
+        return " and ".join(filter(None, [", ".join(runs[:-1]), runs[-1]]))
+    return f"{', '.join(runs[:_NAMED])} and {len(runs) - _NAMED} more"
