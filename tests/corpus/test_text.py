@@ -200,6 +200,40 @@ def test_a_few_words_in_common_is_no_test_question(question: str) -> None:
     assert "most_of_question" not in {RULES[rule] for rule in hits.rule}
 
 
+FORMULA = HeldOut(
+    "math",
+    "1",
+    "Find $r$ in $(r,\\theta)$, where $0 \\le \\theta < 2\\pi$ and $r = \\frac{3}{\\sqrt{5}}$ "
+    "if Tom's ruler is $r < 4$.",
+    "1",
+)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"\\frac": "\\dfrac"},
+        {"\\le": "\\leq", "(": "\\left(", ")": "\\right)"},
+        {"\\theta": "θ", "\\pi": "π", "\\le": "≤", "\\sqrt": "√", "$": ""},
+        {"'": "&#39;", "<": "&lt;"},
+        {" $": "\\, \\(", "$ ": "\\) "},
+    ],
+)
+def test_a_formula_in_another_spelling_is_the_same_question(change: dict[str, str]) -> None:
+    question = FORMULA.question
+    for old, new in change.items():
+        assert old in question
+        question = question.replace(old, new)
+    hits = overlaps(index_of([FORMULA]), [question], words_of([bare(question)]), words_of([""]))
+    assert [RULES[rule] for rule in hits.rule] == ["same_question"]
+
+
+def test_another_relation_in_a_formula_is_another_question() -> None:
+    question = FORMULA.question.replace("\\le", "\\ge")
+    hits = overlaps(index_of([FORMULA]), [question], words_of([bare(question)]), words_of([""]))
+    assert "same_question" not in {RULES[rule] for rule in hits.rule}
+
+
 def test_a_question_of_the_same_template_is_not_most_of_another() -> None:
     tests = [
         HeldOut("dates", str(n), f"Today is {word} 9, 1909. What is the date one week from today "

@@ -100,5 +100,6 @@ def test_a_run_folder_that_lost_its_jobs_is_refused_by_name(
     (done / "jobs.jsonl").unlink()
     for words in (["run", str(done), "--dry-run"], ["check", str(done)]):
         assert main(words) == 1
-        assert "it has no jobs.jsonl" in " ".join(capsys.readouterr().err.split())
+        printed = capsys.readouterr()
+        assert "it has no jobs.jsonl" in " ".join((printed.out + printed.err).split())
     assert outdated_scores([done]) == []

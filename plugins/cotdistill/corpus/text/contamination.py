@@ -8,7 +8,8 @@
     thirteen_words    13 words in a row in common (GPT-3's rule)
     eight_words       8 words in a row in common (the rule of GPT-2, s1 and open-r1)
 
-Wrappers around a question, markup and invisible characters make no difference. The last three look
+Wrappers around a question, markup, invisible characters and how LaTeX lays a formula out make no
+difference. The last three look
 at the questions and rationales of the training rows; a short question is looked for in questions
 only. 13 words in common with a test question's gold rationale count too; 8 do not, since many
 solutions have steps such as "3 x 4 = 12 so she has 12". Runs that are in more than ten test
@@ -27,6 +28,7 @@ section 8 (a share of the 8-grams of a question; 70 % there).
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,6 +68,23 @@ _MARKUP = re.compile(
     r"(?:\s+[a-z-]+\s*=[^<>]{0,200})?\s*/?>|<\|[^|<>]{1,40}\|>",
     re.IGNORECASE,
 )
+_LAYOUT = re.compile(  # of a formula: how it looks, not what it says
+    r"\\(?:left|right|[bB]igg?[lmr]?|middle|(?:display|text|script)style|text(?:bf|it|rm|normal)?"
+    r"|math(?:rm|bf|it|sf|bb)|operatorname\*?|mbox|boldsymbol|q?quad|limits|hspace\{[^{}]{0,20}\})"
+    r"(?![A-Za-z])|\\[,;:! ]"
+)
+_SAME_COMMAND = re.compile(
+    r"\\(?:[dtc](?=frac(?![A-Za-z]))|(?P<two>le|ge|ne)(?:q|qslant)(?![A-Za-z]))"
+)
+_SYMBOLS = {
+    "≤": "le", "⩽": "le", "≥": "ge", "⩾": "ge", "≠": "ne", "√": "sqrt", "∞": "infty", "°": "circ",
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta",
+    "θ": "theta", "ι": "iota", "κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi",
+    "π": "pi", "ρ": "rho", "σ": "sigma", "τ": "tau", "υ": "upsilon", "φ": "phi", "χ": "chi",
+    "ψ": "psi", "ω": "omega",
+}  # fmt: skip
+"""Characters of formulas, and the LaTeX command that says the same."""
+_SYMBOL = re.compile("[≤⩽≥⩾≠√∞°]|(?<![α-ωΑ-Ω])[αβγδεζηθικλμνξπρστυφχψω](?![α-ωΑ-Ω])")
 _OPERATOR = re.compile(r"(?<=[\w)\]}])\s*([-+*/^=<>%−–×÷·⋅])\s*(?=[\w(\[{\\])")
 _ONE_SPELLING = str.maketrans("−–×·⋅÷", "--***/")
 _SIEVE_BITS = 24
@@ -162,13 +181,30 @@ class Overlaps:
 
 
 def bare(question: str) -> str:
-    """Return a question without a leading `Q:`, without markup and without its instruction.
+    r"""Return a question without a leading `Q:`, without markup and without its instruction.
+
+    Formulas are written one way: without LaTeX that only says how they look, with one command
+    where two say the same, and commands for the characters of formulas.
 
     >>> bare("Q: Is <b>ice</b> cold?"), bare("Is a<b and b>c?")
     ('Is  ice  cold?', 'Is a<b and b>c?')
+    >>> bare("Is $\\dfrac12\\leq \\left(x\\right)$?"), bare("Tom&#39;s √2")
+    ('Is $\\frac12\\le  (x )$?', "Tom's  sqrt 2")
     """
     question = asked_only(question)
-    return _MARKUP.sub(" ", question) if "<" in question else question
+    if "&" in question:
+        question = html.unescape(question)
+    if "<" in question:
+        question = _MARKUP.sub(" ", question)
+    if "\\" in question:
+        question = _SAME_COMMAND.sub(_command, _LAYOUT.sub(" ", question))
+    if not question.isascii():
+        question = _SYMBOL.sub(lambda found: f" {_SYMBOLS[found[0]]} ", question)
+    return question
+
+
+def _command(found: re.Match[str]) -> str:
+    return f"\\{found['two'] or ''}"
 
 
 def stem(question: str) -> str:
