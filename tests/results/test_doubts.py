@@ -112,8 +112,8 @@ def test_models_that_say_the_same_to_every_question_are_not_called_one(folder: P
     for run in RUNS[:2]:
         path = samples(folder, run)
         rows = [json.loads(line) for line in path.read_text().splitlines()]
-        said = [row | {"resps": [["4"]], "filtered_resps": ["4"]} for row in rows]
-        path.write_text("".join(json.dumps(row) + "\n" for row in said))
+        same = [row | {"resps": [["4"]], "filtered_resps": ["4"]} for row in rows]
+        path.write_text("".join(json.dumps(row) + "\n" for row in same))
     assert doubts(folder) == []
 
 
@@ -138,3 +138,26 @@ def test_settings_that_differ_are_noted_in_every_form_of_the_report(folder: Path
     configs = {"digits": {"generation_kwargs": {"max_gen_toks": 7}}}
     change(results(folder, RUNS[0]), lambda r: r.update(configs=configs))
     assert any("decoding differs between runs" in note for note in doubts(folder))
+
+
+def test_arms_whose_rows_hold_test_questions_are_named(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    long = [f"Tom buys {number} pens and then three more pens. How many?" for number in range(12)]
+    for arm, rows in (("seen", long[:5]), ("unseen", ["What is 1 + 1?"] * 3)):
+        texts = [json.dumps({"instruction": "Think.", "input": row, "output": "4"}) for row in rows]
+        (data / f"{arm}.jsonl").write_text("\n".join(texts) + "\n")
+        run = f"tiny--{arm}--full--s1"
+        add_run(tmp_path, run, arm, seed=1, data=f"data/{arm}.jsonl")
+        add_training(tmp_path, run)
+        add_scores(tmp_path, run, [number % 3 == 0 for number in range(12)])
+        path = samples(tmp_path, run)
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        for number, line in enumerate(lines):
+            line["resps"] = [[f"{arm} {number}"]]
+            line["doc"]["question"] = long[number] if number < 8 else "What is 1 + 1?"
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [note for note in doubts(tmp_path) if "training rows" in note] == [
+        "arm seen: 5 of 12 questions of digits that the page shows stand in its training rows; "
+        "cotdistill check looks for all of them"
+    ]

@@ -29,8 +29,8 @@ def same_responses(tables: Mapping[str, QuestionScores]) -> list[str]:
     """
     alike: dict[tuple[str, int], list[str]] = {}
     for run, table in tables.items():
-        if table.said and len(table.values) >= FEWEST_QUESTIONS:
-            alike.setdefault((table.file.task, table.said), []).append(run)
+        if table.responses_hash and len(table.values) >= FEWEST_QUESTIONS:
+            alike.setdefault((table.file.task, table.responses_hash), []).append(run)
     return [
         f"{task}: {_names(runs)} gave the same responses to all questions: one model scored "
         f"{'twice' if len(runs) == 2 else 'several times'}?"

@@ -66,10 +66,10 @@ class QuestionScores:
     read. `repeats` is the largest number of responses to a question; `texts` are the first
     `TEXTS_KEPT` responses. `unscored` counts questions without this metric, `without_gold` those
     without a reference answer; neither is in `values`. `logged` is the score that the run itself
-    logged, with the number of its questions, where that is what `values` should give. `said` is a
-    hash of all questions with their responses, in any order, 0 where all responses are one text;
-    `prompts` holds a hash of each question's prompt, where it was logged. Both compare within one
-    process only.
+    logged, with the number of its questions, where that is what `values` should give.
+    `responses_hash` is of all questions with their responses, in any order, 0 where all responses
+    are one text; `prompts` holds a hash of each question's prompt, where it was logged. Both
+    compare within one process only.
     """
 
     file: SampleFile
@@ -86,7 +86,7 @@ class QuestionScores:
     longest: int | None = None
     timeouts: int | None = None
     logged: Logged | None = None
-    said: int = 0
+    responses_hash: int = 0
     prompts: Mapping[QuestionId, int] = field(default_factory=dict, repr=False)
 
     @property
@@ -219,7 +219,7 @@ def question_scores(
         shortest=reading.shortest if count else None,
         longest=reading.longest if count else None,
         timeouts=None if verdicts is None else reading.timeouts,
-        said=reading.said if reading.varied else 0,
+        responses_hash=reading.responses_hash if reading.varied else 0,
         prompts=reading.prompts,
         logged=_logged(results, file.task, metric) if results and verdicts is None else None,
     )
@@ -271,7 +271,7 @@ class _Reading:
         self.repeats = 1
         self.responses = self.characters = self.longest = self.timeouts = 0
         self.shortest = sys.maxsize
-        self.said = 0
+        self.responses_hash = 0
         self.varied = False
         self.first: Sequence[str] | None = None
         self.prompts: dict[QuestionId, int] = {}
@@ -295,7 +295,7 @@ class _Reading:
         self.values[question] = score
         if sample.prompt_hash:
             self.prompts[question] = hash(sample.prompt_hash)
-        self.said += hash((content_of(question), tuple(responses)))
+        self.responses_hash += hash((content_of(question), tuple(responses)))
         if self.first is None:
             self.first = responses
         elif not self.varied:

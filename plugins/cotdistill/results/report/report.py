@@ -24,7 +24,7 @@ from cotdistill.results.report.methods import methods
 from cotdistill.results.report.narrow import narrow
 from cotdistill.results.report.page import Made, page
 from cotdistill.results.report.probe_report import probe_notes, probe_tables
-from cotdistill.results.report.sample_browser import SampleKeeper, browse
+from cotdistill.results.report.sample_browser import SampleKeeper, browse, trained_on
 from cotdistill.results.report.spreadsheet import require_library, write_spreadsheet
 from cotdistill.results.report.study_charts import study_figures
 from cotdistill.results.report.tables import (
@@ -106,9 +106,11 @@ def report(
     chance = {task: share for task in scores.tasks if (share := samples.chance(task)) is not None}
     taught = teacher_scores(teachers, scores.tasks, source)
     close = closeness(results, scores)
-    stated = [one for one in (*notes, results.missing, verdicts_note(results)) if one]
     unequal = settings_warnings(results.settings)
     probed = probe_notes(results.folders)
+    browsed = browse(results, samples)
+    notes = [*notes, *trained_on(browsed)]
+    stated = [one for one in (*notes, results.missing, verdicts_note(results)) if one]
     made = Made(
         title=title_of(folders),
         verdict=verdict(scores),
@@ -127,7 +129,7 @@ def report(
         probes=probe_tables(results.folders),
         closeness=list(close.tables),
         on_the_way=loop_tables(results.folders),
-        browsed=browse(results, samples),
+        browsed=browsed,
         notes=notes,
     )
     written = _write(out or folder / "report", results, scores, made)

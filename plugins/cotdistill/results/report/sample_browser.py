@@ -11,6 +11,7 @@ same ones.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from cotdistill.files.jsonl import Row
 from cotdistill.hosts.lm_eval.golds import gold_of
 from cotdistill.hosts.lm_eval.samples import Sample
 from cotdistill.results.questions import QuestionId, by_name, content_of, repeated_contents
-from cotdistill.results.report.training_rows import training_rows
+from cotdistill.results.report.training_rows import is_long_enough, training_rows
 from cotdistill.results.run_results import Results, RunResult, Score
 from cotdistill.results.verdict_files import GradedResponses
 from cotdistill.tables import counted
@@ -283,6 +284,24 @@ def browse(results: Results, kept: SampleKeeper) -> Browsed:
         shown={one.task: len(one.names) for one in chosen},
         asked={one.task: one.total for one in chosen},
     )
+
+
+def trained_on(browsed: Browsed) -> list[str]:
+    """Return a line for each arm and task whose questions on the page stand in its training rows.
+
+    A question of a few words may be anybody's phrase, and is not counted.
+    """
+    found: Counter[tuple[str, str]] = Counter()
+    for arm, matches in browsed.matches.items():
+        for number in matches:
+            task, text, *_ = browsed.questions[number]
+            found[arm, task] += is_long_enough(text)
+    return [
+        f"arm {arm}: {count} of {counted(browsed.shown[task], 'question')} of {task} that the page "
+        "shows stand in its training rows; cotdistill check looks for all of them"
+        for (arm, task), count in found.items()
+        if count
+    ]
 
 
 class _Prompts:

@@ -61,6 +61,15 @@ def training_rows(files: Mapping[str, Path | None], questions: Sequence[str]) ->
     return found
 
 
+def is_long_enough(question: str) -> bool:
+    """Say whether a question has so many words that it is no phrase of another one.
+
+    >>> is_long_enough("What is 3 + 4?")
+    False
+    """
+    return len(_WORD.findall(question)) >= _RUN
+
+
 class _Index:
     """Finds in a text the questions whose words stand in it in their order."""
 
