@@ -243,6 +243,19 @@ def test_pairs_are_kept_where_every_source_is_right(tmp_path: Path) -> None:
     assert ledger.counts["wrong_answer"] == 1
 
 
+def test_the_files_that_a_split_filter_wrote_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [str(write_jsonl(tmp_path / f"{name}.jsonl", [trace_dict(2)])) for name in "ab"]
+    assert main(["filter", *names, "-o", str(tmp_path / "k.jsonl"), "--split"]) == 0
+    written = [line.removeprefix("wrote ") for line in capsys.readouterr().err.splitlines()]
+    assert [line.split(" (")[0] for line in written] == [
+        str(tmp_path / name)
+        for name in ("k.a.jsonl", "k.b.jsonl", "k.rejected.jsonl", "k.ledger.json")
+    ]
+    assert all(Path(line.split(" (")[0]).is_file() for line in written)
+
+
 def test_caps_and_floors_count_kept_traces_of_a_question(tmp_path: Path) -> None:
     texts = ["The answer is 4", "It is 2 and 2. The answer is 4", "Two pairs. The answer is 4"]
     rows = [trace_dict(2, id=str(n), rationale=text) for n, text in enumerate(texts)]
@@ -370,7 +383,10 @@ def test_the_command_line_says_what_it_did(
     assert main(["filter", str(corpus), "-o", str(out), "--workers", "1"]) == 0
     assert "near_duplicate" in capsys.readouterr().out
     assert main(["lint", str(out), "--workers", "1"]) == 0
+    capsys.readouterr()
     assert main(["mix", f"all={out}=1", "-o", str(tmp_path / "mix.jsonl")]) == 0
+    written = f"wrote {tmp_path}/mix.jsonl (3 rows)\nwrote {tmp_path}/mix.ledger.json\n"
+    assert capsys.readouterr().err == written
     assert main(["mix", "all=1", "-o", str(tmp_path / "mix.jsonl")]) == 2
     assert "NAME=FILE=WEIGHT" in capsys.readouterr().err
     assert main(["filter", str(corpus), "-o", str(out), "--grade", "hard"]) == 2

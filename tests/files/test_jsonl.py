@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,18 @@ def test_an_array_that_cannot_be_read_is_named(text: bytes, fault: str, tmp_path
     with pytest.raises(DataError) as raised:
         list(read_rows(path))
     assert str(raised.value).startswith(f"{path}{fault}")
+
+
+@pytest.mark.parametrize("read", [read_rows, numbered_rows])
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.jsonl", "\n\n"), ("a.json", "[]"), ("b.json", ""), ("b.json", " [ ] ")]
+)
+def test_a_file_without_a_row_is_empty_to_every_reader(
+    read: Callable[[Path], Iterator[object]], name: str, text: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match="the file is empty; expected at least one row"):
+        list(read(tmp_path / name))
 
 
 def test_brackets_in_text_are_not_depth(tmp_path: Path) -> None:

@@ -211,3 +211,15 @@ def test_a_thousand_lines_of_log_leave_the_error_of_the_rank_that_broke(tmp_path
         "    model(batch)",
         "torch.OutOfMemoryError: CUDA out of memory",
     ]
+
+
+def test_the_end_of_a_long_message_is_shown_because_it_says_what_to_do(tmp_path: Any) -> None:
+    from cotdistill.runs.log_errors import lines_that_matter
+
+    log = tmp_path / "prepare.log"
+    message = f"arm l6: 14 rows are truncated: {'14 lose the end, ' * 20}generate with --set a=571"
+    log.write_text(f"{message}\n{'x' * 5000} the end\n")
+    shown, longest = lines_that_matter(log)
+    assert shown == message
+    assert len(longest) < 1010
+    assert longest.endswith(" the end")

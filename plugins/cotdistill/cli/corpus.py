@@ -19,7 +19,7 @@ from cotdistill.cli.options import (
     progress_line,
     workers_or_all,
 )
-from cotdistill.cli.tables import say, show_table
+from cotdistill.cli.tables import say, show_table, talk
 from cotdistill.errors import MisuseError
 from cotdistill.tables import Table, counted, printable
 
@@ -105,6 +105,8 @@ def lint(
             for example in rule.examples:
                 say(f"    {example.place}: {example.detail}")
         sys.stdout.write(f"{report.faulty_rows} of {report.rows} rows have a finding\n")
+    if findings:
+        talk(f"wrote {findings}")
     for line in report.fields:
         sys.stderr.write(f"{line}\n")
     if report.without_gold:
@@ -164,6 +166,8 @@ def granularity(
             f"{counted(report.shared_questions, 'question')}"
         )
     show_table(Table(columns, tuple(shown), tuple(notes)))
+    for path in filter(None, (rows, picture)):
+        talk(f"wrote {path}")
     for arm in report.arms:
         if arm.not_measured:
             why = ", ".join(f"{count} {rule}" for rule, count in arm.not_measured.items())

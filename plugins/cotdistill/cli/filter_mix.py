@@ -22,7 +22,7 @@ from cotdistill.cli.options import (
 from cotdistill.cli.tables import show_table, talk
 from cotdistill.errors import FaultsError, MisuseError
 from cotdistill.files.ledger import Ledger, ledger_path
-from cotdistill.tables import Table
+from cotdistill.tables import Table, counted
 
 Engine = Annotated[str, typer.Option(help="processes or ray")]
 
@@ -197,7 +197,7 @@ def mix(options: MixOptions) -> None:
     show_table(
         Table(columns, tuple((name, str(drawn[name]), str(characters[name])) for name in drawn))
     )
-    talk(f"{options.output} and {ledger_path(options.output)}")
+    _say_written(options.output, ledger)
 
 
 class _WrongOptionError(FaultsError):
@@ -218,7 +218,14 @@ def _show_ledger(output: Path, ledger: Ledger) -> None:
     if ledger.notes["benchmarks_not_prepared"]:
         names = ", ".join(ledger.notes["benchmarks_not_prepared"])
         talk(f"not compared with (type cotdistill prepare NAME): {names}")
-    talk(f"{output} and {ledger_path(output)}")
+    _say_written(output, ledger)
+
+
+def _say_written(output: Path, ledger: Ledger) -> None:
+    """Name the files that were written: with --split there is one for each input file."""
+    for file in ledger.outputs:
+        talk(f"wrote {output.parent / file.file} ({counted(file.rows, 'row')})")
+    talk(f"wrote {ledger_path(output)}")
 
 
 def _source(text: str) -> tuple[str, Path, float]:

@@ -51,7 +51,7 @@ def generate(
     if done.to_prepare:
         named = ", ".join(done.to_prepare[:_NAMED])
         more = f" and {len(done.to_prepare) - _NAMED} more" * (len(done.to_prepare) > _NAMED)
-        talk(f"rows to be fetched by `cotdistill run`: {named}{more}\n")
+        talk(f"rows that `cotdistill run` makes or fetches: {named}{more}\n")
     for note in done.notes:
         talk(f"{note}\n")
     if done.unequal:

@@ -81,6 +81,14 @@ def numbered_rows(path: Path) -> Iterator[tuple[int, Row | BadRow]]:
     """
     if not path.is_file():
         raise DataError(Fault(str(path), "no such file", "a .jsonl, .json or .parquet file"))
+    number = 0
+    for number, row in _numbered(path):
+        yield number, row
+    if not number:
+        raise DataError(Fault(str(path), "the file is empty", "at least one row"))
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, Row | BadRow]]:
     if path.suffix == ".parquet":
         from cotdistill.files.parquet import parquet_rows
 
@@ -89,8 +97,6 @@ def numbered_rows(path: Path) -> Iterator[tuple[int, Row | BadRow]]:
     with opened(path) as stream:
         opening = stream.read(4096).removeprefix(_BOM).lstrip()[:1]
         stream.seek(0)
-        if not opening:
-            raise DataError(Fault(str(path), "the file is empty", "at least one row"))
         yield from _array(path, stream) if opening == b"[" else _lines(path, stream, LONGEST)
 
 

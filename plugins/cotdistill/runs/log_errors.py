@@ -11,7 +11,8 @@ _NOISE = re.compile(
     r"|Retrying in \d+s \[|thrown while requesting"  # a hub that cannot be reached, five times
 )
 _LOGGED = re.compile(r"[DIWEF]\d{4} \d\d:\d\d:|\[?\d{4}-\d\d-\d\d[ T]\d\d:")
-_WIDEST = 300
+_WIDEST = 1000
+_BEGINNING = 600  # characters of a longer line; its end says what to do
 _TRACEBACK = "Traceback (most recent call last)"
 _LAUNCHERS = ("ChildFailedError", "CalledProcessError", "SystemExit", "KeyboardInterrupt")
 _END = 256 * 1024
@@ -22,7 +23,7 @@ def lines_that_matter(log: Path, start: int = 0, most: int = 6) -> list[str]:
 
     After a traceback it is the error itself with the place that raised it, and a launcher's
     traceback, which only says that its child failed, gives way to the child's. Progress bars and
-    colours are left out, and a very long line is cut.
+    colours are left out, and a very long line loses its middle.
     """
     try:
         with log.open("rb") as stream:
@@ -38,7 +39,11 @@ def lines_that_matter(log: Path, start: int = 0, most: int = 6) -> list[str]:
 def _clean(line: str) -> str:
     """Keep what a terminal would show: the text after the last carriage return, no colours."""
     shown = _COLOUR.sub("", line).rstrip("\r").rpartition("\r")[2].rstrip()
-    return "" if _NOISE.search(shown) else shown if len(shown) <= _WIDEST else shown[:_WIDEST] + "…"
+    if _NOISE.search(shown):
+        return ""
+    if len(shown) <= _WIDEST:
+        return shown
+    return f"{shown[:_BEGINNING]} … {shown[_BEGINNING - _WIDEST :]}"
 
 
 def _error(lines: list[str], most: int) -> list[str]:

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,17 @@ from cotdistill.catalogue.packaged import datasets
 from cotdistill.catalogue.registration import DatasetColumns
 from cotdistill.errors import DataError, Fault, FaultsError, StudyError, did_you_mean
 from cotdistill.files.atomic import sha256_of
-from cotdistill.files.jsonl import read_rows
+from cotdistill.files.jsonl import numbered_rows, read_rows
+from cotdistill.grading.extract.gold import read_gold
 from cotdistill.grading.kinds import Kind
 from cotdistill.studies.questions import Questions
 from cotdistill.studies.study import Study
+from cotdistill.teach.questions import Item, items_in
 
 Record = Mapping[str, Any]
 DATASET_FILE = "the dataset's file"
+_ASKED, _ANSWERED = "question", "gold"
+_FAULTS_SHOWN = 5
 _SCALE = 1 << 64
 _NUMBER = re.compile(r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![\w.])\.\d+")
 
@@ -84,7 +88,7 @@ class QuestionSet:
         """
         if self.declared.benchmark is not None:
             return tuple(read_split(self.declared.benchmark, self.declared.split))
-        return tuple(_records(self.path, self.name, self.columns))
+        return tuple(question_rows(self.path, self.name, self.columns))
 
     @functools.cached_property
     def held_out(self) -> tuple[Record, ...]:
@@ -184,28 +188,71 @@ def _path_of(declared: Questions, where: str) -> Path:
     return split_file(name, declared.split)
 
 
-def _records(path: Path, name: str, columns: DatasetColumns | None) -> Iterator[Record]:
-    """Yield the rows of a file as records of questions."""
-    faults = []
-    rows = []
-    asked, answered = "question", "gold"
+def question_rows(path: Path, name: str, columns: DatasetColumns | None) -> list[dict[str, Any]]:
+    """Return the questions of a file with their reference answers, each with an id.
+
+    `columns` says which columns of a registered dataset hold question and answer. Another file has
+    the columns `question` and `gold`, and keeps all others, or is read as `teach` reads it: GSM8K's
+    answer is what follows its `####`. Choices stand apart from the question, as in benchmarks.
+
+    Raises:
+        DataError: the file is broken, or rows have no question or no answer.
+    """
+    asked, answered = _ASKED, _ANSWERED
     if columns is not None:
         asked, answered = str(columns.prompt), str(columns.response)
-    for number, row in enumerate(read_rows(path), start=1):
-        question, gold = row.get(asked), row.get(answered)
-        if columns is None:
-            gold = row.get("gold", row.get("answer"))
-        if not isinstance(question, str) or not question.strip() or gold in (None, ""):
-            wrong = "no question or no reference answer"
-            expected = f"the keys {asked} and {answered}"
-            faults.append(Fault(f"{path}: row {number}", wrong, expected))
-            continue
-        kind: Kind = row.get("kind", "number")
-        record = {**row, "question": question, "gold": str(gold), "kind": kind}
-        rows.append(_with_choices_apart(record, "kind" in row))
+    found: list[dict[str, Any]] = []
+    faults: list[Fault] = []
+    if columns is not None or _are_ours(path):
+        expected = f"text in the columns {asked} and {answered}"
+        for number, row in enumerate(read_rows(path), start=1):
+            question, gold = row.get(asked), row.get(answered)
+            if not isinstance(question, str) or not question.strip():
+                faults.append(Fault(f"{path}:{number}", "no question", expected))
+            elif gold in (None, ""):
+                faults.append(Fault(f"{path}:{number}", "no reference answer", expected))
+            else:
+                kind = row.get("kind") or _kind(str(gold))
+                record = {**row, "question": question, "gold": str(gold), "kind": kind}
+                found.append(_with_choices_apart(record, bool(row.get("kind"))))
+    else:
+        for place, item in items_in(str(path)):
+            if isinstance(item, str):
+                faults.append(Fault(place, item, "a question", "correct or remove the row"))
+            elif not item.gold:
+                remedy = "put it into the column gold"
+                faults.append(Fault(place, "no reference answer", "one for each question", remedy))
+            else:
+                found.append(_row(item))
     if faults:
-        raise DataError(faults[:5])
-    yield from with_ids(name, rows)
+        more = len(faults) - _FAULTS_SHOWN
+        shown = faults[:_FAULTS_SHOWN]
+        raise DataError(
+            [*shown, Fault(str(path), f"{more:,} more like these")] if more > 0 else shown
+        )
+    return list(with_ids(name, found))
+
+
+def _are_ours(path: Path) -> bool:
+    """Whether the first row of a file has the columns of our own records."""
+    _, row = next(numbered_rows(path))
+    return isinstance(row, dict) and row.keys() >= {_ASKED, _ANSWERED}
+
+
+def _row(item: Item) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "question": item.question,
+        "gold": item.gold,
+        "kind": _kind(item.gold) if item.kind == "auto" else item.kind,
+    }
+    row = {"options": item.options} | _with_choices_apart(row, item.kind != "auto")
+    more = {"rationale": item.rationale, "meta": item.meta}
+    return {key: value for key, value in (row | more).items() if value}
+
+
+def _kind(gold: str) -> Kind:
+    """Return what a reference answer is where its row does not say so: a number, or not."""
+    return "number" if read_gold(gold, "auto", has_options=False).kind == "number" else "auto"
 
 
 def _with_choices_apart(row: dict[str, Any], has_kind: bool) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class Items:
     def _each(self) -> Iterator[Item]:
         seen: set[int] = set()
         faults: list[Fault] = []
-        for place, found in _read(self.name):
+        for place, found in items_in(self.name):
             if isinstance(found, str):
                 faults.append(Fault(place, found, "a question", "correct or remove the row"))
                 if len(faults) == _MOST_FAULTS:
@@ -112,12 +112,12 @@ def _drawing(item: Item) -> bytes:
     return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
 
 
-def _read(name: str) -> Iterator[tuple[str, Item | str]]:
-    """Yield each row's place, and its question or why it is none."""
+def items_in(name: str) -> Iterator[tuple[str, Item | str]]:
+    """Yield each row's place, and its question or why it is none, repeated questions too."""
     dataset, _, split = name.partition(":")
     if "," in name and not Path(name).exists():
         for part in name.split(","):
-            yield from _read(part.strip())
+            yield from items_in(part.strip())
     elif Path(name).exists():
         source = find_sources([Path(name)])[0]
         if _are_records(source.path):
