@@ -6,8 +6,10 @@ faults that name the file, the key, and where a key is unknown the nearest known
 
 from __future__ import annotations
 
+import re
 import reprlib
 import types
+from dataclasses import replace
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import (
@@ -21,6 +23,8 @@ from pydantic import (
 )
 
 from cotdistill.errors import Fault, FaultsError, did_you_mean
+
+_TYPE = re.compile(r"(?:str|int|float|bool|none)|(?:list|dict|tuple|nullable|union|literal)\[.*\]")
 
 
 def key(default: Any, about: str, example: Any, **limits: Any) -> Any:
@@ -46,14 +50,16 @@ class Shape(BaseModel):
     def _no_boolean_is_a_number(cls, value: Any, info: ValidationInfo) -> Any:
         """YAML reads yes, no, on and off as booleans, and pydantic would read these as 1 and 0."""
         kinds = _kinds_in(cls.model_fields[str(info.field_name)].annotation)
-        values = value if isinstance(value, list) else [value]
-        if (
-            kinds & {int, float}
-            and not kinds & {bool, Any}
-            and any(isinstance(one, bool) for one in values)
-        ):
-            raise ValueError(f"{value!r} (YAML's yes, no, true, false) is not a number")
+        values = list(value.values()) if isinstance(value, dict) else value
+        found = [one for one in _as_list(values) if isinstance(one, bool)]
+        if found and kinds & {int, float} and not kinds & {bool, Any}:
+            shown = found[0] if isinstance(value, dict) else value
+            raise ValueError(f"{shown!r} (YAML's yes, no, true, false) is not a number")
         return value
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _kinds_in(annotation: Any) -> set[Any]:
@@ -79,7 +85,34 @@ def read_shape(
     try:
         return shape.model_validate(value)
     except ValidationError as invalid:
-        raise error(_fault(shape, place, dict(item)) for item in invalid.errors()) from invalid
+        raise error(_one_a_value(shape, place, invalid)) from invalid
+
+
+def _one_a_value(shape: type[Shape], place: str, invalid: ValidationError) -> list[Fault]:
+    """Return the faults; of a value that is none of several types one, which expects any of them.
+
+    Where one of the types fits and something inside it does not, only that is at fault.
+    """
+    at_types: dict[tuple[Any, ...], list[Fault]] = {}
+    faults: dict[tuple[Any, ...], list[Fault]] = {}
+    for item in invalid.errors():
+        whole = tuple(item["loc"])
+        path = tuple(part for part in whole if not _is_a_type(part))
+        fault = _fault(shape, place, {**item, "loc": path})
+        is_type = bool(whole) and _is_a_type(whole[-1])
+        (at_types if is_type else faults).setdefault(path, []).append(fault)
+    found = [fault for group in faults.values() for fault in group]
+    for path, group in at_types.items():
+        if any(inner[: len(path)] == path for inner in faults):
+            continue
+        expected = " or ".join(dict.fromkeys(fault.expected for fault in group if fault.expected))
+        found.append(replace(group[0], expected=expected))
+    return found
+
+
+def _is_a_type(part: object) -> bool:
+    """Whether a part of pydantic's path is the type of a union that it tried, and no key."""
+    return isinstance(part, str) and _TYPE.fullmatch(part) is not None
 
 
 def _fault(shape: type[Shape], place: str, item: dict[str, Any]) -> Fault:
@@ -107,8 +140,19 @@ def _fault(shape: type[Shape], place: str, item: dict[str, Any]) -> Fault:
             return Fault(where, _shown(item["input"]), "a mapping of keys to values")
         case "list_type" | "tuple_type":
             return Fault(where, _shown(item["input"]), "a list")
-    message = item["msg"].removeprefix("Input should be ")
-    return Fault(where, _shown(item["input"]), message)
+    message = item["msg"].removeprefix("Input should be ").removeprefix("Unable to parse input ")
+    if item["type"] == "int_parsing_size":
+        message = "a number of fewer digits"
+    return Fault(where, _shown(item["input"]), message, _misspelt(item["input"], message))
+
+
+def _misspelt(value: object, expected: str) -> str:
+    """Point from the keys of a value that fits no kind to the key that makes it one, if any."""
+    _, listed, known = expected.partition("with one of the keys: ")
+    if not listed or not isinstance(value, dict):
+        return ""
+    hints = (did_you_mean(str(name), known.split(", ")) for name in value)
+    return next((hint for hint in hints if hint.startswith("did you mean")), "")
 
 
 def _shown(value: object) -> str:

@@ -77,3 +77,8 @@ def test_a_yaml_that_is_nested_without_end_is_refused_at_once(text: str) -> None
 def test_many_brackets_and_rules_of_dashes_are_no_nesting() -> None:
     text = "rows: [" + ", ".join(["[1, 2]"] * 300) + "]\nabout: |\n  " + "-" * 200 + "\n"
     assert len(parse_yaml(text, "study.yaml")["rows"]) == 300
+
+
+def test_a_tab_in_the_indentation_is_named() -> None:
+    with pytest.raises(FaultsError, match=r"s.yaml:2: not YAML .*; indent with spaces"):
+        parse_yaml("a:\n\tb: 1\n", "s.yaml")

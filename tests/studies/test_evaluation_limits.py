@@ -50,6 +50,39 @@ def test_what_the_study_says_itself_is_kept(
     assert (values["batch_size"], values["model_args"]["max_model_len"]) == (16, 9000)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"max_gen_tok": 64},
+            r"unknown key 'max_gen_tok'; did you mean 'max_gen_toks'",
+        ),
+        ({"max_gen_toks": 0}, r"generation.max_gen_toks: 0; expected a whole number of 1 or more"),
+        ({"max_gen_toks": None}, r"max_gen_toks: nothing; expected a whole number"),
+        ({"temperature": "1e-1"}, r"generation.temperature: '1e-1'; expected a number of 0"),
+        ({"temperature": float("nan")}, r"generation.temperature: nan; expected"),
+        ({"top_p": 1.5}, r"generation.top_p: 1.5; expected a number above 0, at most 1"),
+        ({"do_sample": 1}, r"generation.do_sample: 1; expected true or false"),
+        ({"until": [1]}, r"generation.until: \[1\]; expected a text or a list of texts"),
+    ],
+)
+def test_settings_of_generation_that_no_backend_takes_are_named_before_training(
+    gpu_study: dict[str, Any], study_file: StudyFile, tmp_path: Path,
+    settings: dict[str, Any], message: str,
+) -> None:  # fmt: skip
+    gpu_study["evaluation"]["generation"] = settings
+    with pytest.raises(FaultsError, match=message):
+        generate(str(study_file(gpu_study)), tmp_path / "run")
+
+
+def test_a_setting_that_only_a_backend_knows_is_passed_on(
+    gpu_study: dict[str, Any], study_file: StudyFile, tmp_path: Path
+) -> None:
+    gpu_study["evaluation"]["generation"] = {"mirostat": 2, "do_sample": True, "top_k": -1}
+    values = evaluation_file(study_file(gpu_study), tmp_path / "run")
+    assert values["gen_kwargs"]["mirostat"] == 2
+
+
 def test_other_backends_keep_a_number_as_their_batch_size(
     gpu_study: dict[str, Any], study_file: StudyFile, tmp_path: Path
 ) -> None:

@@ -109,6 +109,38 @@ def test_a_study_that_is_no_mapping_is_refused(value: object) -> None:
     assert "expected a mapping" in fault
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("schema_version", 0, "s.yaml:schema_version: 0; expected greater than or equal to 1"),
+        ("seeds", [1, 2, 1], "s.yaml:seeds: 1 is there twice; each random seed is one run"),
+        ("seeds", [-1], "s.yaml:seeds: -1 is no random seed; use numbers from 0 to 4294967295"),
+        ("seeds", [2**32], "is no random seed"),
+        ("compare", {"baseline": 0},
+         "s.yaml:compare.baseline: 0; expected a valid string or a mapping of keys to values"),
+        ("models", {"t": {"endpoint": [1], "model": "m"}},
+         "s.yaml:models.t.endpoint.0: 1; expected a valid string"),
+        ("models", {"t": {"modl": "m"}}, "did you mean 'model'?"),
+        ("arms", {"a": {"puzles": "ball"}}, "did you mean 'puzzles'?"),
+        ("arms", {"a": {"puzzles": "ball", "level": 6, "rows": 9}, "m": {"mix": {"a": True}}},
+         "s.yaml:arms.m.mix: True (YAML's yes, no, true, false) is not a number"),
+        ("evaluation", {"tasks": [{"cot_svamp": 4}]},
+         "s.yaml:evaluation.tasks: cot_svamp: 4; expected settings, as in {cot_svamp: {limit"),
+    ],
+)  # fmt: skip
+def test_a_value_that_cannot_be_meant_is_one_fault_in_words_of_the_file(
+    small_study: dict[str, Any], key: str, value: object, message: str
+) -> None:
+    found = faults_of(small_study | {key: value})  # some keys make it a study of version 2
+    (fault,) = [fault for fault in found if fault.startswith(f"s.yaml:{key}")]
+    assert message in fault
+
+
+def test_a_task_whose_settings_were_taken_out_is_asked(small_study: dict[str, Any]) -> None:
+    small_study["evaluation"]["tasks"] = [{"cot_svamp": None}]
+    assert read_study(small_study, "s.yaml").evaluation.task_names == ["cot_svamp"]
+
+
 def test_names_that_cannot_be_file_names_are_refused(small_study: dict[str, Any]) -> None:
     small_study["arms"]["a/b"] = small_study["arms"]["fine"]
     small_study["recipes"]["x--y"] = small_study["recipes"]["full"]

@@ -13,6 +13,7 @@ from cotdistill.arms.rows import Tally, inputs_of, source_traces, trace_of_train
 from cotdistill.arms.shaping import with_padding, with_targets
 from cotdistill.benchmarks.choices import words_key
 from cotdistill.corpus.filtering.settings import Filters
+from cotdistill.corpus.filtering.write import rejected_path
 from cotdistill.corpus.records.row_reader import field_lines
 from cotdistill.corpus.records.shape import SourceInfo
 from cotdistill.corpus.records.sources import golds_of
@@ -131,8 +132,10 @@ def _filtered_traces(arm: ResolvedArm, folder: Path, tally: Tally) -> Iterator[T
     ledger = filter_traces(list(files.values()), asked, out, options)
     kept = out.with_name(ledger.outputs[0].file)
     if not ledger.outputs[0].rows:
-        counts = ", ".join(f"{count} {reason}" for reason, count in ledger.counts.items())
-        raise DataError(Fault(f"arm {arm.name}", f"no row passes its filter ({counts})"))
+        counts = ", ".join(f"{count} {why}" for why, count in ledger.counts.items() if count)
+        wrong = f"no row passes its filter ({counts or 'no row was read'})"
+        remedy = f"read {rejected_path(out)}, then change arms.{arm.name}.filter"
+        raise DataError(Fault(f"arm {arm.name}", wrong, "one row or more", remedy))
     _count_filtered(ledger, files, tally)
     found = lint([kept], LintOptions(tuple(filters.against), workers=os.cpu_count() or 1))
     write_text(folder / "data" / f"{arm.name}.lint.json", report_json(found))

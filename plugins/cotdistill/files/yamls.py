@@ -101,8 +101,13 @@ def parse_yaml(text: str, place: str, *, functions: bool = False) -> Any:
         # both derive from the safe loader
         return yaml.load(text, Loader=_TaskLoader if functions else _StrictLoader)
     except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise FaultsError(Fault(f"{place}{line}", f"not YAML ({error.problem})")) from error
+        mark = error.problem_mark
+        line = f":{mark.line + 1}" if mark else ""
+        at = text.splitlines()[mark.line : mark.line + 1] if mark else []
+        remedy = "indent with spaces, not with tabs" if any("\t" in row for row in at) else ""
+        raise FaultsError(
+            Fault(f"{place}{line}", f"not YAML ({error.problem})", "", remedy)
+        ) from error
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise FaultsError(Fault(place, f"not YAML ({_one_line(error)})")) from error
 

@@ -69,8 +69,8 @@ def new_draft(
         raise MisuseError(f"cotdistill new: no kind '{kind}'; {did_you_mean(kind, KINDS)}")
     if not _NAME.match(name) or "--" in name:
         raise MisuseError(
-            f"cotdistill new: the name '{name}' becomes a file name; use letters, digits, '.', "
-            "'_' and '-'"
+            f"cotdistill new: the name '{name}' becomes a file name; use letters (a to z), digits, "
+            "'.', '_' and '-' (not '--'), and begin with a letter or a digit"
         )
     folder = folder.expanduser().resolve()
     with _bundle_in(folder):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill.errors import Fault
-from cotdistill.hosts.lm_eval.decoding import NO_BEAMS, STOPS_ARE_UNTIL, beams
+from cotdistill.hosts.lm_eval.decoding import NO_BEAMS, STOPS_ARE_UNTIL, beams, decoding_faults
 from cotdistill.hosts.lm_eval.task_files import file_key, tasks_behind, tasks_that_run_programs
 from cotdistill.studies.learner import Learner
 from cotdistill.studies.study import Study
@@ -92,6 +92,7 @@ def evaluation_faults(
 def _decoding_faults(study: Study, folders: list[Path], where: str) -> Iterator[Fault]:
     """Yield settings that fail in this backend; a study's own win over a task's."""
     backend, own = study.evaluation.backend, study.evaluation.generation
+    yield from decoding_faults(own, f"{where}.generation")
     files = tasks_behind(study.evaluation.task_names, folders)
     written = {task: file_key(path, "generation_kwargs") for task, path in files.items()}
     asked = {task: {**_dict_of(settings), **own} for task, settings in written.items()}

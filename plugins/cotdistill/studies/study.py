@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
@@ -37,13 +38,27 @@ _LONGEST_NAME = 60
 _ABOUT_WHEN = "only for arms with these factors; a value, a shell pattern, or a list of them"
 
 
+_LARGEST_SEED = 2**32 - 1
+
+
+def _checked_seeds(seeds: list[int] | None) -> list[int] | None:
+    """Refuse random seeds that numpy does not take, and runs that would be the same."""
+    for seed in seeds or ():
+        if not 0 <= seed <= _LARGEST_SEED:
+            raise ValueError(f"{seed} is no random seed; use numbers from 0 to {_LARGEST_SEED}")
+    if twice := [seed for seed, count in Counter(seeds or ()).items() if count > 1]:
+        raise ValueError(f"{twice[0]} is there twice; each random seed is one run")
+    return seeds
+
+
 def _checked_name(name: str) -> str:
     if len(name) > _LONGEST_NAME:  # four of them make the name of a run and of its files
         wrong = f"the name '{name[:20]}...' has {len(name)} characters"
         raise ValueError(f"{wrong}; at most {_LONGEST_NAME}")
     if not _NAME.match(name):
         raise ValueError(
-            f"the name '{name}' becomes a file name; use letters, digits, '.', '_' and '-'"
+            f"the name '{name}' becomes a file name; use letters (a to z), digits, '.', '_' and "
+            "'-', and begin with a letter or a digit"
         )
     if "--" in name:
         raise ValueError(f"the name '{name}' holds '--', which separates the parts of a run's name")
@@ -106,6 +121,8 @@ class Recipe(Shape):
         None, "distillation; needs `cotdistill train`", {"teacher": "mentor", "weight": 0.3}
     )
     settings: dict[str, Value] = key({}, "any other key of LLaMA-Factory", {"lora_rank": 32})
+
+    _seeds_are_runs = field_validator("seeds")(_checked_seeds)
 
     @model_validator(mode="after")
     def _one_length(self) -> Recipe:
@@ -189,6 +206,9 @@ class Evaluation(Shape):
         return list(dict.fromkeys(use.task for use in self.tasks))
 
 
+_TASK_KEYS = {"task", "tasks", *TaskUse.model_fields}
+
+
 def _uses(entry: Any) -> list[Any]:
     """Return the uses that an entry of `tasks:` stands for; what is none is left to be refused."""
     if isinstance(entry, str):
@@ -202,9 +222,19 @@ def _uses(entry: Any) -> list[Any]:
             for inner in entry["tasks"]
             for use in _uses(inner)
         ]
-    if all(isinstance(options, dict) for options in entry.values()):
-        return [{"task": task, **options} for task, options in entry.items()]
+    if entry and not entry.keys() & _TASK_KEYS:
+        return [_use(str(task), options) for task, options in entry.items()]
     return [entry]
+
+
+def _use(task: str, options: Any) -> dict[str, Any]:
+    if options is None:  # `- cot_svamp:`, whose settings were taken out
+        return {"task": task}
+    if not isinstance(options, dict):
+        raise ValueError(
+            f"{task}: {options!r}; expected settings, as in {{{task}: {{limit: 500}}}}"
+        )
+    return {"task": task, **options}
 
 
 class Compare(Shape):
@@ -250,7 +280,7 @@ class Hardware(Shape):
 class Study(Shape):
     """A whole study, as a file declares it, with grids expanded."""
 
-    schema_version: int = key(SCHEMA_VERSION, "of the file; 1 is read as 2", SCHEMA_VERSION)
+    schema_version: int = key(SCHEMA_VERSION, "of the file; 1 is read as 2", SCHEMA_VERSION, ge=1)
     name: str = key(..., "also the run folder's: runs/<name>", "svamp-granularity")
     about: str = key("", "one sentence: what it asks", "Which granularity suits a 0.5 B student?")
     models: dict[str, Model] = key(
@@ -295,6 +325,7 @@ class Study(Shape):
     bundles: list[str] = key([], "folders of packaged files besides our own", ["../my-bundle"])
 
     _name_is_a_file_name = field_validator("name")(_checked_name)
+    _seeds_are_runs = field_validator("seeds")(_checked_seeds)
 
     @field_validator("models", mode="before")
     @classmethod
