@@ -28,7 +28,7 @@ def rows_of(folder: Path, *rows: Row) -> list[Row]:
         ({"input": "1 + 1?\n", "answer": "2"}, "1 + 1?\n", "2"),
         ({"problem": "1 + 1?", "solution": "It is 2.", "answer": "2"}, "1 + 1?", "2"),
         ({"question": "Which?", "options": ["A)1", "B)2"], "rationale": "1 + 1.", "correct": "B"},
-         "Which?\nAnswer Choices: A)1 B)2", "B"),
+         "Which?", "B"),
     ],
     ids=["answer", "gsm8k", "mentor-kd", "math", "aqua"],
 )  # fmt: skip
@@ -38,6 +38,7 @@ def test_a_file_of_any_known_shape_gives_questions_with_their_answers(
     (read,) = rows_of(tmp_path, row)
     assert (read["question"], read["gold"]) == (question, gold)
     assert read["id"].startswith("sums-")
+    assert read.get("options") == ({"A": "1", "B": "2"} if "options" in row else None)
 
 
 def test_a_file_with_our_columns_keeps_its_others(tmp_path: Path) -> None:
