@@ -62,6 +62,17 @@ def test_the_costs_follow_from_rows_steps_and_size(study: str) -> None:
     assert other.tokens == 6 * 4 * (20 + 15 + 10)
 
 
+def test_generated_rows_are_as_long_as_the_trainer_counted_them() -> None:
+    """LLaMA-Factory counted 48 tokens a row of answers only and 56 of level 6 in this study."""
+    tokens = {
+        one.run.arm: one.tokens / one.rows
+        for one in plan("quickstart", [], Assumed()).runs
+        if one.tokens and one.rows
+    }
+    assert tokens["answer-only"] == pytest.approx(48, rel=0.2)
+    assert tokens["level6"] == pytest.approx(56, rel=0.2)
+
+
 def test_no_speed_is_assumed_of_a_cpu(study: str) -> None:
     on_cpu = ["hardware.gpus=0"]
     made = plan(study, on_cpu, Assumed())

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
+from cotdistill.arms.rows import Tally, source_traces
 from cotdistill.files.jsonl import read_rows
 from cotdistill.preflight.asking import written_rows
 from cotdistill.preflight.planned import Assumed
 from cotdistill.studies.arm import SampleArm, TeachArm
 from cotdistill.studies.resolve import Resolved
-from cotdistill.studies.resolved_arm import ResolvedArm
+from cotdistill.studies.resolved_arm import ResolvedArm, Source
 
 CHARACTERS_A_TOKEN = 3.5
-_PUZZLE_TOKENS = 100.0
+_CHARACTERS_A_PUZZLE_TOKEN = 2.6  # letters of cups and coins, next to words
+_PUZZLES = 200  # rows of an arm that are measured
 
 
 def arm_size(
@@ -42,7 +45,7 @@ def _size(resolved: Resolved, arm: ResolvedArm, assumed: Assumed) -> tuple[int |
     source = arm.source
     assert source is not None
     if source.puzzles:
-        return source.declared_rows, _PUZZLE_TOKENS
+        return source.declared_rows, _puzzle_tokens(source)
     if source.path and source.at_hand:
         return _measured(source.path)
     if arm.name in resolved.study.arms:
@@ -50,6 +53,13 @@ def _size(resolved: Resolved, arm: ResolvedArm, assumed: Assumed) -> tuple[int |
         if written is not None:
             return _with_added(written, [_size(resolved, one, assumed) for one in arm.added])
     return source.declared_rows, float(assumed.response_tokens)
+
+
+def _puzzle_tokens(source: Source) -> float:
+    """Return the mean tokens of a generated row; rows are made anew, which takes no time."""
+    rows = list(islice(source_traces(source, Tally()), _PUZZLES))
+    characters = sum(len(row.question) + len(row.rationale) for row in rows)
+    return characters / max(len(rows), 1) / _CHARACTERS_A_PUZZLE_TOKEN
 
 
 def _with_added(
