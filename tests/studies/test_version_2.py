@@ -238,6 +238,12 @@ def test_every_checkpoint_of_a_run_is_scored(
     assert "expected max_steps and save_steps" in faults_of(study)
 
 
+def test_steps_of_saving_that_the_host_would_ignore_are_refused(study: Study) -> None:
+    study["recipes"]["full"]["settings"] = {"save_steps": 2}
+    wrong = "settings.save_steps: has no effect next to a checkpoint of each epoch"
+    assert wrong in faults_of(study)
+
+
 def test_the_instruction_is_in_rows_and_evaluation_files_alike(
     study: Study, study_file: WriteStudy, tmp_path: Path
 ) -> None:

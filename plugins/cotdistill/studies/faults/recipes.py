@@ -40,6 +40,10 @@ def recipe_faults(study: Study, place: str, learners: Sequence[Learner]) -> Iter
         if study.evaluation.checkpoints and not (recipe.save_steps and recipe.max_steps):
             expected = "max_steps and save_steps, so that the steps are known beforehand"
             yield Fault(where, "evaluation.checkpoints is asked for", expected)
+        if "save_steps" in recipe.settings and recipe.settings.get("save_strategy") != "steps":
+            wrong = "has no effect next to a checkpoint of each epoch"
+            remedy = "write save_steps in the recipe itself"
+            yield Fault(f"{where}.settings.save_steps", wrong, "", remedy)
         yield from _batch_faults(recipe, study, where)
         chooses = [one for one in learners if not one.is_encoder_decoder]
         if recipe.keep == "best" and any(is_trained_by(recipe, one) for one in chooses):
