@@ -686,3 +686,24 @@ def test_lint_speaks_of_one_row_in_the_singular(
     shown = capsys.readouterr()
     assert shown.out.startswith("no_answer_marker: 1 row (")
     assert "1 row has no reference answer and was not graded\n" in shown.err
+
+
+def test_a_multiple_choice_test_question_is_found_with_its_choices_in_the_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cotdistill.benchmarks.store import write_split
+
+    monkeypatch.setenv("COTDISTILL_DATA", str(tmp_path / "prepared"))
+    test = {"id": "openbookqa-1", "dataset": "openbookqa", "split": "test", "kind": "letter",
+            "question": "Ice melts when", "gold": "A",
+            "options": {"A": "warm", "B": "cold"}}  # fmt: skip
+    write_split("openbookqa", "test", [test], {"source": "made up"})
+    same = "Q: Ice melts when Answer choices: A: warm, B: cold"
+    other = "Q: Ice melts when Answer choices: A: heated, B: in shade"
+    rows = [{"instruction": each, "output": "So it is. The answer is A"} for each in (same, other)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    how = ["--grade", "off", "--against", "openbookqa", "--overlap", "same_question"]
+    assert main(["filter", str(path), "-o", str(tmp_path / "kept.jsonl"), *how]) == 0
+    (kept,) = (tmp_path / "kept.jsonl").read_text().splitlines()
+    assert "heated" in kept

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from cotdistill.benchmarks.choices import with_choices
 from cotdistill.benchmarks.packaged import benchmark_names
 from cotdistill.benchmarks.store import prepared_splits, read_split
 from cotdistill.corpus.records.import_traces import traces_in
 from cotdistill.corpus.records.sources import find_sources
-from cotdistill.corpus.records.trace import Trace
+from cotdistill.corpus.records.trace import Trace, asked
 from cotdistill.corpus.text.contamination import HeldOut
 from cotdistill.errors import DataError, Fault, MisuseError, did_you_mean
 
@@ -56,7 +57,13 @@ def held_out_files(against: Sequence[str]) -> list[Path]:
 
 def _prepared(name: str) -> list[HeldOut]:
     return [
-        HeldOut(name, row["id"], row["question"], row["gold"], row.get("rationale") or "")
+        HeldOut(
+            name,
+            row["id"],
+            with_choices(row["question"], row.get("options")),
+            row["gold"],
+            row.get("rationale") or "",
+        )
         for row in read_split(name, "test")
     ]
 
@@ -64,7 +71,7 @@ def _prepared(name: str) -> list[HeldOut]:
 def _of_file(path: Path) -> list[HeldOut]:
     source = find_sources([path])[0]
     questions = [
-        HeldOut(path.stem, f"{path.name}:{number}", found.question, found.gold, found.rationale)
+        HeldOut(path.stem, f"{path.name}:{number}", asked(found), found.gold, found.rationale)
         for number, found, _ in traces_in(source)
         if isinstance(found, Trace)
     ]

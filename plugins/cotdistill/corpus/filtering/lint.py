@@ -19,7 +19,7 @@ from cotdistill.corpus.filtering.survey import Progress, Survey, joined_bits, su
 from cotdistill.corpus.filtering.workers import Engine
 from cotdistill.corpus.records.row_reader import field_lines
 from cotdistill.corpus.records.sources import neighbouring_gold_files
-from cotdistill.corpus.records.trace import Trace
+from cotdistill.corpus.records.trace import Trace, asked
 from cotdistill.corpus.rules.rules import RULE_BY_NAME, RULES, RuleSet, detail_of
 from cotdistill.corpus.text.contamination import RULES as OVERLAPS
 from cotdistill.corpus.text.contamination import bare, overlaps, shared_run
@@ -223,8 +223,9 @@ class _Look:
     def _overlap(self, row: int, rule: str, trace: Trace) -> RowFinding:
         assert self.settings.held_out is not None
         index = held_out_index(self.settings.held_out)
-        asked, answered = words_of([bare(trace.question)]), words_of([trace.rationale])
-        hits = overlaps(index, [trace.question], asked, answered)
+        question = asked(trace)
+        words, answered = words_of([bare(question)]), words_of([trace.rationale])
+        hits = overlaps(index, [question], words, answered)
         owner = next(
             owner
             for owner, found in zip(hits.owner.tolist(), hits.rule.tolist(), strict=True)
@@ -237,7 +238,7 @@ class _Look:
         shared = max(
             (
                 shared_run(mine, theirs)
-                for mine in (trace.question, trace.rationale)
+                for mine in (question, trace.rationale)
                 for theirs in (test.question, test.rationale)
             ),
             key=len,

@@ -18,7 +18,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from cotdistill.corpus.records.trace import Trace
+from cotdistill.corpus.records.trace import Trace, asked
 from cotdistill.corpus.records.trace_row import trace_of
 from cotdistill.corpus.rules.plain_equations import plainly_true
 from cotdistill.corpus.rules.rules import ALL_RULES, OVERLAP_RULES, RuleSet, defects_in
@@ -185,27 +185,27 @@ def _scanned(
 def _measured(
     traces: Sequence[Trace], settings: ScanSettings
 ) -> tuple[NDArray[Any], NDArray[np.uint32]]:
-    questions = [trace.question for trace in traces]
+    questions = [asked(trace) for trace in traces]  # with their choices
     rationales = [trace.rationale for trace in traces]
-    asked, answered = words_of([bare(question) for question in questions]), words_of(rationales)
+    words, answered = words_of([bare(question) for question in questions]), words_of(rationales)
     rows = np.zeros(len(traces), ROW)
     rows["bits"] = _defects(traces, rationales, settings)
     rows["id"] = _keys_of([trace.id for trace in traces])
     rows["exact"] = _keys_of(map("\0".join, zip(questions, rationales, strict=True)))
     rows["gold"] = [_gold_key(trace.gold) for trace in traces]
-    rows["question"] = text_keys(asked)
+    rows["question"] = text_keys(words)
     with np.errstate(over="ignore"):
         rows["normal"] = scrambled(rows["question"] * np.uint64(3) + text_keys(answered))
     rows["tokens"] = _tokens(traces, answered, settings.tokenizer)
     if settings.limited:
         rows["bits"] |= _limits(traces, rows["tokens"], settings)
     if settings.held_out:
-        hits = overlaps(held_out_index(settings.held_out), questions, asked, answered)
+        hits = overlaps(held_out_index(settings.held_out), questions, words, answered)
         bits = np.array(_OVERLAPS, dtype=np.uint64)[hits.rule]
         np.bitwise_or.at(rows["bits"], hits.row, bits)
     if not settings.near:
         return rows, np.zeros((0, BANDS), np.uint32)
-    runs = (run_hashes(asked), run_hashes(answered))
+    runs = (run_hashes(words), run_hashes(answered))
     hashes, owner = (np.concatenate(pair) for pair in zip(*runs, strict=True))
     return rows, band_keys(sketches(hashes, owner, len(traces)))
 

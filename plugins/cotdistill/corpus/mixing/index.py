@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cotdistill.benchmarks.question import asked_only
 from cotdistill.corpus.filtering.scan import traced
-from cotdistill.corpus.records.trace import Trace, target
+from cotdistill.corpus.records.trace import Trace, asked, target
 from cotdistill.corpus.text.words import text_keys, words_of
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.jsonl import BadRow, opened
@@ -95,7 +95,7 @@ def traces_at(
 
 
 def _measure(traces: Sequence[Trace], found: Index, tokenizer: str | None) -> None:
-    questions = words_of([asked_only(trace.question) for trace in traces])
+    questions = words_of([asked_only(asked(trace)) for trace in traces])
     found.questions.extend(text_keys(questions).tolist())
     texts = [target(trace) for trace in traces]
     if tokenizer:
