@@ -66,6 +66,17 @@ def test_a_chat_prompt_as_a_json_string_reads_as_turns(tmp_path: Path) -> None:
     assert prompts == ["system: Box it.\n\nuser: 6x7"] * 2 + ["[6x7"]
 
 
+def test_what_was_moved_aside_is_read_only_where_it_is_named(tmp_path: Path) -> None:
+    for folder in ("scores/run", "stale/001/scores/run"):
+        written(tmp_path / folder / "m", f"samples_math_{NEW}.jsonl", row())
+    (found,) = find_samples([tmp_path])
+    assert found.path.is_relative_to(tmp_path / "scores")
+    assert len(find_samples([tmp_path / "stale/001"])) == 1
+    written(tmp_path / "other/stale/002/m", f"samples_math_{NEW}.jsonl", row())
+    with pytest.raises(DataError, match=r"no samples_\*.jsonl"):
+        find_samples([tmp_path / "other"])
+
+
 def test_a_task_is_its_whole_name_and_the_newest_run_wins(tmp_path: Path) -> None:
     for task in ("math", "math_500"):
         for stamp in (OLD, NEW):

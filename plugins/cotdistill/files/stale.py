@@ -23,6 +23,21 @@ def move_to_stale(folder: Path, relative: str) -> str | None:
     raise AssertionError("a million stale copies")
 
 
+def is_set_aside(path: Path, below: Path) -> bool:
+    """Whether a file below a folder is what an earlier run made, moved to the `stale/` of its run.
+
+    >>> is_set_aside(Path("runs/a/stale/001/scores/r/x.jsonl"), Path("runs/a"))
+    True
+    >>> is_set_aside(Path("runs/a/stale/001/scores/r/x.jsonl"), Path("runs/a/stale/001"))
+    False
+    """
+    parts = path.relative_to(below).parts
+    return any(
+        part == "stale" and following.isdigit()
+        for part, following in zip(parts, parts[1:], strict=False)
+    )
+
+
 def link_in_place(folder: Path, relative: str, target: Path) -> None:
     """Make a link to a folder at a relative path, in place of a link or a folder that was there."""
     link = folder / relative

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from cotdistill.errors import DataError, Fault, did_you_mean
 from cotdistill.files.json_file import read_json
 from cotdistill.files.jsonl import Row, read_rows
+from cotdistill.files.stale import is_set_aside
 
 _STAMP = r"(?P<stamp>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)"
 _SAMPLES = re.compile(rf"samples_(?P<task>.+?)(?:_{_STAMP})?\.jsonl")
@@ -166,6 +167,8 @@ def find_samples(
     places: Iterable[Path], task: str | None = None, stamp: str | None = None
 ) -> list[SampleFile]:
     """Return the samples files in files and folders, newest a folder and task, sorted.
+
+    What a run folder has in `stale/` is of runs that were made again, and is left out.
 
     Raises:
         DataError: a place holds no samples, or none of the named task or time.
@@ -324,7 +327,9 @@ def _all_samples(place: Path, *, below: bool = True) -> list[SampleFile]:
     return [
         SampleFile(path, named["task"], named["stamp"] or "")
         for path in sorted(place.rglob(pattern) if below else place.glob(pattern))
-        if (named := _SAMPLES.fullmatch(path.name)) and not _OURS.search(path.name)
+        if (named := _SAMPLES.fullmatch(path.name))
+        and not _OURS.search(path.name)
+        and not is_set_aside(path, place)
     ]
 
 
