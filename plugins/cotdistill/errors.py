@@ -75,7 +75,11 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
     "did you mean 'gsm8k'?"
     >>> did_you_mean("zebra", ["gsm8k", "svamp"])
     'known: gsm8k, svamp'
+    >>> did_you_mean("zebra", [])
+    'there is none'
     """
+    if not known:
+        return "there is none"
     folded = {candidate.lower(): candidate for candidate in known}
     near = difflib.get_close_matches(name.lower(), list(folded), n=1, cutoff=0.6)
     if near:

@@ -157,6 +157,14 @@ def test_a_run_folder_says_what_is_to_be_measured(tmp_path: Path) -> None:
         to_measure(tmp_path)
 
 
+def test_a_run_folder_without_two_arms_says_how_files_are_measured(tmp_path: Path) -> None:
+    put(tmp_path, ARMS[:1], scored=False)
+    (tmp_path / "train").mkdir(exist_ok=True)
+    (tmp_path / f"train/tiny--{ARMS[0]}--full--s1.yaml").write_text("{}")
+    with pytest.raises(DataError, match=r"two arms; .*cotdistill closeness NAME=FILE NAME=FILE"):
+        to_measure(tmp_path)
+
+
 def test_a_run_folder_is_measured_and_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

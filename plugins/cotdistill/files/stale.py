@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -33,8 +34,7 @@ def is_set_aside(path: Path, below: Path) -> bool:
     """
     parts = path.relative_to(below).parts
     return any(
-        part == "stale" and following.isdigit()
-        for part, following in zip(parts, parts[1:], strict=False)
+        part == "stale" and following.isdigit() for part, following in itertools.pairwise(parts)
     )
 
 

@@ -49,6 +49,12 @@ class MeasuredStudent:
     changed: tuple[str, ...] = ()
 
 
+_OF_FILES = (
+    "nothing is known about random students; of another model measure the files: "
+    "cotdistill closeness NAME=FILE NAME=FILE --student MODEL"
+)
+
+
 def to_measure(folder: Path, student: str | None = None) -> list[ToMeasure]:
     """Return the pretrained students of a run folder that are trained on two arms or more.
 
@@ -60,7 +66,7 @@ def to_measure(folder: Path, student: str | None = None) -> list[ToMeasure]:
         if run.files.train and run.files.data and run.files.student is None:
             runs.setdefault(run.student, {}).setdefault(run.arm, run)
     if student is not None and student not in runs:
-        hint = did_you_mean(student, list(runs))
+        hint = did_you_mean(student, list(runs)) if runs else _OF_FILES
         raise DataError(Fault("--student", f"no pretrained student '{student}'", "", hint))
     found = []
     for name, arms in runs.items():
@@ -71,7 +77,7 @@ def to_measure(folder: Path, student: str | None = None) -> list[ToMeasure]:
             found.append(ToMeasure(name, *settings, rows, output))
     if not found:
         wrong = "no pretrained student is trained on rows of two arms"
-        raise DataError(Fault(str(folder), wrong, "", "a random student has no use for it"))
+        raise DataError(Fault(str(folder), wrong, "", _OF_FILES))
     files = dict.fromkeys(path for one in found for path in one.arms.values())
     missing = [path for path in files if not path.is_file()]
     if missing:
