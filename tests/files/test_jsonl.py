@@ -79,6 +79,36 @@ def test_a_file_without_a_row_is_empty_to_every_reader(
         list(read(tmp_path / name))
 
 
+@pytest.mark.parametrize("read", [read_rows, numbered_rows])
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (b"\x1f\x8b\x08", r"compressed with gzip; expected JSON in UTF-8; unpack it: gunzip"),
+        (b"\xff\xfe{\x00", r"text in UTF-16; .* iconv -f UTF-16 -t UTF-8"),
+        (b"PK\x03\x04", r"a ZIP archive; "),
+        (b"PAR1", r"a Parquet file; .*name it .parquet"),
+    ],
+)
+def test_what_is_no_text_is_called_what_it_is(
+    read: Callable[[Path], Iterator[object]], start: bytes, message: str, tmp_path: Path
+) -> None:
+    for name in ("a.jsonl", "a.json"):
+        (tmp_path / name).write_bytes(start + bytes(range(256)))
+        with pytest.raises(DataError, match=message):
+            list(read(tmp_path / name))
+
+
+@pytest.mark.parametrize("read", [read_rows, numbered_rows])
+def test_lines_in_a_json_file_and_an_array_in_a_jsonl_file_are_read(
+    read: Callable[[Path], Iterator[object]], tmp_path: Path
+) -> None:
+    (tmp_path / "lines.json").write_text('{"a": 1}\n{"a": 2}\n')
+    (tmp_path / "array.jsonl").write_text('[{"a": 1},\n {"a": 2}]')
+    for name in ("lines.json", "array.jsonl"):
+        rows = [row[1] if isinstance(row, tuple) else row for row in read(tmp_path / name)]
+        assert rows == [{"a": 1}, {"a": 2}]
+
+
 def test_brackets_in_text_are_not_depth(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     write_rows(path, [{"a": "[{" * 5000}])

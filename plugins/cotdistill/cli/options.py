@@ -19,7 +19,7 @@ Against = Annotated[
     typer.Option(help="test file, benchmark, or 'packaged' for all prepared ones; repeatable"),
 ]
 Golds = Annotated[list[Path] | None, typer.Option(help="file with questions and reference answers")]
-Workers = Annotated[int, typer.Option(help="number of processes [default: one per core]")]
+Workers = Annotated[int, typer.Option(min=0, help="number of processes; 0: one per core")]
 SkipBad = Annotated[bool, typer.Option(help="skip and count malformed lines")]
 Parquet = Annotated[bool, typer.Option(help="also write the rows as Parquet")]
 Tokenizer = Annotated[str | None, typer.Option(help="tokenizer.json, model folder or hub id")]

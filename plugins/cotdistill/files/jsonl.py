@@ -33,6 +33,17 @@ _SHOWN_BYTES = 80
 _DIGITS_AS_ZERO = bytes(48 if 48 <= byte <= 57 else byte for byte in range(256))
 _TWENTY_DIGITS = b"0" * 19  # 19 of them may be more than 64 bits hold
 _BOM = b"\xef\xbb\xbf"
+_NO_TEXT = (
+    (b"\x1f\x8b", "compressed with gzip", "unpack it: gunzip"),
+    (b"BZh", "compressed with bzip2", "unpack it: bunzip2"),
+    (b"\xfd7zXZ\x00", "compressed with xz", "unpack it: unxz"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd", "unpack it: zstd -d"),
+    (b"PK\x03\x04", "a ZIP archive", "unpack it: unzip"),
+    (b"PAR1", "a Parquet file", "name it .parquet"),
+    (b"\xff\xfe", "text in UTF-16", "convert it: iconv -f UTF-16 -t UTF-8"),
+    (b"\xfe\xff", "text in UTF-16", "convert it: iconv -f UTF-16 -t UTF-8"),
+)
+"""How files begin that are often given in place of JSON, what they are, and what to do."""
 _HALF_SURROGATE = re.compile("[\ud800-\udfff]")
 _encoded = json.JSONEncoder(ensure_ascii=False).encode  # `dumps` would make one for every row
 
@@ -46,7 +57,9 @@ class BadRow:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of a `.jsonl` file (streamed) or of a `.json` array, in file order.
+    """Yield the rows of a JSON Lines file (streamed) or of a JSON array, in file order.
+
+    Which of them a file is follows from what is in it: many `.json` files of the hub hold lines.
 
     Raises:
         DataError: the file is missing, empty, not UTF-8, not JSON, changes while it is read, or a
@@ -55,9 +68,9 @@ def read_rows(path: Path) -> Iterator[Row]:
     """
     if not path.is_file():
         raise DataError(Fault(str(path), "no such file", "a .jsonl or .json file"))
-    is_array = path.suffix == ".json"
     is_empty = True
     with opened(path) as stream:
+        is_array = _is_array(path, stream)
         rows = _array(path, stream) if is_array else _lines(path, stream, _LONGEST_STRICT)
         for number, row in rows:
             if isinstance(row, BadRow):
@@ -95,9 +108,33 @@ def _numbered(path: Path) -> Iterator[tuple[int, Row | BadRow]]:
         yield from enumerate(parquet_rows(path), start=1)
         return
     with opened(path) as stream:
-        opening = stream.read(4096).removeprefix(_BOM).lstrip()[:1]
-        stream.seek(0)
+        opening = _opening(path, stream)
         yield from _array(path, stream) if opening == b"[" else _lines(path, stream, LONGEST)
+
+
+def _is_array(path: Path, stream: IO[bytes]) -> bool:
+    """Whether a file is read as one array: it begins as one, or is a `.json` without lines."""
+    if _opening(path, stream) == b"[":
+        return True
+    if path.suffix != ".json":
+        return False
+    first, rest = stream.readline(LONGEST), stream.read(4096)
+    stream.seek(0)
+    return not rest.strip() or isinstance(parsed(first.removeprefix(_BOM)), BadRow)
+
+
+def _opening(path: Path, stream: IO[bytes]) -> bytes:
+    """Return the first character of a text.
+
+    Raises:
+        DataError: it is no text in UTF-8 but a compressed file, say.
+    """
+    start = stream.read(4096)
+    stream.seek(0)
+    for mark, what, remedy in _NO_TEXT:
+        if start.startswith(mark):
+            raise DataError(Fault(str(path), what, "JSON in UTF-8", remedy))
+    return start.removeprefix(_BOM).lstrip()[:1]
 
 
 def opened(path: Path) -> IO[bytes]:

@@ -15,7 +15,7 @@ from cotdistill.corpus.filtering.scan import traced
 from cotdistill.corpus.records.trace import Trace, asked, target
 from cotdistill.corpus.text.words import text_keys, words_of
 from cotdistill.errors import DataError, Fault
-from cotdistill.files.jsonl import BadRow, opened
+from cotdistill.files.jsonl import BadRow, numbered_rows, opened
 from cotdistill.files.shards import Shard, lines_of
 
 LineReader = Callable[[bytes | BadRow], Trace | BadRow]
@@ -50,6 +50,7 @@ def index(
     """
     if not path.is_file():
         raise DataError(Fault(str(path), "no such file", "a file of traces (.jsonl)"))
+    next(numbered_rows(path))  # names what is no text: a compressed file, say
     found = Index(path, read)
     systems = False
     waiting: list[Trace] = []
