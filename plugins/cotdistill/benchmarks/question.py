@@ -172,7 +172,7 @@ def question_key(question: str | Mapping[str, Any], strength: Strength = "text")
         return _digest(" ".join(question.split()))
     parts = [question if isinstance(question, str) else question_text(question)]
     if strength == "words":
-        plain = (_without_heading(asked_only(part)).lower() for part in parts)
+        plain = (without_heading(asked_only(part)).lower() for part in parts)
         parts = [word for part in plain for word in _WORD.findall(part)]
     return _digest(" ".join(" ".join(parts).split()))
 
@@ -269,8 +269,12 @@ def asked_only(question: str) -> str:
     return question
 
 
-def _without_heading(question: str) -> str:
-    """Return a question without the words that announce its choices, which a document lacks."""
+def without_heading(question: str) -> str:
+    """Return a question without the words that announce its choices, which a document lacks.
+
+    >>> without_heading("What is cold? Answer choices: (A) ice (B) fire")
+    'What is cold?   (A) ice (B) fire'
+    """
     return _CHOICES_HEADING.sub(" ", question) if "hoices" in question else question
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cotdistill.benchmarks.question import without_heading
 from cotdistill.files.jsonl import BadRow, numbered_rows
 
 MOST_ROWS = 20_000  # of an arm that are looked at
@@ -70,11 +71,16 @@ def is_long_enough(question: str) -> bool:
     return len(_WORD.findall(question)) >= _RUN
 
 
+def _words(text: str) -> list[str]:
+    """Return the words of a text, without those that announce answer choices."""
+    return _WORD.findall(without_heading(text).lower())
+
+
 class _Index:
     """Finds in a text the questions whose words stand in it in their order."""
 
     def __init__(self, questions: Sequence[str]) -> None:
-        self._words = [_WORD.findall(question.lower()) for question in questions]
+        self._words = [_words(question) for question in questions]
         self._starts: dict[tuple[str, ...], list[int]] = {}
         for number, words in enumerate(self._words):
             if words:
@@ -83,7 +89,7 @@ class _Index:
 
     def questions_in(self, text: str) -> list[int]:
         """Return the numbers of the questions that a text asks."""
-        words = _WORD.findall(text.lower())
+        words = _words(text)
         found: dict[int, None] = {}
         for length in self._lengths:
             for place in range(len(words) - length + 1):
