@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cotdistill.errors import FaultsError
-from cotdistill.files.yamls import _Dumper, dump_yaml, is_plain_text, parse_yaml, yaml_line
+from cotdistill.files.yamls import (
+    _Dumper,
+    dump_yaml,
+    is_plain_text,
+    parse_yaml,
+    read_yaml,
+    yaml_line,
+)
 
 TEXTS = st.one_of(
     st.text(max_size=12),
@@ -82,3 +90,17 @@ def test_many_brackets_and_rules_of_dashes_are_no_nesting() -> None:
 def test_a_tab_in_the_indentation_is_named() -> None:
     with pytest.raises(FaultsError, match=r"s.yaml:2: not YAML .*; indent with spaces"):
         parse_yaml("a:\n\tb: 1\n", "s.yaml")
+
+
+def test_a_second_document_is_called_that() -> None:
+    with pytest.raises(FaultsError, match=r"s.yaml:2: not YAML \(a second document begins \(---\)"):
+        parse_yaml("a: 1\n---\nb: 2\n", "s.yaml")
+
+
+@pytest.mark.parametrize(("coding", "named"), [("utf-16", "UTF-16"), ("latin-1", "ENCODING")])
+def test_another_encoding_is_told_how_to_convert_it(
+    coding: str, named: str, tmp_path: Path
+) -> None:
+    (tmp_path / "s.yaml").write_text("name: ü\n", encoding=coding)
+    with pytest.raises(FaultsError, match=f"not UTF-8; .*iconv -f {named} -t UTF-8"):
+        read_yaml(tmp_path / "s.yaml")

@@ -104,6 +104,7 @@ def overview() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit status: 0 fine, 1 faults found, 2 misuse."""
+    _open_what_is_closed()
     try:
         status = _run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()  # what cannot be printed is not done
@@ -127,6 +128,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return _INTERRUPTED
+
+
+def _open_what_is_closed() -> None:
+    """Give a standard stream that the caller closed (`>&-`) to /dev/null.
+
+    Else it is None here, and the next file that is opened takes its number, into which programs
+    that are started would print.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(descriptor, True)
+            setattr(sys, name, os.fdopen(descriptor, mode))
 
 
 def _run(arguments: list[str]) -> int:

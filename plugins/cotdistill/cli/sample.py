@@ -280,14 +280,15 @@ def _show(report: SampleReport, arguments: SampleArguments) -> None:
     for why, many in sorted(report.rejected.items()):
         say(f"{many:,} rejected: {why}")
     if report.without_prefix:
-        say(f"{report.without_prefix:,} questions have no solution long enough to resume from")
+        questions = counted(report.without_prefix, "question")
+        say(f"no solution long enough to resume from: {questions}")
     say(f"{counted(report.traces, 'trace')} kept, {report.gained:,} gained by guidance")
     if report.repeated_share > REPEATED:
         warn(repeated_warning(report.repeated_share))
     if report.missing:
         stopped = f"; stopped at {report.spent.stopped}" if report.spent.stopped else ""
         talk(
-            f"{report.missing:,} of {total:,} samples are missing{stopped}; first: "
+            f"{report.missing:,} of {counted(total, 'sample')} missing{stopped}; first: "
             f"{report.first_missing}; {report.spent.going_on}"
         )
         if report.missing > arguments.allow_missing * total:

@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from cotdistill.teach.lesson import Lesson
     from cotdistill.teach.teach import TeachReport
 
+_STATES = {
+    "kept": "kept",
+    "cut": "truncated",
+    "refused": "declined",
+    "failed": "failed",
+    "open": "not asked",
+}
+"""The states of samples, as `failures.jsonl` has them, in words."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Taught:
@@ -238,15 +247,16 @@ def _show_totals(report: TeachReport, arguments: TeachArguments) -> None:
         outcomes = ", ".join(f"{many:,} {name}" for name, many in sorted(totals.outcomes.items()))
         say(f"{share:.1%} of the graded rationales are correct ({outcomes})")
     states = ", ".join(
-        f"{totals.states[state]:,} {state}"
-        for state in ("kept", "cut", "refused", "failed", "open")
+        f"{totals.states[state]:,} {shown}"
+        for state, shown in _STATES.items()
         if totals.states[state] or state == "kept"
     )
-    say(f"{counted(totals.asked, 'sample')} of {totals.questions:,} questions: {states}")
+    questions = counted(totals.questions, "question")
+    say(f"{counted(totals.asked, 'sample')} of {questions}: {states}")
     if totals.missing:
         stopped = f"; stopped at {report.spent.stopped}" if report.spent.stopped else ""
         talk(
-            f"{totals.missing:,} samples are missing{stopped}; first: {totals.first_missing}; "
+            f"{counted(totals.missing, 'sample')} missing{stopped}; first: {totals.first_missing}; "
             f"{report.spent.going_on}"
         )
         if totals.missing > arguments.allow_missing * totals.asked:

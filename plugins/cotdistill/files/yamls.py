@@ -105,9 +105,10 @@ def parse_yaml(text: str, place: str, *, functions: bool = False) -> Any:
         line = f":{mark.line + 1}" if mark else ""
         at = text.splitlines()[mark.line : mark.line + 1] if mark else []
         remedy = "indent with spaces, not with tabs" if any("\t" in row for row in at) else ""
-        raise FaultsError(
-            Fault(f"{place}{line}", f"not YAML ({error.problem})", "", remedy)
-        ) from error
+        problem = str(error.problem)
+        if "another document" in problem:
+            problem, remedy = "a second document begins (---)", "put each into a file of its own"
+        raise FaultsError(Fault(f"{place}{line}", f"not YAML ({problem})", "", remedy)) from error
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise FaultsError(Fault(place, f"not YAML ({_one_line(error)})")) from error
 
@@ -141,7 +142,9 @@ def read_yaml(path: Path, *, functions: bool = False) -> Any:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise FaultsError(Fault(str(path), "not UTF-8", "a YAML file")) from error
+        is_wide = error.object[:2] in (b"\xff\xfe", b"\xfe\xff")
+        remedy = f"convert it: iconv -f {'UTF-16' if is_wide else 'ENCODING'} -t UTF-8"
+        raise FaultsError(Fault(str(path), "not UTF-8", "a YAML file", remedy)) from error
     except OSError as error:
         raise FaultsError(Fault(str(path), f"cannot be read ({error.strerror})")) from error
     return parse_yaml(text, str(path), functions=functions)
