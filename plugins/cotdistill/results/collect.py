@@ -130,6 +130,7 @@ def _run_result(
         folder=folder,
         factors=run.factors,
         trained=run.is_trained,
+        from_scratch=run.files.student is not None,
         asked=run.tasks,
         config=folder / run.files.train if run.files.train else None,
         data=folder / run.files.data if run.files.data else None,

@@ -5,7 +5,7 @@ None of it is an error for certain, so each is a line for the reader and changes
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -60,6 +60,15 @@ def other_prompts(tables: Mapping[str, QuestionScores]) -> list[str]:
         f"{tables[names[0]].file.task}: {_names(others)} asked {most:,} of "
         f"{counted(shared, 'question')} with another prompt than {names[0]}, so their scores may "
         "not compare"
+    ]
+
+
+def one_draw(students: Iterable[str]) -> list[str]:
+    """Return a line for randomly initialised students of which an arm has several random seeds."""
+    return [
+        f"{student} begins from random weights, which are drawn once for each arm and not for each "
+        "seed: a difference between arms may be one of first weights, which no run sd holds"
+        for student in dict.fromkeys(students)
     ]
 
 

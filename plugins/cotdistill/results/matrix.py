@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,7 +21,7 @@ from cotdistill.results.arm_comparisons import (
     pooled_runs,
     score_of,
 )
-from cotdistill.results.doubts import other_prompts, same_responses
+from cotdistill.results.doubts import one_draw, other_prompts, same_responses
 from cotdistill.results.groups import (
     ARM,
     UNTRAINED,
@@ -268,13 +269,15 @@ def matrix(results: Results, baseline: str | None = None) -> Matrix:
     return _compared(replace(made, notes=tuple(notes)))
 
 
-def _doubts(runs: Iterable[RunResult]) -> Iterator[str]:
+def _doubts(runs: Sequence[RunResult]) -> Iterator[str]:
     """Yield what makes scores of one student doubtful; a checkpoint repeats its training's end."""
     tables: dict[tuple[str, str], dict[str, QuestionScores]] = {}
     for run in runs:
         for score in run.scores if "step" not in run.factors else ():
             if score.table is not None:
                 tables.setdefault((run.student, score.task), {})[run.run] = score.table
+    trained = Counter((run.student, run.arm, run.recipe) for run in runs if run.from_scratch)
+    yield from one_draw(student for (student, _, _), seeds in trained.items() if seeds > 1)
     for of_task in tables.values():
         yield from other_prompts(of_task)
         yield from same_responses(of_task)

@@ -22,7 +22,7 @@ UNSTABLE_QUANTILE = 0.8
 """Of F; simulated: 0.95 would leave 9.6 % false findings where one arm varies twice as much."""
 _EXTREME = 0.05  # a mean so near 0 or 1 leaves runs no room to vary
 _ROUNDING = 1e-9  # of a variance: below that, a difference of two is the rounding of their sums
-_CLEAR = 3  # standard errors: by chance once in 700 runs
+_CLEAR = 3  # standard errors; by chance in under 1 % of runs where few answers are right
 
 
 @dataclass(frozen=True)
