@@ -34,7 +34,12 @@ class Scratch(Shape):
         description=f"at most so many tokens; {SMALLEST_VOCABULARY} means plain bytes",
     )
     context: int = Field(default=512, ge=8, description="tokens a prompt and its answer may have")
-    seed: int = Field(default=0, ge=0, description="of the first weights")
+    seed: int = Field(
+        default=0,
+        ge=0,
+        description="of the weights from which adapters are trained; for whole models, LLaMA-Factory draws "
+        "others with each random seed of the study",
+    )
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> Self:

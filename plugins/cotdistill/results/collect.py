@@ -16,7 +16,7 @@ from cotdistill.distill.paths import SUMMARY
 from cotdistill.errors import DataError, Fault
 from cotdistill.files.json_file import read_object
 from cotdistill.hosts.llamafactory.outputs import read_training
-from cotdistill.results.doubts import other_model
+from cotdistill.results.doubts import other_model, shares_start
 from cotdistill.results.evaluation import KeepSample, evaluation_of
 from cotdistill.results.run_names import short_names
 from cotdistill.results.run_results import SKIPPED, Evaluated, Naming, Results, RunResult
@@ -130,7 +130,7 @@ def _run_result(
         folder=folder,
         factors=run.factors,
         trained=run.is_trained,
-        from_scratch=run.files.student is not None,
+        shares_start=shares_start(folder, run),
         asked=run.tasks,
         config=folder / run.files.train if run.files.train else None,
         data=folder / run.files.data if run.files.data else None,

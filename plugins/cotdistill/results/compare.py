@@ -27,7 +27,7 @@ from cotdistill.results.arm_comparisons import (
     difference_table,
     pooled_runs,
 )
-from cotdistill.results.doubts import one_draw, other_model, same_responses
+from cotdistill.results.doubts import one_draw, other_model, same_responses, shares_start
 from cotdistill.results.groups import (
     Group,
     bases_of,
@@ -270,7 +270,7 @@ def _families_in(
     places: dict[Group, list[Path]] = {}
     factors: dict[tuple[str, str], Mapping[str, Factor]] = {}
     untrained: set[Group] = set()
-    from_scratch: set[Group] = set()
+    one_start: set[Group] = set()
     warnings = []
     for run in read_manifest(folder, for_results=True):
         place = folder / run.outputs.evaluate
@@ -283,12 +283,12 @@ def _families_in(
         group = (run.student, run.arm, run.recipe)
         if run.outputs.train is None:
             untrained.add(group)
-        if run.files.student is not None:
-            from_scratch.add(group)
+        if shares_start(folder, run):
+            one_start.add(group)
         places.setdefault(group, []).append(place)
         factors[group[1:]] = run.factors
     groups = list(places)
-    several = [one for one in groups if one in from_scratch and len(places[one]) > 1]
+    several = [one for one in groups if one in one_start and len(places[one]) > 1]
     warnings += one_draw(student for student, _, _ in several)
     chosen = (
         default_selection(groups, factors, folder)

@@ -14,6 +14,7 @@ from cotdistill.files.yamls import read_yaml
 from cotdistill.results.question_scores import QuestionScores
 from cotdistill.results.questions import joined
 from cotdistill.results.run_settings import arguments_of
+from cotdistill.runfolder.manifest import ManifestRun
 from cotdistill.stats.crossed_test import FEWEST_QUESTIONS
 from cotdistill.tables import counted
 
@@ -63,10 +64,25 @@ def other_prompts(tables: Mapping[str, QuestionScores]) -> list[str]:
     ]
 
 
+def shares_start(folder: Path, run: ManifestRun) -> bool:
+    """Say whether all seeds of a run's arm begin from the same random weights.
+
+    Scratch students lie in the run folder with weights, from which adapters are trained, and whole
+    models were before the host drew others for each seed (`train_from_scratch`).
+    """
+    if run.files.student is None or run.files.train is None:
+        return False
+    config = folder / run.files.train
+    try:
+        return config.is_file() and not read_yaml(config).get("train_from_scratch")
+    except (FaultsError, AttributeError):
+        return False
+
+
 def one_draw(students: Iterable[str]) -> list[str]:
-    """Return a line for randomly initialised students of which an arm has several random seeds."""
+    """Return a line for each student whose seeds share their first weights."""
     return [
-        f"{student} begins from random weights, which are drawn once for each arm and not for each "
+        f"{student} began from random weights that were drawn once for each arm and not for each "
         "seed: a difference between arms may be one of first weights, which no run sd holds"
         for student in dict.fromkeys(students)
     ]

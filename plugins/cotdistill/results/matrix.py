@@ -276,7 +276,7 @@ def _doubts(runs: Sequence[RunResult]) -> Iterator[str]:
         for score in run.scores if "step" not in run.factors else ():
             if score.table is not None:
                 tables.setdefault((run.student, score.task), {})[run.run] = score.table
-    trained = Counter((run.student, run.arm, run.recipe) for run in runs if run.from_scratch)
+    trained = Counter((run.student, run.arm, run.recipe) for run in runs if run.shares_start)
     yield from one_draw(student for (student, _, _), seeds in trained.items() if seeds > 1)
     for of_task in tables.values():
         yield from other_prompts(of_task)

@@ -69,8 +69,8 @@ class RunResult:
 
     A checkpoint inside a training has the step in its arm's name, since it is no further seed of
     it. `factors` are the arm's, by name; `config` is the training file and `data` the rows that it
-    was trained on; `trained` is False for a model that is scored as it is; `from_scratch` is True
-    where the training began from random weights. `asked` are the tasks
+    was trained on; `trained` is False for a model that is scored as it is; `shares_start` is True
+    where all seeds of its arm began from the same random weights. `asked` are the tasks
     that the study asks for, empty where the manifest does not say; `distilled` is the summary of a
     training with a teacher, `trained_with` the versions that the training's record names.
     """
@@ -86,7 +86,7 @@ class RunResult:
     folder: Path = Path()
     factors: Mapping[str, Factor] = field(default_factory=dict)
     trained: bool = True
-    from_scratch: bool = False
+    shares_start: bool = False
     config: Path | None = None
     data: Path | None = None
     asked: tuple[str, ...] = ()

@@ -322,6 +322,7 @@ def _training_context(study: Study, run: Run, layout: Layout) -> dict[str, Any]:
         "student": run.student.name,
         "template": run.student.template,
         "revision": run.student.revision,
+        "from_scratch": run.student.scratch is not None,
         "default_system": system,
         "save_steps": recipe.save_steps,
         "keep_epochs": run.epochs is not None,

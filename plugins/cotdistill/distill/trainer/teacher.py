@@ -25,6 +25,7 @@ def load_teacher(teacher: Teacher, student: Any) -> tuple[Any, int]:
         model_revision=teacher.revision or "main",
         adapter_name_or_path=teacher.adapters,
         quantization_bit=teacher.quantization,
+        train_from_scratch=False,
         resize_vocab=False,
         add_tokens=None,
         add_special_tokens=None,
