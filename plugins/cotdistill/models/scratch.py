@@ -37,8 +37,8 @@ class Scratch(Shape):
     seed: int = Field(
         default=0,
         ge=0,
-        description="of the weights from which adapters are trained; for whole models, LLaMA-Factory draws "
-        "others with each random seed of the study",
+        description="of the weights from which adapters are trained; for whole models, "
+        "LLaMA-Factory draws others with each random seed of the study",
     )
 
     @model_validator(mode="after")
