@@ -56,6 +56,33 @@ def test_an_arm_that_holds_test_questions_is_a_fault_of_study_and_run_folder(
     assert fault in check(str(tmp_path / "run")).faults
 
 
+@pytest.mark.parametrize("kind", ["teach", "sample"])
+def test_questions_that_a_model_will_be_asked_are_compared_before_they_are_paid_for(
+    small_study: Study, study_file: WriteStudy, tmp_path: Path, kind: str
+) -> None:
+    asked = ["Is ice as cold as snow in the winter months?", *test_questions()[:4]]
+    rows = [json.dumps({"question": question, "gold": "A"}) for question in asked]
+    (tmp_path / "q.jsonl").write_text("\n".join(rows) + "\n")
+    small_study["schema_version"] = 2
+    small_study["models"] = {
+        "tiny": {"scratch": small_study["students"][0]["scratch"]},
+        "big": {"endpoint": "http://127.0.0.1:9/v1", "model": "big"},
+    }
+    small_study["students"] = ["tiny"]
+    small_study["questions"] = {"q": {"file": str(tmp_path / "q.jsonl")}}
+    of_whom = {"teach": {"teacher": "big"}, "sample": {"model": "big"}}[kind]
+    small_study["arms"] = {"mine": {kind: {"questions": "q", **of_whom}}}
+    small_study["evaluation"]["tasks"] = ["cot_puzzles_ball"]
+    checked = check(str(study_file(small_study)))
+    (fault,) = checked.faults
+    assert fault.place == "arm mine"
+    assert fault.wrong.startswith(
+        "4 of 5 questions to be asked are 4 test questions of ball (row 2 is ball-"
+    )
+    small_study["arms"]["mine"]["filter"] = {"against": ["ball"]}
+    assert check(str(study_file(small_study))).faults == ()
+
+
 def test_questions_that_are_only_like_test_questions_are_counted_in_a_note(
     small_study: Study, study_file: WriteStudy, tmp_path: Path
 ) -> None:

@@ -33,7 +33,8 @@ from cotdistill.corpus.text.words import spelled, words_of
 from cotdistill.errors import Fault
 from cotdistill.files.jsonl import Row, read_rows
 from cotdistill.hosts.lm_eval.task_files import file_key, tasks_behind, upstream_dataset
-from cotdistill.studies.question_sets import question_sets
+from cotdistill.studies.arm import SampleArm, TeachArm
+from cotdistill.studies.question_sets import QuestionSet, question_sets
 from cotdistill.studies.resolved_arm import ResolvedArm
 from cotdistill.studies.study import Study
 from cotdistill.tables import counted
@@ -82,7 +83,8 @@ def compare_arms(study: Study, arms: Iterable[ResolvedArm], folder: Path | None 
     """Compare the rows of arms with the test questions of the study's own tasks.
 
     Of a run folder the files that are trained on are read; without one, the arms' sources, as far
-    as they are here. What cannot be compared is named in a note.
+    as they are here. Of rows that a model has yet to write, the questions that it will be asked are
+    compared. What cannot be compared is named in a note.
     """
     asked = asked_questions(study)
     notes = list(_not_compared(asked))
@@ -93,14 +95,19 @@ def compare_arms(study: Study, arms: Iterable[ResolvedArm], folder: Path | None 
     index = _Index([*asked.questions, *dev])
     faults: list[Fault] = []
     compared = 0
+    sets, _ = question_sets(study, study.name)
     for arm in arms:
-        rows = questions_of(arm, folder)
+        rows, what = questions_of(arm, folder), "rows ask"
+        if rows is None:
+            rows, what = _to_be_asked(arm, sets), "questions to be asked are"
         if rows is None:
             absent.setdefault(_absent(arm), []).append(arm.name)
             continue
         compared += 1
         total, found = index.look_up(rows)
-        faults += [_fault(arm.name, total, name, one) for name, one in found.items() if one.rows]
+        faults += [
+            _fault(arm.name, total, name, one, what) for name, one in found.items() if one.rows
+        ]
         notes += [_note(arm.name, total, name, one) for name, one in found.items() if one.similar]
     notes += [_absent_note(names, why) for why, names in absent.items()]
     of_sets = Counter(one.benchmark.removeprefix(_DEV) for one in dev)
@@ -246,6 +253,33 @@ def questions_of(arm: ResolvedArm, folder: Path | None) -> Iterator[str] | None:
     return (text for text in found if words_key(text) not in arm.dev.keys)
 
 
+def _to_be_asked(arm: ResolvedArm, sets: Mapping[str, QuestionSet]) -> Iterator[str] | None:
+    """Return the questions that a model will be asked for an arm's rows, None if not known.
+
+    Development questions are not asked, and a filter may leave test questions out of the rows.
+    """
+    declared = arm.declared
+    if isinstance(declared, TeachArm):
+        names = [] if declared.teach.rewrite_of else [declared.teach.questions]
+    elif isinstance(declared, SampleArm):
+        given = declared.sample.questions
+        names = [given] if isinstance(given, str) else list(given)
+    else:
+        return None
+    asked_sets = [sets[name] for name in names if name in sets and sets[name].is_here]
+    if not asked_sets or (declared.filter and declared.filter.against):
+        return None
+    kept = {
+        key for one in sets.values() if one.declared.dev and one.is_here for key in one.dev_keys
+    }
+    return (
+        str(row["question"])
+        for one in asked_sets
+        for row in one.rows
+        if words_key(row["question"], row.get("options")) not in kept
+    )
+
+
 def _absent(arm: ResolvedArm) -> str:
     return "{} rows are not prepared yet" if arm.has_file else "LLaMA-Factory fetches {} rows"
 
@@ -271,14 +305,14 @@ def _not_compared(asked: AskedQuestions) -> Iterator[str]:
         )
 
 
-def _fault(arm: str, total: int, benchmark: str, found: _Found) -> Fault:
+def _fault(arm: str, total: int, benchmark: str, found: _Found, what: str) -> Fault:
     if benchmark.startswith(_DEV):
         questions = counted(len(found.questions), "development question")
-        wrong = f"{found.rows:,} of {total:,} rows ask {questions} of {benchmark} ({found.first})"
+        wrong = f"{found.rows:,} of {total:,} {what} {questions} of {benchmark} ({found.first})"
         remedy = "in other words around it: remove them from the source"
         return Fault(f"arm {arm}", wrong, "no question that the study chooses by", remedy)
     questions = counted(len(found.questions), "test question")
-    wrong = f"{found.rows:,} of {total:,} rows ask {questions} of {benchmark} ({found.first})"
+    wrong = f"{found.rows:,} of {total:,} {what} {questions} of {benchmark} ({found.first})"
     remedy = f"leave them out: filter: {{against: [{benchmark}]}} in the arm"
     return Fault(f"arm {arm}", wrong, "no question that the study tests with", remedy)
 
