@@ -152,7 +152,9 @@ class _Lines:
 
 
 def _is_worth_a_line(event: Event) -> bool:
-    return event.what != "started" or event.job.stage in ("train", "evaluate")
+    if event.job is None or event.what != "started":
+        return True
+    return event.job.stage in ("train", "evaluate")
 
 
 def _say(line: str) -> None:

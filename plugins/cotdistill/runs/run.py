@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -128,14 +128,15 @@ def run(folder: Path, options: RunOptions, tell: Tell) -> Ran:
         KeyboardInterrupt: it was asked to stop; everything it started is gone.
     """
     clock = time.monotonic()
-    folder = folder.resolve()
+    typed, folder = folder, folder.resolve()
     jobs = read_jobs(folder)
     plan = make_plan(folder, jobs, options.only)
     check_run(folder, jobs, plan, options)
     with _alone(folder):
         _stop_leftovers(folder)
         clear_dead_lock(folder)
-        bring_questions(*_asked(folder, jobs, plan))
+        if brought := bring_questions(*_asked(folder, jobs, plan)):
+            tell([Event("fetched", words=_compare(brought, typed))], "")
         watch = Watch(folder, jobs, secrets.token_hex(6))
         done_before = plan.finished
         moved: list[str] = []
@@ -173,6 +174,18 @@ def _asked(folder: Path, jobs: Jobs, plan: Plan) -> tuple[list[str], list[Path]]
             Path(path): None for path in ([include] if isinstance(include, str) else include)
         }
     return list(tasks), list(folders)
+
+
+def _compare(brought: Sequence[str], folder: Path) -> str:
+    """Say which test questions are new here, so that nobody has compared them with training rows.
+
+    >>> _compare(["gsm8k"], Path("runs/mine"))
+    'the test questions of gsm8k; see if training rows have them: cotdistill check runs/mine'
+    """
+    named = ", ".join(brought)
+    return (
+        f"the test questions of {named}; see if training rows have them: cotdistill check {folder}"
+    )
 
 
 def _one_round(folder: Path, plan: Plan, options: RunOptions, watch: Watch, tell: Tell) -> None:

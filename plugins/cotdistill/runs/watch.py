@@ -30,18 +30,20 @@ from cotdistill.runs.records import (
 from cotdistill.runs.time_left import seconds_left
 from cotdistill.tables import duration
 
-What = Literal["started", "finished", "failed", "stopped"]
+What = Literal["fetched", "started", "finished", "failed", "stopped"]
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a job, with a few words about it."""
+    """Something that happened, with a few words about it: to a job, or before the first one."""
 
     what: What
-    job: Job
+    job: Job | None = None
     words: str = ""
 
     def __str__(self) -> str:
+        if self.job is None:
+            return f"{self.what} {self.words}"
         return f"{self.what} {self.job}" + (f" ({self.words})" if self.words else "")
 
 
