@@ -250,7 +250,7 @@ def test_a_mix_has_exact_counts_and_a_ledger(
             "use a global_batch of 6 or 8, or a per_device_batch of 1",
         ),
         ({"arms": {"a": {"file": "nowhere.jsonl"}}}, "nowhere.jsonl; expected a .jsonl or .json"),
-        ({"seeds": [1, 1]}, "the run 'tiny--answer-only--full--s1' is there 2 times"),
+        ({"seeds": [1, 1]}, "seeds: 1 is there twice; each random seed is one run"),
         (
             {"recipes": {"r": {"epochs": 1, "settings": {"lora_rnk": 3}}}},
             "unknown to LLaMA-Factory 0.9.5; did you mean 'lora_rank'?",
@@ -288,7 +288,7 @@ def test_what_cannot_be_meant_gets_a_clear_line_and_writes_nothing(
     [
         ("d.jsonl", "", "d.jsonl: the file is empty"),
         ("d.jsonl", '{"question": "q", "answer": "a"}\n{oops\n', "d.jsonl:2: not JSON"),
-        ("d.jsonl", "[1]\n", "d.jsonl:1: a list; expected one JSON object a line"),
+        ("d.jsonl", "[1]\n", "d.jsonl: row 1: a number; expected an object"),
         ("d.json", '{"a": 1}', "d.json: a JSON object; expected a JSON array of objects"),
         ("d.json", "[1, ", "d.json:1: not JSON"),
         (
