@@ -102,6 +102,15 @@ def test_the_run_variance_is_that_of_all_arms_named(tmp_path: Path) -> None:
     assert (single[0].compared.claim, single[0].compared.runs) == ("arms", (2, 1))
 
 
+def test_a_run_that_two_patterns_match_is_named(tmp_path: Path) -> None:
+    for number, run in enumerate(("a--s1", "a--s2", "b--s1", "b--s2"), start=1):
+        scores(tmp_path, run, [True] * number + [False] * (5 - number))
+    _, warnings = compare([tmp_path / "scores" / "a--*", tmp_path / "scores" / "*--s1"])
+    assert "digits: a--s1 is a run of both a--* and *--s1" in warnings
+    _, warnings = compare([tmp_path / "scores" / "a--*", tmp_path / "scores" / "b--*"])
+    assert not [one for one in warnings if "both" in one]
+
+
 def test_a_known_run_deviation_may_be_declared(tmp_path: Path) -> None:
     one = scores(tmp_path, "weak", [True] * 10 + [False] * 30)
     two = scores(tmp_path, "strong", [True] * 30 + [False] * 10)

@@ -402,6 +402,12 @@ def _compare_task(
     warnings, faults = _settings_differ(task, tables)
     for table in tables:
         warnings += [f"{task}: {table.run}: {note}" for note in table.scores.remarks]
+    in_first = {table.file.path.resolve() for table in arms[0].tables[task]}
+    warnings += [
+        f"{task}: {table.run} is a run of both {arms[0].name} and {arms[1].name}"
+        for table in arms[1].tables[task]
+        if table.file.path.resolve() in in_first
+    ]
     warnings += same_responses({table.run: table.scores for table in tables})
     missing = len(set().union(*values)) - len(shared)
     if missing:
