@@ -77,7 +77,7 @@ def test_questions_that_a_model_will_be_asked_are_compared_before_they_are_paid_
     (fault,) = checked.faults
     assert fault.place == "arm mine"
     assert fault.wrong.startswith(
-        "4 of 5 questions to be asked are 4 test questions of ball (row 2 is ball-"
+        "4 of 5 rows to be written ask 4 test questions of ball (row 2 is ball-"
     )
     small_study["arms"]["mine"]["filter"] = {"against": ["ball"]}
     assert check(str(study_file(small_study))).faults == ()

@@ -97,16 +97,16 @@ def compare_arms(study: Study, arms: Iterable[ResolvedArm], folder: Path | None 
     compared = 0
     sets, _ = question_sets(study, study.name)
     for arm in arms:
-        rows, what = questions_of(arm, folder), "rows ask"
+        rows, to_come = questions_of(arm, folder), ""
         if rows is None:
-            rows, what = _to_be_asked(arm, sets), "questions to be asked are"
+            rows, to_come = _to_be_asked(arm, sets), " to be written"
         if rows is None:
             absent.setdefault(_absent(arm), []).append(arm.name)
             continue
         compared += 1
         total, found = index.look_up(rows)
         faults += [
-            _fault(arm.name, total, name, one, what) for name, one in found.items() if one.rows
+            _fault(arm.name, total, name, one, to_come) for name, one in found.items() if one.rows
         ]
         notes += [_note(arm.name, total, name, one) for name, one in found.items() if one.similar]
     notes += [_absent_note(names, why) for why, names in absent.items()]
@@ -305,14 +305,19 @@ def _not_compared(asked: AskedQuestions) -> Iterator[str]:
         )
 
 
-def _fault(arm: str, total: int, benchmark: str, found: _Found, what: str) -> Fault:
+def _fault(arm: str, total: int, benchmark: str, found: _Found, to_come: str) -> Fault:
     if benchmark.startswith(_DEV):
         questions = counted(len(found.questions), "development question")
-        wrong = f"{found.rows:,} of {total:,} {what} {questions} of {benchmark} ({found.first})"
+        wrong = (
+            f"{found.rows:,} of {total:,} rows{to_come} ask {questions} of {benchmark} "
+            f"({found.first})"
+        )
         remedy = "in other words around it: remove them from the source"
         return Fault(f"arm {arm}", wrong, "no question that the study chooses by", remedy)
     questions = counted(len(found.questions), "test question")
-    wrong = f"{found.rows:,} of {total:,} {what} {questions} of {benchmark} ({found.first})"
+    wrong = (
+        f"{found.rows:,} of {total:,} rows{to_come} ask {questions} of {benchmark} ({found.first})"
+    )
     remedy = f"leave them out: filter: {{against: [{benchmark}]}} in the arm"
     return Fault(f"arm {arm}", wrong, "no question that the study tests with", remedy)
 
