@@ -69,7 +69,9 @@ def test_the_gsi_study_is_checked_and_priced_at_full_size(
     assert "no faults" in capsys.readouterr().err
     made = plan("gsi", [], Assumed())
     uniform = next(one for one in made.asked if one.arm == "improve-uniform-natural")
-    assert (uniform.requests, uniform.most_requests) == (72_264, 578_112)  # 80,000 without dev
+    questions = 9_033  # without development questions
+    most = questions * (8 + 128) * 4  # samples and resamplings, in each of four rounds
+    assert (uniform.requests, uniform.most_requests) == (8 * questions, most)
     rounds = [cost for cost in made.runs if cost.run.loop is not None]
     assert len(rounds) == 12
     assert all(cost.hours and cost.hours > 1 for cost in rounds)
