@@ -22,6 +22,7 @@ from cotdistill.runfolder.config_files import argument_faults
 from cotdistill.runfolder.generate import Generated, check_study_files, generate
 from cotdistill.runfolder.job import Jobs, read_declared_jobs
 from cotdistill.runfolder.manifest import read_manifest
+from cotdistill.runfolder.run_lock import working_alone
 from cotdistill.studies.load import load_study, shipped_studies
 from svamp_files import write_svamp_files
 
@@ -495,3 +496,18 @@ def test_models_that_no_gpu_holds_are_evaluated_on_several(tmp_path: Path) -> No
     assert jobs is not None
     for name, size in sizes.items():
         assert jobs["evaluate", f"{name}--untouched"].gpus == size
+
+
+def test_a_folder_in_which_a_run_works_is_left_as_it_is(
+    small_study: Study, study_file: WriteStudy, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    made(small_study, study_file, folder)
+    small_study["seeds"] = [7]
+    with working_alone(folder):
+        before = contents(folder)
+        with pytest.raises(FaultsError, match=r"another `cotdistill run` works here .*; wait for"):
+            made(small_study, study_file, folder)
+        assert contents(folder) == before
+    made(small_study, study_file, folder)
+    assert [run.seed for run in read_manifest(folder)] == [7, 7]

@@ -146,19 +146,28 @@ def _power(made: Plan, task: str, sds: Sequence[float]) -> dict[str, Any]:
 
 def _effects(design: Design, sds: Sequence[float], made: Plan) -> list[str]:
     middle = sds[len(sds) // 2] / 100
-    cells = [f"{100 * detectable_effect(design, sd / 100):.1f}" for sd in sds]
-    cells.append(f"{100 * detectable_effect(design, middle, tests=made.comparisons):.1f}")
+    cells = [_points(detectable_effect(design, sd / 100)) for sd in sds]
+    cells.append(_points(detectable_effect(design, middle, tests=made.comparisons)))
     return cells
+
+
+def _points(effect: float) -> str:
+    """Show an effect in points; no difference between two scores is above 100.
+
+    >>> _points(0.123), _points(1.26)
+    ('12.3', '> 100')
+    """
+    return f"{100 * effect:.1f}" if effect <= 1 else "> 100"
 
 
 def _remedies(design: Design, run_sd: float) -> list[str]:
     helped = {
-        name: f"{100 * detectable_effect(other, run_sd):.1f}"
+        name: _points(detectable_effect(other, run_sd))
         for name, other in alternatives(design).items()
     }
     answers = next((name for name in helped if name.endswith("answers")), None)
     return [
-        f"{100 * detectable_effect(design, run_sd):.1f}",
+        _points(detectable_effect(design, run_sd)),
         f"{helped[answers]} ({answers})" if answers else "-",
         helped["one more seed"],
         helped["twice the questions"],

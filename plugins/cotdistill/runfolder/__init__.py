@@ -17,6 +17,7 @@ PUBLIC_MODULES = (
     "round_paths",
     "round_records",
     "rounds",
+    "run_lock",
     "skipping",
     "stages",
 )

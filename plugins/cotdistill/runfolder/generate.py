@@ -55,6 +55,7 @@ from cotdistill.runfolder.manifest import (
 )
 from cotdistill.runfolder.moved import taken_fault
 from cotdistill.runfolder.rounds import write_questions
+from cotdistill.runfolder.run_lock import not_while_it_runs
 from cotdistill.runfolder.stages import Declared, StudyFiles, declared_jobs, snakefile_text
 from cotdistill.runfolder.stages.prepare import student_digest
 from cotdistill.studies.load import faults_with_lines, file_of, load_study, version_note
@@ -89,8 +90,8 @@ def generate(name_or_path: str, folder: Path | None = None, sets: Sequence[str] 
         StudyError: every fault of the study; nothing is written.
         DataError: every fault of the arms' rows; nothing is written.
         MisuseError: an arm or the study is read from a file that would be replaced or removed.
-        FaultsError: LLaMA-Factory would refuse a training file, or the folder cannot be written or
-            holds files that are not ours.
+        FaultsError: LLaMA-Factory would refuse a training file, or the folder cannot be written,
+            holds files that are not ours, or a `cotdistill run` works in it.
     """
     study, place = load_study(name_or_path, sets)
     root = (folder or Path("runs") / study.name).resolve()
@@ -100,11 +101,12 @@ def generate(name_or_path: str, folder: Path | None = None, sets: Sequence[str] 
         if taken := taken_fault(root, study.name):
             raise FaultsError(taken)
         _refuse_overwriting(checked, Path(place), root)
-        before = _manifest_before(root)
-        note = version_note(name_or_path)
-        notes = [*([note] if note else []), *changed_since(root, checked.kept)]
-        manifest = _write(checked, root)
-        return _difference(checked, root, before, manifest, notes)
+        with not_while_it_runs(root):
+            before = _manifest_before(root)
+            note = version_note(name_or_path)
+            notes = [*([note] if note else []), *changed_since(root, checked.kept)]
+            manifest = _write(checked, root)
+            return _difference(checked, root, before, manifest, notes)
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,10 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 
 from cotdistill.benchmarks.needed import bring_questions
 from cotdistill.errors import Fault, FaultsError
-from cotdistill.files.locks import free_lock, lock_holder, take_lock
 from cotdistill.files.yamls import read_yaml
 from cotdistill.hosts.machine.processes import marked, own_identity, stop
 from cotdistill.hosts.snakemake import (
@@ -31,6 +29,7 @@ from cotdistill.hosts.snakemake import (
     start_snakemake,
 )
 from cotdistill.runfolder.bundles import in_recorded_bundles
+from cotdistill.runfolder.run_lock import working_alone
 from cotdistill.runs.jobs import Job, JobId, Jobs, log_of, marker_of, read_jobs
 from cotdistill.runs.log_errors import lines_that_matter
 from cotdistill.runs.options import (
@@ -44,7 +43,7 @@ from cotdistill.runs.options import (
 )
 from cotdistill.runs.output_folder import foreseen
 from cotdistill.runs.plan import Plan, has_own_folder, make_plan, retire
-from cotdistill.runs.records import PRIVATE, made_from
+from cotdistill.runs.records import made_from
 from cotdistill.runs.step import GPUS, RUN_ID, RUN_PROCESS, THREADS
 from cotdistill.runs.watch import Event, Watch
 
@@ -132,7 +131,7 @@ def run(folder: Path, options: RunOptions, tell: Tell) -> Ran:
     jobs = read_jobs(folder)
     plan = make_plan(folder, jobs, options.only)
     check_run(folder, jobs, plan, options)
-    with _alone(folder):
+    with working_alone(folder):
         _stop_leftovers(folder)
         clear_dead_lock(folder)
         if brought := bring_questions(*_asked(folder, jobs, plan)):
@@ -234,23 +233,6 @@ def _environment(folder: Path, run_id: str, options: RunOptions) -> Mapping[str,
     )  # two programs that share cores starve each other
     env[GPUS] = ",".join(devices_to_use(options))
     return env
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep every other `cotdistill run` out of a folder, until this one ends in whatever way."""
-    path = folder / PRIVATE / "run.lock"
-    now = datetime.now().astimezone().strftime("%H:%M:%S")
-    lock = take_lock(path, f"pid {os.getpid()} on {os.uname().nodename}, started {now}")
-    if lock is None:
-        who = lock_holder(path)
-        pid = who.split()[1] if who.startswith("pid ") else "PID"
-        wrong = f"another `cotdistill run` works here ({who or 'unknown'})"
-        raise FaultsError(Fault(str(folder), wrong, "", f"wait for it, or stop it: kill {pid}"))
-    try:
-        yield
-    finally:
-        free_lock(lock)
 
 
 def _stop_leftovers(folder: Path) -> None:
