@@ -397,7 +397,7 @@ def test_questions_without_a_usable_beginning_are_counted(
         how = ("-k", "1", "--strategy", "state_reset", "--prefix-mode", "flags")
         assert sample(questions, server, tmp_path / "out", *how) == 0
         assert len(server.bodies) == 2
-    assert "2 questions have no solution long enough to resume from" in capsys.readouterr().out
+    assert "no solution long enough to resume from: 2 questions" in capsys.readouterr().out
 
 
 # -- Mentor-KD, programs, faults

@@ -14,6 +14,7 @@ from teacher import obedient, write_questions
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (("-k", "10001"), "Input should be less than or equal to 10000"),
         (("--levels", "0"), "0 is none; the levels are 1 (coarse) to 6 (fine)"),
         (("--levels", "1-7"), "7 is none; the levels are 1 (coarse) to 6 (fine)"),
         (("--levels", "fine"), "no list of levels"),

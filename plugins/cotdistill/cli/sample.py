@@ -23,6 +23,7 @@ from cotdistill.cli.pilot import show_pilot
 from cotdistill.cli.tables import say, show_table, talk, warn
 from cotdistill.errors import MisuseError
 from cotdistill.tables import counted
+from cotdistill.teach.limits import MOST_SAMPLES
 
 if TYPE_CHECKING:
     from cotdistill.hosts.request import Asker
@@ -45,12 +46,15 @@ class Sampled:
         typer.Option(help="vanilla, uniform, answer, rationale, interactive, state_reset"),
     ] = "vanilla"
     samples: Annotated[
-        int, typer.Option("-k", "--samples", min=1, help="plain samples per question")
+        int,
+        typer.Option("-k", "--samples", min=1, max=MOST_SAMPLES, help="plain samples per question"),
     ] = 8
     min_correct: Annotated[
         int, typer.Option(min=0, help="correct samples after which a question is done")
     ] = 4
-    rounds: Annotated[int, typer.Option(min=0, help="most guided rounds per question")] = 8
+    rounds: Annotated[
+        int, typer.Option(min=0, max=MOST_SAMPLES, help="most guided rounds per question")
+    ] = 8
     per_question: Annotated[
         int, typer.Option(min=0, help="correct samples kept per question; 0 keeps all")
     ] = 4

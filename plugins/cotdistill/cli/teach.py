@@ -14,6 +14,7 @@ from cotdistill.cli.pilot import show_pilot
 from cotdistill.cli.tables import say, show_table, talk, warn
 from cotdistill.errors import MisuseError
 from cotdistill.tables import counted
+from cotdistill.teach.limits import MOST_SAMPLES
 
 if TYPE_CHECKING:
     from cotdistill.teach.graded import Grader
@@ -51,7 +52,10 @@ class Taught:
         str | None, typer.Option(help="long, short, micota, mentor-kd, or a file: sets defaults")
     ] = None
     samples: Annotated[
-        int | None, typer.Option("-k", "--samples", min=1, help="samples per question [default: 1]")
+        int | None,
+        typer.Option(
+            "-k", "--samples", min=1, max=MOST_SAMPLES, help="samples per question [default: 1]"
+        ),
     ] = None
     gold: Annotated[
         str, typer.Option(help="reference answer: hidden from the teacher or shown")

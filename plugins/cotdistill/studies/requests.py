@@ -20,6 +20,7 @@ from cotdistill.distill.settings import Distillation, Teacher, with_preset
 from cotdistill.errors import MisuseError
 from cotdistill.schema import Shape, key
 from cotdistill.studies.prompt import Thinking, word_of_switch
+from cotdistill.teach.limits import MOST_SAMPLES
 from cotdistill.teach.profiles import profile_called
 
 Format = Literal["natural", "least-to-most", "rephrase", "symbolic", "program", "plain"]
@@ -96,7 +97,7 @@ class TeachRequest(Decoding):
     format: Format = key(
         "natural", "form of the rationale; bsm, rar and sym are read as its names too", "symbolic"
     )
-    samples: int = key(1, "rationales a question", 4, ge=1)
+    samples: int = key(1, "rationales a question", 4, ge=1, le=MOST_SAMPLES)
     gold: Literal["hidden", "shown"] = key("hidden", "whether the teacher sees the answer", "shown")
     prompt: str | None = key(None, "a file of templates/prompts/teach/; null: by format", "mine")
     rewrite_of: str | None = key(None, "arm whose rationales are rewritten instead", "level-3")
@@ -137,9 +138,9 @@ class SampleRequest(Decoding):
     model: str | None = key(None, "a model of `models:`; null in `improve`: its student", "mentor")
     strategy: Strategy = key("uniform", "who gets help, and which", "state_reset")
     format: Literal["natural", "program"] = key("natural", "form of the rationale", "program")
-    samples: int = key(1, "answers a question", 3, ge=1)
+    samples: int = key(1, "answers a question", 3, ge=1, le=MOST_SAMPLES)
     min_correct: int = key(1, "correct answers after which a question rests", 4, ge=0)
-    attempts: int = key(1, "most resamplings of a question", 8, ge=1)
+    attempts: int = key(1, "most resamplings of a question", 8, ge=1, le=MOST_SAMPLES)
     helper: str | None = key(None, "model that corrects, for interactive", "teacher")
     keep: Literal["correct", "all"] = key(
         "correct", "all: wrong answers become rows too, with a flag, as Mentor-KD's do", "all"

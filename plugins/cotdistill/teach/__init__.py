@@ -6,6 +6,7 @@ PUBLIC_MODULES: tuple[str, ...] = (
     "continuing",
     "graded",
     "lesson",
+    "limits",
     "outputs",
     "pilot",
     "probe",

@@ -10,6 +10,7 @@ from cotdistill.corpus.records.shape import Reasoning
 from cotdistill.errors import MisuseError, did_you_mean
 from cotdistill.files.bundle import bundle_files
 from cotdistill.files.yamls import read_yaml
+from cotdistill.teach.limits import MOST_SAMPLES
 
 
 class Profile(pydantic.BaseModel):
@@ -20,7 +21,7 @@ class Profile(pydantic.BaseModel):
     format: str = "natural"
     temperature: float | None = None
     max_tokens: int = pydantic.Field(default=1024, ge=1)
-    samples: int = pydantic.Field(default=1, ge=1)
+    samples: int = pydantic.Field(default=1, ge=1, le=MOST_SAMPLES)
     thinking: bool | None = None
     reasoning: Reasoning = "drop"
 
