@@ -201,6 +201,21 @@ def test_rounds_of_an_adapter_go_on_from_the_merged_model_before(tmp_path: Path)
     assert start["model_name_or_path"] == str(root / "exported" / START)
 
 
+@pytest.mark.parametrize(("begin", "drawn"), [("base", True), ("previous", None)])
+def test_rounds_from_the_last_one_keep_its_weights(
+    tmp_path: Path, begin: str, drawn: bool | None
+) -> None:
+    write_inputs(tmp_path)
+    declared = study(improve={"from": begin})
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(declared, sort_keys=False))
+    root = tmp_path / "run"
+    assert main(["generate", str(tmp_path / "s.yaml"), "-o", str(root)]) == 0
+    expected = {START: True, f"{LOOP}--round1": drawn, f"{LOOP}--round2": drawn}
+    for name, begins in expected.items():
+        file = yaml.safe_load((root / "train" / f"{name}.yaml").read_text())
+        assert file.get("train_from_scratch") is begins, name
+
+
 def test_a_helper_that_disappears_in_round_3_fails_that_round_and_the_same_command_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -195,7 +195,8 @@ class RunConfigs:
     def _train_file(self, run: Run, layout: Layout, command: Command) -> ConfigFile:
         thinking = self._thinking(run)
         dev = self._dev_rows(run)
-        key = ("train", run.student.name, run.recipe, thinking.training, dev)
+        begins = _begins_at_random(run, layout)
+        key = ("train", run.student.name, run.recipe, thinking.training, dev, begins)
         if key not in self._renderers:
             recipe = self.study.recipes[run.recipe]
             seq2seq = run.student.is_encoder_decoder
@@ -205,6 +206,7 @@ class RunConfigs:
                     **_training_context(self.study, run, layout),
                     "enable_thinking": thinking.training,
                     "finetuning_type": recipe.template,
+                    "from_scratch": begins,
                     "dev": dev,
                 },
                 recipe.settings,
@@ -312,6 +314,11 @@ def lengths_hash(train: Mapping[str, Any], root: Path, max_truncated: float) -> 
     return sha256_of_text(text.replace(str(root), "."))
 
 
+def _begins_at_random(run: Run, layout: Layout) -> bool:
+    """Whether a training begins from new random weights: not where a loop goes on with its last."""
+    return run.student.scratch is not None and layout.model == layout_of(layout.root, run).model
+
+
 def _training_context(study: Study, run: Run, layout: Layout) -> dict[str, Any]:
     """Return what all runs of a student and recipe have in common."""
     recipe = study.recipes[run.recipe]
@@ -322,7 +329,6 @@ def _training_context(study: Study, run: Run, layout: Layout) -> dict[str, Any]:
         "student": run.student.name,
         "template": run.student.template,
         "revision": run.student.revision,
-        "from_scratch": run.student.scratch is not None,
         "default_system": system,
         "save_steps": recipe.save_steps,
         "keep_epochs": run.epochs is not None,
