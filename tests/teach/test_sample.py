@@ -535,3 +535,36 @@ def test_choices_are_asked_whether_or_not_the_question_mentions_them(tmp_path: P
         plain, asked = map(last, server.bodies)
     assert "A. cup\nB. key" in plain
     assert asked == f"{row['question']}\n\nAnswer choices:\nA. cup\nB. key\n\nThink."
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--prefix-mode", "nope"), "--prefix-mode: 'nope'; expected auto, "),
+        (("--sandbox", "nope"), "--sandbox: no sandbox 'nope'; known: auto, "),
+    ],
+)
+def test_a_misspelt_choice_is_refused_where_it_has_no_effect_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+) -> None:
+    write_questions(tmp_path / "q.jsonl", 1)
+    url = "http://127.0.0.1:9/v1"
+    asked = ("sample", str(tmp_path / "q.jsonl"), "--endpoint", url, "--model", "m", *words)
+    assert main([*asked, "-o", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "message"),
+    [
+        ("svamp:tran", 2, "no split 'tran' of svamp; did you mean 'train'?"),
+        ("nowhere.jsonl", 1, "nowhere.jsonl: no such file; expected a file of questions"),
+    ],
+)
+def test_questions_that_are_not_there_are_told_from_those_not_prepared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, status: int, message: str
+) -> None:
+    url = "http://127.0.0.1:9/v1"
+    asked = ("sample", name, "--endpoint", url, "--model", "m", "-o", str(tmp_path / "out"))
+    assert main([*asked]) == status
+    assert message in capsys.readouterr().err

@@ -146,7 +146,8 @@ class How:
         float, typer.Option(min=0, max=1, help="share of samples that may be missing for exit 0")
     ] = 0.0
     concurrency: Annotated[
-        int | None, typer.Option(min=1, help="concurrent requests per endpoint [default: adapts]")
+        int | None,
+        typer.Option(min=1, max=4096, help="concurrent requests per endpoint [default: adapts]"),
     ] = None
     timeout: Annotated[float, typer.Option(min=1, help="seconds per request")] = 600
     patience: Annotated[
@@ -359,7 +360,23 @@ def mapping_of(text: str | None, option: str) -> dict[str, Any]:
     found = parse_yaml(text or "{}", option)
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise MisuseError(f"{option} takes a mapping, as '{{dtype: float32}}'")
+    if glued := [name for name, value in found.items() if value is None and ":" in name]:
+        name, _, value = glued[0].partition(":")
+        raise MisuseError(f"{option}: '{glued[0]}' is no key; write {name}: {value}, with a space")
     return found
+
+
+def known_tier(tier: str) -> Any:
+    """Return the sandbox that was typed with --sandbox, whether programs run or not.
+
+    Raises:
+        MisuseError: there is no such sandbox.
+    """
+    from cotdistill.hosts.sandbox.execution import TIERS
+
+    if tier not in ("auto", *TIERS):
+        raise MisuseError(f"--sandbox: no sandbox '{tier}'; known: auto, {', '.join(TIERS)}")
+    return tier
 
 
 def price_of(text: str | None, option: str = "--price") -> Price | None:

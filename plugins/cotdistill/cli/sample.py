@@ -14,6 +14,7 @@ from cotdistill.cli.backends import (
     How,
     Model,
     Whom,
+    known_tier,
     model_of,
     output_folder,
     price_of,
@@ -206,19 +207,24 @@ def _grader(arguments: SampleArguments, stack: contextlib.ExitStack) -> Grader:
 
     if arguments.mode not in ("cot", "program"):
         raise MisuseError(f"--mode: '{arguments.mode}'; expected cot or program")
+    tier = known_tier(arguments.sandbox)
     if arguments.mode == "cot":
         return graded_text
     from cotdistill.hosts.sandbox.sandbox import Sandbox
 
-    tier: Any = arguments.sandbox
     return program_grader(stack.enter_context(Sandbox(tier)))
 
 
 def _plan(
     arguments: SampleArguments, model: Model, helper: Decoding | None, grader: Grader
 ) -> Plan:
+    from cotdistill.teach.continuing import PrefixMode
     from cotdistill.teach.sampling import Plan
 
+    known = get_args(PrefixMode)
+    if arguments.prefix_mode not in (*known, "auto"):
+        typed = arguments.prefix_mode
+        raise MisuseError(f"--prefix-mode: '{typed}'; expected auto, {', '.join(known)}")
     strategy: Any = arguments.strategy
     mode: Any = arguments.mode
     decoding = arguments.decoding(model, arguments.temperature, arguments.max_tokens, 0.7)
@@ -245,10 +251,7 @@ def _way(arguments: SampleArguments, decoding: Decoding, asker: Asker) -> Way:
     from cotdistill.hosts.tokenizer import chat_text
     from cotdistill.teach.continuing import CHAT_MODES, PrefixMode, Way, working_mode
 
-    known = get_args(PrefixMode)
     typed: Any = arguments.prefix_mode
-    if typed not in (*known, "auto"):
-        raise MisuseError(f"--prefix-mode: '{typed}'; expected auto, {', '.join(known)}")
     filled = chat_text(arguments.tokenizer) if arguments.tokenizer else None
     if typed == "auto" and decoding.api == "completions":
         typed = "completion"
@@ -259,7 +262,7 @@ def _way(arguments: SampleArguments, decoding: Decoding, asker: Asker) -> Way:
     record = arguments.output / "prefix_mode.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         before: Any = json.loads(record.read_text(encoding="utf-8"))[decoding.model]
-        if before in known and (before != "template" or filled):
+        if before in get_args(PrefixMode) and (before != "template" or filled):
             return Way(before, filled)
     modes = CHAT_MODES if filled is None else ("template", *CHAT_MODES)
     found = working_mode(asker, decoding, modes, filled)

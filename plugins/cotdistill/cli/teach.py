@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cotdistill.cli.backends import How, Model, Whom, model_of, output_folder, shard_of
+from cotdistill.cli.backends import How, Model, Whom, known_tier, model_of, output_folder, shard_of
 from cotdistill.cli.pilot import show_pilot
 from cotdistill.cli.tables import say, show_table, talk, warn
 from cotdistill.errors import MisuseError
@@ -221,6 +221,7 @@ def _lesson(arguments: TeachArguments, model: Model) -> Lesson:
 
 def _program_grader(lesson: Lesson, tier: Any, stack: contextlib.ExitStack) -> Grader | None:
     """Return what runs and grades programs, None where none are asked for or no sandbox works."""
+    tier = known_tier(tier)
     if "program" not in lesson.formats:
         return None
     from cotdistill.hosts.sandbox.sandbox import Sandbox, SandboxError

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from cotdistill.benchmarks.packaged import benchmark, benchmark_names
 from cotdistill.benchmarks.question import options_of, question_key
-from cotdistill.benchmarks.store import read_split, split_file
+from cotdistill.benchmarks.store import prepared_splits, read_split, split_file
 from cotdistill.corpus.records.import_traces import Refusal, traces_in
 from cotdistill.corpus.records.row_reader import RowReader
 from cotdistill.corpus.records.shape import RefusedRowError, SourceInfo
@@ -127,7 +127,10 @@ def items_in(name: str) -> Iterator[tuple[str, Item | str]]:
             place = f"{name}:{number}"
             yield place, found.why if isinstance(found, Refusal) else _item(found)
     elif dataset in benchmark_names():
-        kind = benchmark(dataset).kind
+        kind, splits = benchmark(dataset).kind, [*benchmark(dataset).rows]
+        if split and split not in (*splits, *prepared_splits(dataset)):
+            hint = did_you_mean(split, splits)
+            raise MisuseError(f"{name}: no split '{split}' of {dataset}; {hint}")
         for number, row in enumerate(read_split(dataset, split or "train"), start=1):
             yield f"{name}: row {number}", _record(row, kind)
     elif "/" in dataset and not dataset.endswith((".jsonl", ".json", ".parquet")):
@@ -139,6 +142,8 @@ def items_in(name: str) -> Iterator[tuple[str, Item | str]]:
                     yield place, _item(trace)
             except RefusedRowError as error:
                 yield place, error.why
+    elif dataset.endswith((".jsonl", ".json", ".parquet")):
+        raise DataError(Fault(name, "no such file", "a file of questions"))
     else:
         known = [*benchmark_names()]
         raise MisuseError(

@@ -58,7 +58,8 @@ class JudgeArguments:
     max_tokens: Annotated[int, typer.Option(min=1, help="maximum tokens per reply")] = 512
     openai_reasoning: OpenaiReasoning = False
     concurrency: Annotated[
-        int | None, typer.Option(min=1, help="concurrent requests per endpoint [default: adapts]")
+        int | None,
+        typer.Option(min=1, max=4096, help="concurrent requests per endpoint [default: adapts]"),
     ] = None
     timeout: Annotated[float, typer.Option(min=1, help="seconds per request")] = 300
     budget_requests: Annotated[
