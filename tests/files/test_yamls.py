@@ -92,6 +92,11 @@ def test_a_tab_in_the_indentation_is_named() -> None:
         parse_yaml("a:\n\tb: 1\n", "s.yaml")
 
 
+def test_a_file_that_is_not_there_is_called_that(tmp_path: Path) -> None:
+    with pytest.raises(FaultsError, match=r"no\.yaml: no such file; expected a YAML file"):
+        read_yaml(tmp_path / "no.yaml")
+
+
 def test_a_second_document_is_called_that() -> None:
     with pytest.raises(FaultsError, match=r"s.yaml:2: not YAML \(a second document begins \(---\)"):
         parse_yaml("a: 1\n---\nb: 2\n", "s.yaml")

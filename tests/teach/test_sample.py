@@ -568,3 +568,18 @@ def test_questions_that_are_not_there_are_told_from_those_not_prepared(
     asked = ("sample", name, "--endpoint", url, "--model", "m", "-o", str(tmp_path / "out"))
     assert main([*asked]) == status
     assert message in capsys.readouterr().err
+
+
+def test_samples_that_are_all_truncated_are_no_share(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_questions(tmp_path / "q.jsonl", 1)
+
+    def truncated(body: dict[str, Any]) -> Any:
+        return completion("We add", 2, body, "length")
+
+    with slow_server(truncated) as server:
+        assert sample(tmp_path / "q.jsonl", server, tmp_path / "out", "-k", "1") == 1
+    out = capsys.readouterr().out
+    assert "no sample was graded" in out
+    assert "()" not in out

@@ -283,7 +283,10 @@ def _show(report: SampleReport, arguments: SampleArguments) -> None:
     total = report.states.total()
     outcomes = ", ".join(f"{many:,} {name}" for name, many in sorted(report.outcomes.items()))
     share = report.outcomes["correct"] / max(1, report.outcomes.total())
-    say(f"{share:.1%} of {report.outcomes.total():,} graded samples are correct ({outcomes})")
+    if report.outcomes:
+        say(f"{share:.1%} of {report.outcomes.total():,} graded samples are correct ({outcomes})")
+    else:
+        say("no sample was graded")
     for why, many in sorted(report.rejected.items()):
         say(f"{many:,} rejected: {why}")
     if report.without_prefix:

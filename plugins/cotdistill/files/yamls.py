@@ -145,6 +145,8 @@ def read_yaml(path: Path, *, functions: bool = False) -> Any:
         is_wide = error.object[:2] in (b"\xff\xfe", b"\xfe\xff")
         remedy = f"convert it: iconv -f {'UTF-16' if is_wide else 'ENCODING'} -t UTF-8"
         raise FaultsError(Fault(str(path), "not UTF-8", "a YAML file", remedy)) from error
+    except FileNotFoundError as error:
+        raise FaultsError(Fault(str(path), "no such file", "a YAML file")) from error
     except OSError as error:
         raise FaultsError(Fault(str(path), f"cannot be read ({error.strerror})")) from error
     return parse_yaml(text, str(path), functions=functions)
