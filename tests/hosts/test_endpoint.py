@@ -398,10 +398,22 @@ def test_an_encrypted_server_is_asked_and_its_certificate_checked(
     assert "content='4'" in done.stdout
     monkeypatch.delenv("SSL_CERT_FILE")
     done = subprocess.run(
-        command, capture_output=True, text=True, check=True,
+        command, capture_output=True, text=True, check=False,
         env={k: v for k, v in os.environ.items() if k != "SSL_CERT_FILE"} | environment,
     )  # fmt: skip
-    assert "CERTIFICATE_VERIFY_FAILED" in done.stdout
+    assert "refuses with" in done.stderr
+    assert "CERTIFICATE_VERIFY_FAILED" in done.stderr
+    assert "a certificate that this machine trusts" in done.stderr
+
+
+def test_a_server_without_tls_is_asked_once_and_its_address_doubted() -> None:
+    pytest.importorskip("aiohttp")
+    with serving(echo) as server:
+        address = server.url.replace("http://", "https://")
+        with pytest.raises(EndpointError, match="should the address begin with http://") as raised:
+            asked(address, count=50, attempts=6)
+        assert "WRONG_VERSION_NUMBER" in str(raised.value)
+        assert server.bodies == []
 
 
 def test_a_proxy_from_the_environment_is_used_but_not_for_this_machine(

@@ -108,6 +108,18 @@ def test_runs_with_the_same_responses_are_named(folder: Path) -> None:
     assert line in compare([folder])[1]
 
 
+def test_a_loop_that_is_a_link_to_its_start_is_no_doubt(folder: Path) -> None:
+    start, loop = folder / "checkpoints" / RUNS[0], folder / "checkpoints" / RUNS[1]
+    shutil.rmtree(loop, ignore_errors=True)
+    start.mkdir(parents=True, exist_ok=True)
+    loop.symlink_to(start)
+    shutil.copy(samples(folder, RUNS[0]), samples(folder, RUNS[1]))
+    for run, place in ((RUNS[0], start), (RUNS[1], loop)):
+        change(results(folder, run), partial(with_arguments, {"pretrained": str(place)}))
+    assert not any("same responses" in line for line in doubts(folder))
+    assert not any("same responses" in line for line in compare([folder])[1])
+
+
 def test_models_that_say_the_same_to_every_question_are_not_called_one(folder: Path) -> None:
     for run in RUNS[:2]:
         path = samples(folder, run)

@@ -24,11 +24,12 @@ from cotdistill.hosts.http_post import (
     TooLongError,
     Transport,
     TransportError,
+    UnsafeError,
     transport_for,
 )
 from cotdistill.hosts.limiter import MOST, START, Limiter
 from cotdistill.hosts.request import Asker, Reply, Request, Take, read_reply, shown
-from cotdistill.hosts.retries import FailedAttempt, backoff, failure_of
+from cotdistill.hosts.retries import WITHOUT_TLS, FailedAttempt, backoff, failure_of
 from cotdistill.hosts.stream import read_stream, streamed
 from cotdistill.tables import counted
 
@@ -282,6 +283,9 @@ class _Conversation:
             raise FailedAttempt("lost", f"no reply within {patience:g} s") from error
         except TransportError as error:
             raise FailedAttempt("lost", server.hidden(str(error))) from error
+        except UnsafeError as error:
+            why = server.hidden(str(error))
+            raise FailedAttempt("refused", why, remedy=WITHOUT_TLS) from error
         except TooLongError as error:
             raise FailedAttempt(
                 "final", f"the reply is longer than {most / (1 << 20):.1f} MiB"

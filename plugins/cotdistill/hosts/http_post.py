@@ -26,11 +26,16 @@ if TYPE_CHECKING:
 
 _LONGEST_HEAD = 1 << 18
 _LONGEST_CHUNK_LINE = 4096
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST")
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class TransportError(Exception):
     """The server cannot be reached, cut the connection, or does not speak HTTP."""
+
+
+class UnsafeError(Exception):
+    """There is no TLS at an https address, or a certificate that this machine does not trust."""
 
 
 class TooLongError(Exception):
@@ -448,6 +453,8 @@ class AiohttpTransport:
                             raise TooLongError
                     headers = {name.lower(): value for name, value in response.headers.items()}
             except (aiohttp.ClientError, OSError) as error:
+                if _is_unsafe(error):
+                    raise UnsafeError(str(error)) from error
                 raise TransportError(f"{type(error).__name__}: {error}") from error
         return _unpacked(RawReply(response.status, headers, bytes(received)), limit)
 
@@ -455,6 +462,16 @@ class AiohttpTransport:
         """Close all connections."""
         if self._session is not None:
             await self._session.close()
+
+
+def _is_unsafe(error: Exception) -> bool:
+    """Whether an error of a connection would be the same at every attempt."""
+    import ssl
+
+    cause: BaseException | None = getattr(error, "os_error", None)
+    cause = cause or getattr(error, "certificate_error", None) or error
+    without_tls = isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS
+    return without_tls or isinstance(cause, ssl.CertificateError)
 
 
 def _unpacked(reply: RawReply, limit: int) -> RawReply:

@@ -21,6 +21,10 @@ _BUSY = frozenset({429, 503, 529})
 _RESETS = ("x-ratelimit-reset-requests", "x-ratelimit-reset-tokens")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
 _NO_CREDIT = "the account has no credit left; what was answered is kept"
+WITHOUT_TLS = (
+    "https needs TLS there and a certificate that this machine trusts (SSL_CERT_FILE names more); "
+    "should the address begin with http://?"
+)
 _REFUSALS = {
     402: _NO_CREDIT,
     401: "give the key in the environment variable named by --key-env",

@@ -13,7 +13,7 @@ from cotdistill.errors import FaultsError
 from cotdistill.files.yamls import read_yaml
 from cotdistill.results.question_scores import QuestionScores
 from cotdistill.results.questions import joined
-from cotdistill.results.run_settings import arguments_of
+from cotdistill.results.run_settings import model_of
 from cotdistill.runfolder.manifest import ManifestRun
 from cotdistill.stats.crossed_test import FEWEST_QUESTIONS
 from cotdistill.tables import counted
@@ -26,10 +26,11 @@ def same_responses(tables: Mapping[str, QuestionScores]) -> list[str]:
 
     Two random seeds, or two arms, of which that is true are one model that was scored twice: a
     copied folder, a seed without an effect, or a training without one. A model that says the same
-    to every question tells nothing, nor do fewer than six questions.
+    to every question tells nothing, nor do fewer than six questions; and a loop that found none
+    better than the model that it started from is a link to that one.
     """
     alike: dict[tuple[str, int], list[str]] = {}
-    for run, table in tables.items():
+    for run, table in _without_links(tables).items():
         if table.responses_hash and len(table.values) >= FEWEST_QUESTIONS:
             alike.setdefault((table.file.task, table.responses_hash), []).append(run)
     return [
@@ -38,6 +39,20 @@ def same_responses(tables: Mapping[str, QuestionScores]) -> list[str]:
         for (task, _), runs in alike.items()
         if len(runs) > 1
     ]
+
+
+def _without_links(tables: Mapping[str, QuestionScores]) -> dict[str, QuestionScores]:
+    """Leave out runs whose model is a link to that of another one, or the other way round."""
+    kept: dict[str, QuestionScores] = {}
+    folders: dict[Path, str] = {}
+    for run, table in tables.items():
+        folder = Path(table.model)
+        if table.model and folder.is_dir():
+            first = folders.setdefault(folder.resolve(), table.model)
+            if first != table.model:
+                continue
+        kept[run] = table
+    return kept
 
 
 def other_prompts(tables: Mapping[str, QuestionScores]) -> list[str]:
@@ -95,18 +110,14 @@ def other_model(config: Path, logged: Sequence[Mapping[str, Any]]) -> str:
     a run folder may have been moved since.
     """
     try:
-        wanted = _model(read_yaml(config)) if config.is_file() else ""
+        wanted = model_of(read_yaml(config)) if config.is_file() else ""
     except (FaultsError, AttributeError):
         return ""
     for settings in logged:
-        scored = _model(settings)
+        scored = model_of(settings)
         if wanted and scored and PurePath(scored).parts[-2:] != PurePath(wanted).parts[-2:]:
             return f"scores are of the model {scored}, but {config.name} names {wanted}"
     return ""
-
-
-def _model(settings: Mapping[str, Any]) -> str:
-    return str(arguments_of(settings).get("pretrained") or "")
 
 
 def _names(runs: Sequence[str]) -> str:

@@ -24,7 +24,7 @@ from cotdistill.hosts.lm_eval.samples import (
     read_samples,
 )
 from cotdistill.results.questions import QuestionId, content_of, identified
-from cotdistill.results.run_settings import NOT_LOGGED, RunSettings, settings_of
+from cotdistill.results.run_settings import NOT_LOGGED, RunSettings, model_of, settings_of
 from cotdistill.results.verdict_files import (
     GradedResponses,
     Verdict,
@@ -69,7 +69,7 @@ class QuestionScores:
     logged, with the number of its questions, where that is what `values` should give.
     `responses_hash` is of all questions with their responses, in any order, 0 where all responses
     are one text; `prompts` holds a hash of each question's prompt, where it was logged. Both
-    compare within one process only.
+    compare within one process only. `model` is the folder or name of the model that was asked.
     """
 
     file: SampleFile
@@ -88,6 +88,7 @@ class QuestionScores:
     logged: Logged | None = None
     responses_hash: int = 0
     prompts: Mapping[QuestionId, int] = field(default_factory=dict, repr=False)
+    model: str = ""
 
     @property
     def remarks(self) -> list[str]:
@@ -221,6 +222,7 @@ def question_scores(
         timeouts=None if verdicts is None else reading.timeouts,
         responses_hash=reading.responses_hash if reading.varied else 0,
         prompts=reading.prompts,
+        model=model_of(results.get("config") or {}) if results else "",
         logged=_logged(results, file.task, metric) if results and verdicts is None else None,
     )
 

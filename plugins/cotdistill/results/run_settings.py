@@ -117,6 +117,15 @@ def arguments_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return _mapping(config.get("model_args"))
 
 
+def model_of(config: Mapping[str, Any]) -> str:
+    """Return the folder or name of the model in lm-eval's settings, empty where there is none.
+
+    >>> model_of({"model_args": {"pretrained": "some/model", "dtype": "float32"}})
+    'some/model'
+    """
+    return str(arguments_of(config).get("pretrained") or "")
+
+
 def _mapping(value: Any) -> dict[str, Any]:
     """Read what lm-eval logs either as a mapping or as `key=value,key=value`."""
     if isinstance(value, dict):
