@@ -52,7 +52,10 @@ def test_test_questions_that_a_run_fetches_are_named_with_how_to_compare_them(
     (theirs / "dataset_info/benchmarks/sums.yaml").write_text(BENCHMARK + hub)
     with more_bundles([theirs]):
         folder = generate("theirs", tmp_path / "run").folder
-    fetched = "fetched the test questions of sums; see if training rows have them: cotdistill check"
+    fetched = (
+        "fetched the test questions of sums; cotdistill check run looks for them in the training "
+        "rows\n"
+    )
     for times in (1, 0):  # the second time they are there
         done = subprocess.run(
             [sys.executable, "-m", "cotdistill", "run", "run"], cwd=tmp_path,
@@ -60,7 +63,7 @@ def test_test_questions_that_a_run_fetches_are_named_with_how_to_compare_them(
             stderr=subprocess.STDOUT, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout
-        assert done.stdout.count(f"{fetched} run\n") == times, done.stdout
+        assert done.stdout.count(fetched) == times, done.stdout
     with more_bundles([theirs]):
         assert main(["check", str(folder)]) == 1
     assert "3 of 4 rows ask 3 test questions of sums" in capsys.readouterr().out

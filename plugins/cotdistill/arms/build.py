@@ -11,7 +11,7 @@ from pathlib import Path
 from cotdistill.arms.asking import asked_row, from_arm, without_dev
 from cotdistill.arms.rows import Tally, inputs_of, source_traces, trace_of_training_row
 from cotdistill.arms.shaping import with_padding, with_targets
-from cotdistill.benchmarks.choices import words_key
+from cotdistill.benchmarks.choices import record_key
 from cotdistill.corpus.filtering.settings import Filters
 from cotdistill.corpus.filtering.write import rejected_path
 from cotdistill.corpus.records.row_reader import field_lines
@@ -321,11 +321,7 @@ def build_questions(folder: Path, name: str) -> Path:
     if absent:
         raise DataError(one.not_here for one in absent.values())
     path = folder / asked_file(name)
-    rows = [
-        dict(row)
-        for row in sets[name].rows
-        if words_key(row["question"], row.get("options")) not in kept.keys
-    ]
+    rows = [dict(row) for row in sets[name].rows if record_key(row) not in kept.keys]
     if not rows:
         raise DataError(Fault(f"questions {name}", "all are kept for development", "fewer in dev"))
     write_rows(path, rows)

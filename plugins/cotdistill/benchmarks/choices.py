@@ -92,6 +92,15 @@ def words_key(question: str, options: Mapping[str, Any] | None = None) -> str:
     return question_key(with_choices(question, options), "words")
 
 
+def record_key(row: Mapping[str, Any]) -> str:
+    """Return the `words_key` of a record with the keys `question` and, if it has any, `options`.
+
+    >>> record_key({"question": "Is ice cold?"}) == words_key("Is ice cold?")
+    True
+    """
+    return words_key(row["question"], row.get("options"))
+
+
 def _written(question: str, options: Mapping[str, str], form: Form) -> str:
     if form == "row":
         return question + "\nAnswer Choices:" + "".join(f" ({a}) {b}" for a, b in options.items())

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cotdistill.arms.build import is_current
 from cotdistill.arms.rows import Tally, bare_question, source_traces
-from cotdistill.benchmarks.choices import with_choices, words_key
+from cotdistill.benchmarks.choices import record_key, with_choices, words_key
 from cotdistill.benchmarks.packaged import benchmark, benchmark_names
 from cotdistill.benchmarks.puzzle_task import puzzle_documents
 from cotdistill.benchmarks.store import prepared_splits, read_split
@@ -34,7 +34,7 @@ from cotdistill.errors import Fault
 from cotdistill.files.jsonl import Row, read_rows
 from cotdistill.hosts.lm_eval.task_files import file_key, tasks_behind, upstream_dataset
 from cotdistill.studies.arm import SampleArm, TeachArm
-from cotdistill.studies.question_sets import QuestionSet, question_sets
+from cotdistill.studies.question_sets import QuestionSet, dev_questions, question_sets
 from cotdistill.studies.resolved_arm import ResolvedArm
 from cotdistill.studies.study import Study
 from cotdistill.tables import counted
@@ -269,14 +269,9 @@ def _to_be_asked(arm: ResolvedArm, sets: Mapping[str, QuestionSet]) -> Iterator[
     asked_sets = [sets[name] for name in names if name in sets and sets[name].is_here]
     if not asked_sets or (declared.filter and declared.filter.against):
         return None
-    kept = {
-        key for one in sets.values() if one.declared.dev and one.is_here for key in one.dev_keys
-    }
+    dev = dev_questions(sets).keys
     return (
-        str(row["question"])
-        for one in asked_sets
-        for row in one.rows
-        if words_key(row["question"], row.get("options")) not in kept
+        str(row["question"]) for one in asked_sets for row in one.rows if record_key(row) not in dev
     )
 
 

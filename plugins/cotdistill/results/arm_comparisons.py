@@ -61,7 +61,7 @@ class ArmRuns:
         return replace(self, scores={n: one for n, one in self.scores.items() if n not in left})
 
     def diverged(self) -> list[str]:
-        """Return the names of runs that score less than half of what the others do.
+        """Return the names of runs that clearly score less than half of what the others do.
 
         With fewer than six questions that happens by chance, and none is named.
         """

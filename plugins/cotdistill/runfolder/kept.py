@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill import __version__
-from cotdistill.benchmarks.choices import words_key
+from cotdistill.benchmarks.choices import record_key
 from cotdistill.errors import Fault
 from cotdistill.files.atomic import sha256_of_text, write_if_changed, write_texts_if_changed
 from cotdistill.files.bundle import bundle_file, bundle_folder, bundle_folders, origin_of
@@ -61,7 +61,7 @@ def kept_files(study: Study, sets: Mapping[str, QuestionSet]) -> KeptFiles:
         base = task
         if (dev := dev_set(task, sets)) is not None:
             base = base_task(dev)
-            keys = {words_key(row["question"], row.get("options")) for row in dev.dev}
+            keys = {record_key(row) for row in dev.dev}
             asked[task] = sha256_of_text(" ".join(sorted(keys)))
         for path in dict.fromkeys(_files_behind(base, known)):
             place = _place(path)

@@ -155,10 +155,10 @@ def write_questions(root: Path, study: Study, resolved: Resolved) -> None:
 
 
 def _questions_text(declared: QuestionSet) -> str:
-    from cotdistill.benchmarks.choices import words_key
+    from cotdistill.benchmarks.choices import record_key
 
     held_out = declared.dev_keys
-    rows = (r for r in declared.rows if words_key(r["question"], r.get("options")) not in held_out)
+    rows = (r for r in declared.rows if record_key(r) not in held_out)
     lines = []
     for row in rows:
         record = {key: row.get(key) for key in _RECORD} | {"split": row.get("split") or "train"}

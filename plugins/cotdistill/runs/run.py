@@ -135,7 +135,7 @@ def run(folder: Path, options: RunOptions, tell: Tell) -> Ran:
         _stop_leftovers(folder)
         clear_dead_lock(folder)
         if brought := bring_questions(*_asked(folder, jobs, plan)):
-            tell([Event("fetched", words=_compare(brought, typed))], "")
+            tell([Event("fetched", words=_fetched(brought, typed))], "")
         watch = Watch(folder, jobs, secrets.token_hex(6))
         done_before = plan.finished
         moved: list[str] = []
@@ -175,15 +175,16 @@ def _asked(folder: Path, jobs: Jobs, plan: Plan) -> tuple[list[str], list[Path]]
     return list(tasks), list(folders)
 
 
-def _compare(brought: Sequence[str], folder: Path) -> str:
+def _fetched(benchmarks: Sequence[str], folder: Path) -> str:
     """Say which test questions are new here, so that nobody has compared them with training rows.
 
-    >>> _compare(["gsm8k"], Path("runs/mine"))
-    'the test questions of gsm8k; see if training rows have them: cotdistill check runs/mine'
+    >>> _fetched(["gsm8k"], Path("runs/mine"))
+    'the test questions of gsm8k; cotdistill check runs/mine looks for them in the training rows'
     """
-    named = ", ".join(brought)
+    named = ", ".join(benchmarks)
     return (
-        f"the test questions of {named}; see if training rows have them: cotdistill check {folder}"
+        f"the test questions of {named}; cotdistill check {folder} looks for them in the training "
+        "rows"
     )
 
 

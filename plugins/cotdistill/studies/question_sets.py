@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cotdistill.benchmarks.choices import apart, words_key
+from cotdistill.benchmarks.choices import apart, record_key
 from cotdistill.benchmarks.packaged import benchmark_names
 from cotdistill.benchmarks.question import asked_only, with_ids
 from cotdistill.benchmarks.store import prepared_splits, read_split, split_file
@@ -94,7 +94,7 @@ class QuestionSet:
     def held_out(self) -> tuple[Record, ...]:
         """The development questions, asked or not, in the order of the file."""
         keys = self.dev_keys
-        return tuple(r for r in self.rows if words_key(r["question"], r.get("options")) in keys)
+        return tuple(r for r in self.rows if record_key(r) in keys)
 
     @functools.cached_property
     def dev(self) -> tuple[Record, ...]:
@@ -105,7 +105,7 @@ class QuestionSet:
     @functools.cached_property
     def dev_keys(self) -> frozenset[str]:
         """The keys of the development questions: a share of all, or the so many of least hash."""
-        keys = dict.fromkeys(words_key(row["question"], row.get("options")) for row in self.rows)
+        keys = dict.fromkeys(record_key(row) for row in self.rows)
         ranks = {key: _rank(key, self.declared.seed) for key in keys}
         if self.declared.dev < 1:
             limit = int(self.declared.dev * _SCALE)

@@ -30,7 +30,7 @@ Strategy = Literal["vanilla", "uniform", "answer", "rationale", "interactive", "
 
 
 class Decoding(Shape):
-    """How a model generates; null leaves a value to the server."""
+    """How a model is asked: its decoding (null leaves a value to the server) and its limits."""
 
     temperature: float | None = key(None, "0 is greedy", 0.7, ge=0)
     top_p: float | None = key(None, "share of the probability that is drawn from", 0.95, gt=0, le=1)
@@ -58,11 +58,9 @@ class Decoding(Shape):
     @model_serializer(mode="wrap")
     def _without_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out keys that came later where they say nothing, so that no digest changes."""
-        unused = [name for name in ("extra", "budget", "budget_tokens") if not self._says(name)]
+        later = ("extra", "budget", "budget_tokens")
+        unused = {name for name in later if getattr(self, name) in (None, {})}
         return {name: value for name, value in dump(self).items() if name not in unused}
-
-    def _says(self, name: str) -> bool:
-        return getattr(self, name) not in (None, {})
 
     @field_validator("extra")
     @classmethod

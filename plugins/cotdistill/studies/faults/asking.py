@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from cotdistill.benchmarks.choices import words_key
+from cotdistill.benchmarks.choices import record_key
 from cotdistill.benchmarks.packaged import benchmark
 from cotdistill.errors import Fault, FaultsError, MisuseError
 from cotdistill.studies.arm import AnswersArm, LoopArm, SampleArm, TeachArm
@@ -152,7 +152,7 @@ def _dev_counts(one: QuestionSet) -> tuple[int, int] | None:
     """Return how many questions of a set are for development, and how many it has, if known."""
     if one.is_here:
         try:
-            keys = {words_key(row["question"], row.get("options")) for row in one.rows}
+            keys = {record_key(row) for row in one.rows}
             return len(one.dev_keys), len(keys)
         except FaultsError:
             return None  # said of the set itself
@@ -254,7 +254,7 @@ def _without_solutions(
             held_out, rows = one.dev_keys, one.rows
         except FaultsError:
             continue  # said of the set itself
-        asked_rows = [r for r in rows if words_key(r["question"], r.get("options")) not in held_out]
+        asked_rows = [r for r in rows if record_key(r) not in held_out]
         lacking = [row for row in asked_rows if not str(row.get("rationale") or "").strip()]
         if lacking:
             wrong = f"{len(lacking):,} of {counted(len(asked_rows), 'question')} of '{name}' have "

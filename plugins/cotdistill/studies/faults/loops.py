@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from cotdistill.benchmarks.choices import words_key
+from cotdistill.benchmarks.choices import record_key
 from cotdistill.errors import Fault, FaultsError, did_you_mean
 from cotdistill.studies.learner import Learner
 from cotdistill.studies.question_sets import QuestionSet
@@ -79,9 +79,7 @@ def difficulty_faults(study: Study, place: str, sets: Mapping[str, QuestionSet])
                 held_out, rows = sets[name].dev_keys, sets[name].rows
             except FaultsError:
                 continue  # said of the set itself
-            sampled = [
-                r for r in rows if words_key(r["question"], r.get("options")) not in held_out
-            ]
+            sampled = [r for r in rows if record_key(r) not in held_out]
             lacking = [r for r in sampled if (r.get("meta") or {}).get(loop.difficulty) is None]
             if lacking:
                 known = sorted({key for row in sampled for key in row.get("meta") or {}})
